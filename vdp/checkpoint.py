@@ -1,0 +1,175 @@
+"""Checkpoints through Orbax: the latest few and the best, each with a fingerprint of its leaves.
+
+Orbax restores flipped bytes without an error, so every checkpoint carries a sum over the bits of
+each leaf, and a restored state that does not match is refused.
+"""
+
+import logging
+import pathlib
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
+
+from vdp.errors import UserError
+
+METRIC = "elbo"  # of the validation split: higher is better
+
+
+class Damaged(Exception):
+    """A checkpoint that is there but cannot be trusted."""
+
+
+@jax.jit
+def _fingerprints(leaves):
+    def of(leaf):
+        if leaf.dtype == jnp.bool_:
+            leaf = leaf.astype(jnp.uint8)
+        width = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}[leaf.dtype.itemsize]
+        bits = jax.lax.bitcast_convert_type(leaf, width).astype(jnp.uint32).reshape(-1)
+        # integer sums do not depend on their order, so neither on the number of devices
+        return jnp.sum(bits * (2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+
+    return [of(leaf) for leaf in leaves]
+
+
+def fingerprint(tree) -> dict[str, int]:
+    """A 32-bit sum of every leaf's bits, weighted by position, by path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    sums = _fingerprints([leaf for _, leaf in leaves])
+    return {jax.tree_util.keystr(path): int(s) for (path, _), s in zip(leaves, sums, strict=True)}
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a run."""
+
+    def __init__(self, workdir: pathlib.Path, *, keep_latest: int = 2, read_only: bool = False):
+        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        keep = [
+            policy.LatestN(max(keep_latest, 1)),
+            policy.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=False, n=1),
+        ]
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=None if read_only else policy.AnyPreservationPolicy(keep),
+            best_fn=lambda metrics: metrics[METRIC],
+            best_mode="max",
+            read_only=read_only,
+            create=not read_only,
+        )
+        self.manager = ocp.CheckpointManager(self.folder, options=options)
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps with a complete checkpoint, ascending."""
+        return sorted(self.manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step of the highest validation bound; the latest where none was validated."""
+        best = self.manager.best_step()
+        return best if best is not None else self.manager.latest_step()
+
+    def save(self, state, *, metric: float | None) -> None:
+        """Starts saving; an existing step is left as it is.
+
+        Raises:
+          UserError: the disk is full or the folder cannot be written.
+        """
+        step = int(state.step)
+        if step in self.manager.all_steps():
+            return
+        if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
+            state = jax.tree.map(jnp.copy, state)
+        items = {
+            "state": ocp.args.StandardSave(state),
+            "info": ocp.args.JsonSave({"fingerprint": fingerprint(state)}),
+        }
+        metrics = None if metric is None or not np.isfinite(metric) else {METRIC: float(metric)}
+        try:
+            self.manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+        except Exception as error:
+            raise self._write_error(step, error) from error
+
+    def wait(self) -> None:
+        """Blocks until what was started is on disk."""
+        try:
+            self.manager.wait_until_finished()
+        except Exception as error:
+            raise self._write_error(self.manager.latest_step(), error) from error
+
+    def _write_error(self, step, error: Exception) -> UserError:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return UserError(
+            f"the checkpoint could not be written to {self.folder} ({first[:200]}): free some space "
+            f"or name another --workdir, then run the same command again; earlier checkpoints are intact"
+        )
+
+    def restore(self, step: int, template: Any):
+        """The state of one step, placed as the template's shardings say.
+
+        Raises:
+          Damaged: unreadable, of another model, or its bits do not match the fingerprint.
+        """
+        items = {"state": ocp.args.StandardRestore(template), "info": ocp.args.JsonRestore()}
+        try:
+            restored = self.manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise Damaged(f"checkpoint {step} cannot be restored ({first[:160]})") from error
+        if fingerprint(restored["state"]) != restored["info"]["fingerprint"]:
+            raise Damaged(f"checkpoint {step} is damaged (its bits do not match its fingerprint)")
+        return restored["state"]
+
+    def restore_latest(self, template: Any, warn=logging.warning):
+        """The newest state that can be trusted, or None where there is no checkpoint at all.
+
+        Raises:
+          UserError: there are checkpoints, and none can be used.
+        """
+        problems = []
+        for step in reversed(self.steps):
+            try:
+                state = self.restore(step, template)
+            except Damaged as error:
+                problems.append(str(error))
+                warn(f"{error}; trying the one before")
+                continue
+            self._set_aside([later for later in self.steps if later > step])
+            return state
+        if problems:
+            raise UserError(
+                f"no checkpoint in {self.folder} can be used with this config: {problems[0]}; "
+                "choose another --workdir to start afresh"
+            )
+        return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        """Renames damaged checkpoints, so that their steps can be saved again."""
+        if not steps:
+            return
+        if jax.process_index() == 0:
+            for step in steps:
+                (self.folder / str(step)).rename(self.folder / f"damaged-{step}-{time.time_ns()}")
+        self.manager.reload()
+
+    def resolve(self, which: str | int) -> int:
+        """The step meant by "best", "latest" or a number; UserError where there is none."""
+        if not self.steps:
+            raise UserError(f"there is no checkpoint in {self.folder}: train first")
+        if which == "best":
+            return self.best_step()
+        if which == "latest":
+            return self.steps[-1]
+        if not str(which).isdigit() or int(which) not in self.steps:
+            listed = ", ".join(map(str, self.steps))
+            raise UserError(f"no checkpoint {which!r} in {self.folder}: best, latest, {listed}")
+        return int(which)
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self.wait()
+        self.manager.close()

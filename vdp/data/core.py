@@ -1,0 +1,75 @@
+"""What a data set is: images as integer levels, with facts that need no file to be known."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from vdp.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info:
+    """Facts of a data set: image shape (H, W, C), number of grey levels, classes, counts."""
+
+    name: str
+    shape: tuple[int, int, int]
+    levels: int = 256
+    num_classes: int = 0
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """Where to look for files and what is allowed; from `config.data`."""
+
+    dir: pathlib.Path | None
+    download: bool = False
+    verify: bool = True
+    split_seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """Images uint8 [N, H, W, C] and labels int32 [N], -1 where there is none."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, images: np.ndarray, labels: np.ndarray | None = None) -> "Split":
+        """Adds the channel axis and missing labels."""
+        if images.ndim == 3:
+            images = images[..., None]
+        if labels is None:
+            labels = np.full(len(images), -1)
+        return cls(images=np.ascontiguousarray(images), labels=np.asarray(labels, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index) -> "Split":
+        """The examples at `index`."""
+        return Split(images=self.images[index], labels=self.labels[index])
+
+
+Splits = dict[str, Split]
+
+
+def infer_info(name: str, splits: Splits, *, levels: int = 256) -> Info:
+    """The facts of splits that were read from files of unknown kind."""
+    return Info(
+        name=name,
+        shape=splits["train"].images.shape[1:],
+        levels=levels,
+        num_classes=int(max(split.labels.max() for split in splits.values())) + 1,
+        counts={name: len(split) for name, split in splits.items()},
+    )
+
+
+def hold_out(split: Split, num: int, seed: int) -> tuple[Split, Split]:
+    """Splits into (rest, held out): `num` examples chosen by a recorded seed, order kept."""
+    if not 0 <= num < len(split):
+        raise UserError(f"{num} examples cannot be held out of {len(split)}: lower num_validation")
+    order = np.random.default_rng(seed).permutation(len(split))
+    return split.take(np.sort(order[num:])), split.take(np.sort(order[:num]))

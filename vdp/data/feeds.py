@@ -1,0 +1,110 @@
+"""Training images for the jitted chunk: resident on the device, or streamed for each chunk.
+
+Both give the same examples in the same order. The order is a pure function of (seed, step): epoch
+e of N examples is a permutation drawn from fold_in(key(seed), e); step s takes positions
+s*B .. s*B + B - 1 of the endless sequence of epochs.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.data.core import Split
+from vdp.types import Array
+
+DEVICE_LIMIT = 8 * 2**30  # bytes of images that "auto" still places on the device
+
+
+@functools.partial(jax.jit, static_argnums=(1, 3))
+def _epochs(key: Array, num_examples: int, first: Array, num_epochs: int) -> Array:
+    """Permutations of the epochs first .. first + num_epochs - 1: int32 [num_epochs, N]."""
+    keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(first + jnp.arange(num_epochs))
+    return jax.vmap(lambda k: jax.random.permutation(k, num_examples))(keys).astype(jnp.int32)
+
+
+class Orders:
+    """The epochs' permutations, recomputed when a chunk enters a new epoch."""
+
+    def __init__(self, seed: int, num_examples: int, batch_size: int):
+        self.key = jax.random.fold_in(jax.random.key(seed), 0x0EDE)
+        self.num_examples = num_examples
+        self.batch_size = batch_size
+        self._cache = (None, None)
+
+    def covering(self, step: int, num_steps: int) -> tuple[int, Array]:
+        """(first epoch, permutations) that cover `num_steps` steps from `step`."""
+        span = num_steps * self.batch_size
+        first = step * self.batch_size // self.num_examples
+        num_epochs = 1 + -(-span // self.num_examples)
+        if self._cache[0] != (first, num_epochs):
+            orders = _epochs(self.key, self.num_examples, np.int32(first), num_epochs)
+            self._cache = ((first, num_epochs), orders)
+        return first, self._cache[1]
+
+    def indices(self, step: int, num_steps: int) -> np.ndarray:
+        """Indices of the examples of the next steps, on the host: [num_steps, B]."""
+        first, orders = self.covering(step, num_steps)
+        start = step * self.batch_size - first * self.num_examples
+        flat = np.asarray(orders).reshape(-1)[start : start + num_steps * self.batch_size]
+        return flat.reshape(num_steps, self.batch_size)
+
+
+class Resident:
+    """The whole split on the device as uint8; the chunk gathers from it."""
+
+    def __init__(self, split: Split, orders: Orders, place: Callable):
+        self.orders = orders
+        self.place = place
+        self.images, self.labels = place(split.images), place(split.labels)
+        self._placed = (None, None)
+
+    def feed(self, step: int, num_steps: int) -> dict[str, Array]:
+        """What the chunk of `num_steps` steps from `step` needs."""
+        first, orders = self.orders.covering(step, num_steps)
+        if self._placed[0] is not orders:
+            self._placed = (orders, self.place(orders))
+        start = step * self.orders.batch_size - first * self.orders.num_examples
+        return {
+            "images": self.images,
+            "labels": self.labels,
+            "orders": self._placed[1],
+            "start": self.place(np.int32(start)),
+        }
+
+
+class Streamed:
+    """The split stays on the host; the examples of each chunk are gathered and sent."""
+
+    def __init__(self, split: Split, orders: Orders, place: Callable):
+        self.split = split
+        self.orders = orders
+        self.place = place
+
+    def feed(self, step: int, num_steps: int) -> dict[str, Array]:
+        """What the chunk of `num_steps` steps from `step` needs."""
+        index = self.orders.indices(step, num_steps)
+        return {
+            "images": self.place(self.split.images[index]),
+            "labels": self.place(self.split.labels[index]),
+        }
+
+
+def take(feed: dict[str, Array], offset: Array, batch_size: int) -> tuple[Array, Array]:
+    """Images [B, H, W, C] and labels [B] of the chunk's step number `offset`; jitted code."""
+    if "orders" not in feed:
+        return feed["images"][offset], feed["labels"][offset]
+    positions = feed["start"] + offset * batch_size + jnp.arange(batch_size)
+    index = feed["orders"].reshape(-1)[positions]
+    return feed["images"][index], feed["labels"][index]
+
+
+def make(split: Split, *, seed: int, batch_size: int, placement: str, place: Callable):
+    """The feed for `data.placement`: "device", "host", or "auto" by size."""
+    orders = Orders(seed, len(split), batch_size)
+    resident = placement == "device" or (
+        placement == "auto" and split.images.nbytes <= DEVICE_LIMIT
+    )
+    return (Resident if resident else Streamed)(split, orders, place)

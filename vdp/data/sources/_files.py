@@ -1,0 +1,49 @@
+"""Finding, reading and checking files, with errors that say what was looked for and where."""
+
+import gzip
+import hashlib
+import pathlib
+import zlib
+
+from vdp.data.core import Request
+from vdp.errors import UserError
+
+
+def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> UserError:
+    """The error for absent data: what was looked for, where, and the ways to provide it."""
+    place = f"in {request.dir}" if request.dir else "but neither data.dir nor $VDP_DATA is set"
+    ways = f"put the files into a folder and name it by --config.data.dir=DIR (or $VDP_DATA/{name})"
+    if tfds:
+        ways += ", or pass --config.data.download=True to let tensorflow-datasets fetch them"
+        place += " and for a copy prepared by tensorflow-datasets"
+    return UserError(f"data set {name!r} is missing: looked for {wanted} {place}; {ways}")
+
+
+def find(request: Request, *names: str) -> pathlib.Path | None:
+    """The first of `names` that exists in the request's folder."""
+    if request.dir is None:
+        return None
+    return next((request.dir / name for name in names if (request.dir / name).exists()), None)
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """A file's bytes, decompressed where the name ends in .gz."""
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise corrupt(path, str(error)) from error
+
+
+def corrupt(path: pathlib.Path, why: str) -> UserError:
+    """The error for a file that is there but cannot be used."""
+    return UserError(
+        f"data file {path} cannot be used: {why}; replace it, or pass --config.data.verify=False "
+        "if it is a file of your own"
+    )
+
+
+def check_md5(path: pathlib.Path, content: bytes, expected: str, request: Request) -> None:
+    """Compares decompressed bytes with a published md5 unless `data.verify` is off."""
+    if request.verify and hashlib.md5(content).hexdigest() != expected:
+        raise corrupt(path, "its md5 is not the published one (truncated or altered)")

@@ -1,0 +1,55 @@
+"""From stored images to a Batch, inside the jitted step; and fixed batches for evaluation."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.types import Array, Batch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transform:
+    """Augments and binarises training images; everything random from one key."""
+
+    stored_levels: int
+    binarize: bool = False
+    grey_input: bool = False
+    flip: bool = False
+
+    def __call__(self, images: Array, labels: Array, rng: Array) -> Batch:
+        """uint8 [B, H, W, C] to a Batch; fresh Bernoulli draws where binarised."""
+        flip_rng, binarize_rng = jax.random.split(rng)
+        if self.flip:
+            flipped = jax.random.bernoulli(flip_rng, 0.5, (len(images), 1, 1, 1))
+            images = jnp.where(flipped, images[:, :, ::-1], images)
+        target = images
+        if self.binarize:
+            probabilities = images.astype(jnp.float32) / (self.stored_levels - 1)
+            target = jax.random.bernoulli(binarize_rng, probabilities).astype(jnp.uint8)
+        return Batch(target=target, input=images if self.grey_input else target, label=labels)
+
+
+def make(config, stored_levels: int) -> Transform:
+    """The training transform of `config.data`."""
+    return Transform(
+        stored_levels=stored_levels,
+        binarize=config.binarization == "dynamic",
+        grey_input=config.encoder_input == "grey",
+        flip=config.augmentation == "flip",
+    )
+
+
+def padded_batches(
+    target: np.ndarray, inputs: np.ndarray, labels: np.ndarray, batch_size: int
+) -> Iterator[tuple[Batch, int]]:
+    """Yields (batch, number of real examples); the last batch repeats its first example."""
+    for start in range(0, len(target), batch_size):
+        index = np.arange(start, start + batch_size)
+        index = np.where(index < len(target), index, start)
+        yield (
+            Batch(target=target[index], input=inputs[index], label=labels[index]),
+            min(batch_size, len(target) - start),
+        )

@@ -1,0 +1,81 @@
+"""Image grids and curves as PNG, written by rename; no display is needed."""
+
+import pathlib
+
+import numpy as np
+
+from vdp import workdir as files
+
+
+def tile(images: np.ndarray, columns: int, *, gap: float = 0.125) -> np.ndarray:
+    """Images [N, H, W, C] in [0, 1] side by side on a mid-grey ground: [rows, columns, C]."""
+    num, height, width, channels = images.shape
+    rows = -(-num // columns)
+    space = max(1, round(gap * max(height, width)))
+    sheet = np.full(
+        (rows * (height + space) + space, columns * (width + space) + space, channels), 0.5
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        top, left = space + row * (height + space), space + column * (width + space)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def save_grid(path: pathlib.Path, images: np.ndarray, columns: int, *, side: int = 900) -> None:
+    """Writes a grid of images in [0, 1], enlarged by a whole factor to about `side` pixels."""
+    from PIL import Image
+
+    sheet = tile(np.asarray(images, np.float32), columns)
+    factor = max(1, side // max(sheet.shape[:2]))
+    pixels = np.rint(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    if pixels.shape[-1] not in (1, 3):
+        pixels = pixels[..., :1]
+    with files.replacing(path) as temporary:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary)
+
+
+def save_reconstructions(path: pathlib.Path, originals, reconstructions, *, columns=12) -> None:
+    """Writes each row of originals above the row of their reconstructions, in [0, 1]."""
+    originals, reconstructions = np.asarray(originals), np.asarray(reconstructions)
+    rows = []
+    for start in range(0, len(originals), columns):
+        rows += [originals[start : start + columns], reconstructions[start : start + columns]]
+    save_grid(path, np.concatenate(rows), min(columns, len(originals)))
+
+
+def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: float) -> None:
+    """Writes the training and validation bound over steps.
+
+    Args:
+      path: the PNG.
+      metrics: lines of metrics.jsonl.
+      unit: of the vertical axis, e.g. "bits/dim".
+      scale: factor from nats of the bound to the unit.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shown = []
+    for key, label, style in (
+        ("train/elbo", "training (current weights, one diffusion time)", dict(alpha=0.55, lw=1)),
+        ("eval/elbo", "validation (EMA weights)", dict(lw=2, marker="o", ms=3)),
+    ):
+        points = [(m["step"], m[key] * scale) for m in metrics if m.get(key) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+            shown += [value for _, value in points]
+    if shown:
+        low, high = np.percentile(shown, [0, 90])
+        margin = 0.08 * max(high - low, 1e-6)
+        axes.set_ylim(low - margin, high + 4 * margin)
+        axes.legend(frameon=False)
+    axes.set(xlabel="step", ylabel=f"negative bound, {unit}", title="Training")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary)

@@ -1,0 +1,148 @@
+"""Evaluates one checkpoint on one split and writes eval.json."""
+
+import functools
+import pathlib
+import time
+
+import numpy as np
+
+from vdp import parallel, step
+from vdp import workdir as files
+from vdp.data import load as data_load
+from vdp.errors import UserError, choose_from
+from vdp.evals import latents, likelihood
+from vdp.report import Progress
+from vdp.run import Run, iwae_function, reconstruct, restore
+
+ESTIMATORS = ("elbo", "elbo_discrete", "iwae")
+
+
+def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dict:
+    """Computes `eval.estimators` on `eval.split` and writes the result.
+
+    The file is eval.json for the best checkpoint on the test split, else
+    eval-<checkpoint>-<split>.json, so that the main result is never overwritten by another.
+
+    Args:
+      run: the checkpoint.
+      workdir: where the file goes.
+      dataset: the data of `run.config.data`.
+
+    Returns:
+      What the file holds (design: step, checkpoint, split, num_examples, estimators, ...).
+    """
+    config = run.config.eval
+    for name in config.estimators:
+        if name not in ESTIMATORS:
+            raise choose_from("entry of eval.estimators", name, ESTIMATORS)
+    if config.split not in data_load.SPLITS:
+        raise choose_from("eval.split", config.split, data_load.SPLITS)
+    split = dataset.splits[config.split]
+    if config.max_examples:
+        split = split.take(slice(config.max_examples))
+    if not len(split):
+        raise UserError(f"the {config.split} split is empty: set data.num_validation when training")
+    arrays = (*data_load.fixed_images(split, run.facts, run.config.data), split.labels)
+    result = {
+        "step": run.step,
+        "checkpoint": config.checkpoint,
+        "split": config.split,
+        "num_examples": len(split),
+        "binarization_seed": (
+            run.config.data.binarization_seed if run.config.data.binarization != "none" else None
+        ),
+        "augmentation": run.config.data.augmentation,
+        "estimators": {name: None for name in ESTIMATORS},
+    }
+    for name in config.estimators:
+        result["estimators"][name] = _estimate(name, run, arrays)
+    q = run.map("encode", lambda model, p, s, b, _: model.encode(p, s, b.input), arrays)
+    images = run.map("reconstruct", reconstruct, arrays)
+    result["active_units"] = latents.active_units(q.mean)
+    result["rates"] = _rates(result["estimators"])
+    result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
+    if parallel.is_writer():
+        files.write_json(workdir / file_name(config), result)
+    return result
+
+
+def file_name(config) -> str:
+    """The name of the result for `config.eval`."""
+    if config.checkpoint == "best" and config.split == "test":
+        return "eval.json"
+    return f"eval-{config.checkpoint}-{config.split}.json"
+
+
+def _estimate(name: str, run: Run, arrays) -> dict:
+    progress = Progress(name, len(arrays[0]), enabled=parallel.is_writer())
+    start = time.perf_counter()
+
+    def moved(done):
+        progress.update(done, None if done < len(arrays[0]) else "")
+
+    extra = {}
+    model = run.model.discretized() if name == "elbo_discrete" else run.model
+    if name == "iwae":
+        function = iwae_function(run.config.eval.iwae_samples, run.config.eval.iwae_chunk)
+        key = ("iwae", run.config.eval.iwae_samples)
+        values, ess = run.map(key, function, arrays, progress=moved)
+        parts = {}
+        kind = "path" if model.weight_model.startswith("T=") else model.weight_model
+        extra = {
+            "k": run.config.eval.iwae_samples,
+            "weight": kind,
+            "ess": float(ess.mean()),
+        }
+    else:
+        bound = functools.partial(step.elbo_step, model)
+        parts = run.evaluator.map(name, bound, run.params, run.stats, arrays, progress=moved)
+        values = parts.pop("value")
+    progress.close()
+    if not np.all(np.isfinite(values)):
+        raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
+    summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
+    return {
+        **summary,
+        "parts": {part: float(np.mean(v)) for part, v in parts.items()},
+        "model": model.weight_model if name == "iwae" else model.bound_model,
+        **extra,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _rates(estimators: dict) -> list[float] | None:
+    """The mean rate in nats of every latent: minus all parts of the bound but the likelihood."""
+    for name in ("elbo", "elbo_discrete"):
+        if estimators[name]:
+            parts = estimators[name]["parts"]
+            return [-sum(value for part, value in parts.items() if part != "likelihood")]
+    return None
+
+
+def describe_result(result: dict) -> list[str]:
+    """The estimators in words, one line each."""
+    lines = []
+    for name, estimate in result["estimators"].items():
+        if estimate:
+            extras = f", K={estimate['k']}, ESS {estimate['ess']:.1f}" if "k" in estimate else ""
+            bits = estimate["bits_per_dim"]
+            bits = f" = {_with_error(bits, 4)} bits/dim" if bits else ""
+            lines.append(
+                f"{result['split']} {name} ({estimate['model']}{extras}): "
+                f"{_with_error(estimate['nats'], 2)} nats{bits}, {result['num_examples']} images"
+            )
+    return lines
+
+
+def _with_error(value: dict, digits: int) -> str:
+    error = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
+    return f"{value['mean']:.{digits}f}{error}"
+
+
+def run_mode(config, workdir: pathlib.Path) -> None:
+    """`--mode=eval`: evaluates `eval.checkpoint` and says what came out."""
+    run = restore(config, workdir, config.eval.checkpoint)
+    result = evaluate(run, workdir, data_load.load(config.data))
+    if parallel.is_writer():
+        print("\n".join(describe_result(result)))
+        print(workdir / file_name(config.eval))

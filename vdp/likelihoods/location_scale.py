@@ -1,0 +1,57 @@
+"""What likelihoods with a location and a scale share: where the log-scale comes from.
+
+`scale` is "predicted" (by the decoder, per pixel), "learned" (one parameter for the whole model,
+stored with the decoder) or a number (fixed). Either way `outputs` holds the locations in [-1, 1]
+followed by the log-scales: [B, H, W, 2C].
+"""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LocationScale:
+    """Base of `normal` and `discretized_logistic`; log-scales are clamped to [-8, 1]."""
+
+    levels: int
+    scale: str | float = "learned"
+    initial_log_scale: float = -1.0
+
+    def __post_init__(self):
+        if self.levels < 2:
+            raise ValueError(f"images need at least 2 levels, not {self.levels}")
+        if isinstance(self.scale, str) and self.scale not in ("predicted", "learned"):
+            raise ValueError(f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number")
+
+    def init(self):
+        """{"log_scale": []} where one is learned."""
+        return {"log_scale": jnp.float32(self.initial_log_scale)} if self.scale == "learned" else {}
+
+    def num_features(self, channels):
+        """Channels the decoder's network has to give."""
+        return 2 * channels if self.scale == "predicted" else channels
+
+    def attach(self, params, features):
+        """Completes decoder features to `outputs` [B, H, W, 2C]."""
+        if self.scale == "predicted":
+            location, raw = jnp.split(features, 2, axis=-1)
+            return jnp.concatenate([location, raw + self.initial_log_scale], axis=-1)
+        learned = self.scale == "learned"
+        log_scale = params["log_scale"] if learned else math.log(self.scale)
+        return jnp.concatenate([features, jnp.full_like(features, 1.0) * log_scale], axis=-1)
+
+    def num_outputs(self, channels):
+        """Channels of `outputs`."""
+        return 2 * channels
+
+    def split(self, outputs):
+        """Locations and clamped log-scales, float32."""
+        location, log_scale = jnp.split(outputs.astype(jnp.float32), 2, axis=-1)
+        return location, jnp.clip(log_scale, -8.0, 1.0)
+
+    def to_level(self, x):
+        """The level nearest to x in [-1, 1] (half up), uint8."""
+        level = jnp.floor((x + 1) / 2 * (self.levels - 1) + 0.5)
+        return jnp.clip(level, 0, self.levels - 1).astype(jnp.uint8)

@@ -1,0 +1,34 @@
+"""Gaussian pixels: a density over 2 * level / (levels - 1) - 1, so no bits per dimension."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from vdp import dists
+from vdp.likelihoods.location_scale import LocationScale
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormalLikelihood(LocationScale):
+    """N(location, scale^2) on images scaled to [-1, 1]."""
+
+    discrete = False
+
+    def log_prob(self, outputs, target):
+        """Sum of log densities over pixels, [B]."""
+        location, log_scale = self.split(outputs)
+        x = 2.0 * target.astype(jnp.float32) / (self.levels - 1) - 1.0
+        return dists.Normal(location, 2 * log_scale).log_prob(x)
+
+    def sample(self, outputs, rng):
+        """A draw rounded to levels, uint8."""
+        location, log_scale = self.split(outputs)
+        return self.to_level(location + jnp.exp(log_scale) * jax.random.normal(rng, location.shape))
+
+    def mean(self, outputs):
+        """The location, mapped and clipped to [0, 1]."""
+        return jnp.clip((self.split(outputs)[0] + 1) / 2, 0, 1)
+
+
+make = NormalLikelihood

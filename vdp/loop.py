@@ -1,0 +1,223 @@
+"""The training loop: chunks of steps, metrics read one chunk late, validation, checkpoints."""
+
+import dataclasses
+import pathlib
+import signal
+import time
+
+import jax
+import numpy as np
+
+from vdp import parallel, sample, state, step
+from vdp.checkpoint import Checkpoints
+from vdp.data import feeds, transforms
+from vdp.data import load as data_load
+from vdp.errors import Interrupted, UserError
+from vdp.evals.likelihood import bits_per_dim
+from vdp.report import Metrics, Progress, duration
+from vdp.run import Run
+
+ACCELERATOR_CHUNK = 100
+PREVIEW = 36  # samples in the picture of each validation
+
+
+class Preemption:
+    """Whether to stop: SIGTERM to this process, or to any of several processes."""
+
+    def __init__(self):
+        self._received = False
+        self._several = jax.process_count() > 1
+        self._previous = None
+        if not self._several:  # with several, jax's own notifier holds the signal
+            try:
+                self._previous = signal.signal(signal.SIGTERM, self._receive)
+            except ValueError:
+                pass  # not in the main thread: nobody else can be asked
+
+    def _receive(self, *_):
+        self._received = True
+
+    def reached(self, step: int) -> bool:
+        """The same answer in every process."""
+        if self._several:
+            from jax.experimental import multihost_utils
+
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._received
+
+    def release(self) -> None:
+        """Gives the signal back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+
+@dataclasses.dataclass
+class Loop:
+    """The loop over chunks. Chunks end at multiples of K of the absolute step; saves happen there."""
+
+    run_at: Run
+    optimizer: object
+    dataset: data_load.Dataset
+    mesh: object
+    workdir: pathlib.Path
+    checkpoints: Checkpoints
+    progress: Progress
+    preemption: Preemption
+
+    def __post_init__(self):
+        config = self.config = self.run_at.config
+        on_cpu = jax.default_backend() == "cpu"
+        auto = 1 if on_cpu else ACCELERATOR_CHUNK
+        self.chunk_steps = config.train.steps_per_dispatch or auto
+        self.block = on_cpu and self.mesh.size > 1  # else fake CPU devices deadlock
+        self.feed = feeds.make(
+            self.dataset.splits["train"],
+            seed=config.seed,
+            batch_size=config.train.batch_size,
+            placement=config.data.placement,
+            place=parallel.placer(self.mesh),
+        )
+        split = self.dataset.splits["validation"]
+        fixed = data_load.fixed_images(split, self.run_at.facts, config.data)
+        self.validation = (*fixed, split.labels)
+        self.compiled = {}
+        self.metrics = None
+        self.clock, self.clock_step = time.perf_counter(), self.run_at.step
+
+    def run(self, current: state.State) -> None:
+        """Trains `current` to config.train.steps."""
+        config = self.config
+        first = done = int(current.step)
+        if parallel.is_writer():
+            self.metrics = Metrics(self.workdir, step=first, tensorboard=config.log.tensorboard)
+        if first == 0:
+            self._validate_and_save(current, 0)
+        pending, window = None, []
+        try:
+            while done < config.train.steps:
+                size = min(self.chunk_steps - done % self.chunk_steps, config.train.steps - done)
+                feed = self.feed.feed(done, size)
+                current, metrics = self._compiled_chunk(current, feed, size)(current, feed)
+                if self.block:
+                    jax.block_until_ready(current)
+                before, done = done, done + size
+                if pending is not None:  # read one chunk late, so that the device never waits
+                    window.append(self._read(*pending))
+                pending = (before, metrics)
+                at_end = done == config.train.steps
+                if at_end or _crosses(before, done, config.log.every):
+                    window.append(self._read(*pending))
+                    pending = None
+                    self._log(done, window)
+                    window = []
+                every = config.checkpoint.every or config.eval.every
+                if at_end or _crosses(before, done, config.eval.every):
+                    self._validate_and_save(current, done)
+                elif _crosses(before, done, every):
+                    self.checkpoints.save(current, metric=None)
+                if self.preemption.reached(done) and not at_end:
+                    self.checkpoints.save(current, metric=None)
+                    self.checkpoints.wait()
+                    raise Interrupted(f"stopped by SIGTERM at step {done}; saved")
+            self.checkpoints.wait()
+        finally:
+            if self.metrics:
+                self.metrics.close()
+
+    def _compiled_chunk(self, current, feed, size: int):
+        if size not in self.compiled:
+            config = self.config
+            chunk = step.make_chunk(
+                self.run_at.model,
+                self.optimizer,
+                transforms.make(config.data, self.run_at.facts.info.levels),
+                seed=config.seed,
+                batch_size=config.train.batch_size,
+                num_steps=size,
+                ema_decay=config.train.ema_decay,
+                constrain=parallel.batch_constraint(self.mesh),
+            )
+            start = time.perf_counter()
+            shardings = jax.tree.map(lambda leaf: leaf.sharding, current)
+            jitted = jax.jit(
+                chunk,
+                donate_argnums=0,
+                out_shardings=(shardings, parallel.replicated(self.mesh)),
+            )
+            compiled = self.compiled[size] = jitted.lower(current, feed).compile()
+            seconds = time.perf_counter() - start
+            analysis = compiled.memory_analysis()
+            memory = (analysis.temp_size_in_bytes + analysis.argument_size_in_bytes) / 2**20
+            self.progress.say(
+                f"compiled {size} step(s) a dispatch in {seconds:.1f} s, {memory:.0f} MiB a device"
+            )
+            self.clock = time.perf_counter()
+        return self.compiled[size]
+
+    def _read(self, before: int, metrics) -> dict[str, np.ndarray]:
+        """Fetches a chunk's metrics; stops the run when too many updates in a row were bad."""
+        host = {name: np.asarray(values) for name, values in metrics.items()}
+        limit = self.config.train.max_bad_steps
+        if host["bad_steps"].max() > limit:
+            step_number = before + int(np.argmax(host["bad_steps"] > limit)) + 1
+            bad = "loss" if not np.isfinite(host["loss"]).all() else "grad_norm"
+            saved = ", ".join(map(str, self.checkpoints.steps)) or "none"
+            raise UserError(
+                f"train/{bad} was not finite for more than train.max_bad_steps={limit} steps in a "
+                f"row, last at step {step_number}: lower config.optim.learning_rate or set "
+                f"config.optim.clip_norm; checkpoints kept: {saved}"
+            )
+        return host
+
+    def _log(self, done: int, window: list[dict[str, np.ndarray]]) -> None:
+        joined = {name: np.concatenate([w[name] for w in window]) for name in window[0]}
+        good = joined["bad_steps"] == 0
+        values = {
+            name: float(series[good].mean()) if good.any() else float("nan")
+            for name, series in joined.items()
+        }
+        values["bad_steps"] = float((~good).sum())
+        elapsed = time.perf_counter() - self.clock
+        rate = (done - self.clock_step) / max(elapsed, 1e-9)
+        self.clock, self.clock_step = time.perf_counter(), done
+        facts = self.run_at.facts
+        score = f"{values['elbo']:.2f} nats"
+        if self.run_at.model.discrete:
+            values["bits_per_dim"] = float(bits_per_dim(values["elbo"], facts.shape))
+            score = f"{values['bits_per_dim']:.4f} bits/dim"
+        values["steps_per_second"] = rate
+        left = duration((self.config.train.steps - done) / rate)
+        self.progress.update(done, f"{rate:.1f} steps/s, {left} left, {score}")
+        if self.metrics:
+            self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
+
+    def _validate_and_save(self, current: state.State, done: int) -> None:
+        start = time.perf_counter()
+        metric = None
+        if len(self.validation[0]):
+            run = dataclasses.replace(
+                self.run_at, params=current.ema, stats=current.stats, step=done
+            )
+            parts = run.map("elbo", step.elbo_step, self.validation)
+            values = {name: float(part.mean()) for name, part in parts.items()}
+            metric = values["elbo"] = values.pop("value")
+            if run.model.discrete:
+                values["bits_per_dim"] = float(bits_per_dim(metric, run.facts.shape))
+            if self.metrics:
+                self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
+            if done:
+                preview = dataclasses.replace(run, config=_preview_config(self.config))
+                sample.write_samples(preview, self.workdir, name=f"step-{done:07d}.png")
+        self.checkpoints.save(current, metric=metric)
+        self.clock += time.perf_counter() - start
+
+
+def _preview_config(config):
+    preview = config.copy_and_resolve_references()
+    preview.sample.num = PREVIEW
+    return preview
+
+
+def _crosses(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return after // every > before // every

@@ -1,0 +1,11 @@
+"""Network bodies: linen modules, arrays in, arrays out, named in configs by their class.
+
+An encoder or decoder is called as `net(x, out_shape, train=False)` and returns float32
+[B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
+float32 of y's shape. Shapes are arguments, never configuration.
+"""
+
+from vdp.nets.conv import ConvDecoder, ConvEncoder
+from vdp.nets.mlp import MLP, MLPDenoiser
+
+__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "MLPDenoiser"]

@@ -1,0 +1,17 @@
+"""Embeddings of scalars."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.types import Array
+
+
+def sinusoidal(time: Array, width: int, *, longest: float = 10_000.0) -> Array:
+    """Sines and cosines of `time` [B] in [0, 1000] at geometric frequencies: [B, width].
+
+    Frequencies fall from 1 to 1/longest (Vaswani et al. 2017, as used by DDPM); `width` is even.
+    """
+    half = width // 2
+    frequencies = np.exp(-np.log(longest) * np.arange(half) / max(half - 1, 1)).astype(np.float32)
+    angles = time.astype(jnp.float32)[:, None] * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

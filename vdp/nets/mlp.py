@@ -1,0 +1,73 @@
+"""Fully connected bodies."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vdp.nets.embed import sinusoidal
+from vdp.types import Array
+
+
+class ResidualBlock(nn.Module):
+    """x + W2 act(W1 act(norm(x)) + shift(condition)); W2 starts at zero, so does the change."""
+
+    width: int
+    dropout: float = 0.0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array | None = None, *, train: bool = False) -> Array:
+        """[B, width] and an optional condition [B, any] to [B, width]."""
+        h = nn.silu(nn.LayerNorm(dtype=self.dtype)(x))
+        h = nn.Dense(self.width, dtype=self.dtype)(h)
+        if condition is not None:
+            h = h + nn.Dense(self.width, dtype=self.dtype)(condition)
+        h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
+        return x + nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+
+
+class MLP(nn.Module):
+    """A residual MLP between any two shapes, encoder or decoder.
+
+    `zero_output` starts the last layer at zero: an encoder then begins with q(z|x) = N(0, I).
+    """
+
+    width: int = 256
+    depth: int = 2
+    dropout: float = 0.0
+    zero_output: bool = True
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
+        """[B, ...] to float32 [B, *out_shape]."""
+        h = nn.Dense(self.width, dtype=self.dtype)(x.reshape(x.shape[0], -1))
+        for _ in range(self.depth):
+            h = ResidualBlock(self.width, self.dropout, self.dtype)(h, train=train)
+        h = nn.silu(nn.LayerNorm(dtype=self.dtype)(h))
+        init = nn.initializers.zeros if self.zero_output else nn.linear.default_kernel_init
+        h = nn.Dense(math.prod(out_shape), dtype=self.dtype, kernel_init=init)(h)
+        return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
+
+
+class MLPDenoiser(nn.Module):
+    """A residual MLP conditioned on time, for vector latents; its output starts at zero."""
+
+    width: int = 256
+    depth: int = 3
+    embedding: int = 64
+    dropout: float = 0.0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, y: Array, time: Array, *, train: bool = False) -> Array:
+        """Y [B, ...] and time [B] in [0, 1000] to float32 of y's shape."""
+        condition = nn.silu(nn.Dense(self.width)(sinusoidal(time, self.embedding)))
+        condition = condition.astype(self.dtype)
+        h = nn.Dense(self.width, dtype=self.dtype)(y.reshape(y.shape[0], -1))
+        for _ in range(self.depth):
+            h = ResidualBlock(self.width, self.dropout, self.dtype)(h, condition, train=train)
+        h = nn.silu(nn.LayerNorm(dtype=self.dtype)(h))
+        out = nn.Dense(y[0].size, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        return out.astype(jnp.float32).reshape(y.shape)

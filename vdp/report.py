@@ -1,0 +1,108 @@
+"""What a run says while it works: metrics.jsonl, TensorBoard events, progress on the terminal."""
+
+import json
+import math
+import pathlib
+import sys
+
+from vdp import workdir as files
+
+
+class Metrics:
+    """Appends to metrics.jsonl and TensorBoard; cut back to `step` so that a resumed run is one."""
+
+    def __init__(self, workdir: pathlib.Path, *, step: int = 0, tensorboard: bool = True):
+        self.path = workdir / "metrics.jsonl"
+        self._cut_back(step)
+        self._file = open(self.path, "a", buffering=1)
+        self._events = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step or None)
+
+    def _cut_back(self, step: int) -> None:
+        kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]
+        with files.replacing(self.path) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line {"step": ..., "train/...": ...}; values that are not finite become null."""
+        line = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        self._file.write(json.dumps({"step": step, **line}) + "\n")
+        if self._events:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes both."""
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The lines of a metrics.jsonl; a last line cut short by a kill is left out."""
+    lines = []
+    if path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
+class Progress:
+    """A progress bar on a terminal, one line a report elsewhere, silence when not `enabled`."""
+
+    def __init__(self, title: str, total: int, *, done: int = 0, enabled: bool = True):
+        self.enabled = enabled
+        self.total = total
+        self._bar = None
+        if enabled and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[status]}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task(title, total=total, completed=done, status="")
+            self._bar.start()
+        self._title = title
+
+    def update(self, done: int, status: str | None = None) -> None:
+        """Moves the bar; with a `status`, shows it."""
+        if self._bar:
+            fields = {} if status is None else {"status": status}
+            self._bar.update(self._task, completed=done, **fields)
+        elif self.enabled and status is not None:
+            self.say(f"{self._title} {done}/{self.total}  {status}")
+
+    def say(self, text: str) -> None:
+        """One line for the person, above the bar."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False, markup=False)
+        elif self.enabled:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 1h02m, 3m05s or 12s."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

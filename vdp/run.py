@@ -1,0 +1,209 @@
+"""A trained run, opened from its workdir: scores, codes, reconstructions and samples."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from vdp import build, optim, parallel, state, step
+from vdp import config as configs
+from vdp.checkpoint import Checkpoints, Damaged
+from vdp.data import load as data_load
+from vdp.data.transforms import padded_batches
+from vdp.dists import Normal
+from vdp.errors import UserError
+from vdp.evals import likelihood
+from vdp.types import Model, Params, Stats, Terms
+
+
+def state_template(config, model: Model, x_shape, mesh):
+    """(optimiser, shapes with shardings) of a run's state; needs no data and no memory."""
+    key = jax.random.key(config.seed)
+    params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
+    optimizer = optim.make(config.optim, config.train.steps, params)
+    shapes = jax.eval_shape(lambda: state.create(model, optimizer, key, x_shape))
+    shardings = parallel.state_shardings(shapes, mesh, fsdp=config.train.fsdp)
+    template = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+    return optimizer, template
+
+
+class Evaluator:
+    """Maps jitted per-example functions over arrays of any length, on all devices."""
+
+    def __init__(self, mesh, batch_size: int, seed: int):
+        parallel.check_batch_size(mesh, batch_size, "eval.batch_size")
+        self.batch_size = batch_size
+        self.seed = seed
+        self._constrain = parallel.batch_constraint(mesh)
+        self._everywhere = parallel.replicated(mesh)
+        self._jitted: dict[Any, Callable] = {}
+
+    def jitted(self, key, function: Callable) -> Callable:
+        """function(params, stats, batch, rng), compiled once for each `key`."""
+        if key not in self._jitted:
+
+            def on_devices(params, stats, batch, rng):
+                return function(params, stats, self._constrain(batch), rng)
+
+            self._jitted[key] = jax.jit(on_devices, out_shardings=self._everywhere)
+        return self._jitted[key]
+
+    def map(self, key, function, params, stats, arrays, *, progress=lambda done: None):
+        """Results of all examples of `arrays` = (target, input, labels), as numpy [N, ...].
+
+        Batch i gets the key fold_in(key(seed), i): numbers depend on eval.seed and
+        eval.batch_size, and on nothing else.
+        """
+        compiled = self.jitted(key, function)
+        results, done = [], 0
+        for index, (batch, real) in enumerate(padded_batches(*arrays, self.batch_size)):
+            rng = jax.random.fold_in(jax.random.key(self.seed), index)
+            result = compiled(params, stats, batch, rng)
+            results.append(jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result))
+            done += real
+            progress(done)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A model with the EMA parameters of one checkpoint. Images are uint8 levels [N, H, W, C].
+
+    Where the data is binarised, images are 0/1: `vdp.data.load.binarize` makes them so.
+    """
+
+    config: config_dict.ConfigDict
+    model: Model
+    params: Params
+    stats: Stats
+    step: int
+    facts: data_load.Facts
+    evaluator: Evaluator
+
+    def _arrays(self, x):
+        x = np.asarray(x)
+        x = x[..., None] if x.ndim == 3 and self.facts.shape[-1] == 1 else x
+        if x.dtype != np.uint8 or x.shape[1:] != self.facts.shape or len(x) == 0:
+            raise UserError(
+                f"images must be uint8 [N, {', '.join(map(str, self.facts.shape))}], not "
+                f"{x.dtype} {list(x.shape)}"
+            )
+        if x.max() >= self.facts.levels and self.facts.input_levels == self.facts.levels:
+            hint = " (vdp.data.load.binarize)" if self.facts.levels == 2 else ""
+            raise UserError(f"this model's images have levels 0..{self.facts.levels - 1}{hint}")
+        target = x
+        if self.facts.levels != self.facts.input_levels:  # the encoder sees grey, the target is 0/1
+            target = data_load.binarize(x, self.facts.input_levels, self.evaluator.seed)
+        return target, x, np.full(len(x), -1, np.int32)
+
+    def map(self, key, function, arrays, *, progress=lambda done: None):
+        """Maps function(model, params, stats, batch, rng) over (target, input, labels)."""
+        bound = functools.partial(function, self.model)
+        return self.evaluator.map(key, bound, self.params, self.stats, arrays, progress=progress)
+
+    def elbo(self, x) -> Terms:
+        """The bound in nats with its parts, each [N]."""
+        parts = self.map("elbo", step.elbo_step, self._arrays(x))
+        return Terms(value=parts.pop("value"), parts=parts)
+
+    def iwae(self, x, *, num_samples: int | None = None) -> np.ndarray:
+        """The IWAE bound in nats, [N]; `num_samples` defaults to eval.iwae_samples."""
+        num_samples = num_samples or self.config.eval.iwae_samples
+        function = iwae_function(num_samples, self.config.eval.iwae_chunk)
+        return self.map(("iwae", num_samples), function, self._arrays(x))[0]
+
+    def encode(self, x) -> Normal:
+        """q(z|x): mean and log-variance, each [N, *latent_shape]."""
+        return self.map(
+            "encode", lambda model, p, s, batch, _: model.encode(p, s, batch.input), self._arrays(x)
+        )
+
+    def reconstruct(self, x) -> np.ndarray:
+        """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
+        return self.map("reconstruct", reconstruct, self._arrays(x))
+
+    def sample(self, num: int, *, seed: int = 0, **kwargs) -> np.ndarray:
+        """[num, H, W, C] images in [0, 1]; `mean=False` draws pixels, `sampler_steps=T`."""
+
+        def draw(params, stats, _, rng):
+            return self.model.sample(params, stats, rng, num, x_shape=self.facts.shape, **kwargs)
+
+        key = ("sample", num, tuple(sorted(kwargs.items())))
+        compiled = self.evaluator.jitted(key, draw)
+        return np.asarray(compiled(self.params, self.stats, {}, jax.random.key(seed)))
+
+    def images(self, split: str = "test") -> np.ndarray:
+        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
+        dataset = data_load.load(self.config.data)
+        return data_load.fixed_images(dataset.splits[split], self.facts, self.config.data)[1]
+
+
+def reconstruct(model: Model, params, stats, batch, rng):
+    """For `Run.map`: mean images in [0, 1]."""
+    return model.reconstruct(params, stats, batch.input, rng)
+
+
+def iwae_function(num_samples: int, chunk: int) -> Callable:
+    """For `Run.map`: (IWAE bound [B], effective sample size [B])."""
+    return functools.partial(_iwae, num_samples=num_samples, chunk=min(chunk, num_samples))
+
+
+def _iwae(model, params, stats, batch, rng, **kwargs):
+    return likelihood.iwae_with_ess(model, params, stats, batch, rng, **kwargs)
+
+
+def restore(config, workdir: pathlib.Path, which: str | int) -> Run:
+    """Opens one checkpoint of a run, on whatever devices there are.
+
+    Args:
+      config: the run's config.
+      workdir: the run's folder.
+      which: "best" (by validation bound), "latest" or a step.
+
+    Raises:
+      UserError: no such checkpoint, a damaged one, or one of another architecture.
+    """
+    mesh = parallel.make_mesh()
+    facts = data_load.describe(config.data)
+    model = build.model(config, levels=facts.levels, input_levels=facts.input_levels)
+    _, template = state_template(config, model, facts.shape, mesh)
+    if not (pathlib.Path(workdir) / "checkpoints").is_dir():
+        raise UserError(f"{workdir} holds no checkpoints: train first")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    try:
+        found = checkpoints.resolve(which)
+        restored = checkpoints.restore(found, template)
+    except Damaged as error:
+        others = [s for s in checkpoints.steps if s != found]
+        hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
+        raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
+    finally:
+        checkpoints.close()
+    return Run(
+        config=config,
+        model=model,
+        params=restored.ema,
+        stats=restored.stats,
+        step=int(restored.step),
+        facts=facts,
+        evaluator=Evaluator(mesh, config.eval.batch_size, config.eval.seed),
+    )
+
+
+def load(workdir, step: str | int = "best") -> Run:
+    """Opens a run for scoring and sampling in Python.
+
+    Args:
+      workdir: the folder a training run wrote.
+      step: "best" (by validation bound), "latest" or a step number.
+    """
+    return restore(configs.read_run(workdir), pathlib.Path(workdir), step)

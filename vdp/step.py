@@ -1,0 +1,110 @@
+"""One training step, a chunk of them in one program, and one evaluation step; pure functions."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vdp.data.feeds import take
+from vdp.state import State
+from vdp.types import Array, Batch, Model, Noise
+
+
+def loss_and_gradients(
+    model: Model, state: State, batch: Batch, rng: Array, *, noise: Noise | None = None
+):
+    """Mean loss over the batch in nats, its gradient, and (scalar metrics, new stats)."""
+
+    def mean_loss(params):
+        loss, aux = model.loss(
+            params, state.stats, batch, rng, step=state.step, train=True, noise=noise
+        )
+        metrics = {"elbo": jnp.mean(aux.terms.value), **aux.scalars}
+        metrics |= {name: jnp.mean(part) for name, part in aux.terms.parts.items()}
+        return jnp.mean(loss), (metrics, aux.stats)
+
+    (loss, (metrics, stats)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    return {"loss": loss, **metrics}, stats, gradients
+
+
+def apply_gradients(
+    state: State,
+    metrics: dict[str, Array],
+    stats,
+    gradients,
+    *,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> tuple[State, dict[str, Array]]:
+    """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is."""
+    norm = optax.global_norm(gradients)
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = optax.incremental_update(params, state.ema, 1 - ema_decay)
+
+    def keep_finite(new, old):
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
+    new_state = State(
+        step=state.step + 1,
+        params=keep_finite(params, state.params),
+        stats=keep_finite(stats, state.stats),
+        opt_state=keep_finite(opt_state, state.opt_state),
+        ema=keep_finite(ema, state.ema),
+        bad_steps=bad_steps,
+    )
+    return new_state, metrics | {"grad_norm": norm, "bad_steps": bad_steps}
+
+
+def make_chunk(
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    transform: Callable,
+    *,
+    seed: int,
+    batch_size: int,
+    num_steps: int,
+    ema_decay: float,
+    constrain: Callable = lambda tree: tree,
+) -> Callable:
+    """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
+
+    Args:
+      model, optimizer: the bundle being trained.
+      transform: (images, labels, rng) -> Batch.
+      seed: with the step number it determines all randomness: fold_in(key(seed), step).
+      batch_size: global.
+      num_steps: steps of one dispatch.
+      ema_decay: of the exponential moving average of the parameters.
+      constrain: splits batch and noise over the devices.
+    """
+
+    def one_step(state: State, images, labels):
+        rng = jax.random.fold_in(jax.random.key(seed), state.step)
+        data_rng, noise_rng, net_rng = jax.random.split(rng, 3)
+        batch = constrain(transform(images, labels, data_rng))
+        noise = constrain(model.draw(noise_rng, batch, purpose="loss"))
+        metrics, stats, gradients = loss_and_gradients(model, state, batch, net_rng, noise=noise)
+        return apply_gradients(
+            state, metrics, stats, gradients, optimizer=optimizer, ema_decay=ema_decay
+        )
+
+    def chunk(state: State, feed):
+        def body(state, offset):
+            return one_step(state, *take(feed, offset, batch_size))
+
+        if num_steps == 1:  # gradients of convolutions inside a scan are slow on CPU
+            state, metrics = body(state, 0)
+            return state, jax.tree.map(lambda x: x[None], metrics)
+        return jax.lax.scan(body, state, jnp.arange(num_steps))
+
+    return chunk
+
+
+def elbo_step(model: Model, params, stats, batch: Batch, rng: Array) -> dict[str, Array]:
+    """{"value" and every part: [B]} of the un-annealed bound."""
+    terms = model.elbo(params, stats, batch, rng)
+    return {"value": terms.value, **terms.parts}

@@ -1,0 +1,66 @@
+"""The folder of a run: its lock, and files that are either whole or not there."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+from vdp.errors import UserError
+
+
+def prepare(workdir: pathlib.Path) -> None:
+    """Creates the folder and proves that it can be written."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"the workdir {workdir} cannot be written ({error.strerror}): name another --workdir"
+        ) from error
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps every other training process off the folder until the block ends or the process dies."""
+    with open(workdir / ".lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {workdir}: wait for it, or name another --workdir"
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary name in the same folder, renamed to `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: pathlib.Path, content) -> None:
+    """Writes one JSON document by rename."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: pathlib.Path, what: str):
+    """Reads one JSON document; UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path.parent} is not the workdir of a run: it has no {what}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{what} at {path} cannot be read ({error}): restore or remove it"
+        ) from error
