@@ -8,7 +8,7 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices={"prior": ("vdm", "normal")})
+    variant = variants.parse(arg, choices={"prior": variants.PRIORS})
     config = variants.defaults()
     config.data.update(name="digits", num_validation=180)
     width = 32 if variant.has("smoke") else 256
@@ -17,7 +17,7 @@ def get_config(arg=""):
         latent_shape=(16,),
         encoder=dict(name="MLP", width=width, depth=2, dropout=0.2),
         decoder=dict(name="MLP", width=width, depth=2, dropout=0.2),
-        prior=PRIORS[variant["prior"]](width),
+        prior=variants.prior(variant["prior"], width=width),
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         kl_warmup_steps=500,
     )
@@ -28,15 +28,3 @@ def get_config(arg=""):
     if variant.has("smoke"):
         variants.smoke(config)
     return config
-
-
-PRIORS = {
-    "vdm": lambda width: dict(
-        name="vdm",
-        denoiser=dict(name="MLPDenoiser", width=width, depth=3),
-        # gamma_0 stays below the posterior's log-variance floor of -8
-        schedule=dict(name="learned_scalar", gamma_0=-10.0, gamma_1=6.0, gamma_0_max=-8.0),
-        num_steps=50,
-    ),
-    "normal": lambda width: dict(name="normal"),
-}

@@ -104,8 +104,9 @@ class Checkpoints:
     def _write_error(self, step, error: Exception) -> UserError:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return UserError(
-            f"the checkpoint could not be written to {self.folder} ({first[:200]}): free some space "
-            f"or name another --workdir, then run the same command again; earlier checkpoints are intact"
+            f"the checkpoint could not be written to {self.folder} ({first[:200]}): free some "
+            "space or name another --workdir, and run the command again; earlier checkpoints are "
+            "intact"
         )
 
     def restore(self, step: int, template: Any):

@@ -15,7 +15,7 @@ UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '
 
 
 def enable() -> None:
-    """Uses $JAX_COMPILATION_CACHE_DIR, else a folder under the user's cache; silent if read-only."""
+    """Uses $JAX_COMPILATION_CACHE_DIR, else a folder in the user's cache; silent if read-only."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = pathlib.Path(base).expanduser() / "vdp" / "xla"

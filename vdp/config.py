@@ -37,9 +37,8 @@ def find(name: str) -> pathlib.Path:
         for folder in config_folders():
             if (folder / f"{bare}.py").is_file():
                 return folder / f"{bare}.py"
-    raise UserError(
-        f"there is no config {name!r}: give the path of a file or one of {', '.join(config_names())}"
-    )
+    names = ", ".join(config_names())
+    raise UserError(f"there is no config {name!r}: give the path of a file or one of {names}")
 
 
 def load(argument: str) -> config_dict.ConfigDict:

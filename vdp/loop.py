@@ -1,5 +1,6 @@
 """The training loop: chunks of steps, metrics read one chunk late, validation, checkpoints."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
@@ -29,10 +30,8 @@ class Preemption:
         self._several = jax.process_count() > 1
         self._previous = None
         if not self._several:  # with several, jax's own notifier holds the signal
-            try:
+            with contextlib.suppress(ValueError):  # outside the main thread there are no signals
                 self._previous = signal.signal(signal.SIGTERM, self._receive)
-            except ValueError:
-                pass  # not in the main thread: nobody else can be asked
 
     def _receive(self, *_):
         self._received = True
@@ -53,7 +52,7 @@ class Preemption:
 
 @dataclasses.dataclass
 class Loop:
-    """The loop over chunks. Chunks end at multiples of K of the absolute step; saves happen there."""
+    """The loop over chunks of K steps, which end at multiples of K; saves happen only there."""
 
     run_at: Run
     optimizer: object

@@ -14,7 +14,7 @@ class Metrics:
     def __init__(self, workdir: pathlib.Path, *, step: int = 0, tensorboard: bool = True):
         self.path = workdir / "metrics.jsonl"
         self._cut_back(step)
-        self._file = open(self.path, "a", buffering=1)
+        self._file = self.path.open("a", buffering=1)
         self._events = None
         if tensorboard:
             from tensorboardX import SummaryWriter

@@ -73,7 +73,8 @@ def make_chunk(
     """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
 
     Args:
-      model, optimizer: the bundle being trained.
+      model: the bundle being trained.
+      optimizer: from `vdp.optim.make`.
       transform: (images, labels, rng) -> Batch.
       seed: with the step number it determines all randomness: fold_in(key(seed), step).
       batch_size: global.

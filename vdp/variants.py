@@ -115,6 +115,33 @@ def defaults() -> config_dict.ConfigDict:
     )
 
 
+PRIORS = ("vdm", "normal")
+
+
+def prior(name: str, *, width: int, depth: int = 3, log_var_floor: float = -8.0) -> dict:
+    """The spec of a prior over a vector latent, for `prior=NAME`.
+
+    Args:
+      name: one of PRIORS.
+      width: of its networks.
+      depth: of its networks.
+      log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below.
+    """
+    if name == "normal":
+        return dict(name="normal")
+    return dict(
+        name="vdm",
+        denoiser=dict(name="MLPDenoiser", width=width, depth=depth),
+        schedule=dict(
+            name="learned_scalar",
+            gamma_0=log_var_floor - 2.0,
+            gamma_1=6.0,
+            gamma_0_max=log_var_floor,
+        ),
+        num_steps=100,
+    )
+
+
 def smoke(config: config_dict.ConfigDict) -> None:
     """Shortens a run to seconds: few steps, few evaluation images; the data stays."""
     config.data.num_validation = min(config.data.num_validation, 64)

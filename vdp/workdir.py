@@ -25,7 +25,7 @@ def prepare(workdir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps every other training process off the folder until the block ends or the process dies."""
+    """Keeps other training processes off the folder until the block ends or the process dies."""
     with open(workdir / ".lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,7 +67,8 @@ def continuous(
       eps_fn: the denoiser.
       gamma: the schedule, differentiated by `jax.jvp`.
       z: [B, ...].
-      rng: draws a fresh stratified grid of `num_times` times per example and its noise.
+      rng: draws a fresh stratified grid per example and its noise.
+      num_times: points of that grid.
       noise: instead of rng, {"t": [B, n], "eps": [B, n, ...]}; averaged over n.
 
     Returns:
@@ -93,7 +94,9 @@ def discrete(
     LT = T/2 E_i[expm1(gamma(i/T) - gamma((i-1)/T)) |eps - eps_hat|^2] (VDM, Eq. 13-14).
 
     Args:
-      eps_fn, gamma, z: as for `continuous`.
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      z: [B, ...].
       rng: sums over all T steps per example, fresh noise for each.
       num_steps: T.
       noise: instead of rng, {"t": [B, n], "eps": [B, n, ...]}; t falls into step 1 + floor(T t)

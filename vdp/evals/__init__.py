@@ -1,0 +1,1 @@
+"""Estimates, latent statistics and pictures of a trained model."""

@@ -1,0 +1,1 @@
+"""Decoder distributions over integer levels; one file each, found by its name."""

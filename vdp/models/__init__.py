@@ -1,0 +1,1 @@
+"""Models that join networks, priors and likelihoods on one bound; one file each."""

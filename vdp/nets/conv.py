@@ -9,7 +9,7 @@ from vdp.types import Array
 
 
 class ConvEncoder(nn.Module):
-    """One 4x4 convolution of stride 2 per entry of `channels`, then a dense layer and the output."""
+    """A 4x4 convolution of stride 2 per entry of `channels`, then a dense layer and the output."""
 
     channels: tuple[int, ...] = (32, 64)
     hidden: int = 256

@@ -1,0 +1,1 @@
+"""Priors over a latent; one file each, found by its name."""

@@ -95,19 +95,22 @@ def _from_bin(path: pathlib.Path, request: Request) -> Split:
     return Split.of(_planes_to_images(records[:, 1:]), records[:, 0])
 
 
-class _NumpyUnpickler(pickle.Unpickler):
-    """Loads nothing but numpy arrays and plain containers: a pickle could run any code."""
-
-    ALLOWED = {
+PICKLED = frozenset(
+    {
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("_codecs", "encode"),
     }
+)
+
+
+class _NumpyUnpickler(pickle.Unpickler):
+    """Loads nothing but numpy arrays and plain containers: a pickle could run any code."""
 
     def find_class(self, module, name):
-        if (module, name) not in self.ALLOWED:
+        if (module, name) not in PICKLED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image needs")
         return super().find_class(module, name)
 

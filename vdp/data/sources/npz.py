@@ -1,6 +1,7 @@
 """`npz:PATH`: any images in one archive.
 
-Keys: `images` (and `labels`, `exact`), or `train_images` and `test_images` with the same companions. All uint8; `levels` where it is not 256.
+Keys: `images` (and `labels`, `exact`), or `train_images` and `test_images` with the
+same companions. All uint8; `levels` where it is not 256.
 """
 
 import pathlib

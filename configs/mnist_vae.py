@@ -1,0 +1,29 @@
+"""A convolutional VAE with a diffusion prior on dynamically binarised MNIST.
+
+Variants: `prior=vdm|normal`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    variant = variants.parse(arg, choices={"prior": variants.PRIORS})
+    config = variants.defaults()
+    config.data.update(name="mnist", num_validation=5000, binarization="dynamic")
+    small = variant.has("smoke")
+    config.model = dict(
+        name="vae",
+        latent_shape=(32,),
+        encoder=dict(name="ConvEncoder", channels=(8, 8) if small else (32, 64)),
+        decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
+        prior=variants.prior(variant["prior"], width=32 if small else 256),
+        likelihood=dict(name="bernoulli"),
+        kl_warmup_steps=2000,
+    )
+    config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)
+    config.train.update(steps=22_000, batch_size=250)  # 100 epochs
+    config.eval.update(every=1100)
+    if small:
+        variants.smoke(config)
+    return config
