@@ -12,18 +12,21 @@ def get_config(arg=""):
     config = variants.defaults()
     config.data.update(name="digits", num_validation=180)
     width = 32 if variant.has("smoke") else 256
+    floor = -5.0
     config.model = dict(
         name="vae",
-        latent_shape=(16,),
-        encoder=dict(name="MLP", width=width, depth=2, dropout=0.2),
-        decoder=dict(name="MLP", width=width, depth=2, dropout=0.2),
-        prior=variants.prior(variant["prior"], width=width),
+        latent_shape=(12,),
+        encoder=dict(name="MLP", width=width, depth=2, dropout=0.4),
+        decoder=dict(name="MLP", width=width, depth=2, dropout=0.4),
+        prior=variants.prior(variant["prior"], width=width // 2, log_var_floor=floor),
+        log_var_floor=floor,
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         kl_warmup_steps=500,
     )
-    config.optim.update(learning_rate=2e-3, weight_decay=0.05, warmup_steps=100, clip_norm=100.0)
-    config.train.update(steps=8000, batch_size=128, steps_per_dispatch=20)
-    config.eval.update(every=1000, iwae_samples=128, iwae_chunk=16, batch_size=360)
+    config.optim.update(learning_rate=2e-3, weight_decay=0.2, warmup_steps=100, clip_norm=100.0)
+    config.train.update(steps=4000, batch_size=128, steps_per_dispatch=20)
+    config.eval.update(every=500, batch_size=360, iwae_samples=128, iwae_chunk=16)
+    config.eval.estimators = ("elbo", "elbo_discrete", "iwae")
     config.log.every = 200
     if variant.has("smoke"):
         variants.smoke(config)

@@ -1,0 +1,54 @@
+"""Shared set-up: CPU, no user caches or data folders, and a tiny trained run."""
+
+import os
+import tempfile
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("NPROC", "16")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "vdp-test-compile-cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import pytest
+
+from vdp import main
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """The workdir of a finished smoke run of the main job; read it, never write into it."""
+    workdir = tmp_path_factory.mktemp("runs") / "smoke"
+    code = main.run(["--config=digits_vae:smoke", f"--workdir={workdir}"])
+    assert code == 0
+    return workdir
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs the command line in process; returns (exit code, stdout, stderr)."""
+
+    def run(*argv):
+        code = main.run([str(arg) for arg in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(cli):
+    """Runs the command line, which has to refuse in one sentence that contains the words."""
+
+    def run(*argv, says=()):
+        code, _, err = cli(*argv)
+        assert code == 2, err
+        assert "Traceback" not in err
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, err
+        for word in says:
+            assert word in errors[0]
+        return errors[0]
+
+    return run

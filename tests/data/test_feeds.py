@@ -1,0 +1,98 @@
+"""Order, transforms and batches of training images."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp import variants
+from vdp.data import feeds, transforms
+from vdp.data import load as data_load
+from vdp.data.core import Split
+
+N, B = 23, 8
+
+
+def split():
+    images = np.arange(N * 4).reshape(N, 2, 2, 1).astype(np.uint8)
+    return Split.of(images, np.arange(N))
+
+
+def labels_of(placement, step, num_steps, seed=3):
+    feed = feeds.make(split(), seed=seed, batch_size=B, placement=placement, place=jnp.asarray)
+    fed = feed.feed(step, num_steps)
+    return np.concatenate([feeds.take(fed, i, B)[1] for i in range(num_steps)])
+
+
+def test_every_epoch_holds_every_example_once():
+    seen = labels_of("device", 0, 3 * N)
+    for epoch in range(3 * B):
+        assert sorted(seen[epoch * N : (epoch + 1) * N]) == list(range(N))
+    assert not np.array_equal(seen[:N], seen[N : 2 * N])
+
+
+def test_order_depends_on_seed_and_step_only():
+    whole = labels_of("device", 0, 12)
+    pieces = [labels_of("device", s, 1) for s in range(12)]
+    assert np.array_equal(whole, np.concatenate(pieces))
+    assert np.array_equal(whole, labels_of("host", 0, 12))
+    assert np.array_equal(whole[5 * B : 9 * B], labels_of("host", 5, 4))
+    assert not np.array_equal(whole, labels_of("device", 0, 12, seed=4))
+
+
+def test_images_and_labels_stay_together():
+    for placement in ("device", "host"):
+        feed = feeds.make(split(), seed=0, batch_size=B, placement=placement, place=jnp.asarray)
+        images, labels = feeds.take(feed.feed(4, 2), 1, B)
+        np.testing.assert_array_equal(images, split().images[np.asarray(labels)])
+
+
+def test_dynamic_binarisation_has_the_right_probability():
+    config = variants.defaults().data
+    config.update(binarization="dynamic", encoder_input="grey")
+    transform = transforms.make(config, 256)
+    images = jnp.tile(jnp.array([0, 51, 204, 255], jnp.uint8).reshape(1, 2, 2, 1), (4000, 1, 1, 1))
+    batch = transform(images, jnp.zeros(4000, jnp.int32), jax.random.key(0))
+    rates = np.asarray(batch.target).mean(0).ravel()
+    np.testing.assert_allclose(rates, [0, 0.2, 0.8, 1], atol=0.03)
+    assert rates[0] == 0
+    assert rates[3] == 1
+    np.testing.assert_array_equal(batch.input, images)
+    config.encoder_input = "target"
+    batch = transforms.make(config, 256)(images, jnp.zeros(4000), jax.random.key(0))
+    np.testing.assert_array_equal(batch.input, batch.target)
+
+
+def test_fixed_binarisation_is_one_recorded_draw():
+    config = variants.defaults().data
+    config.update(name="synthetic:4x4x1", binarization="dynamic")
+    dataset = data_load.load(config)
+    first, seen = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
+    again, _ = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
+    assert np.array_equal(first, again)
+    assert first is seen
+    assert dataset.facts.levels == 2
+    config.binarization_seed = 1
+    other, _ = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
+    assert not np.array_equal(first, other)
+    grey = dataset.splits["test"].images / 255
+    assert abs((first - grey).mean()) < 5 * 0.5 / np.sqrt(first.size)
+
+
+def test_flips_are_mirror_images_half_of_the_time():
+    config = variants.defaults().data
+    config.augmentation = "flip"
+    images = jnp.tile(jnp.arange(6, dtype=jnp.uint8).reshape(1, 2, 3, 1), (2000, 1, 1, 1))
+    found = transforms.make(config, 256)(images, jnp.zeros(2000), jax.random.key(0)).target
+    flipped = np.asarray(found[:, 0, 0, 0]) == 2
+    assert abs(flipped.mean() - 0.5) < 0.06
+    np.testing.assert_array_equal(found[flipped], images[flipped][:, :, ::-1])
+    np.testing.assert_array_equal(found[~flipped], images[~flipped])
+
+
+def test_padded_batches_lose_and_repeat_nothing():
+    target = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    seen = []
+    for batch, real in transforms.padded_batches(target, target, np.zeros(10), 4):
+        assert len(batch.target) == 4
+        seen += batch.target[:real].ravel().tolist()
+    assert seen == list(range(10))

@@ -1,0 +1,359 @@
+"""Every data source: right images from good files, one clear sentence for bad ones."""
+
+import gzip
+import hashlib
+import os
+import pathlib
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from vdp import variants
+from vdp.data import load as data_load
+from vdp.data.sources import cifar10, omniglot, synthetic
+from vdp.errors import UserError
+
+REAL = pathlib.Path(os.environ.get("VDP_TEST_DATA", "data"))
+
+
+def settings(name, **fields):
+    config = variants.defaults().data
+    config.update(name=name, **fields)
+    return config
+
+
+def idx(array):
+    header = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_mnist(folder, *, compress=False, num=(20, 10)):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in zip(("train", "t10k"), num, strict=True):
+        for name, array in (
+            (f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28))),
+            (f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count)),
+        ):
+            arrays[name] = array
+            content = idx(array)
+            path = folder / (f"{name}.gz" if compress else name)
+            path.write_bytes(gzip.compress(content) if compress else content)
+    return arrays
+
+
+@pytest.fixture(autouse=True)
+def no_user_data(monkeypatch, tmp_path):
+    monkeypatch.delenv("VDP_DATA", raising=False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no-tfds"))
+
+
+def test_digits_are_split_once_and_for_all():
+    dataset = data_load.load(settings("digits", num_validation=180))
+    splits = dataset.splits
+    assert [len(splits[n]) for n in ("train", "validation", "test")] == [1257, 180, 360]
+    assert dataset.facts.levels == 17
+    assert max(split.images.max() for split in splits.values()) == 16
+    from sklearn.datasets import load_digits
+
+    everything = np.concatenate([s.images[..., 0].reshape(-1, 64) for s in splits.values()])
+    rows = lambda a: sorted(map(bytes, a.astype(np.uint8)))
+    assert rows(everything) == rows(load_digits().data)
+    again = data_load.load(settings("digits", num_validation=180)).splits
+    assert all(np.array_equal(splits[n].images, again[n].images) for n in splits)
+    other = data_load.load(settings("digits", num_validation=100)).splits
+    assert np.array_equal(splits["test"].images, other["test"].images)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_idx_files_are_read(tmp_path, compress):
+    arrays = write_mnist(tmp_path, compress=compress)
+    dataset = data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+    train = dataset.splits["train"]
+    assert np.array_equal(train.images[..., 0], arrays["train-images-idx3-ubyte"])
+    assert np.array_equal(train.labels, arrays["train-labels-idx1-ubyte"])
+    assert dataset.splits["test"].images.shape == (10, 28, 28, 1)
+
+
+def test_checksums_refuse_another_file(tmp_path):
+    write_mnist(tmp_path)
+    with pytest.raises(UserError, match="md5"):
+        data_load.load(settings("mnist", dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda b: b[:-100], "announces"),
+        (lambda b: b[:3], "not an idx file"),
+        (lambda b: b"<html>" + b, "not an idx file"),
+        (lambda b: b[:6], "header is cut short"),
+    ],
+)
+def test_damaged_idx_files_are_named(tmp_path, damage, says):
+    write_mnist(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=says) as error:
+        data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+    assert str(path) in str(error.value)
+
+
+def test_truncated_gzip_is_named(tmp_path):
+    write_mnist(tmp_path, compress=True)
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match="cannot be used"):
+        data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "omniglot", "celeba"])
+def test_missing_data_says_what_where_and_how(tmp_path, name):
+    with pytest.raises(UserError) as error:
+        data_load.load(settings(name, dir=str(tmp_path)))
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(tmp_path) in message
+    assert "--config.data.dir" in message
+    assert ("--config.data.download=True" in message) == (name != "omniglot")
+    import sys
+
+    assert "tensorflow_datasets" not in sys.modules
+
+
+def test_default_folder_is_below_vdp_data(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    write_mnist(tmp_path / "mnist")
+    monkeypatch.setenv("VDP_DATA", str(tmp_path))
+    assert len(data_load.load(settings("mnist", verify=False)).splits["train"]) == 20
+
+
+def write_cifar(folder, kind, num=12):
+    rng = np.random.default_rng(1)
+    expected = {}
+    for names in cifar10.BATCHES.values():
+        for name in names:
+            planes = rng.integers(0, 256, (num, 3072)).astype(np.uint8)
+            labels = rng.integers(0, 10, num).astype(np.uint8)
+            expected[name] = (planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)
+            if kind == "bin":
+                records = np.concatenate([labels[:, None], planes], axis=1)
+                (folder / f"{name}.bin").write_bytes(records.tobytes())
+            else:
+                batch = {b"data": planes, b"labels": labels.tolist()}
+                (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return expected
+
+
+@pytest.mark.parametrize("kind", ["bin", "py"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_cifar10_official_versions(tmp_path, kind, nested):
+    folder = tmp_path / f"cifar-10-batches-{kind}" if nested else tmp_path
+    folder.mkdir(exist_ok=True)
+    expected = write_cifar(folder, kind)
+    splits = data_load.load(settings("cifar10", dir=str(tmp_path), verify=False)).splits
+    assert splits["train"].images.shape == (60, 32, 32, 3)
+    assert np.array_equal(splits["train"].images[12:24], expected["data_batch_2"][0])
+    assert np.array_equal(splits["test"].labels, expected["test_batch"][1])
+
+
+def test_cifar10_pickle_that_wants_to_run_code_is_refused(tmp_path):
+    write_cifar(tmp_path, "py")
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'pwned'}",)
+
+    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
+    with pytest.raises(UserError, match="which no image needs"):
+        data_load.load(settings("cifar10", dir=str(tmp_path), verify=False))
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_cifar10_checks_what_is_published(tmp_path):
+    write_cifar(tmp_path, "py")
+    with pytest.raises(UserError, match="md5"):
+        data_load.load(settings("cifar10", dir=str(tmp_path)))
+    other = tmp_path / "bin"
+    other.mkdir()
+    write_cifar(other, "bin")
+    with pytest.raises(UserError, match="10,000 records"):
+        data_load.load(settings("cifar10", dir=str(other)))
+    (other / "test_batch.bin").unlink()
+    with pytest.raises(UserError, match=r"test_batch\.bin"):
+        data_load.load(settings("cifar10", dir=str(other), verify=False))
+
+
+def test_cifar10_npz_drops_stand_ins(tmp_path):
+    for split, num in (("train", 30), ("test", 10)):
+        images = np.random.default_rng(2).integers(0, 256, (num, 32, 32, 3)).astype(np.uint8)
+        exact = np.arange(num) % 3 != 0
+        np.savez(
+            tmp_path / f"cifar10_{split}.npz", images=images, labels=np.zeros(num), exact=exact
+        )
+    splits = data_load.load(settings("cifar10", dir=str(tmp_path))).splits
+    assert (len(splits["train"]), len(splits["test"])) == (20, 6)
+    assert np.array_equal(splits["test"].images, images[exact])
+
+
+def test_omniglot_mat_is_read_column_by_column(tmp_path, monkeypatch):
+    import scipy.io
+
+    rng = np.random.default_rng(3)
+    images = {"data": rng.random((7, 28, 28)), "testdata": rng.random((3, 28, 28))}
+    columns = {k: v.transpose(0, 2, 1).reshape(len(v), 784).T for k, v in images.items()}
+    path = tmp_path / "chardata.mat"
+    scipy.io.savemat(path, columns)
+    splits = data_load.load(settings("omniglot", dir=str(tmp_path), verify=False)).splits
+    expected = np.rint(images["testdata"] * 255)[..., None]
+    assert np.array_equal(splits["test"].images, expected)
+    with pytest.raises(UserError, match="not the published file"):
+        data_load.load(settings("omniglot", dir=str(tmp_path)))
+    content = path.read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    monkeypatch.setattr(omniglot, "GIT_BLOB", blob)
+    with pytest.raises(UserError, match="instead of"):
+        data_load.load(settings("omniglot", dir=str(tmp_path)))
+    path.write_bytes(content[:300])
+    with pytest.raises(UserError, match="cannot be used"):
+        data_load.load(settings("omniglot", dir=str(tmp_path), verify=False))
+
+
+def test_npz_of_any_images(tmp_path):
+    images = np.random.default_rng(4).integers(0, 5, (50, 6, 4)).astype(np.uint8)
+    path = tmp_path / "some.npz"
+    np.savez(path, images=images, levels=5)
+    dataset = data_load.load(settings(f"npz:{path}", num_validation=5))
+    assert dataset.facts.shape == (6, 4, 1)
+    assert dataset.facts.levels == 5
+    assert [len(dataset.splits[n]) for n in ("train", "validation", "test")] == [40, 5, 5]
+    np.savez(path, images=images, levels=4)
+    with pytest.raises(UserError, match="announces 4 levels"):
+        data_load.load(settings(f"npz:{path}"))
+    np.savez(path, train_images=images, test_images=images[:3], train_labels=np.arange(50))
+    splits = data_load.load(settings(f"npz:{path}")).splits
+    assert len(splits["test"]) == 3
+    assert np.array_equal(splits["train"].labels, np.arange(50))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"PK\x03\x04 broken", "not a readable npz"), (b"", "not a readable npz"), (None, "none")],
+)
+def test_broken_npz_is_named(tmp_path, content, says):
+    path = tmp_path / "x.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        data_load.load(settings(f"npz:{path}"))
+
+
+def test_npz_never_unpickles(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, images=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(UserError, match="not a readable npz"):
+        data_load.load(settings(f"npz:{path}"))
+
+
+def test_folder_of_images(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(5)
+    for split, classes in {"train": ("cat", "dog"), "test": ("cat",)}.items():
+        for label in classes:
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{i}.png")
+    dataset = data_load.load(settings(f"folder:{tmp_path}"))
+    assert dataset.facts.shape == (5, 7, 3)
+    assert dataset.facts.info.num_classes == 2
+    assert dataset.splits["train"].labels.tolist() == [0] * 4 + [1] * 4
+    assert np.array_equal(dataset.splits["test"].images[3], pixels)
+    (tmp_path / "train" / "cat" / "bad.png").write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        data_load.load(settings(f"folder:{tmp_path}"))
+    Image.fromarray(pixels[:3]).save(tmp_path / "train" / "cat" / "bad.png")
+    with pytest.raises(UserError, match="differ in size"):
+        data_load.load(settings(f"folder:{tmp_path}"))
+
+
+def test_grey_folder_keeps_one_channel(tmp_path):
+    from PIL import Image
+
+    for i in range(20):
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i:02d}.png")
+    dataset = data_load.load(settings(f"folder:{tmp_path}"))
+    assert dataset.facts.shape == (4, 4, 1)
+    assert len(dataset.splits["test"]) == 2
+
+
+def test_synthetic_density_is_normalised_and_its_samples_follow_it():
+    import itertools
+
+    every = np.array(list(itertools.product(range(3), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
+    log_prob = synthetic.log_prob(every, 3)
+    np.testing.assert_allclose(np.exp(log_prob).sum(), 1.0, rtol=1e-9)
+    _, splits = synthetic.load("2x2x1x3", None)
+    codes = splits["train"].images.reshape(-1, 4) @ 3 ** np.arange(3, -1, -1)
+    counts = np.bincount(codes, minlength=81)
+    expected = np.exp(log_prob) * len(codes)
+    from scipy import stats
+
+    frequent = expected > 5
+    observed = np.append(counts[frequent], counts[~frequent].sum())
+    predicted = np.append(expected[frequent], expected[~frequent].sum())
+    assert stats.chisquare(observed, predicted * observed.sum() / predicted.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("arg", ["", "28", "28x28", "axbxc", "8x8x1x1", "8x8x1x300", "0x8x1"])
+def test_synthetic_names_its_form(arg):
+    with pytest.raises(UserError, match="synthetic"):
+        data_load.describe(settings(f"synthetic:{arg}"))
+
+
+def test_unknown_names_list_what_exists():
+    with pytest.raises(UserError, match="npz:PATH") as error:
+        data_load.load(settings("mnits"))
+    assert "fashion_mnist" in str(error.value)
+    with pytest.raises(UserError, match="dynamic, none"):
+        data_load.load(settings("digits", binarization="sometimes"))
+    with pytest.raises(UserError, match="lower it"):
+        data_load.load(settings("digits", num_validation=5000))
+
+
+def test_tfds_copies_are_read_without_tensorflow():
+    import tensorflow_datasets as tfds
+
+    from vdp.data.core import Request
+    from vdp.data.sources import tfds as source
+
+    with tfds.testing.mock_data(num_examples=7):
+        builder = tfds.builder("mnist")
+        split = source._decode(builder.as_data_source(split="train"), np.asarray)
+    assert split.images.shape == (7, 28, 28, 1)
+    assert split.labels.min() >= 0
+    import sys
+
+    assert "tensorflow" not in sys.modules
+    with pytest.raises(UserError, match="needs the name"):
+        source.load("", Request(dir=None))
+
+
+REAL_SETS = [
+    ("mnist", 60_000, 10_000),
+    ("fashion_mnist", 60_000, 10_000),
+    ("cifar10", 49_927, 9_980),
+]
+
+
+@pytest.mark.parametrize(("name", "train", "test"), REAL_SETS)
+def test_real_files(name, train, test):
+    folder = REAL / name
+    if not folder.is_dir():
+        pytest.skip(f"no real files at {folder}: set VDP_TEST_DATA to their parent folder")
+    splits = data_load.load(settings(name, dir=str(folder), num_validation=5000)).splits
+    assert (len(splits["train"]) + 5000, len(splits["test"])) == (train, test)
+    assert np.bincount(splits["train"].labels, minlength=10).min() > 4000

@@ -1,0 +1,189 @@
+"""The diffusion bounds against exact densities of Gaussian data with its oracle denoiser."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oracles import gaussian_eps_fn, linear, smoothed_log_density, t_step_moments
+from vdp.diffusion import bounds, paths, process, samplers, times
+from vdp.dists import Normal, standard_normal
+
+Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
+
+
+def with_error(draws):
+    """Mean over axis 0 and its standard error."""
+    draws = np.asarray(draws, np.float64)
+    return draws.mean(0), draws.std(0, ddof=1) / np.sqrt(len(draws))
+
+
+@pytest.mark.parametrize(("gamma_0", "gamma_1"), [(-8.0, 6.0), (-4.0, 3.0)])
+def test_continuous_bound_with_the_oracle_equals_the_exact_density(gamma_0, gamma_1):
+    gamma = linear(gamma_0, gamma_1)
+
+    def draw(rng):
+        return bounds.continuous(gaussian_eps_fn(), gamma, Z, rng, num_times=64).value
+
+    mean, se = with_error(jax.lax.map(draw, jax.random.split(jax.random.key(0), 400)))
+    exact = smoothed_log_density(np.asarray(Z), gamma_0)
+    # at gamma_1 = 3 the end term's model N(0, I) is not the data's y_1: what that costs is exact too
+    a1, s1 = float(process.alpha(jnp.float32(gamma_1))), float(process.sigma(jnp.float32(gamma_1)))
+    z = np.asarray(Z)
+    m, v = a1 * 0.7, a1**2 * 0.36 + s1**2  # moments of y_1 over the data
+    second = (a1 * z) ** 2 + s1**2
+    log_q = -0.5 * (np.log(2 * np.pi * v) + (second - 2 * m * a1 * z + m**2) / v)
+    log_p = -0.5 * (np.log(2 * np.pi) + second)
+    exact = exact + np.sum(log_p - log_q, axis=1)
+    assert np.all(np.abs(mean - exact) < 5 * se + 2e-3), (mean, exact, se)
+    assert np.all(se < 0.15)
+
+
+def test_a_worse_denoiser_gives_a_lower_bound():
+    gamma, rng = linear(-6.0, 6.0), jax.random.key(1)
+    z = 0.7 + 0.6 * jax.random.normal(rng, (64, 2))
+    good = bounds.continuous(gaussian_eps_fn(), gamma, z, rng).value.mean()
+    for worse in (gaussian_eps_fn(0.0, 1.0), lambda y, g: jnp.zeros_like(y)):
+        assert bounds.continuous(worse, gamma, z, rng).value.mean() < good - 0.1
+
+
+def test_t_step_bound_falls_to_the_continuous_one():
+    gamma, rng = linear(-6.0, 6.0), jax.random.key(2)
+    z = jnp.repeat(Z, 50, axis=0)
+    steps = (5, 20, 80, 1000)
+    values = [
+        float(bounds.discrete(gaussian_eps_fn(), gamma, z, rng, num_steps=n).value.mean())
+        for n in steps
+    ]
+    continuous = bounds.continuous(gaussian_eps_fn(), gamma, z, rng, num_times=1000).value.mean()
+    assert values == sorted(values)
+    assert values[0] < continuous - 1.0
+    assert abs(values[-1] - continuous) < 0.1
+
+
+def test_t_step_bound_sums_every_step_once():
+    gamma, num_steps = linear(-5.0, 4.0), 7
+    eps = jax.random.normal(jax.random.key(3), (len(Z), num_steps, 2))
+    noise = {"t": times.every_step(len(Z), num_steps), "eps": eps}
+    found = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    expected = 0.0
+    for i in range(1, num_steps + 1):
+        g_t, g_s = gamma(i / num_steps), gamma((i - 1) / num_steps)
+        e = eps[:, i - 1]
+        y = process.alpha(g_t) * Z + process.sigma(g_t) * e
+        error = jnp.sum((e - gaussian_eps_fn()(y, jnp.full(len(Z), g_t))) ** 2, -1)
+        expected -= 0.5 * (jnp.exp(g_t - g_s) - 1) * error
+    np.testing.assert_allclose(found.parts["diffusion"], expected, rtol=1e-5)
+    # the training estimator takes one step and has the same mean
+    draws = jax.vmap(
+        lambda rng: (
+            bounds.discrete(
+                gaussian_eps_fn(),
+                gamma,
+                Z,
+                num_steps=num_steps,
+                noise=bounds.draw(rng, Z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1),
+            ).value
+        )
+    )(jax.random.split(jax.random.key(4), 4000))
+    full = jax.vmap(
+        lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, Z, rng, num_steps=num_steps).value
+    )(jax.random.split(jax.random.key(5), 2000))
+    (one, se_one), (all_steps, se_all) = with_error(draws), with_error(full)
+    assert np.all(np.abs(one - all_steps) < 5 * np.hypot(se_one, se_all))
+
+
+def test_end_terms_are_the_gaussian_expressions():
+    gamma = linear(-3.0, 2.0)
+    terms = bounds.continuous(gaussian_eps_fn(), gamma, Z, jax.random.key(0))
+    g1 = jnp.float32(2.0)
+    q_1 = Normal(process.alpha(g1) * Z, jnp.full_like(Z, jnp.log(process.sigma(g1) ** 2)))
+    np.testing.assert_allclose(terms.parts["latent_1"], -q_1.kl(standard_normal(Z)), rtol=1e-5)
+    end = Normal(jnp.zeros_like(Z), jnp.full_like(Z, -3.0))
+    np.testing.assert_allclose(terms.parts["latent_0"], -end.entropy(), rtol=1e-5)
+    np.testing.assert_allclose(terms.value, sum(terms.parts.values()), rtol=1e-6)
+
+
+def test_path_weight_is_the_ratio_of_the_two_path_densities():
+    gamma, num_steps = linear(-5.0, 4.0), 6
+    path = jax.random.normal(jax.random.key(6), (len(Z), num_steps + 1, 2))
+    eps_fn = gaussian_eps_fn()
+    g = [jnp.full(len(Z), gamma(i / num_steps)) for i in range(num_steps + 1)]
+    a, s = process.alpha(g[-1])[:, None], process.sigma(g[-1])[:, None]
+    y = a * Z + s * path[:, 0]
+    log_var = jnp.broadcast_to(2 * jnp.log(s), Z.shape)
+    weight = standard_normal(y).log_prob(y) - Normal(a * Z, log_var).log_prob(y)
+    for j, i in enumerate(range(num_steps, 0, -1)):
+        a, s = process.alpha(g[i])[:, None], process.sigma(g[i])[:, None]
+        mean_q, std = process.reverse_moments(y, (y - a * Z) / s, g[i], g[i - 1])
+        mean_r, _ = process.reverse_moments(y, eps_fn(y, g[i]), g[i], g[i - 1])
+        y_s = mean_q + std * path[:, j + 1]
+        log_var = jnp.broadcast_to(2 * jnp.log(std), Z.shape)
+        weight += Normal(mean_r, log_var).log_prob(y_s) - Normal(mean_q, log_var).log_prob(y_s)
+        y = y_s
+    end = Normal(y / process.alpha(g[0])[:, None], jnp.full_like(Z, gamma(0.0)))
+    expected = weight + end.log_prob(Z)
+    np.testing.assert_allclose(paths.log_weight(eps_fn, gamma, Z, path), expected, rtol=2e-4)
+
+
+def test_posterior_step_keeps_the_forward_marginal():
+    """q(y_s | y_t, z) pushed through q(y_t | z) has to give q(y_s | z)."""
+    g_t, g_s = jnp.float32(1.3), jnp.float32(-2.0)
+    z, n = 0.9, jax.random.normal(jax.random.key(7), (2, 200_000, 1))
+    y_t = process.alpha(g_t) * z + process.sigma(g_t) * n[0]
+    wide = jnp.full(len(y_t), 1.0)
+    mean, std = process.reverse_moments(y_t, n[0], g_t * wide, g_s * wide)
+    y_s = mean + std * n[1]
+    assert abs(float(y_s.mean() - process.alpha(g_s) * z)) < 0.01
+    assert abs(float(y_s.std() / process.sigma(g_s)) - 1) < 0.01
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 8])
+def test_path_weight_averages_to_the_exact_t_step_density(num_steps):
+    gamma = linear(-1.0, 3.0)
+    z = jnp.array([[-0.5], [0.7], [1.6]])
+    mean, var = t_step_moments(gamma, num_steps)
+    exact = -0.5 * (np.log(2 * np.pi * var) + (np.asarray(z)[:, 0] - mean) ** 2 / var)
+    path = jax.random.normal(jax.random.key(8), (200_000, 3, num_steps + 1, 1))
+    weights = jax.lax.map(
+        lambda p: paths.log_weight(gaussian_eps_fn(), gamma, z, p), path, batch_size=20_000
+    )
+    ratio, se = with_error(np.exp(np.asarray(weights, np.float64) - exact))
+    assert np.all(np.abs(ratio - 1) < 5 * se)
+    assert np.all(se < 0.02)
+    # and its mean is the T-step bound
+    bound = jax.vmap(
+        lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, z, rng, num_steps=num_steps).value
+    )(jax.random.split(jax.random.key(9), 20_000))
+    (a, se_a), (b, se_b) = with_error(weights), with_error(bound)
+    assert np.all(np.abs(a - b) < 5 * np.hypot(se_a, se_b))
+    assert np.all(b < exact + 5 * se_b)
+
+
+@pytest.mark.parametrize("num_steps", [2, 50])
+def test_ancestral_samples_have_the_exact_t_step_moments(num_steps):
+    gamma, shape = linear(-5.0, 5.0), (100_000, 1)
+    sample = jax.jit(
+        lambda rng: samplers.ancestral(gaussian_eps_fn(), gamma, rng, shape, num_steps=num_steps)
+    )
+    y_0 = sample(jax.random.key(10))
+    g0 = gamma(0.0)
+    noise = jnp.exp(g0 / 2) * jax.random.normal(jax.random.key(11), shape)
+    u = np.asarray(y_0 / process.alpha(jnp.float32(g0)) + noise, np.float64)
+    mean, var = t_step_moments(gamma, num_steps)
+    assert abs(u.mean() - mean) < 5 * np.sqrt(var / len(u))
+    assert abs(u.var() / var - 1) < 5 * np.sqrt(2 / len(u))
+
+
+def test_training_times_are_one_grid_over_the_batch():
+    t = np.sort(np.asarray(times.low_discrepancy(jax.random.key(0), 16))[:, 0])
+    np.testing.assert_allclose(np.diff(t), 1 / 16, atol=1e-6)
+    assert 0 <= t.min() and t.max() < 1  # noqa: PT018
+    first = [times.low_discrepancy(jax.random.key(i), 16)[0, 0] for i in range(300)]
+    assert abs(np.mean(first) - 0.5) < 5 * 0.29 / np.sqrt(300)
+
+
+def test_evaluation_times_have_one_draw_in_every_stratum():
+    t = np.asarray(times.stratified(jax.random.key(0), 5, 8))
+    assert np.array_equal(np.floor(t * 8), np.tile(np.arange(8), (5, 1)))
+    assert len(np.unique(t[:, 0])) == 5

@@ -1,0 +1,173 @@
+"""The VAE on a linear-Gaussian model, where the log-likelihood is known exactly."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from vdp import build
+from vdp.evals import likelihood as estimators
+from vdp.types import Batch
+
+SCALE, LEVELS = 0.5, 256
+W = np.array([[0.6, -0.3], [0.2, 0.5], [-0.4, 0.1], [0.3, 0.3]])
+X_SHAPE, Z = (2, 2, 1), 2
+
+
+class Affine(nn.Module):
+    """One dense layer between any two shapes."""
+
+    @nn.compact
+    def __call__(self, x, out_shape, *, train=False):
+        size = int(np.prod(out_shape))
+        return nn.Dense(size)(x.reshape(len(x), -1)).reshape(len(x), *out_shape)
+
+
+def linear_gaussian(prior=None, *, widen=0.3):
+    """(model, params, stats): x = W z + noise; q(z|x) is the exact posterior, only too wide."""
+    spec = {
+        "name": "vae",
+        "latent_shape": (Z,),
+        "encoder": {"name": "test_vae.Affine"},
+        "decoder": {"name": "test_vae.Affine"},
+        "prior": prior or {"name": "normal"},
+        "likelihood": {"name": "normal", "scale": SCALE},
+        "log_var_floor": -20.0,
+    }
+    model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS)
+    params, model_stats = model.init(jax.random.key(0), X_SHAPE)
+    precision = np.eye(Z) + W.T @ W / SCALE**2
+    mean_of = np.linalg.inv(precision) @ W.T / SCALE**2
+    kernel = np.concatenate([mean_of.T, np.zeros((4, Z))], axis=1)
+    bias = np.concatenate([np.zeros(Z), -np.log(np.diag(precision)) + widen])
+    params["encoder"]["Dense_0"] = {"kernel": jnp.array(kernel), "bias": jnp.array(bias)}
+    params["decoder"]["net"]["Dense_0"] = {"kernel": jnp.array(W.T), "bias": jnp.zeros(4)}
+    return model, jax.tree.map(jnp.float32, params), model_stats
+
+
+def batch_of(num=6):
+    images = np.random.default_rng(0).integers(60, 200, size=(num, *X_SHAPE)).astype(np.uint8)
+    return Batch(target=images, input=images, label=np.zeros(num, np.int32))
+
+
+def exact_log_prob(batch):
+    x = 2 * np.asarray(batch.target, np.float64).reshape(-1, 4) / (LEVELS - 1) - 1
+    covariance = W @ W.T + SCALE**2 * np.eye(4)
+    return stats.multivariate_normal(np.zeros(4), covariance).logpdf(x)
+
+
+def test_iwae_meets_the_exact_log_likelihood():
+    """An analytic KL inside the exponent would land far above it."""
+    model, params, model_stats = linear_gaussian()
+    found = estimators.iwae(
+        model, params, model_stats, batch_of(), jax.random.key(1), num_samples=20_000, chunk=2000
+    )
+    np.testing.assert_allclose(found, exact_log_prob(batch_of()), atol=0.03)
+
+
+def test_one_sample_weights_average_to_one_after_the_exact_likelihood():
+    model, params, model_stats = linear_gaussian()
+    keys = jax.random.split(jax.random.key(2), 20_000)
+    log_w = jax.lax.map(
+        lambda k: model.log_weight(params, model_stats, batch_of(), k), keys, batch_size=2000
+    )
+    ratio = np.exp(np.asarray(log_w, np.float64) - exact_log_prob(batch_of()))
+    assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
+    elbo = jax.vmap(lambda k: model.elbo(params, model_stats, batch_of(), k).value)(keys[:4000])
+    error = np.hypot(elbo.std(0) / np.sqrt(4000), log_w.std(0) / np.sqrt(len(log_w)))
+    assert np.all(np.abs(elbo.mean(0) - log_w.mean(0)) < 5 * error)
+    assert np.all(elbo.mean(0) < exact_log_prob(batch_of()))
+
+
+def test_iwae_does_not_fall_with_more_samples():
+    model, params, model_stats = linear_gaussian(widen=1.5)
+    batch = batch_of(64)
+    values = []
+    for k in (1, 4, 16, 256):
+        estimate = lambda rng, k=k: estimators.iwae(
+            model, params, model_stats, batch, rng, num_samples=k, chunk=k
+        ).mean()
+        values.append(float(jnp.mean(jax.vmap(estimate)(jax.random.split(jax.random.key(3), 20)))))
+    assert values == sorted(values)
+    assert values[-1] - values[0] > 0.1
+
+
+def test_diffusion_prior_weight_averages_to_the_bound_of_the_same_t():
+    prior = {
+        "name": "vdm",
+        "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1},
+        "schedule": {"name": "linear", "gamma_0": -4.0, "gamma_1": 4.0},
+        "num_steps": 8,
+    }
+    model, params, model_stats = linear_gaussian(prior)
+    assert (model.bound_model, model.weight_model) == ("T=inf", "T=8")
+    discrete = model.discretized()
+    keys = jax.random.split(jax.random.key(4), 6000)
+    bound, weight = jax.lax.map(
+        lambda k: (
+            discrete.elbo(params, model_stats, batch_of(), k).value,
+            model.log_weight(params, model_stats, batch_of(), k),
+        ),
+        keys,
+        batch_size=1000,
+    )
+    error = np.hypot(bound.std(0), weight.std(0)) / np.sqrt(len(keys))
+    assert np.all(np.abs(bound.mean(0) - weight.mean(0)) < 5 * error)
+
+
+def test_ess_is_between_one_and_k():
+    model, params, model_stats = linear_gaussian(widen=0.0)
+    args = (model, params, model_stats, batch_of(), jax.random.key(5))
+    _, ess = estimators.iwae_with_ess(*args, num_samples=50, chunk=50)
+    assert np.all((ess > 1) & (ess <= 50.001))
+
+
+@pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])
+def test_annealing_touches_the_loss_and_nothing_else(step, weight):
+    import dataclasses
+
+    model, params, model_stats = linear_gaussian()
+    annealed = dataclasses.replace(model, kl_warmup_steps=10)
+    batch = batch_of()
+    noise = model.draw(jax.random.key(6), batch)
+    loss, aux = annealed.loss(
+        params, model_stats, batch, jax.random.key(7), step=step, train=False, noise=noise
+    )
+    elbo = model.elbo(params, model_stats, batch, jax.random.key(7), noise=noise)
+    np.testing.assert_allclose(aux.terms.value, elbo.value, rtol=1e-6)
+    expected = -(elbo.parts["likelihood"] + weight * elbo.parts["kl"])
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_bits_per_dim_of_a_uniform_image_is_its_bit_depth():
+    shape = (4, 4, 3)
+    nats = -np.log(256.0) * 48
+    np.testing.assert_allclose(estimators.bits_per_dim(nats, shape), 8.0, rtol=1e-6)
+    found = estimators.mean_and_error([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose([found["mean"], found["se"]], [2.5, np.sqrt(5 / 3) / 2])
+
+
+def test_no_bound_exceeds_the_exact_density_of_synthetic_data():
+    """On the mixture with a known density: mean ELBO <= mean exact log-probability."""
+    from vdp.data.sources import synthetic
+
+    facts, splits = synthetic.load("3x2x1x4", None)
+    images = splits["test"].images
+    spec = {
+        "name": "vae",
+        "latent_shape": (2,),
+        "encoder": {"name": "MLP", "width": 8, "depth": 1},
+        "decoder": {"name": "MLP", "width": 8, "depth": 1},
+        "prior": {"name": "normal"},
+        "likelihood": {"name": "discretized_logistic", "scale": "predicted"},
+    }
+    model = build.build("model", spec, levels=4, input_levels=4)
+    params, model_stats = model.init(jax.random.key(0), facts.shape)
+    batch = Batch(target=images, input=images, label=splits["test"].labels)
+    exact = synthetic.log_prob(images, 4)
+    elbo = model.elbo(params, model_stats, batch, jax.random.key(1)).value
+    iwae = estimators.iwae(model, params, model_stats, batch, jax.random.key(2), num_samples=32)
+    assert elbo.mean() <= iwae.mean() + 1e-3
+    assert iwae.mean() < exact.mean()
