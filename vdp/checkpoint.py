@@ -44,12 +44,18 @@ def fingerprint(tree) -> dict[str, int]:
     return {jax.tree_util.keystr(path): int(s) for (path, _), s in zip(leaves, sums, strict=True)}
 
 
+def _cause(error: Exception) -> str:
+    """The end of an error's first line, where storage libraries name the reason."""
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return first if len(first) <= 120 else f"... {first[-120:]}"
+
+
 class Checkpoints:
     """The `checkpoints/` folder of a run."""
 
     def __init__(self, workdir: pathlib.Path, *, keep_latest: int = 2, read_only: bool = False):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # errors are raised anyway
         keep = [
             policy.LatestN(max(keep_latest, 1)),
             policy.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=False, n=1),
@@ -102,9 +108,8 @@ class Checkpoints:
             raise self._write_error(self.manager.latest_step(), error) from error
 
     def _write_error(self, step, error: Exception) -> UserError:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         return UserError(
-            f"the checkpoint could not be written to {self.folder} ({first[:200]}): free some "
+            f"the checkpoint could not be written to {self.folder} ({_cause(error)}): free some "
             "space or name another --workdir, and run the command again; earlier checkpoints are "
             "intact"
         )
@@ -119,8 +124,7 @@ class Checkpoints:
         try:
             restored = self.manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise Damaged(f"checkpoint {step} cannot be restored ({first[:160]})") from error
+            raise Damaged(f"checkpoint {step} cannot be restored ({_cause(error)})") from error
         if fingerprint(restored["state"]) != restored["info"]["fingerprint"]:
             raise Damaged(f"checkpoint {step} is damaged (its bits do not match its fingerprint)")
         return restored["state"]

@@ -32,11 +32,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
       What the file holds (design: step, checkpoint, split, num_examples, estimators, ...).
     """
     config = run.config.eval
-    for name in config.estimators:
-        if name not in ESTIMATORS:
-            raise choose_from("entry of eval.estimators", name, ESTIMATORS)
-    if config.split not in data_load.SPLITS:
-        raise choose_from("eval.split", config.split, data_load.SPLITS)
+    check(config)
     split = dataset.splits[config.split]
     if config.max_examples:
         split = split.take(slice(config.max_examples))
@@ -64,6 +60,17 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     if parallel.is_writer():
         files.write_json(workdir / file_name(config), result)
     return result
+
+
+def check(config) -> None:
+    """Refuses a `config.eval` that names something unknown; cheap, so training asks it first."""
+    for name in config.estimators:
+        if name not in ESTIMATORS:
+            raise choose_from("entry of eval.estimators", name, ESTIMATORS)
+    if config.split not in data_load.SPLITS:
+        raise choose_from("eval.split", config.split, data_load.SPLITS)
+    if min(config.iwae_samples, config.iwae_chunk) < 1:
+        raise UserError("eval.iwae_samples and eval.iwae_chunk must be at least 1")
 
 
 def file_name(config) -> str:

@@ -32,7 +32,8 @@ class Metrics:
         self._file.write(json.dumps({"step": step, **line}) + "\n")
         if self._events:
             for name, value in values.items():
-                self._events.add_scalar(name, value, step)
+                if math.isfinite(value):
+                    self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flushes both."""

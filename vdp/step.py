@@ -38,7 +38,7 @@ def apply_gradients(
     ema_decay: float,
 ) -> tuple[State, dict[str, Array]]:
     """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is."""
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

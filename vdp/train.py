@@ -114,6 +114,7 @@ def _check(config, mesh) -> None:
         section, name = field.split(".")
         if config[section][name] < 1:
             raise UserError(f"config.{field} must be at least 1, not {config[section][name]}")
+    evaluate.check(config.eval)
     if not 0 <= config.train.ema_decay < 1:
         raise UserError(f"config.train.ema_decay={config.train.ema_decay} must lie in [0, 1)")
 

@@ -1,0 +1,72 @@
+"""Checkpoints: what is kept, what is trusted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vdp.checkpoint import Checkpoints, Damaged, fingerprint
+from vdp.errors import UserError
+from vdp.state import State
+
+
+def make_state(step):
+    leaf = jnp.full((5, 3), float(step))
+    return State(
+        step=jnp.int32(step),
+        params={"encoder": {"kernel": leaf}},
+        stats={"prior": {}},
+        opt_state=(leaf, {"count": jnp.int32(step)}),
+        ema={"encoder": {"kernel": leaf + 1}},
+        bad_steps=jnp.int32(0),
+    )
+
+
+def template():
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), make_state(0)
+    )
+
+
+def test_best_is_kept_apart_from_the_latest(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step, metric in [(10, -9.0), (20, -3.0), (30, -5.0), (40, -7.0), (50, float("nan"))]:
+        checkpoints.save(make_state(step), metric=metric)
+    checkpoints.save(make_state(60), metric=None)  # as after SIGTERM, not validated
+    checkpoints.close()
+    found = Checkpoints(tmp_path, read_only=True)
+    assert found.steps == [20, 50, 60]
+    assert found.resolve("best") == 20
+    assert found.resolve("latest") == 60
+    assert found.resolve("50") == 50
+    restored = found.restore(20, template())
+    for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(make_state(20)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(UserError, match="best, latest, 20, 50, 60"):
+        found.resolve(30)
+
+
+def test_nothing_there(tmp_path):
+    assert Checkpoints(tmp_path).restore_latest(template()) is None
+    with pytest.raises(UserError, match="train first"):
+        Checkpoints(tmp_path).resolve("best")
+
+
+def test_another_shape_is_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(make_state(1), metric=0.0)
+    checkpoints.wait()
+    other = template().replace(params={"encoder": {"kernel": jax.ShapeDtypeStruct((4,), float)}})
+    with pytest.raises(Damaged):
+        checkpoints.restore(1, other)
+
+
+def test_fingerprints_see_values_positions_and_types():
+    a = {"x": jnp.array([1.0, 2.0]), "y": jnp.array([True, False]), "z": jnp.bfloat16(3)}
+    base = fingerprint(a)
+    assert fingerprint(a | {"x": jnp.array([2.0, 1.0])}) != base
+    assert fingerprint(a | {"x": jnp.array([1.0, 2.0000002])}) != base
+    assert fingerprint(a | {"y": jnp.array([False, True])}) != base
+    assert fingerprint(a | {"z": jnp.bfloat16(3.02)}) != base
+    assert fingerprint(dict(a)) == base

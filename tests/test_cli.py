@@ -1,0 +1,330 @@
+"""The command line: modes, overrides, and one clear sentence with exit code 2 for bad input."""
+
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vdp import main
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SMOKE = "--config=digits_vae:smoke"
+
+
+def test_help_answers(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    for word in ("--config", "--workdir", "--mode", "describe", "exit codes"):
+        assert word in out
+
+
+def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = cli("--config=configs/mnist_vae.py:prior=normal", "--mode=describe")
+    assert code == 0
+    found = json.loads(out.splitlines()[-1])
+    parameters = found["parameters"]
+    assert parameters["total"] == sum(v for k, v in parameters.items() if k != "total")
+    assert parameters["prior"] == 0
+    assert found["flops_per_example"] > 1e6
+    assert found["data"]["shape"] == [28, 28, 1]
+    assert found["data"]["levels"] == 2
+    assert found["config"]["model"]["prior"]["name"] == "normal"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], ["--config", "digits_vae"]),
+        (["--config=nope"], ["nope", "mnist_vae"]),
+        (["--config=configs/nope.py"], ["nope"]),
+        (["--config=digits_vae:smok"], ["smok", "prior=vdm|normal"]),
+        (["--config=digits_vae:prior=flwo"], ["flwo", "prior=vdm|normal"]),
+        (["--config=digits_vae:smoke,smoke"], ["twice"]),
+        ([SMOKE, "--config.trian.steps=3"], ["trian.steps", "train"]),
+        ([SMOKE, "--config.train.stps=3"], ["train.stps", "train.steps"]),
+        ([SMOKE, "--config.train.steps=many"], ["train.steps", "int", "many"]),
+        ([SMOKE, "--config.train.steps=2.5"], ["int"]),
+        ([SMOKE, "--config.data.verify=maybe"], ["True or False"]),
+        ([SMOKE, "--config.train=3"], ["train.steps"]),
+        ([SMOKE, "--config.train.steps"], ["needs a value"]),
+        ([SMOKE, "--wrokdir=x"], ["--wrokdir"]),
+        ([SMOKE, "stray"], ["stray"]),
+        ([SMOKE, "--mode=tarin"], ["tarin", "train"]),
+        ([SMOKE, "--config.model.name=vea"], ["vea", "vae"]),
+        ([SMOKE, "--config.model.prior.name=vdn"], ["vdn", "vdm"]),
+        ([SMOKE, "--config.model.encoder.name=no.such.Net"], ["no.such.Net"]),
+        ([SMOKE, "--config.model.latent_shape=0"], ["latent_shape"]),
+        ([SMOKE, "--config.model.prior.name=normal"], ["denoiser", "accepted", "learned"]),
+        ([SMOKE, "--config.optim.name=sgd"], ["sgd", "adamax"]),
+        ([SMOKE, "--config.optim.schedule=step"], ["cosine"]),
+        ([SMOKE, "--config.train.batch_size=0"], ["train.batch_size"]),
+        ([SMOKE, "--config.train.ema_decay=1.5"], ["ema_decay"]),
+        ([SMOKE, "--config.eval.every=0"], ["eval.every"]),
+        ([SMOKE, "--config.data.name=digist"], ["digist", "digits"]),
+        ([SMOKE, "--config.eval.estimators=elbow"], ["elbow", "iwae"]),
+        (["--mode=eval"], ["--workdir"]),
+        (["--mode=eval", "--workdir=/nonexistent"], ["/nonexistent", "config.json"]),
+    ],
+)
+def test_wrong_input_is_refused_in_one_sentence(refused, tmp_path, monkeypatch, argv, says):
+    monkeypatch.chdir(tmp_path)
+    refused(*argv, says=says)
+    assert not list(tmp_path.rglob("checkpoints/*")), "nothing may have been trained"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("raise ValueError('deep reason')", "deep reason"),
+        ("def get_config(arg=''):\n    return {}", "ConfigDict"),
+        ("x = ", "SyntaxError"),
+        ("y = 1", "get_config"),
+    ],
+)
+def test_broken_config_files_are_named(refused, tmp_path, text, says):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    refused(f"--config={path}", says=[str(path), says])
+
+
+def test_missing_data_is_one_sentence_even_in_smoke(refused, tmp_path, monkeypatch):
+    monkeypatch.delenv("VDP_DATA", raising=False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    says = ["mnist", "train-images-idx3-ubyte", "data.download=True"]
+    refused("--config=mnist_vae:smoke", f"--workdir={tmp_path / 'w'}", says=says)
+
+
+def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
+    found = json.loads((smoke_run / "eval.json").read_text())
+    assert set(found) == {
+        "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
+        "estimators", "active_units", "rates", "mse",
+    }  # fmt: skip
+    elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
+    assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", "T=100", "T=100")
+    assert iwae["weight"] == "path"
+    assert iwae["k"] == 4
+    assert 1 <= iwae["ess"] <= 4
+    for estimate in (elbo, discrete, iwae):
+        nats, bits = estimate["nats"], estimate["bits_per_dim"]
+        assert nats["mean"] < 0 < bits["mean"]
+        assert nats["se"] > 0
+        np.testing.assert_allclose(bits["mean"], -nats["mean"] / 64 / np.log(2), rtol=1e-9)
+    np.testing.assert_allclose(sum(elbo["parts"].values()), elbo["nats"]["mean"], rtol=1e-5)
+    np.testing.assert_allclose(found["rates"][0], elbo["parts"]["likelihood"] - elbo["nats"]["mean"], rtol=1e-5)  # fmt: skip  # noqa: E501
+    assert discrete["nats"]["mean"] < elbo["nats"]["mean"]
+
+
+def test_a_run_writes_what_the_design_says(smoke_run):
+    config = json.loads((smoke_run / "config.json").read_text())
+    assert set(config) == {"config", "versions", "git_revision", "parameters"}
+    assert config["parameters"]["total"] > 0
+    lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
+    assert all(isinstance(line["step"], int) for line in lines)
+    assert {key.split("/")[0] for line in lines for key in line if key != "step"} == {
+        "train",
+        "eval",
+    }
+    for name in ("samples/samples.png", "samples/reconstructions.png", "plots/loss.png"):
+        from PIL import Image
+
+        with Image.open(smoke_run / name) as picture:
+            assert min(picture.size) > 200
+            assert len(np.unique(np.asarray(picture))) > 1
+    assert list((smoke_run / "tensorboard").glob("events*"))
+    assert not list(smoke_run.rglob(".*.tmp")) + list(smoke_run.rglob(".eval*"))
+
+
+@pytest.fixture
+def copied_run(smoke_run, tmp_path):
+    return pathlib.Path(shutil.copytree(smoke_run, tmp_path / "run"))
+
+
+def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = (copied_run / "eval.json").read_text()
+    code, out, _ = cli(
+        "--mode=eval",
+        "--workdir=run",
+        "--config.eval.checkpoint=latest",
+        "--config.eval.split=validation",
+        "--config.eval.estimators=elbo",
+    )
+    assert code == 0
+    assert "validation elbo" in out
+    found = json.loads((copied_run / "eval-latest-validation.json").read_text())
+    assert found["estimators"]["iwae"] is None
+    assert found["num_examples"] == 64
+    assert (copied_run / "eval.json").read_text() == before
+    code, _, _ = cli("--mode=eval", f"--workdir={copied_run}")
+    assert code == 0
+    again = json.loads((copied_run / "eval.json").read_text())
+    assert again["estimators"]["elbo"]["nats"] == json.loads(before)["estimators"]["elbo"]["nats"]
+    code, out, _ = cli("--mode=sample", "--workdir=run", "--config.sample.num=4")
+    assert code == 0
+    assert "samples.png" in out
+
+
+def test_eval_of_an_absent_checkpoint_lists_those_there(refused, copied_run):
+    refused("--mode=eval", f"--workdir={copied_run}", "--config.eval.checkpoint=7",
+            says=["'7'", "best, latest", "20"])  # fmt: skip
+
+
+def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert "already trained" in err
+    assert "nothing left to do" in err
+    (copied_run / "eval.json").unlink()
+    code, _, _ = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert (copied_run / "eval.json").exists()
+
+
+def test_another_config_on_a_workdir_names_the_fields(refused, copied_run):
+    refused(SMOKE, f"--workdir={copied_run}", "--config.optim.learning_rate=0.5",
+            "--config.seed=4", "--config.eval.every=7",
+            says=["optim.learning_rate (was 0.002, now 0.5)", "seed", "--workdir"])  # fmt: skip
+    refused(SMOKE, f"--workdir={copied_run}", "--config.train.steps=5", says=["train.steps"])
+
+
+def test_foreign_and_damaged_run_files(refused, copied_run):
+    (copied_run / "config.json").write_text('{"hello": 1}')
+    refused("--mode=eval", f"--workdir={copied_run}", says=["config.json"])
+    (copied_run / "config.json").write_text('{"conf')
+    refused("--mode=eval", f"--workdir={copied_run}", says=["cannot be read"])
+    refused(SMOKE, f"--workdir={copied_run}", says=["cannot be read"])
+
+
+def test_checkpoint_of_another_architecture(refused, copied_run):
+    stored = json.loads((copied_run / "config.json").read_text())
+    stored["config"]["model"]["encoder"]["width"] = 48
+    (copied_run / "config.json").write_text(json.dumps(stored))
+    refused("--mode=eval", f"--workdir={copied_run}", says=["cannot be restored", "20"])
+
+
+def damage(folder, step, *, flip):
+    """Flips bits in, or truncates, the largest data file of a checkpoint."""
+    files = [p for p in (folder / "checkpoints" / str(step) / "state").rglob("*") if p.is_file()]
+    path = max(files, key=lambda p: p.stat().st_size)
+    content = bytearray(path.read_bytes())
+    if flip:
+        middle = len(content) // 2
+        for i in range(middle, middle + 64):
+            content[i] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 3])
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_damaged_checkpoints_are_refused_and_training_falls_back(refused, cli, copied_run, flip):
+    damage(copied_run, 20, flip=flip)
+    says = ["checkpoint 20", "other checkpoints: 10"]
+    refused("--mode=eval", f"--workdir={copied_run}", "--config.eval.checkpoint=20", says=says)
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0, err
+    assert "trying the one before" in err
+    assert "resuming at step 10" in err
+    assert list((copied_run / "checkpoints").glob("damaged-20-*")), "nothing is lost"
+    for step in (10, 20):
+        damage(copied_run, step, flip=flip)
+    refused(SMOKE, f"--workdir={copied_run}", says=["no checkpoint", "--workdir"])
+
+
+def test_two_processes_on_one_workdir(refused, tmp_path):
+    from vdp import workdir
+
+    with workdir.lock(tmp_path):
+        refused(SMOKE, f"--workdir={tmp_path}", says=["another process", str(tmp_path)])
+
+
+def test_workdir_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(SMOKE, f"--workdir={tmp_path / 'file' / 'run'}", says=["cannot be written"])
+
+
+def test_full_disk_while_saving(refused, tmp_path, monkeypatch):
+    from vdp import checkpoint
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.ocp.CheckpointManager, "save", full)
+    refused(SMOKE, f"--workdir={tmp_path}", says=["No space left", "again"])
+
+
+def test_file_size_limit_is_a_sentence_too(tmp_path):
+    """A real limit of the operating system instead of an injected error."""
+    workdir = tmp_path / "run"
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+    env = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vdp.main", SMOKE, f"--workdir={workdir}",
+         "--config.log.tensorboard=False"],
+        preexec_fn=limit, env=env, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: ") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_diverging_training_stops_with_a_good_checkpoint(cli, tmp_path):
+    code, _, err = cli(SMOKE, f"--workdir={tmp_path}", "--config.optim.learning_rate=1e30",
+                       "--config.optim.clip_norm=0", "--config.train.max_bad_steps=3")  # fmt: skip
+    assert code == 2
+    for word in ("train/", "at step", "config.optim.learning_rate", "train.max_bad_steps=3"):
+        assert word in err
+    from vdp.checkpoint import Checkpoints
+
+    assert Checkpoints(tmp_path, read_only=True).steps
+
+
+def test_every_prior_argument_trains(cli, tmp_path):
+    code, _, err = cli("--config=digits_vae:prior=normal,smoke", f"--workdir={tmp_path}")
+    assert code == 0, err
+    found = json.loads((tmp_path / "eval.json").read_text())
+    assert found["estimators"]["elbo"]["model"] == "exact"
+    assert found["estimators"]["iwae"]["weight"] == "exact"
+
+
+def test_public_use_from_python(smoke_run):
+    import vdp
+    from vdp.errors import UserError
+
+    run = vdp.load(smoke_run)
+    images = run.images("test")[:5]
+    terms = run.elbo(images)
+    assert terms.value.shape == (5,)
+    np.testing.assert_allclose(terms.value, sum(terms.parts.values()), rtol=1e-5)
+    np.testing.assert_array_equal(terms.value, run.elbo(images[..., 0]).value)
+    assert run.iwae(images, num_samples=3).shape == (5,)
+    assert run.encode(images).mean.shape == (5, 12)
+    for pictures in (run.reconstruct(images), run.sample(3), run.sample(3, mean=False)):
+        assert pictures.shape[1:] == (8, 8, 1)
+        assert pictures.min() >= 0
+        assert pictures.max() <= 1
+    np.testing.assert_array_equal(run.sample(3, seed=1), run.sample(3, seed=1))
+    assert not np.array_equal(run.sample(3, seed=1), run.sample(3, seed=2))
+    assert vdp.load(str(smoke_run), step="latest").step == 20
+    assert vdp.load(smoke_run, step=10).step == 10
+    for bad in (images.astype(np.float32), images[:, :4], np.full((1, 8, 8, 1), 200, np.uint8)):
+        with pytest.raises(UserError, match="images"):
+            run.elbo(bad)
+
+
+def test_exit_code_of_the_process():
+    done = subprocess.run(
+        [sys.executable, "-m", "vdp.main", "--mode=nope"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert main.run(["--help"]) == 0

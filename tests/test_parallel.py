@@ -1,0 +1,131 @@
+"""One device, eight devices, two processes: the same numbers."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from test_resume import COMMAND, final_state
+from vdp import parallel
+from vdp.errors import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FLAGS = (
+    "--xla_force_host_platform_device_count={} "
+    "--xla_cpu_collective_call_terminate_timeout_seconds=60"
+)
+
+
+def environment(devices, **extra):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return {**os.environ, "XLA_FLAGS": FLAGS.format(devices), "PYTHONPATH": path, **extra}
+
+
+@pytest.fixture(scope="module")
+def eight():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "eight_devices.py"],
+        env=environment(8), capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_one_device_equals_eight(eight):
+    assert eight["devices"] == 8
+    one, many, _ = eight["losses"]
+    np.testing.assert_allclose(one, many, rtol=1e-4)
+    assert len(set(one)) == 3
+    assert eight["state"] < 1e-2  # Adam turns rounding of tiny gradients into steps
+
+
+def test_sharded_parameters_change_nothing(eight):
+    assert eight["fsdp_leaves"] > 0
+    np.testing.assert_allclose(eight["losses"][0], eight["losses"][2], rtol=1e-4)
+    assert eight["fsdp"] < 1e-2
+
+
+def test_pmap_equals_jit(eight):
+    """pmean over shards gives the global gradient, not N times it."""
+    assert eight["pmap"]["gradients"] < 1e-2
+    assert eight["pmap"]["metrics"] < 1e-3
+    assert eight["pmap"]["state"] < 1e-2
+
+
+def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "vdp.main", "--mode=eval", f"--workdir={smoke_run}",
+         "--config.eval.split=validation", "--config.eval.estimators=elbo"],
+        env=environment(4), capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    many = json.loads((smoke_run / "eval-best-validation.json").read_text())
+    from vdp import main
+
+    assert main.run(["--mode=eval", f"--workdir={smoke_run}", "--config.eval.split=validation",
+                     "--config.eval.estimators=elbo"]) == 0  # fmt: skip
+    one = json.loads((smoke_run / "eval-best-validation.json").read_text())
+    nats = [r["estimators"]["elbo"]["nats"]["mean"] for r in (one, many)]
+    np.testing.assert_allclose(nats[0], nats[1], rtol=1e-5)
+
+
+def test_two_processes_train_and_one_resumes(tmp_path, cli):
+    """jax.distributed on loopback; then one process continues to the end."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    argv = [sys.executable, "-m", "vdp.main", *COMMAND, f"--workdir={tmp_path / 'two'}"]
+    constant = ["--config.optim.schedule=constant"]
+    processes = [
+        subprocess.Popen(
+            [*argv, *constant, "--config.train.steps=20"],
+            env=environment(
+                2,
+                JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
+                JAX_NUM_PROCESSES="2",
+                JAX_PROCESS_ID=str(i),
+            ),
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    errors = [p.communicate(timeout=300)[1] for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], errors
+    assert "4 x cpu" in errors[0]
+    assert "steps/s" not in errors[1], "only the first process speaks"
+    code, _, err = cli(*COMMAND, *constant, f"--workdir={tmp_path / 'two'}")
+    assert code == 0, err
+    assert "resuming at step 20" in err
+    code, _, err = cli(*COMMAND, *constant, f"--workdir={tmp_path / 'one'}")
+    assert code == 0, err
+    lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == sorted(
+        json.loads(line)["step"] for line in lines
+    )
+    for a, b in zip(
+        jax.tree.leaves(final_state(tmp_path / "two", 60).ema),
+        jax.tree.leaves(final_state(tmp_path / "one", 60).ema),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=0.05, atol=2e-3)
+
+
+def test_batch_has_to_fall_evenly_on_the_devices():
+    class Mesh:
+        size = 8
+
+    parallel.check_batch_size(Mesh, 16, "train.batch_size")
+    with pytest.raises(UserError, match="multiple of 8 devices"):
+        parallel.check_batch_size(Mesh, 12, "train.batch_size")
+
+
+def test_incomplete_addresses_are_refused(refused, monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "127.0.0.1:1")
+    monkeypatch.delenv("JAX_NUM_PROCESSES", raising=False)
+    refused("--config=digits_vae:smoke", "--mode=describe", says=["JAX_NUM_PROCESSES"])

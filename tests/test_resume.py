@@ -1,0 +1,155 @@
+"""Stopping and going on: the same command continues, and ends in bitwise the same state."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from vdp import build, config, parallel
+from vdp.checkpoint import Checkpoints
+from vdp.data import load as data_load
+from vdp.run import state_template
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COMMAND = [
+    "--config=digits_vae:smoke",
+    "--config.train.steps=60",
+    "--config.eval.every=20",
+    "--config.eval.estimators=elbo",
+    "--config.log.tensorboard=False",
+]
+
+
+def final_state(workdir, step=None):
+    """Every leaf of a checkpoint, as numpy."""
+    stored = config.read_run(workdir)
+    facts = data_load.describe(stored.data)
+    model = build.model(stored, levels=facts.levels, input_levels=facts.input_levels)
+    _, template = state_template(stored, model, facts.shape, parallel.make_mesh())
+    checkpoints = Checkpoints(workdir, read_only=True)
+    state = checkpoints.restore(step or checkpoints.steps[-1], template)
+    return jax.tree.map(np.asarray, state)
+
+
+def assert_bitwise(a, b):
+    for (path, x), y in zip(
+        jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True
+    ):
+        assert x.tobytes() == y.tobytes(), jax.tree_util.keystr(path)
+
+
+def metrics(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    drop = "train/steps_per_second"
+    return [{k: v for k, v in json.loads(line).items() if k != drop} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    from vdp import main
+
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    assert main.run([*COMMAND, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+def start(workdir, *argv, code=None):
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "vdp.main"]
+    return subprocess.Popen(
+        [*command, *COMMAND, f"--workdir={workdir}", *argv],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.time() < deadline
+        time.sleep(0.01)
+
+
+def test_fewer_steps_then_more_is_one_run(cli, uninterrupted, tmp_path):
+    """2 parts + save + restore = one part, for a constant rate; train.steps may grow."""
+    constant = ["--config.optim.schedule=constant", "--config.eval.every=20"]
+    code, _, err = cli(*COMMAND, *constant, f"--workdir={tmp_path / 'a'}")
+    assert code == 0, err
+    for steps in (25, 60):
+        code, _, err = cli(
+            *COMMAND, *constant, f"--workdir={tmp_path / 'b'}", f"--config.train.steps={steps}"
+        )
+        assert code == 0, err
+    assert "resuming at step 25" in err
+    assert_bitwise(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
+
+
+KILL_IN_SAVE = """
+import os, pathlib, signal, sys, time
+from vdp import checkpoint, main
+original = checkpoint.ocp.CheckpointManager.save
+def save(self, step, *args, **kwargs):
+    done = original(self, step, *args, **kwargs)
+    if step == 40:
+        while not list(pathlib.Path(self.directory).glob("40*tmp*")):
+            assert not (pathlib.Path(self.directory) / "40").exists(), "the save was too quick"
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+checkpoint.ocp.CheckpointManager.save = save
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+def test_kill_in_the_middle_of_a_save(cli, uninterrupted, tmp_path):
+    process = start(tmp_path, code=KILL_IN_SAVE)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == -signal.SIGKILL, err
+    assert not (tmp_path / "checkpoints" / "40").exists()
+    assert list((tmp_path / "checkpoints").glob("40*tmp*"))
+    code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    assert code == 0
+    assert "resuming at step 20" in err
+    assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
+    assert metrics(tmp_path) == metrics(uninterrupted)
+    results = [json.loads((w / "eval.json").read_text()) for w in (tmp_path, uninterrupted)]
+    for result in results:
+        result["estimators"]["elbo"].pop("seconds")
+    assert results[0] == results[1]
+
+
+def test_kill_during_training(cli, uninterrupted, tmp_path):
+    process = start(tmp_path)
+    lines = lambda: (tmp_path / "metrics.jsonl").exists() and len(metrics(tmp_path))
+    wait_for(lambda: lines() >= 7 and (tmp_path / "checkpoints" / "20").exists(), process)
+    process.kill()
+    process.communicate()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9')  # what a kill in the middle of a write leaves
+    code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    assert code == 0, err
+    assert "resuming at step" in err
+    assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
+    assert metrics(tmp_path) == metrics(uninterrupted)
+
+
+def test_sigterm_saves_and_exits_143(cli, uninterrupted, tmp_path):
+    process = start(tmp_path)
+    wait_for(lambda: (tmp_path / "checkpoints" / "20").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 143, err
+    assert "stopped by SIGTERM at step" in err
+    assert "Traceback" not in err
+    stopped_at = int(err.split("SIGTERM at step ")[1].split(";")[0])
+    assert (tmp_path / "checkpoints" / str(stopped_at)).exists()
+    code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    assert code == 0
+    assert f"resuming at step {stopped_at}" in err
+    assert_bitwise(final_state(uninterrupted), final_state(tmp_path))

@@ -1,0 +1,204 @@
+"""One training step: golden numbers, chunks, bad updates, optimiser and EMA."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vdp import build, config, optim, state, step, variants
+from vdp.data import feeds, transforms
+from vdp.data import load as data_load
+from vdp.errors import UserError
+
+GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or the data only
+    "loss": 178.1151123046875,
+    "elbo": -171.516845703125,
+    "likelihood": -178.12840270996094,
+    "entropy": 17.067554473876953,
+    "latent_0": 24.972736358642578,
+    "latent_1": -0.01449159998446703,
+    "diffusion": -35.41429901123047,
+    "grad_norm": 35.06867218017578,
+    "beta": 0.0020000000949949026,
+}
+
+
+def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, **overrides):
+    """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
+    cfg = config.load("digits_vae:smoke")
+    config.override(cfg, list(overrides.items()))
+    dataset = data_load.load(cfg.data)
+    facts = dataset.facts
+    model = build.model(cfg, levels=facts.levels, input_levels=facts.input_levels)
+    params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
+    optimizer = optim.make(cfg.optim, cfg.train.steps, params)
+    start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)
+    chunk = step.make_chunk(
+        model,
+        optimizer,
+        transforms.make(cfg.data, facts.info.levels),
+        seed=cfg.seed,
+        batch_size=cfg.train.batch_size,
+        num_steps=num_steps,
+        ema_decay=cfg.train.ema_decay,
+        constrain=constrain,
+    )
+    feed = feeds.make(
+        dataset.splits["train"],
+        seed=cfg.seed,
+        batch_size=cfg.train.batch_size,
+        placement="device",
+        place=jnp.asarray,
+    )
+    return (start, chunk, feed, model, optimizer) if parts else (start, chunk, feed)
+
+
+def test_golden_metrics_of_the_first_step():
+    start, chunk, feed = setup()
+    _, metrics = jax.jit(chunk)(start, feed.feed(0, 1))
+    found = {name: float(value[0]) for name, value in metrics.items()}
+    for name, value in GOLDEN.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_one_chunk_is_its_steps():
+    start, chunk, feed = setup(num_steps=4)
+    together, metrics = jax.jit(chunk)(start, feed.feed(0, 4))
+    single = jax.jit(setup()[1])
+    apart, losses = start, []
+    for i in range(4):
+        apart, m = single(apart, feed.feed(i, 1))
+        losses.append(m["loss"][0])
+    np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert int(together.step) == 4
+
+
+@pytest.mark.slow  # half a minute: every operation is compiled on its own
+def test_jit_changes_nothing_but_rounding():
+    start, chunk, feed = setup()
+    with jax.disable_jit():
+        _, plain = chunk(start, feed.feed(0, 1))
+    _, jitted = jax.jit(chunk)(start, feed.feed(0, 1))
+    for name in jitted:
+        np.testing.assert_allclose(plain[name], jitted[name], rtol=2e-4, err_msg=name)
+
+
+def test_bad_updates_are_skipped_and_counted():
+    start, chunk, feed = setup()
+    poisoned = start.replace(params=jax.tree.map(lambda x: x * jnp.nan, start.params))
+    after, metrics = jax.jit(chunk)(poisoned, feed.feed(0, 1))
+    assert int(metrics["bad_steps"][0]) == 1
+    assert int(after.step) == 1
+    for a, b in zip(jax.tree.leaves(start.opt_state), jax.tree.leaves(after.opt_state), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(jax.tree.leaves(start.ema), jax.tree.leaves(after.ema), strict=True):
+        np.testing.assert_array_equal(a, b)
+    healed, metrics = jax.jit(chunk)(start.replace(bad_steps=jnp.int32(3)), feed.feed(0, 1))
+    assert int(healed.bad_steps) == 0
+
+
+def test_ema_is_the_exponential_average():
+    start, chunk, feed = setup(**{"train.ema_decay": "0.9", "optim.warmup_steps": "0"})
+    expected, current, jitted = start.params, start, jax.jit(chunk)
+    for i in range(3):
+        current, _ = jitted(current, feed.feed(i, 1))
+        expected = jax.tree.map(lambda e, p: 0.9 * e + 0.1 * p, expected, current.params)
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(current.ema), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+
+
+PARAMS = {
+    "encoder": {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([0.5])},
+    "prior": {"kernel": jnp.array([3.0])},
+}
+GRADIENTS = jax.tree.map(lambda x: 0.3 * jnp.ones_like(x), PARAMS)
+
+
+def optimizer_config(**fields):
+    cfg = variants.defaults().optim
+    cfg.update(schedule="constant", learning_rate=0.1, **fields)
+    return cfg
+
+
+def update(cfg, gradients=GRADIENTS, steps=1):
+    optimizer = optim.make(cfg, 100, PARAMS)
+    params, opt_state = PARAMS, optimizer.init(PARAMS)
+    for _ in range(steps):
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("adam", optax.adam(0.1)),
+        ("adamw", optax.adamw(0.1, weight_decay=0.0)),
+        ("adamax", optax.adamax(0.1)),
+    ],
+)
+def test_optimisers_are_optax_own(name, reference):
+    opt_state, params = reference.init(PARAMS), PARAMS
+    for _ in range(3):
+        updates, opt_state = reference.update(GRADIENTS, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    found = update(optimizer_config(name=name), steps=3)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_l2_enters_the_gradient_and_weight_decay_does_not():
+    l2 = update(optimizer_config(name="adam", l2=0.5))
+    by_hand = jax.tree.map(lambda g, p: g + 0.5 * p, GRADIENTS, PARAMS)
+    plain = update(optimizer_config(name="adam"), by_hand)
+    for a, b in zip(jax.tree.leaves(l2), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    decayed = update(optimizer_config(name="adamw", weight_decay=0.5))
+    plain = update(optimizer_config(name="adamw"))
+    difference = decayed["encoder"]["kernel"] - plain["encoder"]["kernel"]
+    np.testing.assert_allclose(difference, -0.1 * 0.5 * PARAMS["encoder"]["kernel"], rtol=1e-5)
+    np.testing.assert_array_equal(decayed["encoder"]["bias"], plain["encoder"]["bias"])
+
+
+def test_groups_scale_and_freeze():
+    groups = {"encoder": 0.0, "prior": 0.5}
+    found = update(optimizer_config(name="adamw", weight_decay=0.1, groups=groups))
+    full = update(optimizer_config(name="adamw", weight_decay=0.1))
+    np.testing.assert_array_equal(found["encoder"]["kernel"], PARAMS["encoder"]["kernel"])
+    moved = full["prior"]["kernel"] - PARAMS["prior"]["kernel"]
+    np.testing.assert_allclose(found["prior"]["kernel"], PARAMS["prior"]["kernel"] + 0.5 * moved)
+    longest = optimizer_config(groups={"encoder": 0.0, "encoder/bias": 1.0})
+    assert update(longest)["encoder"]["bias"] != PARAMS["encoder"]["bias"]
+    with pytest.raises(UserError, match="enc"):
+        optim.make(optimizer_config(groups={"enc": 0.0}), 10, PARAMS)
+
+
+def test_clipping_is_by_global_norm_of_what_is_trained():
+    cfg = variants.defaults().optim
+    cfg.update(name="adam", b1=0.0, eps=1e6, learning_rate=1e6, schedule="constant")
+    cfg.update(clip_norm=0.1)  # so large an eps makes Adam a plain gradient step
+    moved = jax.tree.map(lambda a, b: a - b, PARAMS, update(cfg))
+    np.testing.assert_allclose(optax.tree.norm(moved), 0.1, rtol=1e-4)
+    cfg.groups = {"encoder": 0.0}
+    moved = jax.tree.map(lambda a, b: a - b, PARAMS, update(cfg))
+    np.testing.assert_allclose(moved["prior"]["kernel"], 0.1, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle", "end"), [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1, 1)]
+)
+def test_learning_rate_schedules(schedule, middle, end):
+    cfg = variants.defaults().optim
+    cfg.update(
+        schedule=schedule, learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10
+    )
+    rate = optim.learning_rate(cfg, 110)
+    np.testing.assert_allclose([rate(0), rate(5), rate(10)], [0, 0.5, 1.0], atol=1e-6)
+    np.testing.assert_allclose([rate(60), rate(110), rate(500)], [middle, end, end], atol=1e-6)
+
+
+def test_parameters_are_counted_by_role():
+    assert state.count_parameters(PARAMS) == {"total": 4, "encoder": 3, "prior": 1}
