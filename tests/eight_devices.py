@@ -7,8 +7,8 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from test_step import setup
+
 from vdp import parallel, step
 from vdp.types import Batch
 
@@ -70,6 +70,7 @@ def pmap_against_jit():
 
 
 if __name__ == "__main__":
+    parallel.FSDP_MIN_SIZE = 64  # the smoke model is small
     one, eight, sharded = train(1), train(8), train(8, fsdp=True)
     report = {
         "devices": jax.device_count(),

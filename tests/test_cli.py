@@ -119,7 +119,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
         assert nats["se"] > 0
         np.testing.assert_allclose(bits["mean"], -nats["mean"] / 64 / np.log(2), rtol=1e-9)
     np.testing.assert_allclose(sum(elbo["parts"].values()), elbo["nats"]["mean"], rtol=1e-5)
-    np.testing.assert_allclose(found["rates"][0], elbo["parts"]["likelihood"] - elbo["nats"]["mean"], rtol=1e-5)  # fmt: skip  # noqa: E501
+    np.testing.assert_allclose(found["rates"][0], elbo["parts"]["likelihood"] - elbo["nats"]["mean"], rtol=1e-4)  # fmt: skip  # noqa: E501
     assert discrete["nats"]["mean"] < elbo["nats"]["mean"]
 
 

@@ -10,15 +10,15 @@ import sys
 import jax
 import numpy as np
 import pytest
-
 from test_resume import COMMAND, final_state
+
 from vdp import parallel
 from vdp.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = (
     "--xla_force_host_platform_device_count={} "
-    "--xla_cpu_collective_call_terminate_timeout_seconds=60"
+    "--xla_cpu_collective_call_terminate_timeout_seconds=60 --xla_backend_optimization_level=0"
 )
 
 
@@ -42,13 +42,13 @@ def test_one_device_equals_eight(eight):
     one, many, _ = eight["losses"]
     np.testing.assert_allclose(one, many, rtol=1e-4)
     assert len(set(one)) == 3
-    assert eight["state"] < 1e-2  # Adam turns rounding of tiny gradients into steps
+    assert eight["state"] < 1e-4
 
 
 def test_sharded_parameters_change_nothing(eight):
     assert eight["fsdp_leaves"] > 0
     np.testing.assert_allclose(eight["losses"][0], eight["losses"][2], rtol=1e-4)
-    assert eight["fsdp"] < 1e-2
+    assert eight["fsdp"] < 1e-4
 
 
 def test_pmap_equals_jit(eight):
@@ -75,6 +75,7 @@ def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
     np.testing.assert_allclose(nats[0], nats[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_one_resumes(tmp_path, cli):
     """jax.distributed on loopback; then one process continues to the end."""
     with socket.socket() as sock:

@@ -92,7 +92,9 @@ def test_bad_updates_are_skipped_and_counted():
     after, metrics = jax.jit(chunk)(poisoned, feed.feed(0, 1))
     assert int(metrics["bad_steps"][0]) == 1
     assert int(after.step) == 1
-    for a, b in zip(jax.tree.leaves(start.opt_state), jax.tree.leaves(after.opt_state), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(start.opt_state), jax.tree.leaves(after.opt_state), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(jax.tree.leaves(start.ema), jax.tree.leaves(after.ema), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -188,13 +190,12 @@ def test_clipping_is_by_global_norm_of_what_is_trained():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "middle", "end"), [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1, 1)]
+    ("schedule", "middle", "end"),
+    [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1, 1)],
 )
 def test_learning_rate_schedules(schedule, middle, end):
     cfg = variants.defaults().optim
-    cfg.update(
-        schedule=schedule, learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10
-    )
+    cfg.update(schedule=schedule, learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10)
     rate = optim.learning_rate(cfg, 110)
     np.testing.assert_allclose([rate(0), rate(5), rate(10)], [0, 0.5, 1.0], atol=1e-6)
     np.testing.assert_allclose([rate(60), rate(110), rate(500)], [middle, end, end], atol=1e-6)

@@ -6,6 +6,7 @@ each leaf, and a restored state that does not match is refused.
 
 import logging
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -50,12 +51,26 @@ def _cause(error: Exception) -> str:
     return first if len(first) <= 120 else f"... {first[-120:]}"
 
 
+def _quieten() -> None:
+    """Keeps Orbax from printing what it also raises, from its threads and after a failed save."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL + 1)
+    show = sys.excepthook
+    if not getattr(show, "ignores_closed_loops", False):
+
+        def excepthook(kind, error, trace):
+            if not (kind is RuntimeError and "Event loop is closed" in str(error)):
+                show(kind, error, trace)
+
+        excepthook.ignores_closed_loops = True
+        sys.excepthook = excepthook
+
+
 class Checkpoints:
     """The `checkpoints/` folder of a run."""
 
     def __init__(self, workdir: pathlib.Path, *, keep_latest: int = 2, read_only: bool = False):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # errors are raised anyway
+        _quieten()
         keep = [
             policy.LatestN(max(keep_latest, 1)),
             policy.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=False, n=1),

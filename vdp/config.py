@@ -99,10 +99,10 @@ def _parse(field: str, text: str, kind: type):
         raise UserError(f"config.{field} is True or False, not {text!r}")
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = (text,) if kind is tuple and "," not in text else text
-        if kind is tuple and isinstance(value, str):
-            value = tuple(part.strip() for part in text.strip("()").split(",") if part.strip())
+    except (ValueError, SyntaxError):  # bare words
+        value = text
+        if kind is tuple:
+            value = tuple(part.strip() for part in text.strip("()[]").split(",") if part.strip())
     if kind is tuple and not isinstance(value, tuple):
         value = tuple(value) if isinstance(value, list) else (value,)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -1,0 +1,117 @@
+"""Every shipped config: traced at full size in every variant, and smoked on synthetic data."""
+
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from vdp import build, config, parallel, variants
+from vdp.data import load as data_load
+from vdp.errors import UserError
+from vdp.run import state_template
+from vdp.types import Batch
+
+ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
+CASES = list(itertools.product(config.config_names(), ARGUMENTS))
+FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
+    pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
+    pytest.param("cifar10_vae:prior=normal,smoke", "synthetic:32x32x3", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), CASES, ids=lambda v: v or "default")
+def test_traces_at_full_size(name, argument):
+    """Loss, bound, weight and samples by shape alone: no memory, no data."""
+    cfg = config.load(f"{name}:{argument}")
+    facts = data_load.describe(cfg.data)
+    model = build.model(cfg, levels=facts.levels, input_levels=facts.input_levels)
+    _, template = state_template(cfg, model, facts.shape, parallel.make_mesh())
+    images = jax.ShapeDtypeStruct((cfg.train.batch_size, *facts.shape), jnp.uint8)
+    label = jax.ShapeDtypeStruct((cfg.train.batch_size,), jnp.int32)
+    batch = Batch(target=images, input=images, label=label)
+    key = jax.random.key(0)
+
+    def everything(params, stats, batch):
+        loss, aux = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
+        return (
+            loss,
+            aux.terms.value,
+            model.elbo(params, stats, batch, key).value,
+            model.log_weight(params, stats, batch, key),
+            model.sample(params, stats, key, 3, x_shape=facts.shape),
+        )
+
+    shapes = jax.eval_shape(everything, template.params, template.stats, batch)
+    assert [s.shape for s in shapes[:4]] == [(cfg.train.batch_size,)] * 4
+    assert shapes[4].shape == (3, *facts.shape)
+    assert all(s.dtype == jnp.float32 for s in shapes)
+
+
+@pytest.mark.parametrize(("name", "data"), FAMILIES)
+def test_smoke_run(cli, tmp_path, name, data):
+    code, _, err = cli(
+        f"--config={name}", f"--workdir={tmp_path}", f"--config.data.name={data}",
+        "--config.eval.estimators=elbo,iwae", "--config.train.steps=4", "--config.eval.every=4",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads((tmp_path / "eval.json").read_text())
+    assert found["estimators"]["iwae"]["nats"]["se"] > 0
+    assert found["binarization_seed"] == (0 if "mnist" in name else None)
+    assert found["augmentation"] == ("flip" if "cifar" in name else "none")
+
+
+@pytest.mark.parametrize("name", config.config_names())
+def test_config_survives_its_own_json(name):
+    cfg = config.load(name)
+    again = config.from_json(json.loads(json.dumps(config.to_json(cfg))))
+    assert config.to_json(again) == config.to_json(cfg)
+    config.check_resumable(config.to_json(cfg), config.to_json(again))
+    config.override(again, [("data.dir", "/somewhere"), ("train.steps", "1000000")])
+    config.check_resumable(config.to_json(cfg), config.to_json(again))
+
+
+def test_values_are_read_as_the_type_of_their_field():
+    cfg = variants.defaults()
+    given = {
+        "eval.estimators": "elbo,iwae",
+        "optim.learning_rate": "1",
+        "train.steps": "2e3",
+        "data.verify": "false",
+        "data.dir": "3",
+        "optim.groups.prior": "0",
+    }
+    config.override(cfg, list(given.items()))
+    assert cfg.eval.estimators == ("elbo", "iwae")
+    assert cfg.optim.learning_rate == 1.0
+    assert cfg.train.steps == 2000
+    assert cfg.data.verify is False
+    assert cfg.data.dir == "3"
+    assert cfg.optim.groups.prior == 0.0
+    for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
+        config.override(cfg, [("eval.estimators", text)])
+        assert cfg.eval.estimators == ("elbo",), text
+
+
+def test_variants_in_any_order_and_nothing_else():
+    parse = lambda arg: variants.parse(
+        arg, words=("smoke", "ladder"), choices={"size": (7, 3), "prior": ("vdm", "normal")}
+    )
+    assert parse(None) == parse("") == {"smoke": False, "ladder": False, "size": 7, "prior": "vdm"}
+    expected = {"smoke": True, "ladder": False, "size": 3, "prior": "normal"}
+    assert parse("prior=normal,smoke,size=3") == parse("size=3, smoke ,prior=normal") == expected
+    for bad in ("smoke=1", "size", "size=4", "prior=", "large", "size=3,size=7"):
+        with pytest.raises(UserError, match=r"there is: smoke, ladder, size=7\|3"):
+            parse(bad)
+
+
+def test_components_from_outside_and_wrong_fields():
+    spec = {"name": "optax.adam", "learning_rate": 0.1}
+    assert build.build("net", spec).init is not None
+    with pytest.raises(UserError, match=r"accepted: .*width"):
+        build.build("net", {"name": "MLP", "widht": 3})
+    with pytest.raises(UserError, match="component field"):
+        build.build("model", {"name": "vae", "blob": {"name": "x"}})
+    with pytest.raises(UserError, match="has no name"):
+        build.build("prior", {"width": 3})
