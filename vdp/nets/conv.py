@@ -28,10 +28,19 @@ class ConvEncoder(nn.Module):
         return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
 
 
-class ConvDecoder(nn.Module):
-    """Dense layers to a small map, then one transposed convolution of stride 2 per channel entry.
+def depth_to_space(x: Array, factor: int = 2) -> Array:
+    """[B, H, W, factor^2 C] to [B, factor H, factor W, C], each pixel's channels to a square."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, factor, factor, channels // factor**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, factor * height, factor * width, -1)
 
-    The map is ceil(size / 2^n); what is grown beyond the wanted size is cropped.
+
+class ConvDecoder(nn.Module):
+    """Dense layers to a small map, then per channel entry two 3x3 convolutions and a doubling.
+
+    Doubling is sub-pixel (Shi et al. 2016), not a strided transposed convolution, whose gradient
+    is several times slower on CPU (benchmarks/upsampling.py). The first map is ceil(size / 2^n);
+    what is grown beyond the wanted size is cropped.
     """
 
     channels: tuple[int, ...] = (64, 32)
@@ -45,11 +54,8 @@ class ConvDecoder(nn.Module):
         factor = 2 ** len(self.channels)
         start = (math.ceil(height / factor), math.ceil(width / factor), self.channels[0])
         h = nn.silu(nn.Dense(self.hidden, dtype=self.dtype)(z.reshape(z.shape[0], -1)))
-        h = nn.silu(nn.Dense(math.prod(start), dtype=self.dtype)(h))
-        h = h.reshape(z.shape[0], *start)
-        for channels in self.channels:
-            h = nn.ConvTranspose(channels, (4, 4), (2, 2), padding="SAME", dtype=self.dtype)(h)
-            h = nn.silu(h)
-        h = h[:, :height, :width]
-        h = nn.Conv(features, (3, 3), padding="SAME", dtype=self.dtype)(h)
-        return h.astype(jnp.float32)
+        h = nn.Dense(math.prod(start), dtype=self.dtype)(h).reshape(z.shape[0], *start)
+        for channels, finer in zip(self.channels, (*self.channels[1:], features), strict=True):
+            h = nn.silu(nn.Conv(channels, (3, 3), padding="SAME", dtype=self.dtype)(nn.silu(h)))
+            h = depth_to_space(nn.Conv(4 * finer, (3, 3), padding="SAME", dtype=self.dtype)(h))
+        return h[:, :height, :width].astype(jnp.float32)

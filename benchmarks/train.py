@@ -1,0 +1,60 @@
+"""How fast a config trains and samples on this machine.
+
+python -m benchmarks.train --config=NAME [--config.FIELD=VALUE ...] [--rounds=N] [--steps=N]
+
+Compile seconds (cold where JAX_ENABLE_COMPILATION_CACHE=false), memory, steps and images per
+second, FLOP/s by XLA's own count of one gradient, and seconds for 1,000 samples. Synthetic images of the config's
+shape are used where no data.dir is given.
+"""
+
+import time
+
+import jax
+
+from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
+from vdp.describe import describe
+
+
+def main():
+    """Prints one JSON line."""
+    flags, cfg = arguments(__doc__, rounds=5, steps=20)
+    bench = Bench(cfg)
+    k = bench.chunk_steps
+    current, start = bench.start(), time.perf_counter()
+    compiled = bench.chunk().lower(current, bench.feed.feed(0, k)).compile()
+    compile_seconds = time.perf_counter() - start
+    chunks, count = max(flags.steps // k, 1), 0
+
+    def steps():
+        nonlocal current, count
+        for _ in range(chunks):
+            current, _ = compiled(current, bench.feed.feed(count * k, k))
+            count += 1
+        jax.block_until_ready(current)
+
+    params, stats = jax.tree.map(jax.numpy.copy, (current.params, current.stats))
+    draw = jax.jit(
+        lambda rng: bench.model.sample(params, stats, rng, 1000, x_shape=bench.facts.shape)
+    )
+    sample = lambda: draw(bench.key).block_until_ready()
+    ms = milliseconds(time_in_turn({"steps": steps, "sample": sample}, rounds=flags.rounds))
+    per_second = 1e3 * chunks * k / ms["steps"]
+    memory = compiled.memory_analysis()
+    flops = describe(cfg)["flops_per_example"] * cfg.train.batch_size
+    results = {
+        "data": cfg.data.name,
+        "parameters": bench.parameters["total"],
+        "batch_size": cfg.train.batch_size,
+        "steps_per_dispatch": k,
+        "compile_seconds": round(compile_seconds, 2),
+        "mib": round((memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20, 1),
+        "steps_per_second": round(per_second, 2),
+        "images_per_second": round(per_second * cfg.train.batch_size, 1),
+        "gflop_per_second": round(flops * per_second / 1e9, 1),
+        "seconds_per_1000_samples": round(ms["sample"] / 1e3, 4),
+    }
+    report("train", results)
+
+
+if __name__ == "__main__":
+    main()
