@@ -3,8 +3,8 @@
 python -m benchmarks.train --config=NAME [--config.FIELD=VALUE ...] [--rounds=N] [--steps=N]
 
 Compile seconds (cold where JAX_ENABLE_COMPILATION_CACHE=false), memory, steps and images per
-second, FLOP/s by XLA's own count of one gradient, and seconds for 1,000 samples. Synthetic images of the config's
-shape are used where no data.dir is given.
+second, FLOP/s by XLA's own count of one gradient, and seconds for 1,000 samples. Synthetic images
+of the config's shape are used where no data.dir is given.
 """
 
 import time

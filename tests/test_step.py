@@ -42,6 +42,7 @@ def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, **overrides)
         batch_size=cfg.train.batch_size,
         num_steps=num_steps,
         ema_decay=cfg.train.ema_decay,
+        ema_warmup=cfg.train.ema_warmup,
         constrain=constrain,
     )
     feed = feeds.make(
@@ -102,12 +103,15 @@ def test_bad_updates_are_skipped_and_counted():
     assert int(healed.bad_steps) == 0
 
 
-def test_ema_is_the_exponential_average():
-    start, chunk, feed = setup(**{"train.ema_decay": "0.9", "optim.warmup_steps": "0"})
+@pytest.mark.parametrize(("warmup", "decays"), [("False", [0.2] * 3), ("True", [0.1, 2 / 11, 0.2])])
+def test_ema_is_the_exponential_average(warmup, decays):
+    given = {"train.ema_decay": "0.2", "train.ema_warmup": warmup, "optim.warmup_steps": "0"}
+    start, chunk, feed = setup(**given)
     expected, current, jitted = start.params, start, jax.jit(chunk)
-    for i in range(3):
+    for i, decay in enumerate(decays):
         current, _ = jitted(current, feed.feed(i, 1))
-        expected = jax.tree.map(lambda e, p: 0.9 * e + 0.1 * p, expected, current.params)
+        average = lambda e, p, d=decay: d * e + (1 - d) * p
+        expected = jax.tree.map(average, expected, current.params)
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(current.ema), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
 

@@ -134,6 +134,7 @@ class Loop:
                 batch_size=config.train.batch_size,
                 num_steps=size,
                 ema_decay=config.train.ema_decay,
+                ema_warmup=config.train.ema_warmup,
                 constrain=parallel.batch_constraint(self.mesh),
             )
             start = time.perf_counter()

@@ -36,8 +36,15 @@ def apply_gradients(
     *,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
+    ema_warmup: bool = True,
 ) -> tuple[State, dict[str, Array]]:
-    """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is."""
+    """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is.
+
+    With `ema_warmup` the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a short
+    run is not its initialisation.
+    """
+    if ema_warmup:
+        ema_decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -68,6 +75,7 @@ def make_chunk(
     batch_size: int,
     num_steps: int,
     ema_decay: float,
+    ema_warmup: bool = True,
     constrain: Callable = lambda tree: tree,
 ) -> Callable:
     """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
@@ -80,6 +88,7 @@ def make_chunk(
       batch_size: global.
       num_steps: steps of one dispatch.
       ema_decay: of the exponential moving average of the parameters.
+      ema_warmup: whether the decay rises to it.
       constrain: splits batch and noise over the devices.
     """
 
@@ -90,7 +99,13 @@ def make_chunk(
         noise = constrain(model.draw(noise_rng, batch, purpose="loss"))
         metrics, stats, gradients = loss_and_gradients(model, state, batch, net_rng, noise=noise)
         return apply_gradients(
-            state, metrics, stats, gradients, optimizer=optimizer, ema_decay=ema_decay
+            state,
+            metrics,
+            stats,
+            gradients,
+            optimizer=optimizer,
+            ema_decay=ema_decay,
+            ema_warmup=ema_warmup,
         )
 
     def chunk(state: State, feed):

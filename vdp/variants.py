@@ -91,6 +91,7 @@ def defaults() -> config_dict.ConfigDict:
                 steps=1000,
                 batch_size=128,
                 ema_decay=0.999,
+                ema_warmup=True,  # min(ema_decay, (1 + t)/(10 + t)) at step t
                 steps_per_dispatch=0,  # 0: 1 on CPU, 100 on accelerators
                 max_bad_steps=10,  # non-finite updates in a row that are skipped before stopping
                 deterministic=False,  # deterministic GPU operations, for bitwise resume there
