@@ -5,8 +5,10 @@ each leaf, and a restored state that does not match is refused.
 """
 
 import logging
+import math
 import pathlib
-import sys
+import resource
+import shutil
 import time
 from typing import Any
 
@@ -51,18 +53,18 @@ def _cause(error: Exception) -> str:
     return first if len(first) <= 120 else f"... {first[-120:]}"
 
 
-def _quieten() -> None:
-    """Keeps Orbax from printing what it also raises, from its threads and after a failed save."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL + 1)
-    show = sys.excepthook
-    if not getattr(show, "ignores_closed_loops", False):
-
-        def excepthook(kind, error, trace):
-            if not (kind is RuntimeError and "Event loop is closed" in str(error)):
-                show(kind, error, trace)
-
-        excepthook.ignores_closed_loops = True
-        sys.excepthook = excepthook
+def _check_room(folder: pathlib.Path, state) -> None:
+    """Refuses to start a save that cannot end: Orbax would fail half-way, and noisily."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    limit = math.inf if limit == resource.RLIM_INFINITY else limit
+    free = min(shutil.disk_usage(folder).free, limit)
+    if needed > free:
+        raise UserError(
+            f"the checkpoint needs {needed / 2**20:.1f} MiB in {folder} and {free / 2**20:.1f} MiB "
+            "can be written: free some space or name another --workdir, and run the command "
+            "again; earlier checkpoints are intact"
+        )
 
 
 class Checkpoints:
@@ -70,7 +72,7 @@ class Checkpoints:
 
     def __init__(self, workdir: pathlib.Path, *, keep_latest: int = 2, read_only: bool = False):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        _quieten()
+        logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # errors are raised anyway
         keep = [
             policy.LatestN(max(keep_latest, 1)),
             policy.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=False, n=1),
@@ -103,6 +105,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self.manager.all_steps():
             return
+        _check_room(self.folder, state)
         if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
             state = jax.tree.map(jnp.copy, state)
         items = {
