@@ -1,6 +1,8 @@
 """Shared set-up: CPU, no user caches or data folders, and a tiny trained run."""
 
 import os
+import pathlib
+import shutil
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -25,6 +27,11 @@ def smoke_run(tmp_path_factory):
     code = main.run(["--config=digits_vae:smoke", f"--workdir={workdir}"])
     assert code == 0
     return workdir
+
+
+@pytest.fixture
+def copied_run(smoke_run, tmp_path):
+    return pathlib.Path(shutil.copytree(smoke_run, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""Damage, foreign files, full disks, divergence: one clear sentence, and nothing lost."""
+
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SMOKE = "--config=digits_vae:smoke"
+
+
+def test_foreign_and_damaged_run_files(refused, copied_run):
+    (copied_run / "config.json").write_text('{"hello": 1}')
+    refused("--mode=eval", f"--workdir={copied_run}", says=["config.json"])
+    (copied_run / "config.json").write_text('{"conf')
+    refused("--mode=eval", f"--workdir={copied_run}", says=["cannot be read"])
+    refused(SMOKE, f"--workdir={copied_run}", says=["cannot be read"])
+
+
+def test_checkpoint_of_another_architecture(refused, copied_run):
+    stored = json.loads((copied_run / "config.json").read_text())
+    stored["config"]["model"]["encoder"]["width"] = 48
+    (copied_run / "config.json").write_text(json.dumps(stored))
+    refused("--mode=eval", f"--workdir={copied_run}", says=["cannot be restored", "20"])
+
+
+def damage(folder, step, *, flip):
+    """Flips bits in, or truncates, the largest data file of a checkpoint."""
+    files = [p for p in (folder / "checkpoints" / str(step) / "state").rglob("*") if p.is_file()]
+    path = max(files, key=lambda p: p.stat().st_size)
+    content = bytearray(path.read_bytes())
+    if flip:
+        middle = len(content) // 2
+        for i in range(middle, middle + 64):
+            content[i] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 3])
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_damaged_checkpoints_are_refused_and_training_falls_back(refused, cli, copied_run, flip):
+    damage(copied_run, 20, flip=flip)
+    says = ["checkpoint 20", "other checkpoints: 10"]
+    refused("--mode=eval", f"--workdir={copied_run}", "--config.eval.checkpoint=20", says=says)
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0, err
+    assert "trying the one before" in err
+    assert "resuming at step 10" in err
+    assert list((copied_run / "checkpoints").glob("damaged-20-*")), "nothing is lost"
+    for step in (10, 20):
+        damage(copied_run, step, flip=flip)
+    refused(SMOKE, f"--workdir={copied_run}", says=["no checkpoint", "--workdir"])
+
+
+def test_two_processes_on_one_workdir(refused, tmp_path):
+    from vdp import workdir
+
+    with workdir.lock(tmp_path):
+        refused(SMOKE, f"--workdir={tmp_path}", says=["another process", str(tmp_path)])
+
+
+def test_workdir_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(SMOKE, f"--workdir={tmp_path / 'file' / 'run'}", says=["cannot be written"])
+
+
+def test_full_disk_while_saving(refused, tmp_path, monkeypatch):
+    from vdp import checkpoint
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.ocp.CheckpointManager, "save", full)
+    refused(SMOKE, f"--workdir={tmp_path}", says=["No space left", "again"])
+
+
+def test_file_size_limit_is_a_sentence_too(tmp_path):
+    """A real limit of the operating system instead of an injected error."""
+    workdir = tmp_path / "run"
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
+    env = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vdp.main", SMOKE, f"--workdir={workdir}",
+         "--config.log.tensorboard=False"],
+        preexec_fn=limit, env=env, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: ") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "can be written" in done.stderr
+
+
+def test_diverging_training_stops_with_a_good_checkpoint(cli, tmp_path):
+    code, _, err = cli(SMOKE, f"--workdir={tmp_path}", "--config.optim.learning_rate=1e30",
+                       "--config.optim.clip_norm=0", "--config.train.max_bad_steps=3")  # fmt: skip
+    assert code == 2
+    for word in ("train/", "at step", "config.optim.learning_rate", "train.max_bad_steps=3"):
+        assert word in err
+    from vdp.checkpoint import Checkpoints
+
+    assert Checkpoints(tmp_path, read_only=True).steps
