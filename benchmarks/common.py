@@ -43,8 +43,7 @@ class Bench:
         self.mesh = parallel.make_mesh()
         dataset = data_load.load(cfg.data)
         self.facts = dataset.facts
-        levels, input_levels = self.facts.levels, self.facts.input_levels
-        self.model = build.model(cfg, levels=levels, input_levels=input_levels)
+        self.model = build.model(cfg, self.facts)
         self.key = jax.random.key(cfg.seed)
         params, _ = jax.eval_shape(lambda: self.model.init(self.key, self.facts.shape))
         self.parameters = state.count_parameters(params)

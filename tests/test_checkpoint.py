@@ -31,12 +31,20 @@ def template():
 
 def test_best_is_kept_apart_from_the_latest(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    for step, metric in [(10, -9.0), (20, -3.0), (30, -5.0), (40, -7.0), (50, float("nan"))]:
+    for step, metric in [
+        (5, None),
+        (10, -9.0),
+        (15, None),
+        (20, -3.0),
+        (30, -5.0),
+        (40, -7.0),
+        (50, float("nan")),
+    ]:
         checkpoints.save(make_state(step), metric=metric)
     checkpoints.save(make_state(60), metric=None)  # as after SIGTERM, not validated
     checkpoints.close()
     found = Checkpoints(tmp_path, read_only=True)
-    assert found.steps == [20, 50, 60]
+    assert found.steps == [20, 50, 60], "those without a metric count among the latest only"
     assert found.resolve("best") == 20
     assert found.resolve("latest") == 60
     assert found.resolve("50") == 50

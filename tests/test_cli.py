@@ -60,6 +60,12 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
         ([SMOKE, "--config.model.encoder.name=no.such.Net"], ["no.such.Net"]),
         ([SMOKE, "--config.model.latent_shape=0"], ["latent_shape"]),
         ([SMOKE, "--config.model.prior.name=normal"], ["denoiser", "accepted", "learned"]),
+        ([SMOKE, "--config.train.steps_per_dispatch=-1"], ["steps_per_dispatch"]),
+        ([SMOKE, "--config.data.binarization_seed=-1"], ["negative"]),
+        ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model"]),
+        ([SMOKE, "--config.model.log_var_floor=-12.0"], ["gamma_0", "log_var_floor"]),
+        ([SMOKE, "--config.model.prior.num_steps=0"], ["num_steps"]),
+        (["--config=README.md"], ["README.md"]),
         ([SMOKE, "--config.optim.name=sgd"], ["sgd", "adamax"]),
         ([SMOKE, "--config.optim.schedule=step"], ["cosine"]),
         ([SMOKE, "--config.train.batch_size=0"], ["train.batch_size"]),
@@ -123,7 +129,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
 
 def test_a_run_writes_what_the_design_says(smoke_run):
     config = json.loads((smoke_run / "config.json").read_text())
-    assert set(config) == {"config", "versions", "git_revision", "parameters"}
+    assert set(config) == {"config", "versions", "git_revision", "parameters", "data"}
     assert config["parameters"]["total"] > 0
     lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
     assert all(isinstance(line["step"], int) for line in lines)
@@ -153,7 +159,7 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     )
     assert code == 0
     assert "validation elbo" in out
-    found = json.loads((copied_run / "eval-latest-validation.json").read_text())
+    found = json.loads((copied_run / "eval-latest-validation-other.json").read_text())
     assert found["estimators"]["iwae"] is None
     assert found["num_examples"] == 64
     assert (copied_run / "eval.json").read_text() == before
@@ -161,6 +167,10 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     assert code == 0
     again = json.loads((copied_run / "eval.json").read_text())
     assert again["estimators"]["elbo"]["nats"] == json.loads(before)["estimators"]["elbo"]["nats"]
+    code, _, _ = cli("--mode=eval", "--workdir=run", "--config.eval.max_examples=32")
+    assert code == 0
+    assert json.loads((copied_run / "eval-best-test-other.json").read_text())["num_examples"] == 32
+    assert json.loads((copied_run / "eval.json").read_text())["num_examples"] == 64
     code, out, _ = cli("--mode=sample", "--workdir=run", "--config.sample.num=4")
     assert code == 0
     assert "samples.png" in out
@@ -169,6 +179,22 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
 def test_eval_of_an_absent_checkpoint_lists_those_there(refused, copied_run):
     refused("--mode=eval", f"--workdir={copied_run}", "--config.eval.checkpoint=7",
             says=["'7'", "best, latest", "20"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "data.split_seed=5",  # would move training images to the test split
+        "data.num_validation=9",
+        "model.log_var_floor=-4.0",
+        "seed=3",
+    ],
+)
+def test_evaluation_refuses_another_model_or_split(refused, smoke_run, field):
+    name = field.partition("=")[0]
+    says = [name.removeprefix("data."), "another config"]
+    refused("--mode=eval", f"--workdir={smoke_run}", f"--config.{field}", says=says)
+    refused("--mode=eval", SMOKE, f"--workdir={smoke_run}", f"--config.{field}")
 
 
 def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):

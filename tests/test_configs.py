@@ -26,7 +26,7 @@ def test_traces_at_full_size(name, argument):
     """Loss, bound, weight and samples by shape alone: no memory, no data."""
     cfg = config.load(f"{name}:{argument}")
     facts = data_load.describe(cfg.data)
-    model = build.model(cfg, levels=facts.levels, input_levels=facts.input_levels)
+    model = build.model(cfg, facts)
     _, template = state_template(cfg, model, facts.shape, parallel.make_mesh())
     images = jax.ShapeDtypeStruct((cfg.train.batch_size, *facts.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((cfg.train.batch_size,), jnp.int32)

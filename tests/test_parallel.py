@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from test_resume import COMMAND, final_state
+from test_resume import COMMAND, final_state, metrics, wait_for
 
 from vdp import parallel
 from vdp.errors import UserError
@@ -65,37 +66,37 @@ def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
         env=environment(4), capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    many = json.loads((smoke_run / "eval-best-validation.json").read_text())
+    many = json.loads((smoke_run / "eval-best-validation-other.json").read_text())
     from vdp import main
 
     assert main.run(["--mode=eval", f"--workdir={smoke_run}", "--config.eval.split=validation",
                      "--config.eval.estimators=elbo"]) == 0  # fmt: skip
-    one = json.loads((smoke_run / "eval-best-validation.json").read_text())
+    one = json.loads((smoke_run / "eval-best-validation-other.json").read_text())
     nats = [r["estimators"]["elbo"]["nats"]["mean"] for r in (one, many)]
     np.testing.assert_allclose(nats[0], nats[1], rtol=1e-5)
+
+
+def start_two(workdir, *argv):
+    """Two processes of one job on loopback, two devices each."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    command = [sys.executable, "-m", "vdp.main", *COMMAND, f"--workdir={workdir}", *argv]
+    addresses = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+    return [
+        subprocess.Popen(
+            command, env=environment(2, JAX_PROCESS_ID=str(i), **addresses),
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+        for i in range(2)
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_two_processes_train_and_one_resumes(tmp_path, cli):
     """jax.distributed on loopback; then one process continues to the end."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    argv = [sys.executable, "-m", "vdp.main", *COMMAND, f"--workdir={tmp_path / 'two'}"]
     constant = ["--config.optim.schedule=constant"]
-    processes = [
-        subprocess.Popen(
-            [*argv, *constant, "--config.train.steps=20"],
-            env=environment(
-                2,
-                JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(i),
-            ),
-            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        )
-        for i in range(2)
-    ]  # fmt: skip
+    processes = start_two(tmp_path / "two", *constant, "--config.train.steps=20")
     errors = [p.communicate(timeout=300)[1] for p in processes]
     assert [p.returncode for p in processes] == [0, 0], errors
     assert "4 x cpu" in errors[0]
@@ -105,16 +106,28 @@ def test_two_processes_train_and_one_resumes(tmp_path, cli):
     assert "resuming at step 20" in err
     code, _, err = cli(*COMMAND, *constant, f"--workdir={tmp_path / 'one'}")
     assert code == 0, err
-    lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == sorted(
-        json.loads(line)["step"] for line in lines
-    )
+    steps = [m["step"] for m in metrics(tmp_path / "two")]
+    assert steps == sorted(steps)
     for a, b in zip(
         jax.tree.leaves(final_state(tmp_path / "two", 60).ema),
         jax.tree.leaves(final_state(tmp_path / "one", 60).ema),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=0.05, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
+    """With several steps a dispatch, which jax's own preemption counter would miss."""
+    argv = ["--config.train.steps=100000", "--config.train.steps_per_dispatch=4"]
+    processes = start_two(tmp_path, *argv)
+    wait_for(lambda: (tmp_path / "checkpoints" / "20").exists(), processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    errors = [p.communicate(timeout=300)[1] for p in processes]
+    assert [p.returncode for p in processes] == [143, 143], errors
+    stopped_at = {err.split("SIGTERM at step ")[1].split(";")[0] for err in errors}
+    assert len(stopped_at) == 1
+    assert (tmp_path / "checkpoints" / stopped_at.pop()).exists()
 
 
 def test_batch_has_to_fall_evenly_on_the_devices():

@@ -141,9 +141,12 @@ def test_vdm_starts_as_the_standard_normal():
     assert np.all(np.abs(draws.mean(0) - exact) < 5 * error + 5e-3)
 
 
-@pytest.mark.parametrize("field", [{"bound": "sideways"}, {"parameterization": "w"}])
-def test_unknown_choices_are_named(field):
+BAD = [{"bound": "sideways"}, {"parameterization": "w"}, {"num_steps": 0}, {"num_times": 8}]
+
+
+@pytest.mark.parametrize("field", BAD)
+def test_impossible_settings_are_refused(field):
     from vdp.errors import UserError
 
-    with pytest.raises(UserError, match="is not one of"):
+    with pytest.raises(UserError, match=r"is not one of|at least"):
         build.build("prior", SPECS["vdm"] | field)

@@ -31,7 +31,7 @@ def final_state(workdir, step=None):
     """Every leaf of a checkpoint, as numpy."""
     stored = config.read_run(workdir)
     facts = data_load.describe(stored.data)
-    model = build.model(stored, levels=facts.levels, input_levels=facts.input_levels)
+    model = build.model(stored, facts)
     _, template = state_template(stored, model, facts.shape, parallel.make_mesh())
     checkpoints = Checkpoints(workdir, read_only=True)
     state = checkpoints.restore(step or checkpoints.steps[-1], template)

@@ -30,7 +30,7 @@ def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, **overrides)
     config.override(cfg, list(overrides.items()))
     dataset = data_load.load(cfg.data)
     facts = dataset.facts
-    model = build.model(cfg, levels=facts.levels, input_levels=facts.input_levels)
+    model = build.model(cfg, facts)
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
     optimizer = optim.make(cfg.optim, cfg.train.steps, params)
     start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)

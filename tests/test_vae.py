@@ -34,7 +34,7 @@ def linear_gaussian(prior=None, *, widen=0.3):
         "decoder": {"name": "test_vae.Affine"},
         "prior": prior or {"name": "normal"},
         "likelihood": {"name": "normal", "scale": SCALE},
-        "log_var_floor": -20.0,
+        "log_var_floor": -4.0 if prior else -20.0,
     }
     model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS)
     params, model_stats = model.init(jax.random.key(0), X_SHAPE)

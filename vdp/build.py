@@ -9,13 +9,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from vdp.errors import UserError, choose_from
 
 MODULE_ROOMS = {  # field -> package with one module per component, each with `make`
     "model": "vdp.models",
     "prior": "vdp.priors",
     "likelihood": "vdp.likelihoods",
-    "pseudoinput": "vdp.pseudoinputs",
 }
 ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
     "net": "vdp.nets",
@@ -94,6 +95,20 @@ def build(room: str, spec: Mapping[str, Any], **context) -> Any:
         raise UserError(f"{room} {spec['name']!r}: {error}") from error
 
 
-def model(config, *, levels: int, input_levels: int) -> Any:
-    """Builds `config.model` for images with these numbers of levels."""
-    return build("model", config.model.to_dict(), levels=levels, input_levels=input_levels)
+def model(config, facts) -> Any:
+    """Builds `config.model` for data of these facts, and proves that it fits their shape.
+
+    Raises:
+      UserError: from `build`, or the networks cannot take images of that shape.
+    """
+    spec = config.model.to_dict()
+    built = build("model", spec, levels=facts.levels, input_levels=facts.input_levels)
+    try:
+        jax.eval_shape(lambda: built.init(jax.random.key(0), facts.shape))
+    except Exception as error:  # flax and jax raise many kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"config.model does not fit images of shape {facts.shape}: {type(error).__name__}: "
+            f"{first[:200]}"
+        ) from error
+    return built

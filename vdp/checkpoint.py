@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
 from vdp.errors import UserError
@@ -75,7 +76,12 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # errors are raised anyway
         keep = [
             policy.LatestN(max(keep_latest, 1)),
-            policy.BestN(get_metric_fn=lambda metrics: metrics[METRIC], reverse=False, n=1),
+            policy.BestN(
+                get_metric_fn=lambda metrics: metrics[METRIC],
+                reverse=False,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
         ]
         options = ocp.CheckpointManagerOptions(
             preservation_policy=None if read_only else policy.AnyPreservationPolicy(keep),
@@ -177,6 +183,8 @@ class Checkpoints:
         if jax.process_index() == 0:
             for step in steps:
                 (self.folder / str(step)).rename(self.folder / f"damaged-{step}-{time.time_ns()}")
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("vdp: damaged checkpoints are set aside")
         self.manager.reload()
 
     def resolve(self, which: str | int) -> int:

@@ -12,7 +12,10 @@ from vdp import workdir as files
 from vdp.errors import UserError, choose_from
 
 RUN_FILE = "config.json"
+PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
+SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
+FREE_ON_EVALUATION = ("data", "eval", "sample", "log", "checkpoint", "train.steps")
 
 
 def config_folders() -> list[pathlib.Path]:
@@ -49,6 +52,8 @@ def load(argument: str) -> config_dict.ConfigDict:
     """
     name, _, variant = argument.partition(":")
     path = find(name)
+    if path.suffix != ".py":
+        raise UserError(f"config {path} is not a Python file")
     spec = importlib.util.spec_from_file_location(f"_vdp_config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -134,11 +139,16 @@ def from_json(content: Mapping) -> config_dict.ConfigDict:
 
 def read_run(workdir) -> config_dict.ConfigDict:
     """The config the run in `workdir` was trained with."""
+    return from_json(read_run_file(workdir)["config"])
+
+
+def read_run_file(workdir) -> dict:
+    """What config.json holds: "config", "versions", "parameters", "data", ..."""
     path = pathlib.Path(workdir) / RUN_FILE
     content = files.read_json(path, RUN_FILE)
     if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
         raise UserError(f"{path} is not the {RUN_FILE} of a run")
-    return from_json(content["config"])
+    return content
 
 
 def flatten(config: Mapping, prefix: str = "") -> dict:
@@ -158,17 +168,41 @@ def check_resumable(stored: Mapping, current: Mapping) -> None:
     Raises:
       UserError: fields differ that may not; `train.steps` may grow, and FREE_ON_RESUME may change.
     """
+    changed = differences(stored, current, free=FREE_ON_RESUME)
+    before, after = changed.get("train.steps", (0, -1))
+    if after is not None and after >= before:
+        changed.pop("train.steps")
+    _refuse(changed)
+
+
+def check_same_run(stored: config_dict.ConfigDict, current: config_dict.ConfigDict) -> None:
+    """Refuses to evaluate a run as another model, or on a test split that was trained on.
+
+    Raises:
+      UserError: fields outside FREE_ON_EVALUATION differ.
+    """
+    changed = differences(to_json(stored), to_json(current), free=FREE_ON_EVALUATION)
+    changed |= differences(to_json(stored.data), to_json(current.data), only=SPLITTING)
+    _refuse(changed)
+
+
+def differences(stored: Mapping, current: Mapping, *, free=(), only=()) -> dict[str, tuple]:
+    """{field: (before, after)} of two configs as `to_json` gives, without the `free` ones."""
     old, new = flatten(stored), flatten(current)
-    differing = []
-    for field in sorted(old.keys() | new.keys()):
-        if any(field == free or field.startswith(f"{free}.") for free in FREE_ON_RESUME):
-            continue
-        before, after = old.get(field), new.get(field)
-        if before == after or (field == "train.steps" and after >= before):
-            continue
-        differing.append(f"{field} (was {before!r}, now {after!r})")
-    if differing:
+    under = lambda field, names: any(field == n or field.startswith(f"{n}.") for n in names)
+    return {
+        field: (old.get(field), new.get(field))
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+        and not under(field, free)
+        and (not only or under(field, only))
+    }
+
+
+def _refuse(changed: Mapping[str, tuple]) -> None:
+    if changed:
+        listed = "; ".join(f"{k} (was {old!r}, now {new!r})" for k, (old, new) in changed.items())
         raise UserError(
-            f"this workdir holds a run with another config: {'; '.join(differing)}; use the same "
-            "values, or another --workdir"
+            f"this workdir holds a run with another config: {listed}; use the same values, or "
+            "another --workdir"
         )

@@ -17,7 +17,7 @@ def describe(config) -> dict:
       of one batch as XLA counts it, divided by its size, "data": ..., "config": ...}
     """
     facts = data_load.describe(config.data)
-    model = build.model(config, levels=facts.levels, input_levels=facts.input_levels)
+    model = build.model(config, facts)
     key = jax.random.key(config.seed)
     params, stats = jax.eval_shape(lambda: model.init(key, facts.shape))
     batch_size = config.train.batch_size

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from vdp import config as configs
 from vdp import parallel, step
 from vdp import workdir as files
 from vdp.data import load as data_load
@@ -21,7 +22,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     """Computes `eval.estimators` on `eval.split` and writes the result.
 
     The file is eval.json for the best checkpoint on the test split, else
-    eval-<checkpoint>-<split>.json, so that the main result is never overwritten by another.
+    eval-<checkpoint>-<split>.json; with "-other" where data, number of examples or estimators are
+    less than or different from the run's own, so that the main result is never overwritten.
 
     Args:
       run: the checkpoint.
@@ -60,7 +62,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     result["rates"] = _rates(result["estimators"])
     result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
     if parallel.is_writer():
-        files.write_json(workdir / file_name(config), result)
+        files.write_json(workdir / file_name(workdir, run.config), result)
     return result
 
 
@@ -75,11 +77,17 @@ def check(config) -> None:
         raise UserError("eval.iwae_samples and eval.iwae_chunk must be at least 1")
 
 
-def file_name(config) -> str:
-    """The name of the result for `config.eval`."""
-    if config.checkpoint == "best" and config.split == "test":
-        return "eval.json"
-    return f"eval-{config.checkpoint}-{config.split}.json"
+def file_name(workdir: pathlib.Path, config) -> str:
+    """The name of the result of an evaluation with this config of the run in `workdir`."""
+    own = configs.read_run(workdir)
+    data = configs.differences(
+        configs.to_json(own.data), configs.to_json(config.data), free=configs.PLACES
+    )
+    fewer = config.eval.max_examples not in (0, own.eval.max_examples)
+    missing = set(own.eval.estimators) - set(config.eval.estimators)
+    other = "-other" if data or fewer or missing else ""
+    name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
+    return "eval.json" if name == "eval-best-test.json" else name
 
 
 def _estimate(name: str, run: Run, arrays) -> dict:
@@ -154,4 +162,4 @@ def run_mode(config, workdir: pathlib.Path) -> None:
     result = evaluate(run, workdir, data_load.load(config.data))
     if parallel.is_writer():
         print("\n".join(describe_result(result)))
-        print(workdir / file_name(config.eval))
+        print(workdir / file_name(workdir, config))

@@ -8,6 +8,7 @@ import time
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from vdp import parallel, sample, state, step
 from vdp.checkpoint import Checkpoints
@@ -23,26 +24,31 @@ PREVIEW = 36  # samples in the picture of each validation
 
 
 class Preemption:
-    """Whether to stop: SIGTERM to this process, or to any of several processes."""
+    """Whether to stop: SIGTERM to any process, from its making until `release`."""
 
     def __init__(self):
         self._received = False
-        self._several = jax.process_count() > 1
+        self._training = True
         self._previous = None
-        if not self._several:  # with several, jax's own notifier holds the signal
-            with contextlib.suppress(ValueError):  # outside the main thread there are no signals
-                self._previous = signal.signal(signal.SIGTERM, self._receive)
+        with contextlib.suppress(ValueError):  # outside the main thread there are no signals
+            self._previous = signal.signal(signal.SIGTERM, self._receive)
 
     def _receive(self, *_):
         self._received = True
+        if not self._training:
+            raise Interrupted("stopped by SIGTERM; training is saved, run again to evaluate")
 
-    def reached(self, step: int) -> bool:
-        """The same answer in every process."""
-        if self._several:
-            from jax.experimental import multihost_utils
+    def reached(self) -> bool:
+        """The same answer in every process, so that all save the same step."""
+        if jax.process_count() == 1:
+            return self._received
+        return bool(multihost_utils.process_allgather(np.asarray(self._received)).any())
 
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._received
+    def training_is_saved(self) -> None:
+        """From now on a signal stops at once, one that came meanwhile now."""
+        self._training = False
+        if self._received:
+            self._receive()
 
     def release(self) -> None:
         """Gives the signal back."""
@@ -83,13 +89,13 @@ class Loop:
         self.metrics = None
         self.clock, self.clock_step = time.perf_counter(), self.run_at.step
 
-    def run(self, current: state.State) -> None:
-        """Trains `current` to config.train.steps."""
+    def run(self, current: state.State, *, fresh: bool) -> None:
+        """Trains `current` to config.train.steps; a `fresh` one is validated first."""
         config = self.config
         first = done = int(current.step)
         if parallel.is_writer():
             self.metrics = Metrics(self.workdir, step=first, tensorboard=config.log.tensorboard)
-        if first == 0:
+        if fresh:
             self._validate_and_save(current, 0)
         pending, window = None, []
         try:
@@ -114,7 +120,7 @@ class Loop:
                     self._validate_and_save(current, done)
                 elif _crosses(before, done, every):
                     self.checkpoints.save(current, metric=None)
-                if self.preemption.reached(done) and not at_end:
+                if self.preemption.reached() and not at_end:
                     self.checkpoints.save(current, metric=None)
                     self.checkpoints.wait()
                     raise Interrupted(f"stopped by SIGTERM at step {done}; saved")
@@ -165,7 +171,7 @@ class Loop:
             raise UserError(
                 f"train/{bad} was not finite for more than train.max_bad_steps={limit} steps in a "
                 f"row, last at step {step_number}: lower config.optim.learning_rate or set "
-                f"config.optim.clip_norm; checkpoints kept: {saved}"
+                f"config.optim.clip_norm, in another --workdir; checkpoints kept: {saved}"
             )
         return host
 

@@ -76,17 +76,16 @@ def _prepare_environment(config) -> None:
 def _config(flags, overrides):
     from vdp import config as configs
 
-    workdir = pathlib.Path(flags.workdir) if flags.workdir else None
-    if flags.config:
-        config = configs.load(flags.config)
-        workdir = workdir or configs.default_workdir(flags.config)
-    elif flags.mode in ("eval", "sample") and workdir:
-        config = configs.read_run(workdir)
-    else:
-        hint = " or --workdir" if flags.mode in ("eval", "sample") else ""
+    of_a_run = flags.mode in ("eval", "sample")
+    if not flags.config and not (of_a_run and flags.workdir):
+        hint = " or --workdir" if of_a_run else ""
         names = ", ".join(configs.config_names())
         raise UserError(f"--config{hint} is missing: a file or one of {names}; see --help")
+    workdir = pathlib.Path(flags.workdir or configs.default_workdir(flags.config))
+    config = configs.load(flags.config) if flags.config else configs.read_run(workdir)
     configs.override(config, overrides)
+    if of_a_run:
+        configs.check_same_run(configs.read_run(workdir), config)
     return config, workdir
 
 

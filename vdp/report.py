@@ -19,7 +19,9 @@ class Metrics:
         if tensorboard:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step or None)
+            self._events = SummaryWriter(
+                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
+            )
 
     def _cut_back(self, step: int) -> None:
         kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]

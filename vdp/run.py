@@ -97,12 +97,15 @@ class Run:
                 f"images must be uint8 [N, {', '.join(map(str, self.facts.shape))}], not "
                 f"{x.dtype} {list(x.shape)}"
             )
-        if x.max() >= self.facts.levels and self.facts.input_levels == self.facts.levels:
-            hint = " (vdp.data.load.binarize)" if self.facts.levels == 2 else ""
-            raise UserError(f"this model's images have levels 0..{self.facts.levels - 1}{hint}")
+        if x.max() >= self.facts.input_levels:
+            hint = " (vdp.data.load.binarize)" if self.facts.input_levels == 2 else ""
+            raise UserError(
+                f"this model's images have levels 0..{self.facts.input_levels - 1}{hint}"
+            )
         target = x
         if self.facts.levels != self.facts.input_levels:  # the encoder sees grey, the target is 0/1
-            target = data_load.binarize(x, self.facts.input_levels, self.evaluator.seed)
+            seed = self.config.data.binarization_seed
+            target = data_load.binarize(x, self.facts.input_levels, seed)
         return target, x, np.full(len(x), -1, np.int32)
 
     def map(self, key, function, arrays, *, progress=lambda done: None):
@@ -173,8 +176,11 @@ def restore(config, workdir: pathlib.Path, which: str | int) -> Run:
       UserError: no such checkpoint, a damaged one, or one of another architecture.
     """
     mesh = parallel.make_mesh()
-    facts = data_load.describe(config.data)
-    model = build.model(config, levels=facts.levels, input_levels=facts.input_levels)
+    stored = configs.read_run_file(workdir)
+    same_data = stored["config"]["data"]["name"] == config.data.name and "data" in stored
+    facts = data_load.recall(stored["data"], config.data) if same_data else None
+    facts = facts or data_load.describe(config.data)
+    model = build.model(config, facts)
     _, template = state_template(config, model, facts.shape, mesh)
     if not (pathlib.Path(workdir) / "checkpoints").is_dir():
         raise UserError(f"{workdir} holds no checkpoints: train first")

@@ -1,5 +1,6 @@
 """Trains a model: data, model and state, the loop, and the final evaluation."""
 
+import dataclasses
 import pathlib
 import platform
 import subprocess
@@ -46,16 +47,17 @@ def _train(config, workdir: pathlib.Path) -> dict | None:
     _check(config, mesh)
     dataset = data_load.load(config.data)
     facts = dataset.facts
-    model = build.model(config, levels=facts.levels, input_levels=facts.input_levels)
+    model = build.model(config, facts)
     optimizer, template = state_template(config, model, facts.shape, mesh)
     parameters = state.count_parameters(template.params)
-    _write_config(config, workdir, parameters)
+    _write_config(config, workdir, parameters, facts)
     progress = Progress("training", config.train.steps, enabled=parallel.is_writer())
     checkpoints = Checkpoints(workdir, keep_latest=config.checkpoint.keep_latest)
     preemption = Preemption()
     try:
         current = checkpoints.restore_latest(template, warn=progress.say)
-        if current is None:
+        fresh = current is None
+        if fresh:
             current = _start(config, model, optimizer, template, dataset)
         first = int(current.step)
         evaluator = Evaluator(mesh, config.eval.batch_size, config.eval.seed)
@@ -78,13 +80,16 @@ def _train(config, workdir: pathlib.Path) -> dict | None:
                 + (f", resuming at step {first}" if first else "")
             )
             loop = Loop(run, optimizer, dataset, mesh, workdir, checkpoints, progress, preemption)
-            loop.run(current)
+            loop.run(current, fresh=fresh)
         del current
+        checkpoints.close()
+        progress.close()
+        preemption.training_is_saved()
+        return _finish(config, workdir, dataset, progress, started)
     finally:
         preemption.release()
         progress.close()
         checkpoints.close()
-    return _finish(config, workdir, dataset, progress, started)
 
 
 def _finish(config, workdir, dataset, progress, started) -> dict | None:
@@ -115,16 +120,19 @@ def _check(config, mesh) -> None:
         if config[section][name] < 1:
             raise UserError(f"config.{field} must be at least 1, not {config[section][name]}")
     evaluate.check(config.eval)
+    if config.train.steps_per_dispatch < 0:
+        raise UserError("config.train.steps_per_dispatch must be 0 (automatic) or more")
     if not 0 <= config.train.ema_decay < 1:
         raise UserError(f"config.train.ema_decay={config.train.ema_decay} must lie in [0, 1)")
 
 
-def _write_config(config, workdir: pathlib.Path, parameters: dict[str, int]) -> None:
+def _write_config(config, workdir: pathlib.Path, parameters: dict[str, int], facts) -> None:
     current = configs.to_json(config)
     path = workdir / configs.RUN_FILE
     if path.exists():
         stored = files.read_json(path, configs.RUN_FILE)
-        configs.check_resumable(stored.get("config", {}), current)
+        if any((workdir / "checkpoints").glob("[0-9]*")):  # else there is nothing to protect
+            configs.check_resumable(stored.get("config", {}), current)
     if not parallel.is_writer():
         return
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -134,6 +142,7 @@ def _write_config(config, workdir: pathlib.Path, parameters: dict[str, int]) -> 
         "versions": {"vdp": __version__, "python": platform.python_version(), **versions},
         "git_revision": _git_revision(),
         "parameters": parameters,
+        "data": dataclasses.asdict(facts.info),
     }
     files.write_json(path, content)
 

@@ -54,6 +54,19 @@ def _source(config):
     return importlib.import_module(f"vdp.data.sources.{name}"), name, arg
 
 
+def _request(config) -> Request:
+    if min(config.split_seed, config.binarization_seed) < 0:
+        raise UserError("data.split_seed and data.binarization_seed must not be negative")
+    root = os.environ.get("VDP_DATA")
+    default = pathlib.Path(root).expanduser() / config.name.partition(":")[0] if root else None
+    return Request(
+        dir=pathlib.Path(config.dir).expanduser() if config.dir else default,
+        download=config.download,
+        verify=config.verify,
+        split_seed=config.split_seed,
+    )
+
+
 def _facts(info: Info, config) -> Facts:
     for field, accepted in CHOICES.items():
         if config[field] not in accepted:
@@ -63,10 +76,15 @@ def _facts(info: Info, config) -> Facts:
     return Facts(info=info, levels=levels, input_levels=info.levels if grey else levels)
 
 
+def recall(info: dict, config) -> Facts:
+    """The facts of `config.data` from what a run has stored of its data set."""
+    return _facts(Info(**{**info, "shape": tuple(info["shape"])}), config)
+
+
 def describe(config) -> Facts:
     """The facts of `config.data`, without files where the data set is known by name."""
     source, _, arg = _source(config)
-    return _facts(source.info(arg), config)
+    return _facts(source.info(arg, _request(config)), config)
 
 
 def load(config) -> Dataset:
@@ -81,17 +99,8 @@ def load(config) -> Dataset:
     Raises:
       UserError: unknown name, missing or damaged files.
     """
-    source, name, arg = _source(config)
-    root = os.environ.get("VDP_DATA")
-    default = pathlib.Path(root).expanduser() / name if root else None
-    directory = pathlib.Path(config.dir).expanduser() if config.dir else default
-    request = Request(
-        dir=directory,
-        download=config.download,
-        verify=config.verify,
-        split_seed=config.split_seed,
-    )
-    info, splits = source.load(arg, request)
+    source, _, arg = _source(config)
+    info, splits = source.load(arg, _request(config))
     train = splits["train"]
     if "test" not in splits:
         train, splits["test"] = hold_out(train, len(train) // 10, config.split_seed)
@@ -99,6 +108,12 @@ def load(config) -> Dataset:
         raise UserError(
             f"data.num_validation={config.num_validation} leaves nothing of the {len(train)} "
             "training images: lower it"
+        )
+    if not len(splits["test"]) or splits["test"].images.shape[1:] != train.images.shape[1:]:
+        raise UserError(
+            f"the test split of {config.name} has {len(splits['test'])} images of shape "
+            f"{splits['test'].images.shape[1:]}, the training split has {train.images.shape[1:]}: "
+            "provide at least ten images, all of one shape"
         )
     train, validation = hold_out(train, config.num_validation, config.split_seed + 1)
     splits = {"train": train, "validation": validation, "test": splits["test"]}

@@ -15,11 +15,12 @@ from vdp.types import Array, Params
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A schedule and its parameters' start; `initial_range` are the endpoints before training."""
+    """A schedule, its parameters' start, and its endpoints before training."""
 
     init: Callable[[], Params]
     gamma: Callable[[Params, Array], Array]
     initial_range: tuple[float, float]
+    gamma_0_max: float  # what the clean endpoint can never exceed
 
     def bind(self, params: Params) -> Callable[[Array], Array]:
         """Returns t -> gamma(t) for these parameters."""
@@ -47,6 +48,7 @@ def linear(*, gamma_0: float = -10.0, gamma_1: float = 6.0) -> Schedule:
         init=dict,
         gamma=lambda params, t: gamma_0 + (gamma_1 - gamma_0) * t,
         initial_range=(gamma_0, gamma_1),
+        gamma_0_max=gamma_0,
     )
 
 
@@ -75,4 +77,6 @@ def learned_scalar(
         low = gamma_0_max - softplus(params["low"]) if bounded else params["low"]
         return low + softplus(params["span"]) * t
 
-    return Schedule(init=init, gamma=gamma, initial_range=(gamma_0, gamma_1))
+    return Schedule(
+        init=init, gamma=gamma, initial_range=(gamma_0, gamma_1), gamma_0_max=gamma_0_max
+    )

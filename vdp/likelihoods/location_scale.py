@@ -24,6 +24,8 @@ class LocationScale:
             raise ValueError(f"images need at least 2 levels, not {self.levels}")
         if isinstance(self.scale, str) and self.scale not in ("predicted", "learned"):
             raise ValueError(f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number")
+        if not isinstance(self.scale, str) and self.scale <= 0:
+            raise ValueError(f"a fixed scale must be positive, not {self.scale}")
 
     def init(self):
         """{"log_scale": []} where one is learned."""

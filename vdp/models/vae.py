@@ -40,6 +40,13 @@ class VAE:
     def __post_init__(self):
         if not self.latent_shape or min(self.latent_shape) < 1:
             raise ValueError(f"latent_shape must be positive sizes, not {self.latent_shape}")
+        schedule = getattr(self.prior, "schedule", None)
+        if schedule is not None and schedule.gamma_0_max > self.log_var_floor:
+            raise ValueError(
+                f"the prior's gamma_0 may reach {schedule.gamma_0_max}, above log_var_floor="
+                f"{self.log_var_floor}: the prior cannot be sharper than exp(gamma_0), so lower "
+                "gamma_0 (gamma_0_max where it is learned) or raise the floor"
+            )
 
     @property
     def discrete(self) -> bool:

@@ -46,6 +46,8 @@ class VDM:
         ):
             if given not in accepted:
                 raise ValueError(f"{given!r} is not one of {', '.join(accepted)}")
+        if self.num_steps < 1 or self.num_times < 32:
+            raise ValueError("num_steps must be at least 1, and num_times at least 32 (reported)")
 
     @property
     def bound_model(self) -> str:

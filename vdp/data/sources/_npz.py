@@ -24,7 +24,12 @@ def split(path: pathlib.Path, arrays: dict[str, np.ndarray], prefix: str = "") -
     images = arrays.get(f"{prefix}images")
     if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise _files.corrupt(path, f"it needs `{prefix}images`, uint8 [N, H, W] or [N, H, W, C]")
-    result = Split.of(images, arrays.get(f"{prefix}labels"))
+    if not images.size:
+        raise _files.corrupt(path, f"`{prefix}images` is empty")
+    try:
+        result = Split.of(images, arrays.get(f"{prefix}labels"))
+    except (TypeError, ValueError) as error:
+        raise _files.corrupt(path, f"`{prefix}labels` are not whole numbers") from error
     if len(result.labels) != len(images):
         raise _files.corrupt(path, f"{len(result.labels)} labels for {len(images)} images")
     keep = arrays.get(f"{prefix}exact")

@@ -6,7 +6,7 @@ from vdp.data.sources import tfds
 CROP = 148  # the centred square that is kept of the aligned 178x218 images
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """64x64 RGB, unlabelled."""
     counts = {"train": 162_770, "test": 19_962}
     return Info(name="celeba", shape=(64, 64, 3), counts=counts)

@@ -27,7 +27,7 @@ RECORD = 1 + 3 * 32 * 32
 FOLDERS = ("", "cifar-10-batches-bin/", "cifar-10-batches-py/")
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """32x32 RGB."""
     counts = {"train": 50_000, "test": 10_000}
     return Info(name="cifar10", shape=(32, 32, 3), num_classes=10, counts=counts)

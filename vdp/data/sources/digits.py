@@ -7,7 +7,7 @@ from vdp.data.core import Info, Request, Split, Splits, hold_out
 NUM_TEST = 360
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """8x8, one channel, 17 grey levels."""
     return Info(
         name="digits",

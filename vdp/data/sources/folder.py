@@ -59,7 +59,7 @@ def _read(arg: str) -> tuple[Info, Splits]:
     return infer_info("folder", splits), splits
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """Shape, classes and counts, read from the files."""
     return _read(arg)[0]
 

@@ -11,7 +11,7 @@ MD5 = {  # of the decompressed files whose gz files have the published md5s
 }
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """28x28 grey."""
     counts = {"train": 60_000, "test": 10_000}
     return Info(name="mnist", shape=(28, 28, 1), num_classes=10, counts=counts)

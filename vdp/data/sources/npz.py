@@ -13,7 +13,7 @@ from vdp.data.sources import _files, _npz
 from vdp.errors import UserError
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """Shape, levels and counts, read from the archive."""
     return _read(arg)[0]
 
@@ -28,7 +28,10 @@ def _read(arg: str) -> tuple[Info, Splits]:
     if not arg or not path.is_file():
         raise UserError(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path)
-    levels = int(arrays.get("levels", 256))
+    levels = arrays.get("levels", np.asarray(256))
+    if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
+        raise _files.corrupt(path, "`levels` is not one whole number")
+    levels = int(levels)
     prefixes = {"train": "train_", "test": "test_"} if "train_images" in arrays else {"train": ""}
     splits = {name: _npz.split(path, arrays, prefix) for name, prefix in prefixes.items()}
     highest = max(int(np.max(split.images)) for split in splits.values())

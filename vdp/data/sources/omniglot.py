@@ -12,7 +12,7 @@ KEYS = {"train": ("data", "target"), "test": ("testdata", "testtarget")}
 GIT_BLOB = "016a3536ffe5e1d38e42563a18d7a78bfaf643ec"  # of the file in its public repository
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """28x28 grey, 50 alphabets."""
     return Info(name="omniglot", shape=(28, 28, 1), num_classes=50, counts=COUNTS)
 

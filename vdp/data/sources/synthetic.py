@@ -17,7 +17,7 @@ SCALE = 0.15  # of the logistic noise, on images scaled to [-1, 1]
 COUNTS = {"train": 2048, "test": 512}
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """Whatever the argument says; 256 levels by default."""
     parts = arg.split("x")
     if len(parts) not in (3, 4) or not all(part.isdigit() and int(part) for part in parts):

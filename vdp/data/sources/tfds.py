@@ -15,9 +15,9 @@ from vdp.data.sources import _files
 from vdp.errors import UserError
 
 
-def info(arg: str) -> Info:
+def info(arg: str, request: Request | None = None) -> Info:
     """Shape, classes and counts, read from the prepared copy."""
-    return load(arg, Request(dir=None))[0]
+    return load(arg, request or Request(dir=None))[0]
 
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
@@ -49,16 +49,17 @@ def _data_dir(name: str, request: Request) -> pathlib.Path | None:
     """The first usual place that holds a folder of this builder, without importing anything."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     places = [request.dir, request.dir and request.dir.parent, pathlib.Path(default).expanduser()]
-    return next((place for place in places if place and (place / name).is_dir()), None)
+    prepared = lambda place: any((place / name).glob("**/dataset_info.json"))
+    return next((place for place in places if place and prepared(place)), None)
 
 
 def _prepared(name: str, request: Request, wanted: str, shown: str, convert) -> Splits:
     data_dir = _data_dir(name.split("/")[0], request)
     if data_dir is None and not request.download:
         raise _files.missing(shown, wanted, request)
-    import tensorflow_datasets as tfds
-
     try:
+        import tensorflow_datasets as tfds
+
         if request.download:
             where = data_dir or request.dir
             builder = tfds.builder(name, data_dir=where, file_format="array_record")
