@@ -21,10 +21,10 @@ def get_config(arg=""):
         prior=variants.prior(variant["prior"], width=width // 2, log_var_floor=floor),
         log_var_floor=floor,
         likelihood=dict(name="discretized_logistic", scale="predicted"),
-        kl_warmup_steps=500,
+        kl_warmup_steps=1500,
     )
-    config.optim.update(learning_rate=2e-3, weight_decay=0.2, warmup_steps=100, clip_norm=100.0)
-    config.train.update(steps=3000, batch_size=128, steps_per_dispatch=20)
+    config.optim.update(learning_rate=1e-3, weight_decay=0.2, warmup_steps=100, clip_norm=100.0)
+    config.train.update(steps=2000, batch_size=128, steps_per_dispatch=20)
     config.eval.update(every=500, batch_size=360, iwae_samples=128, iwae_chunk=16)
     config.eval.estimators = ("elbo", "elbo_discrete", "iwae")
     config.log.every = 200

@@ -211,7 +211,7 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
 def test_another_config_on_a_workdir_names_the_fields(refused, copied_run):
     refused(SMOKE, f"--workdir={copied_run}", "--config.optim.learning_rate=0.5",
             "--config.seed=4", "--config.eval.every=7",
-            says=["optim.learning_rate (was 0.002, now 0.5)", "seed", "--workdir"])  # fmt: skip
+            says=["optim.learning_rate (was 0.001, now 0.5)", "seed", "--workdir"])  # fmt: skip
     refused(SMOKE, f"--workdir={copied_run}", "--config.train.steps=5", says=["train.steps"])
 
 
