@@ -1,6 +1,6 @@
 """A convolutional VAE with a diffusion prior on CIFAR-10, 256 levels, trained with flips.
 
-Variants: `prior=vdm|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
 """
 
 from vdp import variants
@@ -20,6 +20,7 @@ def get_config(arg=""):
         decoder=dict(name="ConvDecoder", channels=channels[::-1], hidden=512),
         prior=variants.prior(variant["prior"], width=32 if small else 512),
         likelihood=dict(name="discretized_logistic", scale="predicted"),
+        log_var_floor=-7.0,
         kl_warmup_steps=5000,
     )
     config.optim.update(learning_rate=5e-4, warmup_steps=500, clip_norm=2000.0)

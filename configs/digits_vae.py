@@ -1,6 +1,6 @@
 """A VAE with a diffusion prior on the 8x8 digits inside scikit-learn; minutes on two CPU cores.
 
-Variants: `prior=vdm|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
 """
 
 from vdp import variants

@@ -1,6 +1,6 @@
 """A convolutional VAE with a diffusion prior on dynamically binarised MNIST.
 
-Variants: `prior=vdm|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
 """
 
 from vdp import variants
@@ -19,6 +19,7 @@ def get_config(arg=""):
         decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
         prior=variants.prior(variant["prior"], width=32 if small else 256),
         likelihood=dict(name="bernoulli"),
+        log_var_floor=-7.0,
         kl_warmup_steps=2000,
     )
     config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)

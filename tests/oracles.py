@@ -1,5 +1,6 @@
 """Exact solutions the tests compare with: Gaussian data, its best denoiser, the T-step model."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -48,6 +49,27 @@ def smoothed_log_density(z, gamma_0, mean=MEAN, std=STD):
     total = std**2 + np.exp(gamma_0)
     terms = np.log(2 * np.pi * total) + ((z - mean) ** 2 + np.exp(gamma_0)) / total
     return -0.5 * np.sum(terms.reshape(len(z), -1), axis=1)
+
+
+WEIGHTS = jnp.array([0.5, 0.3, 0.2])
+MEANS = jnp.array([[1.5, 0.2], [-1.0, 1.0], [-0.2, -1.3]])
+
+
+def mixture_log_density(y, gamma, *, std=0.4, extra=0.0):
+    """Log density of y [B, 2] at gamma [B] over a mixture of three Gaussians; gamma None: of z."""
+    a, s = (1.0, 0.0) if gamma is None else (process.alpha(gamma), process.sigma(gamma))
+    a, s = (jnp.broadcast_to(jnp.asarray(x), y.shape[:1])[:, None] for x in (a, s))
+    var = a**2 * (std**2 + extra) + s**2
+    squares = ((y[:, None] - a[..., None] * MEANS) ** 2).sum(-1)
+    return jax.nn.logsumexp(
+        jnp.log(WEIGHTS) - 0.5 * squares / var - jnp.log(2 * jnp.pi * var), axis=1
+    )
+
+
+def mixture_eps_fn(y, gamma):
+    """E[eps | y] = -sigma grad log p(y) over that mixture."""
+    score = jax.grad(lambda y: mixture_log_density(y, gamma).sum())(y)
+    return -process.sigma(process.expand(gamma, y)) * score
 
 
 def linear(gamma_0, gamma_1):

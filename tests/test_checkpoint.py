@@ -18,6 +18,7 @@ def make_state(step):
         stats={"prior": {}},
         opt_state=(leaf, {"count": jnp.int32(step)}),
         ema={"encoder": {"kernel": leaf + 1}},
+        ema_stats={"prior": {}},
         bad_steps=jnp.int32(0),
     )
 

@@ -49,6 +49,18 @@ def standard_normal(like: Array) -> Normal:
     return Normal(jnp.zeros_like(like), jnp.zeros_like(like))
 
 
+def mixture_log_prob(log_weights: Array, components: Normal, z: Array) -> Array:
+    """Log sum_k w_k N_k(z) for components [K, ...] joint over all dimensions of z [B, ...]: [B].
+
+    Args:
+      log_weights: [K], normalised.
+      components: K diagonal Gaussians over the shape of one z.
+      z: [B, ...].
+    """
+    each = jax.vmap(lambda one: components.log_prob(one[None]))(z)
+    return jax.nn.logsumexp(log_weights + each, axis=1)
+
+
 def bernoulli_log_prob(logits: Array, x: Array) -> Array:
     """Log p of x in {0, 1}, elementwise: -softplus(-l) for 1, -softplus(l) for 0."""
     return jnp.where(x > 0, -softplus(-logits), -softplus(logits))

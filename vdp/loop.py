@@ -47,7 +47,8 @@ class Preemption:
     def training_is_saved(self) -> None:
         """From now on a signal stops at once, one that came meanwhile now."""
         self._training = False
-        if self._received:
+        if self.reached():
+            self._received = True
             self._receive()
 
     def release(self) -> None:
@@ -202,7 +203,7 @@ class Loop:
         metric = None
         if len(self.validation[0]):
             run = dataclasses.replace(
-                self.run_at, params=current.ema, stats=current.stats, step=done
+                self.run_at, params=current.ema, stats=current.ema_stats, step=done
             )
             parts = run.map("elbo", step.elbo_step, self.validation)
             values = {name: float(part.mean()) for name, part in parts.items()}

@@ -59,24 +59,23 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
 class Progress:
     """A progress bar on a terminal, one line a report elsewhere, silence when not `enabled`."""
 
-    def __init__(self, title: str, total: int, *, done: int = 0, enabled: bool = True):
+    def __init__(self, title: str, total: int, *, enabled: bool = True):
         self.enabled = enabled
         self.total = total
         self._bar = None
         if enabled and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as RichProgress
 
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(compact=True),
                 TextColumn("{task.fields[status]}"),
                 console=Console(stderr=True),
             )
-            self._task = self._bar.add_task(title, total=total, completed=done, status="")
+            self._task = self._bar.add_task(title, total=total, status="")
             self._bar.start()
         self._title = title
 

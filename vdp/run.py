@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from vdp.checkpoint import Checkpoints, Damaged
 from vdp.data import load as data_load
 from vdp.data.transforms import padded_batches
 from vdp.dists import Normal
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.evals import likelihood
 from vdp.types import Model, Params, Stats, Terms
 
@@ -134,18 +135,65 @@ class Run:
         """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
         return self.map("reconstruct", reconstruct, self._arrays(x))
 
-    def sample(self, num: int, *, seed: int = 0, **kwargs) -> np.ndarray:
-        """[num, H, W, C] images in [0, 1]; `mean=False` draws pixels, `sampler_steps=T`."""
+    def sample(self, num: int, *, seed: int = 0, mean: bool = True, **options) -> np.ndarray:
+        """[num, H, W, C] images in [0, 1].
+
+        Args:
+          num: how many.
+          seed: of the draw.
+          mean: the likelihood's mean; False draws pixels.
+          options: of the prior's sampler: `sampler`, `sampler_steps`, `eta` for diffusion priors.
+        """
+        self._check_sampler(options)
 
         def draw(params, stats, _, rng):
-            return self.model.sample(params, stats, rng, num, x_shape=self.facts.shape, **kwargs)
+            shape = self.facts.shape
+            return self.model.sample(params, stats, rng, num, x_shape=shape, mean=mean, **options)
 
-        key = ("sample", num, tuple(sorted(kwargs.items())))
-        compiled = self.evaluator.jitted(key, draw)
-        return np.asarray(compiled(self.params, self.stats, {}, jax.random.key(seed)))
+        key = ("sample", num, mean, tuple(sorted(options.items())))
+        return self._draw(key, draw, seed)
+
+    def sample_latents(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
+        """[num, *latent_shape] draws of the prior; options as of `sample`."""
+        self._check_sampler(options)
+
+        def draw(params, stats, _, rng):
+            return self.model.sample_latents(params, stats, rng, num, **options)
+
+        return self._draw(("latents", num, tuple(sorted(options.items()))), draw, seed)
+
+    def _draw(self, key, function, seed):
+        compiled = self.evaluator.jitted(key, function)
+        return jax.tree.map(np.asarray, compiled(self.params, self.stats, {}, jax.random.key(seed)))
+
+    def _check_sampler(self, options) -> None:
+        prior = getattr(self.model, "prior", None)
+        accepted = inspect.signature(prior.sample).parameters if prior else {}
+        for option in options:
+            if option not in accepted:
+                raise UserError(
+                    f"the prior of this run is sampled exactly: there is no option {option!r}"
+                )
+        check = getattr(prior, "check_sampler", None)
+        if check:
+            try:
+                check(**options)
+            except ValueError as error:
+                raise UserError(str(error)) from error
+
+    def decode(self, z) -> np.ndarray:
+        """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
+        function = lambda params, stats, z, _: self.model.decode_mean(
+            params, stats, z, self.facts.shape
+        )
+        compiled = self.evaluator.jitted(("decode", len(z)), function)
+        z = jax.numpy.asarray(z, jax.numpy.float32)
+        return np.asarray(compiled(self.params, self.stats, z, jax.random.key(0)))
 
     def images(self, split: str = "test") -> np.ndarray:
         """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
+        if split not in data_load.SPLITS:
+            raise choose_from("split", split, data_load.SPLITS)
         dataset = data_load.load(self.config.data)
         return data_load.fixed_images(dataset.splits[split], self.facts, self.config.data)[1]
 
@@ -198,7 +246,7 @@ def restore(config, workdir: pathlib.Path, which: str | int) -> Run:
         config=config,
         model=model,
         params=restored.ema,
-        stats=restored.stats,
+        stats=restored.ema_stats,
         step=int(restored.step),
         facts=facts,
         evaluator=Evaluator(mesh, config.eval.batch_size, config.eval.seed),

@@ -16,11 +16,16 @@ from vdp.run import Run, restore
 NUM_RECONSTRUCTIONS = 48
 
 
+def sampler_options(config) -> dict:
+    """What `config.sample` asks of the prior's sampler; empty means its own."""
+    fields = ("sampler", "sampler_steps", "eta")
+    return {field: config[field] for field in fields if config[field]}
+
+
 def write_samples(run: Run, workdir: pathlib.Path, *, name: str = "samples.png") -> pathlib.Path:
     """Writes a square grid of `sample.num` samples (likelihood means) to samples/."""
     config = run.config.sample
-    steps = {"sampler_steps": config.sampler_steps} if config.sampler_steps else {}
-    images = run.sample(config.num, seed=config.seed, **steps)
+    images = run.sample(config.num, seed=config.seed, **sampler_options(config))
     path = workdir / "samples" / name
     if parallel.is_writer():
         pictures.save_grid(path, images, math.isqrt(max(config.num - 1, 0)) + 1)

@@ -14,7 +14,8 @@ from vdp.types import Array, Model, Params, Stats
 class State:
     """Everything a checkpoint holds; no random key: seed and step determine all noise.
 
-    `bad_steps` counts the non-finite updates skipped in a row.
+    `ema` and `ema_stats` are what is evaluated: the averages of parameters and of running
+    statistics over the same steps. `bad_steps` counts the non-finite updates skipped in a row.
     """
 
     step: Array
@@ -22,6 +23,7 @@ class State:
     stats: Stats
     opt_state: Any
     ema: Params
+    ema_stats: Stats
     bad_steps: Array
 
 
@@ -36,6 +38,7 @@ def create(
         stats=stats,
         opt_state=optimizer.init(params),
         ema=jax.tree.map(jnp.copy, params),
+        ema_stats=jax.tree.map(jnp.copy, stats),
         bad_steps=jnp.int32(0),
     )
 

@@ -49,7 +49,9 @@ def apply_gradients(
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    ema = optax.incremental_update(params, state.ema, 1 - ema_decay)
+
+    def average(new, old):  # in this form a constant stays itself to the last bit
+        return jax.tree.map(lambda n, o: (o + (1 - ema_decay) * (n - o)).astype(o.dtype), new, old)
 
     def keep_finite(new, old):
         return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
@@ -60,7 +62,8 @@ def apply_gradients(
         params=keep_finite(params, state.params),
         stats=keep_finite(stats, state.stats),
         opt_state=keep_finite(opt_state, state.opt_state),
-        ema=keep_finite(ema, state.ema),
+        ema=keep_finite(average(params, state.ema), state.ema),
+        ema_stats=keep_finite(average(stats, state.ema_stats), state.ema_stats),
         bad_steps=bad_steps,
     )
     return new_state, metrics | {"grad_norm": norm, "bad_steps": bad_steps}

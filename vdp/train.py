@@ -17,7 +17,7 @@ from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.loop import Loop, Preemption
 from vdp.report import Progress, duration
-from vdp.run import Evaluator, Run, restore, state_template
+from vdp.run import Evaluator, Run, load, restore, state_template
 
 
 def train(config, workdir: pathlib.Path) -> dict | None:
@@ -65,7 +65,7 @@ def _train(config, workdir: pathlib.Path) -> dict | None:
             config=config,
             model=model,
             params=current.ema,
-            stats=current.stats,
+            stats=current.ema_stats,
             step=first,
             facts=facts,
             evaluator=evaluator,
@@ -97,6 +97,7 @@ def _finish(config, workdir, dataset, progress, started) -> dict | None:
     final = config.copy_and_resolve_references()
     final.eval.checkpoint, final.eval.split = "best", "test"
     trained = restore(final, workdir, "best")
+    sample.write_curves(trained, workdir)
     if path.exists():
         result = files.read_json(path, path.name)
         if result.get("step") == trained.step:
@@ -104,7 +105,6 @@ def _finish(config, workdir, dataset, progress, started) -> dict | None:
             return result
     sample.write_samples(trained, workdir)
     sample.write_reconstructions(trained, workdir, dataset)
-    sample.write_curves(trained, workdir)
     result = evaluate.evaluate(trained, workdir, dataset)
     for line in evaluate.describe_result(result):
         progress.say(line)
@@ -120,6 +120,11 @@ def _check(config, mesh) -> None:
         if config[section][name] < 1:
             raise UserError(f"config.{field} must be at least 1, not {config[section][name]}")
     evaluate.check(config.eval)
+    if config.model.get("training") == "prior" and not config.train.init_from:
+        raise UserError(
+            "training=prior is the second of two stages: name the first stage's workdir in "
+            "--config.train.init_from"
+        )
     if config.train.steps_per_dispatch < 0:
         raise UserError("config.train.steps_per_dispatch must be 0 (automatic) or more")
     if not 0 <= config.train.ema_decay < 1:
@@ -157,11 +162,37 @@ def _git_revision() -> str | None:
 
 
 def _start(config, model, optimizer, template, dataset) -> state.State:
-    shape = dataset.facts.shape
-    images = dataset.splits["train"].images
+    shape, facts = dataset.facts.shape, dataset.facts
+    _, images = data_load.fixed_images(dataset.splits["train"], facts, config.data)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, template)
 
-    def create(rng):
+    def create(rng, images):
         return state.create(model, optimizer, rng, shape, data=images)
 
-    return jax.jit(create, out_shardings=shardings)(jax.random.key(config.seed))
+    start = jax.jit(create, out_shardings=shardings)(jax.random.key(config.seed), images)
+    return _first_stage(config, start) if config.train.init_from else start
+
+
+def _first_stage(config, start: state.State) -> state.State:
+    """Takes encoder and decoder, as evaluated, from the best checkpoint of another run."""
+    first = load(config.train.init_from)
+
+    def taken(role, new, old):
+        shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)
+        if shapes(new) != shapes(old):
+            raise UserError(
+                f"train.init_from={config.train.init_from} has another {role}: use the same "
+                "networks, latent size and likelihood"
+            )
+        return jax.tree.map(lambda n, o: jax.device_put(n, o.sharding), new, old)
+
+    def replaced(old, new):
+        roles = ("encoder", "decoder")
+        return old | {role: taken(role, new[role], old[role]) for role in roles}
+
+    return start.replace(
+        params=replaced(start.params, first.params),
+        ema=replaced(start.ema, jax.tree.map(jax.numpy.copy, first.params)),
+        stats=replaced(start.stats, first.stats),
+        ema_stats=replaced(start.ema_stats, jax.tree.map(jax.numpy.copy, first.stats)),
+    )

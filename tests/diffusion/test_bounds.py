@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import gaussian_eps_fn, linear, smoothed_log_density, t_step_moments
 
-from vdp.diffusion import bounds, paths, process, samplers, times
+from vdp.diffusion import bounds, paths, process, times
 from vdp.dists import Normal, standard_normal
 
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
@@ -160,21 +160,6 @@ def test_path_weight_averages_to_the_exact_t_step_density(num_steps):
     assert np.all(b < exact + 5 * se_b)
 
 
-@pytest.mark.parametrize("num_steps", [2, 50])
-def test_ancestral_samples_have_the_exact_t_step_moments(num_steps):
-    gamma, shape = linear(-5.0, 5.0), (100_000, 1)
-    sample = jax.jit(
-        lambda rng: samplers.ancestral(gaussian_eps_fn(), gamma, rng, shape, num_steps=num_steps)
-    )
-    y_0 = sample(jax.random.key(10))
-    g0 = gamma(0.0)
-    noise = jnp.exp(g0 / 2) * jax.random.normal(jax.random.key(11), shape)
-    u = np.asarray(y_0 / process.alpha(jnp.float32(g0)) + noise, np.float64)
-    mean, var = t_step_moments(gamma, num_steps)
-    assert abs(u.mean() - mean) < 5 * np.sqrt(var / len(u))
-    assert abs(u.var() / var - 1) < 5 * np.sqrt(2 / len(u))
-
-
 def test_training_times_are_one_grid_over_the_batch():
     t = np.sort(np.asarray(times.low_discrepancy(jax.random.key(0), 16))[:, 0])
     np.testing.assert_allclose(np.diff(t), 1 / 16, atol=1e-6)
@@ -187,3 +172,115 @@ def test_evaluation_times_have_one_draw_in_every_stratum():
     t = np.asarray(times.stratified(jax.random.key(0), 5, 8))
     assert np.array_equal(np.floor(t * 8), np.tile(np.arange(8), (5, 1)))
     assert len(np.unique(t[:, 0])) == 5
+
+
+def test_importance_of_times_changes_the_variance_and_not_the_mean():
+    gamma = linear(-6.0, 6.0)
+
+    def draw(key, eps_fn=gaussian_eps_fn(), grid=times.low_discrepancy):
+        noise = bounds.draw(key, Z.shape, lambda r, n, _: grid(r, n), 1)
+        other = {"u": noise["t"], "eps": noise["eps"]}
+        of = lambda n, steps: (
+            (
+                bounds.discrete(eps_fn, gamma, Z, num_steps=steps, noise=n)
+                if steps
+                else bounds.continuous(eps_fn, gamma, Z, noise=n)
+            ).value
+        )
+        return of(noise, 0), of(other, 0), of(noise, 9), of(other, 9)
+
+    draws = jax.lax.map(draw, jax.random.split(jax.random.key(10), 8000), batch_size=1000)
+    for uniform, importance in (draws[:2], draws[2:]):
+        (a, se_a), (b, se_b) = with_error(uniform), with_error(importance)
+        assert np.all(np.abs(a - b) < 5 * np.hypot(se_a, se_b))
+        assert np.mean(se_b) < 0.7 * np.mean(se_a)
+
+
+def test_importance_of_steps_has_the_exact_mean():
+    """Summed over every step by its probability, the estimate is the sum over all steps."""
+    gamma, num_steps = linear(-5.0, 4.0), 6
+    gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
+    p = np.asarray(times.step_probabilities(gammas), np.float64)
+    assert abs(p.sum() - 1) < 1e-6
+    edges = np.concatenate([[0], np.cumsum(p)])
+    u = jnp.float32((edges[1:] + edges[:-1]) / 2)
+    eps = jax.random.normal(jax.random.key(11), (len(Z), num_steps, 2))
+    total = 0.0
+    for i in range(num_steps):
+        noise = {"u": jnp.full((len(Z), 1), u[i]), "eps": eps[:, i : i + 1]}
+        one = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+        total += p[i] * one.parts["diffusion"]
+    noise = {"t": times.every_step(len(Z), num_steps), "eps": eps}
+    full = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    np.testing.assert_allclose(total, full.parts["diffusion"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("weights", bounds.WEIGHTS)
+def test_simple_weights_reach_the_denoiser_and_nothing_else(weights):
+    """Values are the bound's; gradients are compared with those written out by hand."""
+    noise = bounds.draw(jax.random.key(12), Z.shape, times.stratified, 4)
+    gamma_of = lambda p: lambda t: p["low"] + (5.0 - p["low"]) * t
+    eps_fn_of = lambda w: lambda y, g: w * jnp.tanh(y) + 0.01 * process.expand(g, y)
+
+    def terms(p, z, weights):
+        eps_fn = eps_fn_of(p["w"])
+        return bounds.discrete(
+            eps_fn, gamma_of(p), z, num_steps=5, noise=noise, weights=weights
+        ).value.sum()
+
+    def simple(p, z):
+        step = 1 + jnp.floor(5 * noise["t"])
+        g = gamma_of(p)(step / 5)
+        ones = jnp.ones_like(g)
+        return -bounds.weighted_errors(eps_fn_of(p["w"]), g, ones, z, noise["eps"]).mean(1).sum()
+
+    p = {"w": jnp.float32(0.8), "low": jnp.float32(-4.0)}
+    value, (by_p, by_z) = jax.value_and_grad(terms, argnums=(0, 1))(p, Z, weights)
+    bound, (true_p, true_z) = jax.value_and_grad(terms, argnums=(0, 1))(p, Z, "bound")
+    simple_p, simple_z = jax.grad(simple, argnums=(0, 1))(p, Z)
+    end_z = jax.grad(lambda z: bounds.latent_1(gamma_of(p)(1.0), z).sum())(Z)
+    np.testing.assert_allclose(value, bound, rtol=1e-5)
+    expected_w = true_p["w"] if weights == "bound" else simple_p["w"]
+    expected_z = simple_z + end_z if weights == "simple_all" else true_z
+    np.testing.assert_allclose(by_p["w"], expected_w, rtol=1e-4)
+    np.testing.assert_allclose(by_z, expected_z, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(by_p["low"], true_p["low"], rtol=1e-3)
+    assert abs(float(simple_p["w"] / true_p["w"]) - 1) > 0.05
+
+
+def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
+    """The gradient is that of mean(L^2)/(2 mean L), by finite differences; the value is zero."""
+    from vdp.diffusion import schedules
+
+    schedule = schedules.learned_monotone(gamma_0=-8.0, gamma_1=6.0, width=3)
+    params = schedule.init()
+    z = 0.7 + 0.6 * jax.random.normal(jax.random.key(13), (512, 2))
+    noise = bounds.draw(jax.random.key(14), z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1)
+    eps_fn = gaussian_eps_fn()
+
+    def losses(params):
+        terms = bounds.continuous(eps_fn, schedule.bind(params), z, noise=noise)
+        return -terms.parts["diffusion"]
+
+    def objective(params):
+        live = schedule.bind(params, live="shape")
+        return bounds.shape_objective(eps_fn, live, z, noise).mean()
+
+    value, gradient = jax.value_and_grad(objective)(params)
+    assert value == 0
+    assert gradient["low"] == gradient["span"] == 0
+    scale = losses(params).mean()
+    second = jax.grad(lambda p: jnp.mean(losses(p) ** 2) / (2 * scale))(params)
+    for name, found in gradient["shape"].items():
+        np.testing.assert_allclose(found, second["shape"][name], rtol=2e-3, atol=1e-4)
+    before = float(losses(params).std())
+    step = jax.jit(
+        lambda p: jax.tree.map(
+            lambda x, g: x - 0.02 * g / (1e-6 + jnp.abs(g)), p, jax.grad(objective)(p)
+        )
+    )
+    for _ in range(60):
+        params = step(params)
+    assert float(losses(params).std()) < 0.8 * before
+    ends = schedule.bind(params)(jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(ends, [-8.0, 6.0], rtol=1e-5)

@@ -3,21 +3,32 @@
 `latent_0` = -L0, `latent_1` = -L1 and `diffusion` = -LT with, for z of D dimensions,
 L1 = 1/2 sum(sigma_1^2 + alpha_1^2 z^2 - 1 - log sigma_1^2) and the closed form
 L0 = D/2 (1 + log 2 pi + gamma_0) of -E log N(z; y_0/alpha_0, exp gamma_0).
+
+Noise is {"t": [B, n] times in [0, 1), "eps": [B, n, ...]}, or "u" in place of "t": quantiles of the
+importance density of `times.by_importance`. Everything is averaged over n.
+
+`weights` says what the gradient is; the values are the bound's always:
+  "bound"       the gradient of the value.
+  "simple"      the denoiser sees |eps - eps_hat|^2 of equal weight at every time (Ho et al. 2020);
+                z (encoder and decoder) and the schedule keep the gradient of the bound.
+  "simple_all"  z sees the equal weights too: what is then optimised is not a bound.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.lax import stop_gradient
 from jax.nn import softplus
 
 from vdp.diffusion import process
-from vdp.diffusion.times import every_step, stratified
+from vdp.diffusion.times import by_importance, every_step, step_probabilities, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
 from vdp.types import Array, Noise, Terms
 
 EpsFn = Callable[[Array, Array], Array]
 Gamma = Callable[[Array], Array]
+WEIGHTS = ("bound", "simple", "simple_all")
 
 
 def latent_0(gamma_0: Array, z: Array) -> Array:
@@ -33,23 +44,54 @@ def latent_1(gamma_1: Array, z: Array) -> Array:
     return -0.5 * sum_nonbatch(jnp.exp(log_var) + alpha2 * jnp.square(z) - 1 - log_var)
 
 
-def squared_errors(eps_fn: EpsFn, gamma_t: Array, z: Array, eps: Array) -> Array:
-    """|eps - eps_hat(y_t, gamma_t)|^2 for gamma_t [B, n] and eps [B, n, ...]: [B, n]."""
+def _scale_gradient(x: Array, factor: Array) -> Array:
+    """X itself, with its cotangent multiplied by `factor`."""
+    return stop_gradient((1 - factor) * x) + factor * x
+
+
+def weighted_errors(
+    eps_fn: EpsFn, gamma_t: Array, factor: Array, z: Array, eps: Array, weights: str = "bound"
+) -> Array:
+    """Factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
+
+    Args:
+      eps_fn: the denoiser.
+      gamma_t: [B, n].
+      factor: the bound's weights, [B, n].
+      z: [B, ...].
+      eps: [B, n, ...].
+      weights: one of WEIGHTS; see the top of the module.
+    """
     batch, num_times = gamma_t.shape
-    flat_gamma = gamma_t.reshape(-1)
-    flat_eps = eps.reshape(batch * num_times, *z.shape[1:])
-    y = process.diffuse(jnp.repeat(z, num_times, axis=0), flat_gamma, flat_eps)
-    errors = sum_nonbatch(jnp.square(flat_eps - eps_fn(y, flat_gamma)))
-    return errors.reshape(batch, num_times)
+    flat = lambda x: x.reshape(batch * num_times, *x.shape[2:])
+    flat_eps, flat_gamma, flat_z = flat(eps), flat(gamma_t), jnp.repeat(z, num_times, axis=0)
+    if weights != "bound":
+        true = stop_gradient(flat(factor))
+        flat_gamma = _scale_gradient(flat_gamma, true)
+        if weights == "simple":
+            flat_z = _scale_gradient(flat_z, process.expand(true, flat_z))
+    y = process.diffuse(flat_z, flat_gamma, flat_eps)
+    errors = sum_nonbatch(jnp.square(flat_eps - eps_fn(y, flat_gamma))).reshape(batch, num_times)
+    if weights == "bound":
+        return factor * errors
+    value = factor * stop_gradient(errors)
+    return value + (errors - stop_gradient(errors))
 
 
-def _with_ends(diffusion: Array, gamma: Gamma, z: Array) -> Terms:
+def _with_ends(losses: Array, gamma: Gamma, z: Array) -> Terms:
     zero, one = jnp.float32(0), jnp.float32(1)
     return Terms.of(
         latent_0=latent_0(gamma(zero), z),
         latent_1=latent_1(gamma(one), z),
-        diffusion=diffusion,
+        diffusion=-jnp.mean(losses, axis=1),
     )
+
+
+def _gamma_and_slope(gamma: Gamma, noise: Noise) -> tuple[Array, Array]:
+    if "u" in noise:
+        gamma = by_importance(gamma)
+    times = noise["u"] if "u" in noise else noise["t"]
+    return jax.jvp(gamma, (times,), (jnp.ones_like(times),))
 
 
 def continuous(
@@ -60,6 +102,7 @@ def continuous(
     *,
     num_times: int = 32,
     noise: Noise | None = None,
+    weights: str = "bound",
 ) -> Terms:
     """The bound in continuous time: LT = 1/2 E[gamma'(t) |eps - eps_hat|^2] (VDM, Eq. 17).
 
@@ -69,15 +112,16 @@ def continuous(
       z: [B, ...].
       rng: draws a fresh stratified grid per example and its noise.
       num_times: points of that grid.
-      noise: instead of rng, {"t": [B, n], "eps": [B, n, ...]}; averaged over n.
+      noise: instead of rng.
+      weights: of the gradient.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
     """
     noise = draw(rng, z.shape, stratified, num_times) if noise is None else noise
-    gamma_t, slope = jax.jvp(gamma, (noise["t"],), (jnp.ones_like(noise["t"]),))
-    errors = squared_errors(eps_fn, gamma_t, z, noise["eps"])
-    return _with_ends(-0.5 * jnp.mean(slope * errors, axis=1), gamma, z)
+    gamma_t, slope = _gamma_and_slope(gamma, noise)
+    losses = weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, noise["eps"], weights)
+    return _with_ends(losses, gamma, z)
 
 
 def discrete(
@@ -88,6 +132,7 @@ def discrete(
     *,
     num_steps: int,
     noise: Noise | None = None,
+    weights: str = "bound",
 ) -> Terms:
     """The bound of the model with T steps on the grid i/T.
 
@@ -99,19 +144,53 @@ def discrete(
       z: [B, ...].
       rng: sums over all T steps per example, fresh noise for each.
       num_steps: T.
-      noise: instead of rng, {"t": [B, n], "eps": [B, n, ...]}; t falls into step 1 + floor(T t)
-        and the sum over steps is estimated as T times the mean over n.
+      noise: instead of rng; t falls into step 1 + floor(T t), and the sum over steps is estimated
+        as the mean over n of the step's term divided by its probability (1/T for "t").
+      weights: of the gradient.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
     """
     if noise is None:
         noise = draw(rng, z.shape, lambda _, num, steps: every_step(num, steps), num_steps)
-    step = 1 + jnp.floor(num_steps * noise["t"])
-    gamma_t, gamma_s = gamma(step / num_steps), gamma((step - 1) / num_steps)
-    errors = squared_errors(eps_fn, gamma_t, z, noise["eps"])
-    diffusion = -0.5 * num_steps * jnp.mean(jnp.expm1(gamma_t - gamma_s) * errors, axis=1)
-    return _with_ends(diffusion, gamma, z)
+    if "u" in noise:
+        gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
+        probabilities = step_probabilities(gammas)
+        index = jnp.searchsorted(jnp.cumsum(probabilities), noise["u"], side="right")
+        index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
+        gamma_t, gamma_s, inverse = gammas[index + 1], gammas[index], 1 / probabilities[index]
+    else:
+        step = 1 + jnp.floor(num_steps * noise["t"])
+        gamma_t, gamma_s = gamma(step / num_steps), gamma((step - 1) / num_steps)
+        inverse = num_steps
+    factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)
+    losses = weighted_errors(eps_fn, gamma_t, factor, z, noise["eps"], weights)
+    return _with_ends(losses, gamma, z)
+
+
+def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise) -> Array:
+    """Zero in value; its gradient lowers the variance of the continuous estimator, [B].
+
+    The bound does not depend on gamma between its endpoints, the noise of its estimate does: what
+    is minimised is mean_b L_b^2 over the per-example diffusion losses L_b (VDM, appendix I.2),
+    divided by twice their mean so that the gradient has the scale of L_b.
+
+    Args:
+      eps_fn: the denoiser; nothing of it is trained here.
+      gamma: with gradients into the schedule's inner shape alone.
+      z: [B, ...]; no gradient reaches it.
+      noise: as of `continuous`.
+    """
+    gamma_t, slope = jax.jvp(gamma, (noise["t"],), (jnp.ones_like(noise["t"]),))
+    z, eps = stop_gradient(z), noise["eps"]
+
+    def losses(gamma_t, slope):
+        return jnp.mean(weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, eps), axis=1)
+
+    loss, pullback = jax.vjp(losses, stop_gradient(gamma_t), stop_gradient(slope))
+    by_gamma, by_slope = stop_gradient(pullback(loss / jnp.mean(loss)))
+    total = jnp.sum(by_gamma * gamma_t + by_slope * slope, axis=1)
+    return total - stop_gradient(total)
 
 
 def draw(rng: Array, z_shape: tuple[int, ...], grid: Callable, num_times: int) -> Noise:

@@ -2,7 +2,8 @@
 
 log w = log N(y_1; 0, I) + sum log r(y_s|y_t) + log N(z; y_0/alpha_0, exp gamma_0)
         - log q(y_1|z) - sum log q(y_s|y_t, z),   s = t - 1/T,
-has E[exp log w] = r(z), so it may stand in an IWAE exponent; its mean is the T-step bound.
+has E[exp log w] = r(z), so it may stand in an IWAE exponent; its mean is the T-step bound. In the
+merged form the middle term of the first line falls away.
 """
 
 import jax
@@ -16,7 +17,19 @@ from vdp.types import Array
 
 
 def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> Array:
-    """Log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B].
+    """Log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B]: the separate form.
+
+    Arguments as of `walk`.
+    """
+    y_0, weight = walk(eps_fn, gamma, z, path)
+    gamma_0 = jnp.broadcast_to(gamma(jnp.float32(0)), z.shape)
+    return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
+
+
+def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> tuple[Array, Array]:
+    """One path of q(y_0..y_1 | z) and log r(y_0..y_1) - log q(y_0..y_1 | z).
+
+    The merged form's weight, where y_0 is the latent and z the encoder's code.
 
     Both reverse kernels share the variance sigma_s^2 k, and their means differ by
     d = (mean_r - mean_q)/std = sqrt(expm1(gamma_t - gamma_s)) (eps_t - eps_hat), where
@@ -27,6 +40,9 @@ def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> Array:
       gamma: the schedule.
       z: [B, ...].
       path: standard normal noise [B, T + 1, ...]: first y_1, then the T steps down to y_0.
+
+    Returns:
+      (y_0 [B, ...], weight [B]).
     """
     num_steps = path.shape[1] - 1
     batch = z.shape[0]
@@ -55,6 +71,4 @@ def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> Array:
 
     steps = jnp.arange(num_steps, 0, -1).astype(jnp.float32)
     (y_0, weight), _ = jax.lax.scan(step, (y, weight), (steps, jnp.moveaxis(path[:, 1:], 1, 0)))
-    gamma_0 = process.expand(gamma_at(0), z)
-    end = Normal(y_0 / process.alpha(gamma_0), jnp.broadcast_to(gamma_0, z.shape))
-    return weight + end.log_prob(z)
+    return y_0, weight

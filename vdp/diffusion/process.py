@@ -8,6 +8,8 @@ from jax.nn import softplus
 
 from vdp.types import Array
 
+PARAMETERIZATIONS = ("v", "eps", "x0")
+
 
 def expand(x: Array, like: Array) -> Array:
     """Appends axes to `x` [N] until it broadcasts against `like` [N, ...]."""
@@ -33,11 +35,14 @@ def diffuse(z: Array, gamma: Array, eps: Array) -> Array:
 def to_eps(output: Array, y: Array, gamma: Array, parameterization: str) -> Array:
     """Converts a network output into eps_hat.
 
-    v = alpha eps - sigma z gives eps_hat = sigma y + alpha v (Salimans & Ho 2022).
+    v = alpha eps - sigma z gives eps_hat = sigma y + alpha v (Salimans & Ho 2022); "x0" is z_hat
+    itself, eps_hat = (y - alpha z_hat) / sigma.
     """
     if parameterization == "eps":
         return output
     gamma = expand(gamma, y)
+    if parameterization == "x0":
+        return (y - alpha(gamma) * output) / sigma(gamma)
     return sigma(gamma) * y + alpha(gamma) * output
 
 

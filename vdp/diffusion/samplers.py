@@ -1,4 +1,10 @@
-"""Samplers of y_0, from noise at t = 1 down a grid of T equal steps; one `lax.scan` each."""
+"""Samplers of y_0, from noise at t = 1 down a grid of T equal steps; one `lax.scan` each.
+
+Each returns (y_0 [N, ...], denoised [T, N, ...]): the second holds z_hat at every step, from noise
+to clean; what is not used of it costs nothing in a compiled program.
+"""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +14,23 @@ from vdp.diffusion.bounds import EpsFn, Gamma
 from vdp.types import Array
 
 
+def _descend(gamma: Gamma, shape, num_steps: int, carry, update: Callable, noise_rng=None):
+    """Scans `update(carry, gamma_t, gamma_s, rng) -> (carry, z_hat)` from t = 1 to 0."""
+
+    def step(carry, xs):
+        index, rng = xs
+        gamma_t = jnp.broadcast_to(gamma(index / num_steps), shape[:1])
+        gamma_s = jnp.broadcast_to(gamma((index - 1) / num_steps), shape[:1])
+        return update(carry, gamma_t, gamma_s, rng)
+
+    steps = jnp.arange(num_steps, 0, -1).astype(jnp.float32)
+    keys = jax.random.split(jax.random.key(0) if noise_rng is None else noise_rng, num_steps)
+    return jax.lax.scan(step, carry, (steps, keys))
+
+
 def ancestral(
     eps_fn: EpsFn, gamma: Gamma, rng: Array, shape: tuple[int, ...], *, num_steps: int
-) -> Array:
+) -> tuple[Array, Array]:
     """Draws y_0 from the T-step model itself (DDPM, VDM).
 
     Args:
@@ -19,20 +39,70 @@ def ancestral(
       rng: a key.
       shape: of the result, [N, ...].
       num_steps: T; the T of the model these are samples of.
-
-    Returns:
-      y_0; the latent is drawn from N(y_0/alpha_0, exp gamma_0).
     """
     start_rng, path_rng = jax.random.split(rng)
 
-    def step(y, xs):
-        index, step_rng = xs
-        gamma_t = jnp.broadcast_to(gamma(index / num_steps), shape[:1])
-        gamma_s = jnp.broadcast_to(gamma((index - 1) / num_steps), shape[:1])
-        mean, std = process.reverse_moments(y, eps_fn(y, gamma_t), gamma_t, gamma_s)
-        return mean + std * jax.random.normal(step_rng, shape), None
+    def update(y, gamma_t, gamma_s, rng):
+        eps_hat = eps_fn(y, gamma_t)
+        mean, std = process.reverse_moments(y, eps_hat, gamma_t, gamma_s)
+        noise = jax.random.normal(rng, shape)
+        return mean + std * noise, process.denoise(y, gamma_t, eps_hat)
 
-    steps = jnp.arange(num_steps, 0, -1).astype(jnp.float32)
     start = jax.random.normal(start_rng, shape)
-    y_0, _ = jax.lax.scan(step, start, (steps, jax.random.split(path_rng, num_steps)))
-    return y_0
+    return _descend(gamma, shape, num_steps, start, update, path_rng)
+
+
+def ddim(
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    rng: Array,
+    shape: tuple[int, ...],
+    *,
+    num_steps: int,
+    eta: float = 0.0,
+) -> tuple[Array, Array]:
+    """DDIM (Song et al. 2021): deterministic for eta = 0, ancestral for eta = 1.
+
+    y_s = alpha_s z_hat + sigma_s sqrt(1 - eta^2 k) eps_hat + eta sigma_s sqrt(k) n with
+    k = -expm1(gamma_s - gamma_t). Arguments as of `ancestral`; for eta < 1 these are not samples
+    of the T-step model.
+    """
+    start_rng, path_rng = jax.random.split(rng)
+
+    def update(y, gamma_t, gamma_s, rng):
+        eps_hat = eps_fn(y, gamma_t)
+        z_hat = process.denoise(y, gamma_t, eps_hat)
+        wide_t, wide_s = process.expand(gamma_t, y), process.expand(gamma_s, y)
+        k = -jnp.expm1(wide_s - wide_t)
+        direction = process.sigma(wide_s) * jnp.sqrt(1 - eta**2 * k) * eps_hat
+        noise = eta * process.sigma(wide_s) * jnp.sqrt(k) * jax.random.normal(rng, shape)
+        return process.alpha(wide_s) * z_hat + direction + noise, z_hat
+
+    start = jax.random.normal(start_rng, shape)
+    return _descend(gamma, shape, num_steps, start, update, path_rng)
+
+
+def dpmpp(
+    eps_fn: EpsFn, gamma: Gamma, rng: Array, shape: tuple[int, ...], *, num_steps: int
+) -> tuple[Array, Array]:
+    """DPM-Solver++(2M) (Lu et al. 2022): deterministic, second order in lambda = -gamma/2.
+
+    With h = lambda_s - lambda_t and D = z_hat + h/(2 h_prev) (z_hat - z_hat_prev), first step
+    D = z_hat: y_s = sigma_s/sigma_t y_t - alpha_s expm1(-h) D. Arguments as of `ancestral`.
+    """
+
+    def update(carry, gamma_t, gamma_s, _):
+        y, previous, h_previous = carry
+        z_hat = process.denoise(y, gamma_t, eps_fn(y, gamma_t))
+        wide_t, wide_s = process.expand(gamma_t, y), process.expand(gamma_s, y)
+        h = 0.5 * (wide_t - wide_s)
+        slope = jnp.where(h_previous > 0, 0.5 * h / jnp.where(h_previous > 0, h_previous, 1.0), 0.0)
+        d = z_hat + slope * (z_hat - previous)
+        shrunk = process.sigma(wide_s) / process.sigma(wide_t) * y
+        return (shrunk - process.alpha(wide_s) * jnp.expm1(-h) * d, z_hat, h), z_hat
+
+    start = jax.random.normal(rng, shape)
+    no_step = jnp.zeros((shape[0],) + (1,) * (len(shape) - 1))
+    carry = (start, jnp.zeros(shape), no_step)
+    (y_0, _, _), denoised = _descend(gamma, shape, num_steps, carry, update)
+    return y_0, denoised

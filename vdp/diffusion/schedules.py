@@ -1,29 +1,51 @@
 """Noise schedules gamma(t) = -log SNR(t), increasing in t; all in float32.
 
-Each function returns a `Schedule`: `init()` gives its parameters, `gamma(params, t)` its value.
+Each maker returns a `Schedule`: `init()` gives its parameters, `gamma(params, t)` its value.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import softplus
 
 from vdp.types import Array, Params
 
+BETA_CLIP = 0.999
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A schedule, its parameters' start, and its endpoints before training."""
+    """A schedule, its parameters' start, and its endpoints before training.
+
+    Attributes:
+      init: () -> parameters; what bends gamma between its endpoints stands under "shape".
+      gamma: (params, t) -> gamma(t).
+      initial_range: endpoints at the start of training.
+      gamma_0_max: what the clean endpoint can never exceed.
+      grid: number of steps a table of betas is defined on; 0 where every t is alike.
+    """
 
     init: Callable[[], Params]
     gamma: Callable[[Params, Array], Array]
     initial_range: tuple[float, float]
-    gamma_0_max: float  # what the clean endpoint can never exceed
+    gamma_0_max: float
+    grid: int = 0
 
-    def bind(self, params: Params) -> Callable[[Array], Array]:
-        """Returns t -> gamma(t) for these parameters."""
+    def bind(self, params: Params, *, live: str = "all") -> Callable[[Array], Array]:
+        """Returns t -> gamma(t) for these parameters.
+
+        Args:
+          params: of `init`.
+          live: which parameters receive gradients: "all", "shape" (the inner shape alone) or
+            "ends" (all but it).
+        """
+        if live != "all" and "shape" in params:
+            frozen = {k: (k == "shape") != (live == "shape") for k in params}
+            params = {k: jax.lax.stop_gradient(v) if frozen[k] else v for k, v in params.items()}
         return lambda t: self.gamma(params, t)
 
     def rescaled(self, gamma: Array) -> Array:
@@ -41,14 +63,62 @@ def _inverse_softplus(x: float) -> float:
     return x + math.log(-math.expm1(-x))
 
 
+def _fixed(gamma: Callable[[Array], Array], gamma_0: float, gamma_1: float, **kwargs) -> Schedule:
+    return Schedule(
+        init=dict,
+        gamma=lambda params, t: gamma(t),
+        initial_range=(gamma_0, gamma_1),
+        gamma_0_max=gamma_0,
+        **kwargs,
+    )
+
+
 def linear(*, gamma_0: float = -10.0, gamma_1: float = 6.0) -> Schedule:
     """gamma(t) = gamma_0 + (gamma_1 - gamma_0) t, fixed."""
     _check_range(gamma_0, gamma_1)
-    return Schedule(
-        init=dict,
-        gamma=lambda params, t: gamma_0 + (gamma_1 - gamma_0) * t,
-        initial_range=(gamma_0, gamma_1),
-        gamma_0_max=gamma_0,
+    return _fixed(lambda t: gamma_0 + (gamma_1 - gamma_0) * t, gamma_0, gamma_1)
+
+
+def cosine(*, gamma_0: float = -10.0, gamma_1: float = 6.0) -> Schedule:
+    """gamma(t) = 2 log tan(a + b t) with these endpoints, fixed (Nichol & Dhariwal 2021)."""
+    _check_range(gamma_0, gamma_1)
+    start = math.atan(math.exp(gamma_0 / 2))
+    slope = math.atan(math.exp(gamma_1 / 2)) - start
+    return _fixed(lambda t: 2 * jnp.log(jnp.tan(start + slope * t)), gamma_0, gamma_1)
+
+
+def beta_linear(*, num_steps: int = 1000) -> Schedule:
+    """N betas from 1e-4 to 0.02, times 1000/N, clipped at 0.999 (Ho et al. 2020)."""
+    betas = np.linspace(1e-4, 0.02, num_steps, dtype=np.float64) * 1000 / num_steps
+    return _table(np.minimum(betas, BETA_CLIP))
+
+
+def beta_cosine(*, num_steps: int = 1000) -> Schedule:
+    """abar_i = f(i/N)/f(0), f(t) = cos^2((t + 0.008)/1.008 pi/2) (Nichol & Dhariwal 2021).
+
+    Betas are clipped at 0.999; the clip puts a weight of 1/2 * 999 on the last step of the bound.
+    """
+    t = np.arange(num_steps + 1, dtype=np.float64) / num_steps
+    f = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+    return _table(np.minimum(1 - f[1:] / f[:-1], BETA_CLIP))
+
+
+def _table(betas: np.ndarray) -> Schedule:
+    """gamma(i/N) = log(expm1(-sum log(1 - beta))), and gamma(0) = gamma(1/N).
+
+    N betas are N - 1 transitions and the end term; elsewhere gamma is interpolated linearly in t.
+    """
+    num_steps = len(betas)
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2 for a table of betas, not {num_steps}")
+    gamma = np.log(np.expm1(-np.cumsum(np.log1p(-betas))))
+    gamma = np.concatenate([gamma[:1], gamma]).astype(np.float32)
+    grid = np.arange(num_steps + 1, dtype=np.float32)
+    return _fixed(
+        lambda t: jnp.interp(t * num_steps, grid, gamma),
+        float(gamma[0]),
+        float(gamma[-1]),
+        grid=num_steps,
     )
 
 
@@ -64,6 +134,47 @@ def learned_scalar(
         A prior over z ~ q(z|x) needs one below the posterior's log-variance floor, because the
         modelled density cannot be sharper than exp(gamma_0). Infinite: gamma_0 is free.
     """
+    return _learned(gamma_0, gamma_1, gamma_0_max, {}, lambda shape, t: t)
+
+
+def learned_monotone(
+    *,
+    gamma_0: float = -10.0,
+    gamma_1: float = 6.0,
+    gamma_0_max: float = math.inf,
+    width: int = 64,
+) -> Schedule:
+    """Learned endpoints and a learned shape between them: a monotone network n (VDM, app. I.2).
+
+    gamma(t) = gamma_0 + (gamma_1 - gamma_0) (n(t) - n(0))/(n(1) - n(0)), with n(t) = |w| t + a mean
+    of |h_j| sigmoid(|s_j| (t - c_j)); the endpoints are met exactly.
+
+    Args:
+      gamma_0: start of the clean endpoint.
+      gamma_1: start of the noisy endpoint.
+      gamma_0_max: as in `learned_scalar`.
+      width: number of sigmoids.
+    """
+    shape = {
+        "weight": np.ones((), np.float32),
+        "height": np.full((width,), 0.1, np.float32),
+        "steepness": np.full((width,), 8.0, np.float32),
+        "centre": np.linspace(0, 1, width, dtype=np.float32),
+    }
+
+    def network(params, t):
+        t = jnp.asarray(t, jnp.float32)
+        steps = jax.nn.sigmoid(jnp.abs(params["steepness"]) * (t[..., None] - params["centre"]))
+        return jnp.abs(params["weight"]) * t + (steps * jnp.abs(params["height"])).mean(-1)
+
+    def bend(params, t):
+        start, end = network(params, 0.0), network(params, 1.0)
+        return (network(params, t) - start) / (end - start)
+
+    return _learned(gamma_0, gamma_1, gamma_0_max, {"shape": shape}, bend)
+
+
+def _learned(gamma_0, gamma_1, gamma_0_max, shape: dict, bend: Callable) -> Schedule:
     _check_range(gamma_0, gamma_1)
     _check_range(gamma_0, gamma_0_max)
     bounded = math.isfinite(gamma_0_max)
@@ -71,11 +182,12 @@ def learned_scalar(
 
     def init() -> Params:
         span = _inverse_softplus(gamma_1 - gamma_0)
-        return {"low": jnp.float32(low_start), "span": jnp.float32(span)}
+        ends = {"low": jnp.float32(low_start), "span": jnp.float32(span)}
+        return ends | jax.tree.map(jnp.asarray, shape)
 
     def gamma(params: Params, t: Array) -> Array:
         low = gamma_0_max - softplus(params["low"]) if bounded else params["low"]
-        return low + softplus(params["span"]) * t
+        return low + softplus(params["span"]) * bend(params.get("shape"), t)
 
     return Schedule(
         init=init, gamma=gamma, initial_range=(gamma_0, gamma_1), gamma_0_max=gamma_0_max

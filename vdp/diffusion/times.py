@@ -1,7 +1,10 @@
 """Where in [0, 1) the diffusion loss is looked at, always as [B, n] for n times per example."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jax.nn import softplus
 
 from vdp.types import Array
 
@@ -27,3 +30,33 @@ def every_step(num: int, num_steps: int) -> Array:
     """The middle of every one of T steps for every example: [num, num_steps]."""
     middles = (jnp.arange(num_steps) + 0.5) / num_steps
     return jnp.broadcast_to(middles, (num, num_steps))
+
+
+def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Returns u -> gamma that spends u in [0, 1] where the loss of N(0, I) data is (LSGM).
+
+    The loss of its best denoiser at gamma is proportional to alpha^2, so log sigma^2 rises
+    linearly in u: Vahdat et al. 2021, section 3.3. In continuous time the bound is the same for
+    every path between two endpoints, so this is importance sampling of the times: the density's
+    inverse is in d gamma / du.
+    """
+    ends = [-softplus(-gamma(jnp.float32(t))) for t in (0, 1)]
+
+    def warped(u: Array) -> Array:
+        log_var = ends[0] + (ends[1] - ends[0]) * u
+        return log_var - jnp.log(-jnp.expm1(log_var))
+
+    return warped
+
+
+def step_probabilities(gammas: Array) -> Array:
+    """The same idea for T steps: p_i proportional to expm1(gamma_i - gamma_{i-1}) alpha_i^2.
+
+    Args:
+      gammas: gamma(i/T) for i = 0..T, [T + 1].
+
+    Returns:
+      [T] probabilities; no gradient flows through them.
+    """
+    expected = jnp.expm1(jnp.diff(gammas)) * jax.nn.sigmoid(-gammas[1:])
+    return jax.lax.stop_gradient(expected / expected.sum())

@@ -8,9 +8,13 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.lax import stop_gradient
 
-from vdp.dists import Normal
+from vdp.dists import Normal, standard_normal
+from vdp.nets import apply as nets
 from vdp.types import Array, Aux, Batch, Likelihood, Noise, Prior, Terms
+
+TRAINING = ("joint", "detached", "prior")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,9 @@ class VAE:
       input_levels: levels of the images the encoder sees.
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
+      training: "joint" (everything on the one bound), "detached" (encoder and decoder with the KL to
+        N(0, I), while the prior maximises its bound on the detached latent) or "prior" (the second
+        of two stages: encoder and decoder stay as they are). The reported bound is the same.
     """
 
     encoder: nn.Module
@@ -36,17 +43,28 @@ class VAE:
     log_var_floor: float = -8.0
     beta: float = 1.0
     kl_warmup_steps: int = 0
+    training: str = "joint"
 
     def __post_init__(self):
         if not self.latent_shape or min(self.latent_shape) < 1:
             raise ValueError(f"latent_shape must be positive sizes, not {self.latent_shape}")
+        if self.training not in TRAINING:
+            raise ValueError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
+        if self._merged:
+            if self.training != "joint":
+                raise ValueError("the merged form is trained jointly: training='joint'")
+            return
         schedule = getattr(self.prior, "schedule", None)
         if schedule is not None and schedule.gamma_0_max > self.log_var_floor:
             raise ValueError(
-                f"the prior's gamma_0 may reach {schedule.gamma_0_max}, above log_var_floor="
+                f"the prior's gamma_0 may reach {schedule.gamma_0_max:.4g}, above log_var_floor="
                 f"{self.log_var_floor}: the prior cannot be sharper than exp(gamma_0), so lower "
                 "gamma_0 (gamma_0_max where it is learned) or raise the floor"
             )
+
+    @property
+    def _merged(self) -> bool:
+        return getattr(self.prior, "merged", False)
 
     @property
     def discrete(self) -> bool:
@@ -69,81 +87,132 @@ class VAE:
             return self
         return dataclasses.replace(self, prior=self.prior.discretized())
 
+    def as_ode(self) -> "VAE":
+        """The model with the density of the prior's probability flow; itself for exact priors."""
+        if not hasattr(self.prior, "as_ode"):
+            return self
+        return dataclasses.replace(self, prior=self.prior.as_ode())
+
     def init(self, rng, x_shape, *, data=None):
-        """Parameters {"encoder", "decoder", "prior"} and stats of the same roles.
+        """Parameters and stats, each {"encoder", "decoder", "prior"}.
 
         Args:
           rng: a key.
           x_shape: (H, W, C).
-          data: training images [N, H, W, C] for priors that start from data, or None.
+          data: training images [N, H, W, C] as the encoder sees them, for priors that start from
+            data, or None.
         """
         encoder_rng, decoder_rng, prior_rng = jax.random.split(rng, 3)
         x, z = jnp.zeros((1, *x_shape)), jnp.zeros((1, *self.latent_shape))
+        encoder, encoder_stats = nets.init(self.encoder, encoder_rng, x, self._moments_shape)
+        decoder, decoder_stats = nets.init(
+            self.decoder, decoder_rng, z, self._feature_shape(x_shape)
+        )
         prior, prior_stats = self.prior.init(
             prior_rng, self.latent_shape, x_shape=x_shape, data=data
         )
-        decoder = self.decoder.init(decoder_rng, z, self._feature_shape(x_shape))
         params = {
-            "encoder": self.encoder.init(encoder_rng, x, (2, *self.latent_shape))["params"],
-            "decoder": {"net": decoder["params"], "likelihood": self.likelihood.init()},
+            "encoder": encoder,
+            "decoder": {"net": decoder, "likelihood": self.likelihood.init()},
             "prior": prior,
         }
-        return params, {"prior": prior_stats}
+        return params, {"encoder": encoder_stats, "decoder": decoder_stats, "prior": prior_stats}
+
+    @property
+    def _moments_shape(self):
+        return (1 if self._merged else 2, *self.latent_shape)
 
     def _feature_shape(self, x_shape):
         return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
 
-    def posterior(self, params, images, *, train=False, rngs=None) -> Normal:
-        """q(z|x) for integer levels [B, H, W, C]."""
-        x = 2.0 * images.astype(jnp.float32) / (self.input_levels - 1) - 1.0
-        moments = self.encoder.apply(
-            {"params": params["encoder"]}, x, (2, *self.latent_shape), train=train, rngs=rngs
+    def posterior(self, params, stats, images, *, train=False, rngs=None):
+        """(q(z|x), encoder's new stats) for images in [0, 1], float [B, H, W, C]."""
+        moments, new_stats = nets.apply(
+            self.encoder,
+            params["encoder"],
+            stats["encoder"],
+            2.0 * images - 1.0,
+            self._moments_shape,
+            train=train,
+            rngs=rngs,
         )
-        mean, raw = moments[:, 0], moments[:, 1]
-        return Normal(mean, self.log_var_floor + jax.nn.softplus(raw - self.log_var_floor))
+        mean = moments[:, 0]
+        if self._merged:
+            log_var = jnp.broadcast_to(self.prior.posterior_log_var(params["prior"]), mean.shape)
+        else:
+            log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
+        return Normal(mean, log_var), new_stats
 
-    def decode(self, params, z, x_shape, *, train=False, rngs=None) -> Array:
-        """Likelihood outputs [B, H, W, num_outputs] for z [B, *latent_shape]."""
-        features = self.decoder.apply(
-            {"params": params["decoder"]["net"]},
+    def _scaled(self, images) -> Array:
+        return images.astype(jnp.float32) / (self.input_levels - 1)
+
+    def _encode_fn(self, params, stats):
+        """What priors over data space call: images in [0, 1] to q, as in evaluation."""
+        return lambda images: self.posterior(params, stats, images)[0]
+
+    def decode(self, params, stats, z, x_shape, *, train=False, rngs=None):
+        """(likelihood outputs [B, H, W, num_outputs], decoder's new stats) for z [B, *latent]."""
+        features, new_stats = nets.apply(
+            self.decoder,
+            params["decoder"]["net"],
+            stats["decoder"],
             z,
             self._feature_shape(x_shape),
             train=train,
             rngs=rngs,
         )
-        return self.likelihood.attach(params["decoder"]["likelihood"], features)
+        return self.likelihood.attach(params["decoder"]["likelihood"], features), new_stats
 
     def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
         """The prior's noise, which includes the posterior's."""
         return self.prior.draw(rng, len(batch.target), self.latent_shape, purpose=purpose)
 
-    def _terms(self, params, stats, batch, rng, noise, train) -> tuple[Terms, Normal]:
+    def _terms(self, params, stats, batch, rng, noise, train):
+        """(Terms of the bound, new stats, q)."""
         prior_rng, net_rng = jax.random.split(rng)
-        rngs = {"dropout": net_rng} if train else None
-        q = self.posterior(params, batch.input, train=train, rngs=rngs)
-        encode = lambda images: self.posterior(params, images)
+        apart = train and self.training != "joint"
+        if train and self.training == "prior":
+            held = {role: stop_gradient(params[role]) for role in ("encoder", "decoder")}
+            params, train_nets = params | held, False
+        else:
+            train_nets = train
+        net_kwargs = {"train": train_nets, "rngs": {"dropout": net_rng} if train_nets else None}
+        q, encoder_stats = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
+        seen = stop_gradient(params | {"prior": {}}) if apart else params
         z, rate = self.prior.rate(
             params["prior"],
             stats["prior"],
-            q,
+            stop_gradient(q) if apart else q,
             prior_rng,
-            encode=encode,
+            encode=self._encode_fn(seen, stats),
             noise=noise,
             train=train,
         )
-        outputs = self.decode(params, z, batch.target.shape[1:], train=train, rngs=rngs)
-        return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + rate, q
+        z = q.sample(noise["z"]) if apart else z
+        outputs, decoder_stats = self.decode(params, stats, z, batch.target.shape[1:], **net_kwargs)
+        log_prob = self.likelihood.log_prob(outputs, batch.target)
+        new_stats = stats | {"encoder": encoder_stats, "decoder": decoder_stats}
+        return Terms.of(likelihood=log_prob) + rate, new_stats, q
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-(log p(x|z) + beta(step) * rate), [B], and Aux with the un-annealed terms."""
+        """-(log p(x|z) + beta(step) * rate), [B], and Aux with the un-annealed terms.
+
+        Detached: -(log p(x|z) - beta(step) * KL(q || N(0, I))) - rate on the detached latent.
+        """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
-        terms, _ = self._terms(params, stats, batch, rest_rng, noise, train)
+        terms, new_stats, q = self._terms(params, stats, batch, rest_rng, noise, train)
         warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
         beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
         likelihood = terms.parts["likelihood"]
-        loss = -(likelihood + beta * (terms.value - likelihood))
-        return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
+        rate = terms.value - likelihood
+        if self.training == "joint":
+            loss = -(likelihood + beta * rate)
+        elif self.training == "detached":
+            loss = -(likelihood - beta * q.kl(standard_normal(q.mean))) - rate
+        else:
+            loss = -(likelihood + rate)
+        return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
 
     def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
         """The bound with all its parts, [B] nats; analytic KLs where the prior has them."""
@@ -158,41 +227,50 @@ class VAE:
         z, weight = self.prior.log_prob_weight(
             params["prior"],
             stats["prior"],
-            self.posterior(params, batch.input),
+            self.posterior(params, stats, self._scaled(batch.input))[0],
             rest_rng,
-            encode=lambda images: self.posterior(params, images),
+            encode=self._encode_fn(params, stats),
             noise=noise,
         )
-        outputs = self.decode(params, z, batch.target.shape[1:])
+        outputs, _ = self.decode(params, stats, z, batch.target.shape[1:])
         return self.likelihood.log_prob(outputs, batch.target) + weight
+
+    def sample_latents(self, params, stats, rng, num, **kwargs) -> Array:
+        """[num, *latent_shape] draws of the prior; kwargs are its sampler's."""
+        encode = self._encode_fn(params, stats)
+        return self.prior.sample(
+            params["prior"],
+            stats["prior"],
+            rng,
+            num,
+            z_shape=self.latent_shape,
+            encode=encode,
+            **kwargs,
+        )
 
     def sample(self, params, stats, rng, num, *, x_shape, mean=True, **kwargs) -> Array:
         """[num, H, W, C] images in [0, 1]: the likelihood's mean, or a draw from it."""
         prior_rng, pixel_rng = jax.random.split(rng)
-        z = self.prior.sample(
-            params["prior"],
-            stats["prior"],
-            prior_rng,
-            num,
-            z_shape=self.latent_shape,
-            encode=lambda images: self.posterior(params, images),
-            **kwargs,
-        )
-        outputs = self.decode(params, z, x_shape)
+        z = self.sample_latents(params, stats, prior_rng, num, **kwargs)
         if mean:
-            return self.likelihood.mean(outputs)
+            return self.decode_mean(params, stats, z, x_shape)
+        outputs, _ = self.decode(params, stats, z, x_shape)
         drawn = self.likelihood.sample(outputs, pixel_rng)
         return drawn.astype(jnp.float32) / (self.likelihood.levels - 1)
 
+    def decode_mean(self, params, stats, z, x_shape) -> Array:
+        """The likelihood's mean image in [0, 1], [B, H, W, C], for z [B, *latent_shape]."""
+        return self.likelihood.mean(self.decode(params, stats, z, x_shape)[0])
+
     def encode(self, params, stats, images) -> Normal:
         """q(z|x) of integer levels [B, H, W, C], as the encoder sees them."""
-        return self.posterior(params, images)
+        return self.posterior(params, stats, self._scaled(images))[0]
 
     def reconstruct(self, params, stats, images, rng) -> Array:
         """Mean image in [0, 1] of one posterior draw, [B, H, W, C]."""
-        q = self.posterior(params, images)
+        q = self.encode(params, stats, images)
         z = q.sample(jax.random.normal(rng, q.mean.shape))
-        return self.likelihood.mean(self.decode(params, z, images.shape[1:]))
+        return self.decode_mean(params, stats, z, images.shape[1:])
 
 
 make = VAE

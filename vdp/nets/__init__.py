@@ -2,10 +2,23 @@
 
 An encoder or decoder is called as `net(x, out_shape, train=False)` and returns float32
 [B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
-float32 of y's shape. Shapes are arguments, never configuration.
+float32 of y's shape; `MADE` is called as `net(z [B, D])`. Shapes are
+arguments, never configuration.
 """
 
 from vdp.nets.conv import ConvDecoder, ConvEncoder
+from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
+from vdp.nets.made import MADE
 from vdp.nets.mlp import MLP, MLPDenoiser
+from vdp.nets.unet import UNetDenoiser
 
-__all__ = ["MLP", "ConvDecoder", "ConvEncoder", "MLPDenoiser"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "DCGANDecoder",
+    "DCGANEncoder",
+    "MLPDenoiser",
+    "UNetDenoiser",
+]

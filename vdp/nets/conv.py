@@ -35,6 +35,17 @@ def depth_to_space(x: Array, factor: int = 2) -> Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, factor * height, factor * width, -1)
 
 
+def doubling_conv(x: Array, features: int, *, dtype: str = "float32") -> Array:
+    """A 4x4 transposed convolution of stride 2 inside a module: [B, H, W, C] to [B, 2H, 2W, F].
+
+    Written as a 2x2 convolution to the four output pixels between each four inputs: the same map
+    with a gradient several times faster on CPU (benchmarks/upsampling.py).
+    """
+    pads = ((1, 1), (1, 1))
+    between = nn.Conv(4 * features, (2, 2), padding=pads, dtype=dtype)(x)
+    return depth_to_space(between)[:, 1:-1, 1:-1]
+
+
 class ConvDecoder(nn.Module):
     """Dense layers to a small map, then per channel entry two 3x3 convolutions and a doubling.
 

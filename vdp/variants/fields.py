@@ -1,57 +1,6 @@
-"""The grammar of a config's argument, and the fields every config starts from; no jax here."""
-
-from collections.abc import Mapping, Sequence
+"""The fields every config starts from."""
 
 from ml_collections import config_dict
-
-from vdp.errors import UserError
-
-
-class Variant(dict):
-    """A parsed config argument: `variant["prior"]`, `variant.has("smoke")`."""
-
-    def has(self, word: str) -> bool:
-        """Whether the bare word stood in the argument."""
-        return bool(self.get(word))
-
-
-def parse(
-    arg: str | None,
-    *,
-    words: Sequence[str] = ("smoke",),
-    choices: Mapping[str, Sequence] | None = None,
-) -> Variant:
-    """Parses `word,key=value,...` in any order.
-
-    Args:
-      arg: what follows the colon of `--config=FILE:ARG`; None and "" mean no variant.
-      words: bare words that switch something on.
-      choices: for each key the accepted values, the default first; integers stay integers.
-
-    Returns:
-      A Variant with every word (True or False) and every key (the default where not given).
-
-    Raises:
-      UserError: an unknown or repeated word, key or value; the message lists what exists.
-    """
-    choices = dict(choices or {})
-    result = Variant({word: False for word in words})
-    result.update({key: values[0] for key, values in choices.items()})
-    exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in choices.items())])
-    seen = set()
-    for item in filter(None, (part.strip() for part in (arg or "").split(","))):
-        key, has_value, text = item.partition("=")
-        if key in seen:
-            raise UserError(f"variant {key!r} is given twice; there is: {exists}")
-        seen.add(key)
-        if not has_value and key in words:
-            result[key] = True
-            continue
-        values = {str(value): value for value in choices.get(key, ())}
-        if not has_value or text not in values:
-            raise UserError(f"unknown variant {item!r}; there is: {exists}")
-        result[key] = values[text]
-    return result
 
 
 def defaults() -> config_dict.ConfigDict:
@@ -96,6 +45,7 @@ def defaults() -> config_dict.ConfigDict:
                 max_bad_steps=10,  # non-finite updates in a row that are skipped before stopping
                 deterministic=False,  # deterministic GPU operations, for bitwise resume there
                 fsdp=False,  # shard parameters over the devices instead of replicating them
+                init_from=config_dict.placeholder(str),  # a run whose encoder, decoder are taken
             ),
             eval=dict(
                 every=500,  # steps between validations
@@ -107,39 +57,22 @@ def defaults() -> config_dict.ConfigDict:
                 iwae_chunk=8,
                 max_examples=0,  # 0: the whole split
                 seed=0,
+                fid_features="classifier",  # or classifier:WORKDIR, inception:FILE, a dotted name
+                fid_reference="train",  # the split whose features samples are compared with
+                fid_samples=10_000,
             ),
-            sample=dict(num=100, checkpoint="best", seed=0, sampler_steps=0),
+            sample=dict(
+                num=100,
+                checkpoint="best",
+                seed=0,
+                sampler="",  # of diffusion priors: ancestral | ddim | dpmpp | ode; "" is their own
+                sampler_steps=0,  # 0 is their own number
+                eta=0.0,  # of ddim
+            ),
             log=dict(every=100, tensorboard=True),
             checkpoint=dict(every=0, keep_latest=2),  # every: 0 means at each validation
         ),
         convert_dict=True,
-    )
-
-
-PRIORS = ("vdm", "normal")
-
-
-def prior(name: str, *, width: int, depth: int = 3, log_var_floor: float = -8.0) -> dict:
-    """The spec of a prior over a vector latent, for `prior=NAME`.
-
-    Args:
-      name: one of PRIORS.
-      width: of its networks.
-      depth: of its networks.
-      log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below.
-    """
-    if name == "normal":
-        return dict(name="normal")
-    return dict(
-        name="vdm",
-        denoiser=dict(name="MLPDenoiser", width=width, depth=depth),
-        schedule=dict(
-            name="learned_scalar",
-            gamma_0=log_var_floor - 2.0,
-            gamma_1=6.0,
-            gamma_0_max=log_var_floor,
-        ),
-        num_steps=100,
     )
 
 
@@ -150,4 +83,5 @@ def smoke(config: config_dict.ConfigDict) -> None:
     config.optim.warmup_steps = min(config.optim.warmup_steps, 5)
     config.eval.update(every=10, batch_size=32, iwae_samples=4, iwae_chunk=2, max_examples=64)
     config.log.every = 5
+    config.eval.fid_samples = 100
     config.sample.num = 16

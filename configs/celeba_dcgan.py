@@ -1,0 +1,25 @@
+"""DCGAN VAE on CelebA, 64x64, with any prior (Wehenkel & Louppe 2021): 250 epochs.
+
+The features of its FID are those of a file of Inception weights: CelebA has no classes.
+
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `latent=40|100|200`,
+`training=joint|detached|prior`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    config = variants.dcgan(
+        arg,
+        data=dict(name="celeba", num_validation=5000),
+        latents=(40, 100, 200),
+        channels=(64, 128, 256, 512),
+        likelihood=dict(name="normal", scale="learned"),
+        epochs=250,
+        epoch_steps=1233,
+        prior_width=512,
+    )
+    config.eval.estimators = ("elbo", "elbo_discrete", "iwae")
+    return config

@@ -1,0 +1,21 @@
+"""DCGAN VAE on CIFAR-10 with any prior (Wehenkel & Louppe 2021): 250 epochs, one learned sigma.
+
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `latent=40|100|200`,
+`training=joint|detached|prior`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    return variants.dcgan(
+        arg,
+        data=dict(name="cifar10", num_validation=5000),
+        latents=(40, 100, 200),
+        channels=(64, 128, 256),
+        likelihood=dict(name="normal", scale="learned"),
+        epochs=250,
+        epoch_steps=352,
+        prior_width=512,
+    )

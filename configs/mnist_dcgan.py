@@ -1,0 +1,20 @@
+"""DCGAN VAE on grey MNIST with any prior, for small machines; masses of 256 levels.
+
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `latent=40|2|100|200`,
+`training=joint|detached|prior`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    return variants.dcgan(
+        arg,
+        data=dict(name="mnist", num_validation=5000),
+        latents=(40, 2, 100, 200),
+        channels=(32, 64, 128),
+        likelihood=dict(name="discretized_logistic", scale="learned"),
+        epochs=50,
+        epoch_steps=430,
+    )

@@ -1,0 +1,64 @@
+"""The DCGAN encoder and decoder (Radford et al. 2016) as VAEs use them, for images of any size."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vdp.nets.conv import doubling_conv
+from vdp.types import Array
+
+SLOPE = 0.2
+BATCH_NORM = dict(momentum=0.9, epsilon=1e-5)
+
+
+class DCGANEncoder(nn.Module):
+    """4x4 convolutions of stride 2 with LeakyReLU, BatchNorm after all but the first; then dense.
+
+    `zero_output` starts the last layer at zero: q(z|x) then begins as N(0, I).
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256)
+    zero_output: bool = True
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
+        """[B, H, W, C] to float32 [B, *out_shape]."""
+        h = x
+        for index, width in enumerate(self.channels):
+            h = nn.Conv(
+                width, (4, 4), (2, 2), padding="SAME", use_bias=index == 0, dtype=self.dtype
+            )(h)
+            if index:
+                h = nn.BatchNorm(not train, dtype=self.dtype, **BATCH_NORM)(h)
+            h = nn.leaky_relu(h, SLOPE)
+        init = nn.initializers.zeros if self.zero_output else nn.linear.default_kernel_init
+        h = nn.Dense(math.prod(out_shape), dtype=self.dtype, kernel_init=init)(
+            h.reshape(h.shape[0], -1)
+        )
+        return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
+
+
+class DCGANDecoder(nn.Module):
+    """Dense to the smallest map, then 4x4 transposed convolutions of stride 2, BatchNorm and ReLU.
+
+    The first map is ceil(size / 2^n) for n entries of `channels`; what is grown beyond the wanted
+    size is cropped. The output passes a tanh: with a predicted scale that too.
+    """
+
+    channels: tuple[int, ...] = (256, 128, 64)
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, z: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
+        """[B, ...] to float32 [B, H, W, C] = [B, *out_shape]."""
+        height, width, features = out_shape
+        factor = 2 ** len(self.channels)
+        start = (math.ceil(height / factor), math.ceil(width / factor), self.channels[0])
+        h = nn.Dense(math.prod(start), use_bias=False, dtype=self.dtype)(z.reshape(len(z), -1))
+        h = h.reshape(len(z), *start)
+        for finer in (*self.channels[1:], features):
+            h = nn.relu(nn.BatchNorm(not train, dtype=self.dtype, **BATCH_NORM)(h))
+            h = doubling_conv(h, finer, dtype=self.dtype)
+        return jnp.tanh(h[:, :height, :width].astype(jnp.float32))

@@ -1,0 +1,78 @@
+"""A normalising flow: affine autoregressive steps over MADE networks (MAF, Papamakarios 2017)."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vdp.dists import standard_normal, sum_nonbatch
+from vdp.priors._density import DensityPrior
+from vdp.types import Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowPrior(DensityPrior):
+    """e_i = (z_i - m_i(z_<i)) exp(-s_i(z_<i)) in every step, the order reversed between steps.
+
+    log p(z) = log N(e; 0, I) - sum of all s: one pass of every network. Sampling solves for one
+    dimension after another.
+
+    Attributes:
+      net: an autoregressive net(z [B, D]) -> (m, s), each [B, D]; copied for every step.
+      num_flows: number of steps.
+    """
+
+    net: nn.Module
+    num_flows: int = 3
+
+    def __post_init__(self):
+        if self.num_flows < 1:
+            raise ValueError(f"num_flows must be at least 1, not {self.num_flows}")
+
+    def init(self, rng, z_shape, *, x_shape=None, data=None):
+        """Returns {"step_0": ..., "step_1": ..., ...}; no stats."""
+        z = jnp.zeros((1, *z_shape)).reshape(1, -1)
+        keys = jax.random.split(rng, self.num_flows)
+        params = {f"step_{i}": self.net.init(key, z)["params"] for i, key in enumerate(keys)}
+        return params, {}
+
+    def _moments(self, params, index: int, z: Array) -> tuple[Array, Array]:
+        return self.net.apply({"params": params[f"step_{index}"]}, z)
+
+    def forward(self, params, z: Array) -> tuple[Array, Array]:
+        """From z [B, *z_shape] to the flow's noise e [B, *z_shape] and log |de/dz| [B]."""
+        e, log_det = z.reshape(len(z), -1), jnp.zeros(len(z))
+        for index in range(self.num_flows):
+            shift, log_scale = self._moments(params, index, e)
+            e = ((e - shift) * jnp.exp(-log_scale))[:, ::-1]
+            log_det = log_det - sum_nonbatch(log_scale)
+        return e.reshape(z.shape), log_det
+
+    def inverse(self, params, e: Array) -> Array:
+        """From noise e [B, *z_shape] to z: D passes of every network, after which z is exact.
+
+        Pass n computes dimension n from those before it, which the passes before have settled.
+        """
+        z, dims = e.reshape(len(e), -1), e[0].size
+        for index in reversed(range(self.num_flows)):
+            noise = z[:, ::-1]
+
+            def one_pass(_, guess, noise=noise, index=index):
+                shift, log_scale = self._moments(params, index, guess)
+                return noise * jnp.exp(log_scale) + shift
+
+            z = jax.lax.fori_loop(0, dims, one_pass, jnp.zeros_like(noise))
+        return z.reshape(e.shape)
+
+    def log_prob(self, params, stats, z, encode=None) -> Array:
+        """Log p(z), [B]."""
+        e, log_det = self.forward(params, z)
+        return standard_normal(e).log_prob(e) + log_det
+
+    def sample(self, params, stats, rng, num, *, z_shape, encode=None) -> Array:
+        """[num, *z_shape] draws."""
+        return self.inverse(params, jax.random.normal(rng, (num, *z_shape)))
+
+
+make = FlowPrior

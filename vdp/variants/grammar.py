@@ -1,0 +1,52 @@
+"""The grammar of a config's argument: `--config=FILE:word,key=value`."""
+
+from collections.abc import Mapping, Sequence
+
+from vdp.errors import UserError
+
+
+class Variant(dict):
+    """A parsed config argument: `variant["prior"]`, `variant.has("smoke")`."""
+
+    def has(self, word: str) -> bool:
+        """Whether the bare word stood in the argument."""
+        return bool(self.get(word))
+
+
+def parse(
+    arg: str | None,
+    *,
+    words: Sequence[str] = ("smoke",),
+    choices: Mapping[str, Sequence] | None = None,
+) -> Variant:
+    """Parses `word,key=value,...` in any order.
+
+    Args:
+      arg: what follows the colon of `--config=FILE:ARG`; None and "" mean no variant.
+      words: bare words that switch something on.
+      choices: for each key the accepted values, the default first; integers stay integers.
+
+    Returns:
+      A Variant with every word (True or False) and every key (the default where not given).
+
+    Raises:
+      UserError: an unknown or repeated word, key or value; the message lists what exists.
+    """
+    choices = dict(choices or {})
+    result = Variant({word: False for word in words})
+    result.update({key: values[0] for key, values in choices.items()})
+    exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in choices.items())])
+    seen = set()
+    for item in filter(None, (part.strip() for part in (arg or "").split(","))):
+        key, has_value, text = item.partition("=")
+        if key in seen:
+            raise UserError(f"variant {key!r} is given twice; there is: {exists}")
+        seen.add(key)
+        if not has_value and key in words:
+            result[key] = True
+            continue
+        values = {str(value): value for value in choices.get(key, ())}
+        if not has_value or text not in values:
+            raise UserError(f"unknown variant {item!r}; there is: {exists}")
+        result[key] = values[text]
+    return result

@@ -1,0 +1,111 @@
+"""Specs that several configs share: the priors of `prior=NAME`, and the DCGAN family."""
+
+from ml_collections import config_dict
+
+from vdp.variants.fields import defaults, smoke
+from vdp.variants.grammar import parse
+
+PRIORS = ("vdm", "ddpm", "flow", "vamp", "mixture", "normal")
+TRAINING = ("joint", "detached", "prior")
+
+
+def prior(
+    name: str,
+    *,
+    width: int,
+    depth: int = 3,
+    log_var_floor: float = -7.0,
+    num_components: int = 100,
+    num_steps: int = 100,
+) -> dict:
+    """The spec of a prior over a vector latent, for `prior=NAME`.
+
+    Args:
+      name: one of PRIORS.
+      width: of its networks.
+      depth: of its networks.
+      log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below.
+        The cosine table of 100 betas starts at gamma_0 = -7.4.
+      num_components: of vamp and mixture.
+      num_steps: T of the diffusion priors.
+    """
+    denoiser = dict(name="MLPDenoiser", width=width, depth=depth)
+    learned = dict(
+        name="learned_scalar", gamma_0=log_var_floor - 2.0, gamma_1=6.0, gamma_0_max=log_var_floor
+    )
+    return {
+        "normal": dict(name="normal"),
+        "mixture": dict(name="mixture", num_components=num_components),
+        "vamp": dict(name="vamp", num_components=num_components),
+        "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3),
+        "ddpm": dict(name="ddpm", denoiser=denoiser, betas="cosine", num_steps=num_steps),
+        "vdm": dict(name="vdm", denoiser=denoiser, schedule=learned, num_steps=num_steps),
+    }[name]
+
+
+def set_training(config: config_dict.ConfigDict, mode: str) -> None:
+    """`training=MODE`: joint, on a detached latent, or the prior alone on a frozen autoencoder."""
+    config.model.training = mode
+    if mode == "prior":
+        config.optim.groups.update(encoder=0.0, decoder=0.0)
+
+
+def dcgan(
+    arg: str,
+    *,
+    data: dict,
+    latents: tuple[int, ...],
+    channels: tuple[int, ...],
+    likelihood: dict,
+    epochs: int,
+    epoch_steps: int,
+    prior_width: int = 256,
+    log_var_floor: float = -7.0,
+) -> config_dict.ConfigDict:
+    """A DCGAN VAE with any prior (Wehenkel & Louppe 2021); `prior=`, `latent=`, `training=`, smoke.
+
+    Adam at a constant 5e-4, batches of 128, KL annealing over the first tenth of training, one
+    learned observation scale, means in [-1, 1]. What the paper leaves open, the number of diffusion
+    steps, is T = 100.
+
+    Args:
+      arg: the config's argument.
+      data: fields of `config.data`.
+      latents: sizes of the latent vector, the default first.
+      channels: of the encoder; the decoder's are the reverse.
+      likelihood: its spec.
+      epochs: of training.
+      epoch_steps: steps of one.
+      prior_width: of the prior's networks.
+      log_var_floor: of the posterior.
+    """
+    choices = {"prior": PRIORS, "latent": latents, "training": TRAINING}
+    variant = parse(arg, choices=choices)
+    small = variant.has("smoke")
+    config = defaults()
+    config.data.update(data)
+    if small:
+        channels, prior_width = (8,) * len(channels), 16
+    config.model = dict(
+        name="vae",
+        latent_shape=(variant["latent"],),
+        encoder=dict(name="DCGANEncoder", channels=channels),
+        decoder=dict(name="DCGANDecoder", channels=channels[::-1]),
+        prior=prior(
+            variant["prior"],
+            width=prior_width,
+            log_var_floor=log_var_floor,
+            num_components=8 if small else 100,
+        ),
+        likelihood=likelihood,
+        log_var_floor=log_var_floor,
+        kl_warmup_steps=epochs * epoch_steps // 10,
+    )
+    set_training(config, variant["training"])
+    config.optim.update(name="adam", learning_rate=5e-4, schedule="constant")
+    config.train.update(steps=epochs * epoch_steps, batch_size=128)
+    config.eval.update(every=max(epochs // 50, 1) * epoch_steps)
+    config.eval.estimators = ("elbo", "elbo_discrete", "iwae", "fid")
+    if small:
+        smoke(config)
+    return config
