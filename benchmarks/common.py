@@ -15,15 +15,17 @@ from vdp.data import feeds, transforms
 from vdp.data import load as data_load
 
 
-def arguments(doc: str, **defaults: int):
+def arguments(
+    doc: str, *, default: str = "mnist_vae", argv: list[str] | None = None, **defaults: int
+):
     """(flags, config) of --config=NAME, --config.FIELD=VALUE and the integer flags given."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", default="mnist_vae")
+    parser.add_argument("--config", default=default)
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    flags, rest = parser.parse_known_args()
+    flags, rest = parser.parse_known_args(argv)
     cfg = config.load(flags.config)
     config.override(cfg, [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest])
     if not cfg.data.dir and data_load.describe(cfg.data).info.name != "digits":

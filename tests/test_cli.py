@@ -42,8 +42,8 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
         ([], ["--config", "digits_vae"]),
         (["--config=nope"], ["nope", "mnist_vae"]),
         (["--config=configs/nope.py"], ["nope"]),
-        (["--config=digits_vae:smok"], ["smok", "prior=vdm|normal"]),
-        (["--config=digits_vae:prior=flwo"], ["flwo", "prior=vdm|normal"]),
+        (["--config=digits_vae:smok"], ["smok", "prior=vdm|ddpm"]),
+        (["--config=digits_vae:prior=flwo"], ["flwo", "vamp|mixture|normal"]),
         (["--config=digits_vae:smoke,smoke"], ["twice"]),
         ([SMOKE, "--config.trian.steps=3"], ["trian.steps", "train"]),
         ([SMOKE, "--config.train.stps=3"], ["train.stps", "train.steps"]),
@@ -72,7 +72,14 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
         ([SMOKE, "--config.train.ema_decay=1.5"], ["ema_decay"]),
         ([SMOKE, "--config.eval.every=0"], ["eval.every"]),
         ([SMOKE, "--config.data.name=digist"], ["digist", "digits"]),
-        ([SMOKE, "--config.eval.estimators=elbow"], ["elbow", "iwae"]),
+        ([SMOKE, "--config.eval.estimators=elbow"], ["elbow", "iwae", "fid"]),
+        ([SMOKE, "--config.eval.fid_samples=1"], ["fid_samples"]),
+        ([SMOKE, "--config.eval.fid_reference=tset"], ["tset", "train"]),
+        ([SMOKE, "--config.sample.num=0"], ["sample.num"]),
+        ([SMOKE, "--config.checkpoint.every=-5"], ["checkpoint.every"]),
+        (["--config=digits_dcgan:training=prior,smoke"], ["train.init_from"]),
+        (["--config=digits_dcgan:latent=9"], ["latent=9", "latent=8|2|16|40"]),
+        (["--config=digits_dcgan:prior=ddpm,smoke", "--config.model.prior.betas=cos"], ["cosine"]),
         (["--mode=eval"], ["--workdir"]),
         (["--mode=eval", "--workdir=/nonexistent"], ["/nonexistent", "config.json"]),
     ],
@@ -109,8 +116,12 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     found = json.loads((smoke_run / "eval.json").read_text())
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
-        "estimators", "active_units", "rates", "mse",
+        "estimators", "active_units", "rates", "mse", "accuracy", "fid", "sampling",
+        "train_seconds",
     }  # fmt: skip
+    assert set(found["estimators"]) == {"elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode"}
+    assert found["fid"] is found["accuracy"] is None
+    assert found["train_seconds"] > 0
     elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
     assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", "T=100", "T=100")
     assert iwae["weight"] == "path"

@@ -17,10 +17,13 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "evals": 4,
     "build": 5, "step": 5,
     "run": 6, "describe": 6,
-    "evaluate": 7, "sample": 7,
+    "sample": 7,
     "loop": 8,
-    "train": 9,
-    "main": 10,
+    "fit": 9,
+    "features": 10,
+    "evaluate": 11,
+    "train": 12,
+    "main": 13,
 }  # fmt: skip
 SAME_LEVEL = {("dists", "types"), ("variants", "errors"), ("workdir", "errors")}
 
@@ -64,7 +67,8 @@ def test_configs_import_nothing_but_the_grammar(path):
 
 
 def test_no_file_outgrows_its_room():
-    for path in [*FILES, *(ROOT / "configs").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+    others = [p for room in ("configs", "benchmarks", "launch") for p in (ROOT / room).glob("*.py")]
+    for path in [*FILES, *others]:
         assert len(path.read_text().splitlines()) <= 300, path
 
 

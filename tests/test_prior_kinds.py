@@ -21,7 +21,7 @@ def moved(params, scale=0.3, seed=9):
 
 
 def test_mixture_is_joint_over_the_dimensions():
-    """Against scipy's multivariate normals; mixing every dimension on its own is another density."""
+    """Against scipy's multivariate normals; mixing each dimension on its own is another density."""
     prior = build.build("prior", {"name": "mixture", "num_components": 4, "spread": 2.0})
     params, _ = prior.init(jax.random.key(1), (3,))
     assert params["mean"].std() > 1.0

@@ -67,8 +67,8 @@ def build(room: str, spec: Mapping[str, Any], **context) -> Any:
     Args:
       room: the field the spec stands under, e.g. "model".
       spec: {"name": ..., fields...}; nested specs are built depth-first.
-      context: facts of the data ("levels", "input_levels") given to every component that has a
-        field of that name and does not set it.
+      context: facts of the data ("levels", "input_levels", "num_classes") given to every component
+        that has a field of that name and does not set it.
 
     Raises:
       UserError: an unknown name or field (the message lists what is accepted) or a bad value.
@@ -102,7 +102,12 @@ def model(config, facts) -> Any:
       UserError: from `build`, or the networks cannot take images of that shape.
     """
     spec = config.model.to_dict()
-    built = build("model", spec, levels=facts.levels, input_levels=facts.input_levels)
+    context = {
+        "levels": facts.levels,
+        "input_levels": facts.input_levels,
+        "num_classes": facts.info.num_classes,
+    }
+    built = build("model", spec, **context)
     try:
         jax.eval_shape(lambda: built.init(jax.random.key(0), facts.shape))
     except Exception as error:  # flax and jax raise many kinds

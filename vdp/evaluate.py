@@ -7,15 +7,20 @@ import time
 import numpy as np
 
 from vdp import config as configs
-from vdp import parallel, step
+from vdp import features, parallel, step
 from vdp import workdir as files
 from vdp.data import load as data_load
 from vdp.errors import UserError, choose_from
 from vdp.evals import latents, likelihood
-from vdp.report import Progress
+from vdp.report import Progress, read_metrics
 from vdp.run import Run, iwae_function, reconstruct, restore
 
-ESTIMATORS = ("elbo", "elbo_discrete", "iwae")
+ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode")
+OF_ANOTHER_MODEL = {  # of a diffusion prior's parameters; exact priors have one model only
+    "elbo_discrete": lambda model: model.discretized(),
+    "elbo_ode": lambda model: model.as_ode(),
+    "iwae_ode": lambda model: model.as_ode(),
+}
 
 
 def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dict:
@@ -51,16 +56,24 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         ),
         "augmentation": run.config.data.augmentation,
         "estimators": {name: None for name in ESTIMATORS},
+        **dict.fromkeys(("fid", "sampling", "active_units", "rates", "mse", "accuracy")),
+        "train_seconds": _train_seconds(workdir, run.step),
     }
-    exact = run.model.bound_model == run.model.weight_model
     for name in config.estimators:
-        if not (name == "elbo_discrete" and exact):  # where it would be the ELBO again
+        if name in ESTIMATORS and _has_its_own(name, run.model):
             result["estimators"][name] = _estimate(name, run, arrays)
-    q = run.map("encode", lambda model, p, s, b, _: model.encode(p, s, b.input), arrays)
-    images = run.map("reconstruct", reconstruct, arrays)
-    result["active_units"] = latents.active_units(q.mean)
     result["rates"] = _rates(result["estimators"])
-    result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
+    if hasattr(run.model, "encode"):
+        q = run.map("encode", lambda model, p, s, b, _: model.encode(p, s, b.input), arrays)
+        result["active_units"] = latents.active_units(q.mean)
+    if hasattr(run.model, "reconstruct"):
+        images = run.map("reconstruct", reconstruct, arrays)
+        result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
+    if hasattr(run.model, "correct"):
+        correct = run.map("correct", lambda model, p, s, b, _: model.correct(p, s, b), arrays)
+        result["accuracy"] = float(np.mean(correct))
+    if "fid" in config.estimators and hasattr(run.model, "sample"):
+        result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset)
     if parallel.is_writer():
         files.write_json(workdir / file_name(workdir, run.config), result)
     return result
@@ -69,12 +82,31 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
 def check(config) -> None:
     """Refuses a `config.eval` that names something unknown; cheap, so training asks it first."""
     for name in config.estimators:
-        if name not in ESTIMATORS:
-            raise choose_from("entry of eval.estimators", name, ESTIMATORS)
-    if config.split not in data_load.SPLITS:
-        raise choose_from("eval.split", config.split, data_load.SPLITS)
+        if name not in (*ESTIMATORS, "fid"):
+            raise choose_from("entry of eval.estimators", name, (*ESTIMATORS, "fid"))
+    for field in ("split", "fid_reference"):
+        if config[field] not in data_load.SPLITS:
+            raise choose_from(f"eval.{field}", config[field], data_load.SPLITS)
     if min(config.iwae_samples, config.iwae_chunk) < 1:
         raise UserError("eval.iwae_samples and eval.iwae_chunk must be at least 1")
+    if config.fid_samples < 2 or config.max_examples < 0:
+        raise UserError("eval.fid_samples must be at least 2, eval.max_examples not negative")
+
+
+def _has_its_own(name: str, model) -> bool:
+    """Whether the estimator is not just another one of this model again."""
+    if name.startswith("iwae") and not hasattr(model, "log_weight"):
+        return False
+    if name == "elbo_discrete" and model.bound_model != "T=inf":
+        return False
+    return name not in OF_ANOTHER_MODEL or model.weight_model != "exact"
+
+
+def _train_seconds(workdir: pathlib.Path, step: int) -> float | None:
+    """Seconds spent in training steps up to `step`, over all resumptions."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    spent = [m["train/seconds"] for m in lines if "train/seconds" in m and m["step"] <= step]
+    return round(sum(spent), 3) if spent else None
 
 
 def file_name(workdir: pathlib.Path, config) -> str:
@@ -98,11 +130,14 @@ def _estimate(name: str, run: Run, arrays) -> dict:
         progress.update(done, None if done < len(arrays[0]) else "")
 
     extra = {}
-    model = run.model.discretized() if name == "elbo_discrete" else run.model
-    if name == "iwae":
+    model = OF_ANOTHER_MODEL.get(name, lambda model: model)(run.model)
+    if name.startswith("iwae"):
         function = iwae_function(run.config.eval.iwae_samples, run.config.eval.iwae_chunk)
-        key = ("iwae", run.config.eval.iwae_samples)
-        values, ess = run.map(key, function, arrays, progress=moved)
+        function = functools.partial(function, model)
+        key = (name, run.config.eval.iwae_samples)
+        values, ess = run.evaluator.map(
+            key, function, run.params, run.stats, arrays, progress=moved
+        )
         parts = {}
         kind = "path" if model.weight_model.startswith("T=") else model.weight_model
         extra = {
@@ -114,6 +149,8 @@ def _estimate(name: str, run: Run, arrays) -> dict:
         bound = functools.partial(step.elbo_step, model)
         parts = run.evaluator.map(name, bound, run.params, run.stats, arrays, progress=moved)
         values = parts.pop("value")
+        if name == "elbo_ode":
+            extra = {"solver_error": _solver_error(run, arrays, values)}
     progress.close()
     if not np.all(np.isfinite(values)):
         raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
@@ -121,17 +158,24 @@ def _estimate(name: str, run: Run, arrays) -> dict:
     return {
         **summary,
         "parts": {part: float(np.mean(v)) for part, v in parts.items()},
-        "model": model.weight_model if name == "iwae" else model.bound_model,
+        "model": model.weight_model if name.startswith("iwae") else model.bound_model,
         **extra,
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
+def _solver_error(run: Run, arrays, values) -> float:
+    """Mean change in nats when the ODE solver takes twice the step, with the same noise."""
+    function = functools.partial(step.elbo_step, run.model.as_ode(coarser=2))
+    parts = run.evaluator.map("coarser ode", function, run.params, run.stats, arrays)
+    return float(np.mean(np.abs(parts["value"] - values)))
+
+
 def _rates(estimators: dict) -> list[float] | None:
     """The mean rate in nats of every latent: minus all parts of the bound but the likelihood."""
-    for name in ("elbo", "elbo_discrete"):
-        if estimators[name]:
-            parts = estimators[name]["parts"]
+    for name in ("elbo", "elbo_discrete", "elbo_ode"):
+        parts = estimators[name]["parts"] if estimators[name] else {}
+        if "likelihood" in parts:
             return [-sum(value for part, value in parts.items() if part != "likelihood")]
     return None
 
@@ -148,6 +192,15 @@ def describe_result(result: dict) -> list[str]:
                 f"{result['split']} {name} ({estimate['model']}{extras}): "
                 f"{_with_error(estimate['nats'], 2)} nats{bits}, {result['num_examples']} images"
             )
+    if result["accuracy"] is not None:
+        lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")
+    if result["fid"]:
+        found = result["fid"]
+        lines.append(
+            f"FID {found['value']:.2f} ({found['num_samples']} samples against "
+            f"{found['reference']}, {found['num_reference']} images; the {found['real_split']} "
+            f"split itself: {found['real']:.2f}; {found['features']}; {found['rounding']})"
+        )
     return lines
 
 

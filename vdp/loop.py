@@ -28,28 +28,18 @@ class Preemption:
 
     def __init__(self):
         self._received = False
-        self._training = True
         self._previous = None
         with contextlib.suppress(ValueError):  # outside the main thread there are no signals
             self._previous = signal.signal(signal.SIGTERM, self._receive)
 
     def _receive(self, *_):
         self._received = True
-        if not self._training:
-            raise Interrupted("stopped by SIGTERM; training is saved, run again to evaluate")
 
     def reached(self) -> bool:
         """The same answer in every process, so that all save the same step."""
         if jax.process_count() == 1:
             return self._received
         return bool(multihost_utils.process_allgather(np.asarray(self._received)).any())
-
-    def training_is_saved(self) -> None:
-        """From now on a signal stops at once, one that came meanwhile now."""
-        self._training = False
-        if self.reached():
-            self._received = True
-            self._receive()
 
     def release(self) -> None:
         """Gives the signal back."""
@@ -126,6 +116,8 @@ class Loop:
                     self.checkpoints.wait()
                     raise Interrupted(f"stopped by SIGTERM at step {done}; saved")
             self.checkpoints.wait()
+            if self.preemption.reached():
+                raise Interrupted("stopped by SIGTERM; training is saved, run again to evaluate")
         finally:
             if self.metrics:
                 self.metrics.close()
@@ -192,7 +184,7 @@ class Loop:
         if self.run_at.model.discrete:
             values["bits_per_dim"] = float(bits_per_dim(values["elbo"], facts.shape))
             score = f"{values['bits_per_dim']:.4f} bits/dim"
-        values["steps_per_second"] = rate
+        values["steps_per_second"], values["seconds"] = rate, elapsed
         left = duration((self.config.train.steps - done) / rate)
         self.progress.update(done, f"{rate:.1f} steps/s, {left} left, {score}")
         if self.metrics:
@@ -212,9 +204,9 @@ class Loop:
                 values["bits_per_dim"] = float(bits_per_dim(metric, run.facts.shape))
             if self.metrics:
                 self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
-            if done:
+            if done and hasattr(run.model, "sample"):
                 preview = dataclasses.replace(run, config=_preview_config(self.config))
-                sample.write_samples(preview, self.workdir, name=f"step-{done:07d}.png")
+                sample.write_samples(preview, self.workdir, name=f"step-{done:07d}")
         self.checkpoints.save(current, metric=metric)
         self.clock += time.perf_counter() - start
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import config_dict
 
@@ -144,27 +145,51 @@ class Run:
           mean: the likelihood's mean; False draws pixels.
           options: of the prior's sampler: `sampler`, `sampler_steps`, `eta` for diffusion priors.
         """
-        self._check_sampler(options)
-
-        def draw(params, stats, _, rng):
-            shape = self.facts.shape
-            return self.model.sample(params, stats, rng, num, x_shape=shape, mean=mean, **options)
-
-        key = ("sample", num, mean, tuple(sorted(options.items())))
-        return self._draw(key, draw, seed)
+        if mean and hasattr(self.model, "sample_latents"):
+            return self.decode(self.sample_latents(num, seed=seed, **options))
+        shape = self.facts.shape
+        draw = functools.partial(self.model.sample, x_shape=shape, mean=mean, **options)
+        return self._draw(("sample", mean), draw, num, seed, options)
 
     def sample_latents(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
+        draw = functools.partial(self.model.sample_latents, **options)
+        return self._draw(("latents",), draw, num, seed, options)
+
+    def denoising(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
+        """The diffusion prior's z_hat at every step of its sampler: [num, T, *latent_shape]."""
+        model = self.model
+
+        def draw(params, stats, rng, size):
+            shape = model.latent_shape
+            drawn = model.prior.denoising(params["prior"], rng, size, z_shape=shape, **options)
+            return jnp.swapaxes(drawn[1], 0, 1)
+
+        return self._draw(("denoising",), draw, num, seed, options)
+
+    def _draw(self, key, function, num: int, seed: int, options) -> np.ndarray:
+        """`num` results of function(params, stats, rng, size), always in batches of one size."""
         self._check_sampler(options)
+        size = self.evaluator.batch_size
+        compiled = self.evaluator.jitted(
+            (*key, *sorted(options.items())), lambda p, s, _, rng: function(p, s, rng, size)
+        )
+        keys = jax.random.split(jax.random.key(seed), -(-num // size))
+        drawn = [np.asarray(compiled(self.params, self.stats, {}, key)) for key in keys]
+        return np.concatenate(drawn)[:num]
 
-        def draw(params, stats, _, rng):
-            return self.model.sample_latents(params, stats, rng, num, **options)
-
-        return self._draw(("latents", num, tuple(sorted(options.items()))), draw, seed)
-
-    def _draw(self, key, function, seed):
-        compiled = self.evaluator.jitted(key, function)
-        return jax.tree.map(np.asarray, compiled(self.params, self.stats, {}, jax.random.key(seed)))
+    def decode(self, z) -> np.ndarray:
+        """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
+        model, shape, size = self.model, self.facts.shape, self.evaluator.batch_size
+        compiled = self.evaluator.jitted(
+            "decode", lambda params, stats, z, _: model.decode_mean(params, stats, z, shape)
+        )
+        z, images, key = np.asarray(z, np.float32), [], jax.random.key(0)
+        for start in range(0, len(z), size):
+            part = z[start : start + size]
+            padded = np.resize(part, (size, *z.shape[1:]))
+            images.append(np.asarray(compiled(self.params, self.stats, padded, key))[: len(part)])
+        return np.concatenate(images)
 
     def _check_sampler(self, options) -> None:
         prior = getattr(self.model, "prior", None)
@@ -181,21 +206,18 @@ class Run:
             except ValueError as error:
                 raise UserError(str(error)) from error
 
-    def decode(self, z) -> np.ndarray:
-        """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
-        function = lambda params, stats, z, _: self.model.decode_mean(
-            params, stats, z, self.facts.shape
-        )
-        compiled = self.evaluator.jitted(("decode", len(z)), function)
-        z = jax.numpy.asarray(z, jax.numpy.float32)
-        return np.asarray(compiled(self.params, self.stats, z, jax.random.key(0)))
-
     def images(self, split: str = "test") -> np.ndarray:
         """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
         if split not in data_load.SPLITS:
             raise choose_from("split", split, data_load.SPLITS)
         dataset = data_load.load(self.config.data)
         return data_load.fixed_images(dataset.splits[split], self.facts, self.config.data)[1]
+
+
+def sampler_options(config) -> dict:
+    """What `config.sample` asks of the prior's sampler; empty means its own."""
+    fields = ("sampler", "sampler_steps", "eta")
+    return {field: config[field] for field in fields if config[field]}
 
 
 def reconstruct(model: Model, params, stats, batch, rng):

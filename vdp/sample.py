@@ -1,9 +1,10 @@
-"""Writes the pictures of one checkpoint: samples, reconstructions, and the loss curve."""
+"""Writes the pictures of one checkpoint: samples, reconstructions, latents, and the loss curve."""
 
 import math
 import pathlib
 import sys
 
+import jax
 import numpy as np
 
 from vdp import parallel
@@ -11,38 +12,77 @@ from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evals import likelihood, pictures
 from vdp.report import read_metrics
-from vdp.run import Run, restore
+from vdp.run import Run, restore, sampler_options
 
 NUM_RECONSTRUCTIONS = 48
+INTERPOLATIONS, INTERPOLATION_STEPS = 8, 10
+TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
+NUM_LATENTS = 2000
 
 
-def sampler_options(config) -> dict:
-    """What `config.sample` asks of the prior's sampler; empty means its own."""
-    fields = ("sampler", "sampler_steps", "eta")
-    return {field: config[field] for field in fields if config[field]}
+def _path(workdir: pathlib.Path, name: str) -> pathlib.Path:
+    return workdir / "samples" / f"{name}.png"
 
 
-def write_samples(run: Run, workdir: pathlib.Path, *, name: str = "samples.png") -> pathlib.Path:
+def write_samples(run: Run, workdir: pathlib.Path, *, name: str = "samples") -> pathlib.Path:
     """Writes a square grid of `sample.num` samples (likelihood means) to samples/."""
     config = run.config.sample
     images = run.sample(config.num, seed=config.seed, **sampler_options(config))
-    path = workdir / "samples" / name
+    path = _path(workdir, name)
     if parallel.is_writer():
         pictures.save_grid(path, images, math.isqrt(max(config.num - 1, 0)) + 1)
     return path
 
 
-def write_reconstructions(
-    run: Run, workdir: pathlib.Path, dataset: data_load.Dataset
-) -> pathlib.Path:
-    """Writes test images above their reconstructions to samples/reconstructions.png."""
-    split = dataset.splits["test"].take(slice(NUM_RECONSTRUCTIONS))
-    target, inputs = data_load.fixed_images(split, run.facts, run.config.data)
-    reconstructions = run.reconstruct(inputs)
-    path = workdir / "samples" / "reconstructions.png"
+def write_reconstructions(run: Run, workdir: pathlib.Path, images: np.ndarray) -> pathlib.Path:
+    """Writes images, uint8 as the encoder sees them, above their reconstructions."""
+    images = images[:NUM_RECONSTRUCTIONS]
+    reconstructions = run.reconstruct(images)
+    path = _path(workdir, "reconstructions")
     if parallel.is_writer():
-        originals = target.astype(np.float32) / (run.facts.levels - 1)
+        originals = images.astype(np.float32) / (run.facts.input_levels - 1)
         pictures.save_reconstructions(path, originals, reconstructions)
+    return path
+
+
+def write_interpolations(run: Run, workdir: pathlib.Path, images: np.ndarray) -> pathlib.Path:
+    """Writes decoded straight lines between the posterior means of pairs of images."""
+    codes = run.encode(images[: 2 * INTERPOLATIONS]).mean
+    start, end = codes[0::2][: len(codes) // 2], codes[1::2]
+    shape = (1, INTERPOLATION_STEPS) + (1,) * (codes.ndim - 1)
+    weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32).reshape(shape)
+    line = start[:, None] * (1 - weights) + end[:, None] * weights
+    decoded = run.decode(line.reshape(-1, *codes.shape[1:]))
+    path = _path(workdir, "interpolations")
+    if parallel.is_writer():
+        pictures.save_grid(path, decoded, INTERPOLATION_STEPS)
+    return path
+
+
+def write_latents(run: Run, workdir: pathlib.Path, images, labels) -> pathlib.Path:
+    """Writes draws of the aggregate posterior beside draws of the prior."""
+    images, labels = images[:NUM_LATENTS], labels[:NUM_LATENTS]
+    q = run.encode(images)
+    posterior = q.sample(jax.random.normal(jax.random.key(run.config.sample.seed), q.mean.shape))
+    options = sampler_options(run.config.sample)
+    prior = run.sample_latents(NUM_LATENTS, seed=run.config.sample.seed, **options)
+    path = _path(workdir, "latents")
+    if parallel.is_writer():
+        flat = lambda z: np.asarray(z).reshape(len(z), -1)
+        pictures.save_latents(path, flat(posterior), flat(prior), labels)
+    return path
+
+
+def write_denoising(run: Run, workdir: pathlib.Path) -> pathlib.Path:
+    """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean."""
+    options = sampler_options(run.config.sample)
+    denoised = run.denoising(TRAJECTORIES, seed=run.config.sample.seed, **options)
+    steps = denoised.shape[1]
+    chosen = np.unique(np.linspace(0, steps - 1, min(TRAJECTORY_STEPS, steps)).round().astype(int))
+    decoded = run.decode(denoised[:, chosen].reshape(-1, *denoised.shape[2:]))
+    path = _path(workdir, "denoising")
+    if parallel.is_writer():
+        pictures.save_grid(path, decoded, len(chosen))
     return path
 
 
@@ -57,13 +97,40 @@ def write_curves(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def write_all(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> list[pathlib.Path]:
+    """Writes every picture that the model can draw; test images where images are needed."""
+    split = dataset.splits["test"]
+    split = split.take(slice(NUM_LATENTS))
+    _, inputs = data_load.fixed_images(split, run.facts, run.config.data)
+    written = _write_from_noise(run, workdir)
+    if hasattr(run.model, "reconstruct"):
+        written.append(write_reconstructions(run, workdir, inputs))
+    if hasattr(run.model, "sample_latents"):
+        written.append(write_interpolations(run, workdir, inputs))
+        written.append(write_latents(run, workdir, inputs, split.labels))
+    return written
+
+
+def _write_from_noise(run: Run, workdir: pathlib.Path) -> list[pathlib.Path]:
+    written = []
+    if hasattr(run.model, "sample"):
+        written.append(write_samples(run, workdir))
+    if hasattr(getattr(run.model, "prior", None), "denoising"):
+        written.append(write_denoising(run, workdir))
+    return written
+
+
 def run_mode(config, workdir: pathlib.Path) -> None:
-    """`--mode=sample`: draws samples of `sample.checkpoint`, and reconstructions where data is."""
+    """`--mode=sample`: draws from `sample.checkpoint`, and what needs images where data is."""
+    if config.sample.num < 1:
+        raise UserError(f"config.sample.num must be at least 1, not {config.sample.num}")
     run = restore(config, workdir, config.sample.checkpoint)
-    written = [write_samples(run, workdir)]
     try:
-        written.append(write_reconstructions(run, workdir, data_load.load(config.data)))
+        dataset = data_load.load(config.data)
     except UserError as error:
-        print(f"no reconstructions: {error}", file=sys.stderr)
+        print(f"no pictures of test images: {error}", file=sys.stderr)
+        written = _write_from_noise(run, workdir)
+    else:
+        written = write_all(run, workdir, dataset)
     if parallel.is_writer():
         print("\n".join(map(str, written)))

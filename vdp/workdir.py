@@ -24,11 +24,15 @@ def prepare(workdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps other training processes off the folder until the block ends or the process dies."""
+def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
+    """Keeps other training processes off the folder until the block ends or the process dies.
+
+    Raises:
+      UserError: the folder is taken, and `wait` is not set.
+    """
     with open(workdir / ".lock", "w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise UserError(
                 f"another process is training in {workdir}: wait for it, or name another --workdir"

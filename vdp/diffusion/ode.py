@@ -1,7 +1,7 @@
-"""The probability-flow ODE in gamma: exact densities and deterministic codes (Song et al. 2021).
+"""The probability-flow ODE in gamma: densities and deterministic codes (Song et al. 2021).
 
-dy/dgamma = sigma/2 (eps_hat - sigma y) carries y_0 at gamma_0 to y_1 ~ N(0, I) at gamma_1. Solved by
-diffrax with a fixed number of Tsit5 steps, equal in gamma: halve the step to see the solver's error.
+dy/dgamma = sigma/2 (eps_hat - sigma y) carries y_0 at gamma_0 to y_1 ~ N(0, I) at gamma_1. Solved
+by diffrax in a fixed number of Tsit5 steps, equal in gamma; halving the step shows its error.
 """
 
 import jax

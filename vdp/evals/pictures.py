@@ -45,6 +45,62 @@ def save_reconstructions(path: pathlib.Path, originals, reconstructions, *, colu
     save_grid(path, np.concatenate(rows), min(columns, len(originals)))
 
 
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_latents(path: pathlib.Path, posterior, prior, labels) -> None:
+    """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
+
+    Args:
+      path: the PNG.
+      posterior: one draw of q(z|x) for each of N images, [N, D].
+      prior: [M, D]; more than two dimensions are projected on the two in which the posterior
+        varies most (principal components), one is drawn against noise.
+      labels: [N], -1 where there is none.
+    """
+    posterior, prior = np.asarray(posterior, np.float64), np.asarray(prior, np.float64)
+    dims, names = posterior.shape[1], ("$z_1$", "$z_2$")
+    if dims == 1:
+        jitter = np.random.default_rng(0).normal(size=(max(len(posterior), len(prior)), 1))
+        posterior, prior = (np.hstack([z, jitter[: len(z)]]) for z in (posterior, prior))
+        names = ("$z_1$", "jitter")
+    elif dims > 2:
+        centre = posterior.mean(0)
+        _, _, axes = np.linalg.svd(posterior - centre, full_matrices=False)
+        posterior, prior = ((z - centre) @ axes[:2].T for z in (posterior, prior))
+        names = ("first principal component", "second")
+    figure = _figure(9, 4.6)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    known = labels.min() >= 0
+    dots = dict(s=6, alpha=0.6, linewidths=0)
+    shown = left.scatter(
+        *posterior.T, c=labels if known else "tab:blue", cmap="tab10" if known else None, **dots
+    )
+    right.scatter(*prior.T, color="0.25", **dots)
+    left.set(title=f"aggregate posterior, {len(posterior)} images", ylabel=names[1])
+    right.set(title=f"prior, {len(prior)} draws")
+    for axes in (left, right):
+        axes.set(xlabel=names[0])
+        axes.spines[["top", "right"]].set_visible(False)
+    both = np.concatenate([posterior, prior])
+    low, high = np.percentile(both, [0.5, 99.5], axis=0)
+    margin = 0.15 * (high - low)
+    left.set(
+        xlim=(low[0] - margin[0], high[0] + margin[0]),
+        ylim=(low[1] - margin[1], high[1] + margin[1]),
+    )
+    if known and labels.max() < 20:
+        figure.colorbar(shown, ax=left, label="label", ticks=np.unique(labels))
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
 def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: float) -> None:
     """Writes the training and validation bound over steps.
 
@@ -54,11 +110,7 @@ def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: fl
       unit: of the vertical axis, e.g. "bits/dim".
       scale: factor from nats of the bound to the unit.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(8, 4.5)
     axes = figure.subplots()
     shown = []
     for key, label, style in (

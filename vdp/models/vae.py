@@ -29,9 +29,9 @@ class VAE:
       input_levels: levels of the images the encoder sees.
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
-      training: "joint" (everything on the one bound), "detached" (encoder and decoder with the KL to
-        N(0, I), while the prior maximises its bound on the detached latent) or "prior" (the second
-        of two stages: encoder and decoder stay as they are). The reported bound is the same.
+      training: "joint" (everything on the one bound), "detached" (encoder and decoder with the KL
+        to N(0, I), while the prior maximises its bound on the detached latent) or "prior" (the
+        second of two stages: encoder and decoder stay as they are). The reported bound is the same.
     """
 
     encoder: nn.Module
@@ -87,11 +87,11 @@ class VAE:
             return self
         return dataclasses.replace(self, prior=self.prior.discretized())
 
-    def as_ode(self) -> "VAE":
+    def as_ode(self, **kwargs) -> "VAE":
         """The model with the density of the prior's probability flow; itself for exact priors."""
         if not hasattr(self.prior, "as_ode"):
             return self
-        return dataclasses.replace(self, prior=self.prior.as_ode())
+        return dataclasses.replace(self, prior=self.prior.as_ode(**kwargs))
 
     def init(self, rng, x_shape, *, data=None):
         """Parameters and stats, each {"encoder", "decoder", "prior"}.

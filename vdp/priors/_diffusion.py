@@ -91,9 +91,10 @@ class DiffusionPrior:
         """The T-step model with the same parameters: what the ancestral sampler draws from."""
         return dataclasses.replace(self, bound="discrete", num_steps=num_steps or self.num_steps)
 
-    def as_ode(self) -> "DiffusionPrior":
-        """The probability-flow model with the same parameters."""
-        return dataclasses.replace(self, bound="ode")
+    def as_ode(self, *, coarser: int = 1) -> "DiffusionPrior":
+        """The probability-flow model with the same parameters; `coarser` divides ode_steps."""
+        steps = max(1, self.ode_steps // coarser)
+        return dataclasses.replace(self, bound="ode", ode_steps=steps)
 
     def init(self, rng, z_shape, *, x_shape=None, data=None):
         """Returns {"denoiser", "schedule"} parameters and no stats."""

@@ -2,12 +2,13 @@
 
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
-from vdp.variants.presets import PRIORS, TRAINING, dcgan, prior, set_training
+from vdp.variants.presets import PRIORS, TRAINING, classifier, dcgan, prior, set_training
 
 __all__ = [
     "PRIORS",
     "TRAINING",
     "Variant",
+    "classifier",
     "dcgan",
     "defaults",
     "parse",

@@ -50,6 +50,27 @@ def set_training(config: config_dict.ConfigDict, mode: str) -> None:
         config.optim.groups.update(encoder=0.0, decoder=0.0)
 
 
+def classifier(data: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """The config of a classifier of a data set's labels, which serves as features for FID.
+
+    Args:
+      data: `config.data` of the runs whose samples are judged; binarisation and flips are left out.
+    """
+    config = defaults()
+    config.data = data.copy_and_resolve_references()
+    config.data.update(binarization="none", encoder_input="target", augmentation="none")
+    config.model = dict(
+        name="classifier",
+        net=dict(name="ConvEncoder", channels=(32, 64), hidden=128, zero_output=False),
+    )
+    config.optim.update(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50)
+    config.train.update(steps=1000, batch_size=128)
+    config.eval.update(every=250, batch_size=360)
+    config.eval.estimators = ("elbo",)
+    config.log.update(every=250, tensorboard=False)
+    return config
+
+
 def dcgan(
     arg: str,
     *,

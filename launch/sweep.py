@@ -1,0 +1,295 @@
+"""Command line: one run per grid point and seed, then one table that compares the points."""
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import re
+import signal
+import sys
+import time
+import types
+
+from launch import slurm, table
+from vdp import config as configs
+from vdp import workdir as files
+from vdp.errors import UserError, choose_from
+from vdp.report import duration
+
+LAUNCHERS = ("local", "slurm", "submitit-local")
+ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
+BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
+EPILOG = """\
+KEY of --grid is a key of the config's variant (prior) or, with a dot, a field (config.model.beta);
+several --grid make all combinations. The same command again continues: finished runs are skipped.
+
+launchers:
+  local           one run after another on this machine
+  slurm           an array of jobs through submitit, requeued when --slurm.timeout_min (60) is over
+  submitit-local  the jobs slurm would get, all at once on this machine
+
+examples:
+  python -m launch.sweep --config=digits_vae --grid=prior=normal,vdm --seeds=0,1,2
+  python -m launch.sweep --config=digits_vae:smoke --grid=config.optim.learning_rate=1e-3,3e-4
+  python -m launch.sweep --config=cifar10_vae --grid=prior=normal,vdm --config.train.steps=5000 \\
+      --launcher=slurm --slurm.partition=gpu --slurm.gpus_per_node=1 --slurm.timeout_min=600
+  python -m launch.sweep --workdir=runs/sweep-cifar10_vae --table-only
+
+exit codes: 0 done; 1 a run failed; 2 something you can mend, said in one sentence; 143 stopped
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}; see --help")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training: a grid point with a seed, its folder, and the arguments of `vdp.main`."""
+
+    point: dict[str, str]
+    seed: int
+    folder: pathlib.Path
+    argv: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder inside the sweep's."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    def record(self, exit_code: int | None = None, error: str | None = None) -> None:
+        """Writes sweep.json; an exit code of None means not ended yet."""
+        about = {"argv": list(self.argv), "point": self.point, "seed": self.seed}
+        end = {"exit_code": exit_code, "error": error}
+        files.write_json(self.folder / table.RECORD, about | end)
+
+    def result(self) -> table.Result:
+        """What the folder holds now."""
+        return table.read(self.folder, self.point, self.seed)
+
+    def finished(self) -> bool:
+        """Whether this run is done, with these arguments."""
+        result = self.result()
+        return result.status == "finished" and result.record.get("argv") == list(self.argv)
+
+
+@contextlib.contextmanager
+def _stopping():
+    """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves."""
+    state = types.SimpleNamespace(requested=False, child=None)
+
+    def receive(*_):
+        state.requested = True
+        if state.child:
+            state.child.stop()
+
+    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    heard = [name for name in names if signal.getsignal(name) != signal.SIG_IGN]  # as under nohup
+    previous = {name: signal.signal(name, receive) for name in heard}
+    try:
+        yield state
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def parse(argv: list[str]):
+    """Returns (flags, overrides [(field, text)], options of Slurm {key: text})."""
+    parser = _Parser(
+        prog="python -m launch.sweep",
+        description="Trains one config over a grid of variants, fields and seeds, and compares.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
+    parser.add_argument("--grid", action="append", default=[], metavar="KEY=VALUE,...")
+    parser.add_argument("--seeds", default="0", help="integers, as 0,1,2; default 0")
+    parser.add_argument("--workdir", help="the sweep's folder; default runs/sweep-<config>")
+    parser.add_argument("--launcher", default="local", help=f"one of {', '.join(LAUNCHERS)}")
+    parser.add_argument("--wait", action="store_true", help="wait for the jobs, then the table")
+    parser.add_argument("--table-only", action="store_true", help="compare what is there")
+    parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
+    parser.add_argument("--slurm.KEY", metavar="VALUE", help="of submitit, as partition")
+    given, rest, items = {"config": [], "slurm": []}, [], iter(argv)
+    for item in items:
+        match = re.match(r"--(config|slurm)\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
+        if match:
+            kind, key, text = match.groups()
+            text = next(items, None) if text is None else text
+            if text is None:
+                raise UserError(f"--{kind}.{key} needs a value")
+            given[kind].append((key, text))
+        else:
+            rest.append(item)
+    flags = parser.parse_args(rest)
+    if flags.launcher not in LAUNCHERS:
+        raise choose_from("launcher", flags.launcher, LAUNCHERS)
+    if given["slurm"] and flags.launcher == "local":
+        raise UserError(f"--slurm.{given['slurm'][0][0]} needs --launcher=slurm")
+    return flags, given["config"], dict(given["slurm"])
+
+
+def parse_grid(texts: list[str]) -> dict[str, list[str]]:
+    """{"prior": ["normal", "vdm"], "config.model.beta": ["0.5", "1"]} of the --grid flags."""
+    grid = {}
+    for text in texts:
+        key, _, listed = text.partition("=")
+        values = [value.strip() for value in BETWEEN_VALUES.split(listed)]
+        if not key or not all(values):
+            raise UserError(f"--grid={text} needs the form KEY=VALUE,VALUE without empty values")
+        if "." in key:
+            key = "config." + key.removeprefix("config.")
+        if key in grid:
+            raise UserError(f"--grid names {key} twice: list all its values in one")
+        if len(set(values)) < len(values):
+            raise UserError(f"--grid={text} names a value twice")
+        grid[key] = values
+    if not grid:
+        raise UserError("--grid is missing: what to compare, as --grid=prior=normal,vdm")
+    return grid
+
+
+def parse_seeds(text: str) -> list[int]:
+    """[0, 1] of "0,1"."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"--seeds={text} needs integers, as 0,1,2") from error
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds={text} names a seed twice")
+    return seeds
+
+
+def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
+    """All runs, seeds innermost, every config checked.
+
+    Raises:
+      UserError: a grid, seeds, a variant or a field that cannot be; nothing has been started.
+    """
+    if not flags.config:
+        names = ", ".join(configs.config_names())
+        raise UserError(f"--config is missing: a file or one of {names}; see --help")
+    grid, seeds = parse_grid(flags.grid), parse_seeds(flags.seeds)
+    given = {f"config.{field}" for field, _ in overrides}
+    if "config.seed" in given | grid.keys():
+        raise UserError("config.seed is what --seeds sets: use that")
+    for key in given & grid.keys():
+        raise UserError(f"{key} is given by --grid and as --{key}: use one of them")
+    if "config.eval.estimators" not in given | grid.keys():
+        overrides = [*overrides, ("eval.estimators", ESTIMATORS)]
+    name, _, base = flags.config.partition(":")
+    runs = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        items = [f"{k}={v}" for k, v in chosen.items() if not k.startswith("config.")]
+        variant = ",".join([*items, *filter(None, [base])])
+        argument = f"{name}:{variant}" if variant else name
+        fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
+        configs.override(configs.load(argument), fields)
+        point = {key.removeprefix("config."): value for key, value in chosen.items()}
+        folder = ",".join(f"{k}={v}" for k, v in point.items()).replace("/", "_")
+        for seed in seeds:
+            workdir = sweep_folder(flags) / folder / f"seed-{seed}"
+            argv = [f"--config={argument}", f"--workdir={workdir}", f"--config.seed={seed}"]
+            argv += [f"--config.{field}={text}" for field, text in fields]
+            runs.append(Run(point, seed, workdir, tuple(argv)))
+    return runs
+
+
+def sweep_folder(flags) -> pathlib.Path:
+    """--workdir, or runs/sweep-<config>[-<variant>]."""
+    default = configs.default_workdir(flags.config or "")
+    return pathlib.Path(flags.workdir or default.with_name(f"sweep-{default.name}"))
+
+
+def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
+    """Runs one after another, `skipped` more are done; returns whether all had their turn."""
+    started, total = time.monotonic(), skipped + len(runs)
+    with _stopping() as stop:
+        for done, run in enumerate(runs):
+            elapsed = time.monotonic() - started
+            left = elapsed / max(done, 1) * (len(runs) - done)
+            times = f" ({duration(elapsed)} so far, about {duration(left)} left)" if done else ""
+            say(f"{run.name}: run {skipped + done + 1} of {total}{times}")
+            stop.child = child = slurm.Child(run, command)
+            if stop.requested:  # before there was a child to tell
+                child.stop()
+            if child.wait() == table.STOPPED or stop.requested:
+                say("stopped; the same command continues")
+                return False
+    say(f"{len(runs)} runs in {duration(time.monotonic() - started)}")
+    return True
+
+
+def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
+    """Writes and prints the table, names what failed, and returns the exit code."""
+    print(table.write(workdir, results))
+    say(", ".join(str(path) for path in sorted(workdir.glob("results.*"))))
+    failed = [result for result in results if result.status == "failed"]
+    for result in failed:
+        say("failed: {}: exit code {exit_code}: {error}".format(result.name, **result.record))
+    return 1 if failed else 0
+
+
+def say(text: str) -> None:
+    """One line for the person."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _launch(runs: list[Run], workdir: pathlib.Path, flags, options, command) -> int | None:
+    """Brings the runs to their end; returns an exit code where there is no table to write yet."""
+    files.prepare(workdir)
+    with files.lock(workdir):
+        todo = [run for run in runs if not run.finished()]
+        skipped = len(runs) - len(todo)
+        say(f"{workdir}: {len(runs)} runs, {skipped} of them finished before")
+        if flags.launcher == "local":
+            return None if run_here(todo, skipped, command) else table.STOPPED
+        jobs = slurm.submit(todo, command, workdir, flags.launcher, options)
+        if flags.wait:
+            slurm.wait(jobs, flags.launcher)
+            return None
+    say("when they have ended, the same command with --table-only compares them")
+    return 0
+
+
+def _dispatch(argv: list[str], command: list[str]) -> int:
+    flags, overrides, options = parse(argv)
+    workdir = sweep_folder(flags)
+    there = table.read_all(workdir) if flags.table_only else None
+    if there and flags.workdir and not flags.grid:
+        return compare(workdir, there)
+    runs = plan(flags, overrides)
+    code = None if there else _launch(runs, workdir, flags, options, command)
+    return compare(workdir, [run.result() for run in runs]) if code is None else code
+
+
+def run(argv: list[str], command: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit code; never raises for what a user can mend.
+
+    Args:
+      argv: the arguments.
+      command: what trains one run, in place of `python -m vdp.main`.
+    """
+    try:
+        return _dispatch(argv, command or [sys.executable, "-m", "vdp.main"])
+    except UserError as error:
+        say(f"error: {error}")
+        return 2
+    except OSError as error:
+        say(f"error: a file could not be written or read: {error}")
+        return 2
+    except SystemExit as stop:  # argparse's --help
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        say("stopped; the same command continues")
+        return table.STOPPED
+
+
+if __name__ == "__main__":
+    from launch import sweep  # under its own name, by which jobs find Run again
+
+    sys.exit(sweep.run(sys.argv[1:]))

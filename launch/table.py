@@ -1,0 +1,295 @@
+"""What finished runs say, side by side: a Markdown table, a CSV file and a picture."""
+
+import csv
+import dataclasses
+import math
+import pathlib
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from vdp import workdir as files
+from vdp.errors import UserError
+
+RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
+STOPPED = 143  # the exit code of a run that SIGTERM stopped, saved
+DASH = "–"  # noqa: RUF001
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One run as its folder shows it."""
+
+    point: dict[str, str]  # {"prior": "vdm"}
+    seed: int
+    folder: pathlib.Path
+    status: str  # finished | failed | unfinished
+    record: dict  # sweep.json, empty where there is none
+    values: dict  # eval.json with "parameters" of config.json, empty unless finished
+
+    @property
+    def name(self) -> str:
+        """The folder inside the sweep's."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    def get(self, path: str):
+        """The entry at a dotted path, or None where one of its parts is missing or null."""
+        node = self.values
+        for key in path.split("."):
+            node = node.get(key) if isinstance(node, Mapping) else None
+        return node
+
+
+def read(folder: pathlib.Path, point: dict[str, str], seed: int) -> Result:
+    """Reads one run."""
+    record, values, status = {}, {}, "unfinished"
+    if (folder / RECORD).exists():
+        record = files.read_json(folder / RECORD, RECORD)
+    code = record.get("exit_code", None if record else 0)  # a run by hand has no record
+    if code == 0 and (folder / "eval.json").exists():
+        status, values = "finished", files.read_json(folder / "eval.json", "eval.json")
+        if (folder / "config.json").exists():
+            config = files.read_json(folder / "config.json", "config.json")
+            values["parameters"] = config.get("parameters")
+    elif record and code not in (None, STOPPED):
+        status = "failed"
+    return Result(point, seed, folder, status, record, values)
+
+
+def read_all(workdir: pathlib.Path) -> list[Result]:
+    """Reads every run of a sweep's folder, sorted by name."""
+    results = []
+    for path in sorted(workdir.glob(f"*/seed-*/{RECORD}")):
+        record = files.read_json(path, RECORD)
+        results.append(read(path.parent, record["point"], record["seed"]))
+    if not results:
+        raise UserError(f"{workdir} holds no runs of a sweep: give --config and --grid to run some")
+    return results
+
+
+def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
+    """Writes results.md, results.csv and, where there are numbers, results.png.
+
+    Returns:
+      The text of results.md.
+    """
+    text = markdown(results)
+    with files.replacing(workdir / "results.md") as temporary:
+        temporary.write_text(text + "\n")
+    _write_csv(workdir / "results.csv", results)
+    _draw(workdir / "results.png", results)
+    return text
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and its standard error, s / sqrt(n) with ddof = 1; None from a single value."""
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return statistics.fmean(values), error
+
+
+def nats(estimator: str) -> Callable[[Result], float | None]:
+    """Reads the mean of an estimator."""
+    return lambda result: result.get(f"estimators.{estimator}.nats.mean")
+
+
+def sampling_seconds(result: Result) -> float | None:
+    """Seconds for 1,000 samples."""
+    seconds, num = result.get("sampling.seconds"), result.get("sampling.num")
+    return 1000 * seconds / num if seconds is not None and num else None
+
+
+def _tag(estimator: str) -> Callable[[Result], str | None]:
+    def tag(result):
+        model, k = (result.get(f"estimators.{estimator}.{key}") for key in ("model", "k"))
+        return model if k is None else f"{model}, K={k}"
+
+    return tag
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    title: str
+    value: Callable[[Result], float | None]
+    digits: int | None = None  # None: three significant ones
+    tag: Callable[[Result], str | None] = lambda result: None
+
+    def cell(self, results: Sequence[Result]) -> str:
+        """The mean and standard error over seeds with what they belong to."""
+        values = [value for value in map(self.value, results) if value is not None]
+        if not values:
+            return DASH
+        mean, error = mean_and_error(values)
+        digits = self.digits
+        if digits is None:
+            digits = max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 0
+        text = f"{mean:,.{digits}f}"
+        if error is not None and self.digits != 0:
+            text += f" ± {error:,.{digits}f}"
+        tags = _distinct(map(self.tag, results))
+        missing = f" (from {len(values)})" if len(values) < len(results) else ""
+        return text + (f" ({tags})" if tags else "") + missing
+
+
+COLUMNS = (
+    _Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
+    _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
+    _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
+    _Column("bits/dim", lambda result: result.get("estimators.elbo.bits_per_dim.mean"), 3),
+    _Column("FID", lambda result: result.get("fid.value"), 2),
+    _Column("parameters", lambda result: result.get("parameters.total"), 0),
+    _Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
+    _Column("training, s", lambda result: result.get("train_seconds")),
+    _Column("sampling, s per 1,000 images", sampling_seconds),
+)
+
+
+def grouped(results: Sequence[Result]) -> list[tuple[dict[str, str], list[Result]]]:
+    """Results by grid point, in the order of first appearance."""
+    groups = {}
+    for result in results:
+        groups.setdefault(tuple(result.point.items()), []).append(result)
+    return [(dict(point), group) for point, group in groups.items()]
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """One row per grid point; columns that no run has a number for are left out."""
+    finished = [result for result in results if result.status == "finished"]
+    columns = [c for c in COLUMNS if any(c.value(result) is not None for result in finished)]
+    keys = list(dict.fromkeys(key for result in results for key in result.point))
+    incomplete = len(finished) < len(results)
+    header = [*keys, "seeds", *(c.title for c in columns), *["not finished"] * incomplete]
+    lines = [header, ["---"] * len(header)]
+    for point, group in grouped(results):
+        done = [result for result in group if result.status == "finished"]
+        counts = [
+            f"{num} {status}"
+            for status in ("failed", "unfinished")
+            if (num := sum(result.status == status for result in group))
+        ]
+        cells = [point.get(key, DASH) for key in keys] + [str(len(done))]
+        cells += [column.cell(done) for column in columns]
+        lines.append(cells + [", ".join(counts) or "0"] * incomplete)
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{table}\n\n{_facts(finished)}" if finished else table
+
+
+def _facts(finished: Sequence[Result]) -> str:
+    of = lambda path: _distinct(result.get(path) for result in finished)
+    facts = f"{of('split')} split, {of('num_examples')} images"
+    if len(finished) > len(grouped(finished)):
+        facts += "; ± is the standard error over seeds"
+    if any(result.get("fid") for result in finished):
+        facts += (
+            f"; FID of {of('fid.num_samples')} samples against {of('fid.num_reference')} "
+            f"{of('fid.reference')} images, features {of('fid.features')}"
+        )
+    return (
+        f"{facts}.\n\nELBO and IWAE with different model tags (in brackets) are bounds on "
+        "different models."
+    )
+
+
+def _distinct(values: Iterable) -> str:
+    found = dict.fromkeys(value for value in values if value is not None)
+    return " / ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in found)
+
+
+def _write_csv(path: pathlib.Path, results: Sequence[Result]) -> None:
+    rows = []
+    for result in results:
+        row = {**result.point, "seed": result.seed, "status": result.status}
+        row["exit_code"] = result.record.get("exit_code")
+        row |= {key.removeprefix("estimators."): v for key, v in _flat(result.values)}
+        rows.append(row | {"folder": str(result.folder)})
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "folder"))
+    with files.replacing(path) as temporary, temporary.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, [*names, "folder"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _flat(content, prefix: str = ""):
+    for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+        if isinstance(value, Mapping | list):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value
+
+
+def _draw(path: pathlib.Path, results: Sequence[Result]) -> None:
+    """One line per grid point and one panel per quantity; lower is better in all of them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    finished = [result for result in results if result.status == "finished"]
+    minus = lambda name: lambda r: None if (value := nats(name)(r)) is None else -value
+    panels = [
+        ("Negative bound, nats", [(_legend(n, finished), minus(n)) for n in ("elbo", "iwae")]),
+        ("FID", [("", lambda result: result.get("fid.value"))]),
+        ("Training, s", [("", lambda result: result.get("train_seconds"))]),
+        ("Sampling, s per 1,000 images", [("", sampling_seconds)]),
+    ]
+    there = lambda series: [s for s in series if any(s[1](r) is not None for r in finished)]
+    panels = [(title, there(series)) for title, series in panels if there(series)]
+    if not panels:
+        return
+    groups = [(point, [r for r in group if r in finished]) for point, group in grouped(results)]
+    labels = [
+        ", ".join(map("=".join, point.items())) + ("" if group else "\n(none finished)")
+        for point, group in groups
+    ]
+    width = 0.085 * max(map(len, labels)) + 2.9 * len(panels)
+    figure = Figure(figsize=(width, 1.5 + 0.44 * len(groups)), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, series) in zip(row, panels, strict=True):
+        colors = ("#0b5fa5", "#d9680f") if title.endswith("nats") else ("#4a4f57",)
+        for index, (name, value) in enumerate(series):
+            shift = (index - (len(series) - 1) / 2) * 0.32
+            _dots(axes, groups, value, shift, colors[index], name)
+        _style(axes, title)
+    row[0].set_yticks(range(len(groups)), labels)
+    row[0].set_ylim(len(groups) - 0.4, -0.6)
+    figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=9.5)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _legend(estimator: str, finished: Sequence[Result]) -> str:
+    of = lambda key: _distinct(result.get(f"estimators.{estimator}.{key}") for result in finished)
+    return f"{estimator.upper()} ({of('model')})" + (f", K = {of('k')}" if of("k") else "")
+
+
+def _dots(axes, groups, value, shift: float, color: str, label: str) -> None:
+    """Every seed as a small dot; their mean and its standard error on top."""
+    for height, (_, group) in enumerate(groups):
+        values = [v for v in map(value, group) if v is not None]
+        if not values:
+            continue
+        mean, error = mean_and_error(values)
+        heights = [height + shift] * len(values)
+        axes.plot(values, heights, "o", ms=4, color=color, alpha=0.35, mew=0)
+        axes.errorbar(mean, heights[0], xerr=error, fmt="o", ms=6.5, color=color, elinewidth=1.6,
+                      mec="white", mew=0.8, label=label or None)  # fmt: skip
+        label = ""
+
+
+def _style(axes, title: str) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    low, high = axes.dataLim.intervalx
+    better = "← better"
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    if low > 0 and high > 20 * low:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if high < 1000 * low else (1,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        better += " (log scale)"
+    axes.margins(x=0.12)
+    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
+    axes.set_xlabel(better, loc="left", color="0.35")
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors="0.25")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("0.7")

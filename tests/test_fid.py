@@ -1,0 +1,150 @@
+"""Frechet distances against known Gaussians, the cache, and the embedded features."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from vdp.evals import fid
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def stats_of(mean, covariance, num=100):
+    return fid.Statistics(mean=np.asarray(mean), covariance=np.asarray(covariance), num=num)
+
+
+def random_covariance(dims, rank, seed):
+    factor = np.random.default_rng(seed).normal(size=(dims, rank))
+    return factor @ factor.T / rank
+
+
+def test_distance_of_known_gaussians():
+    """Diagonal: |m|^2 + sum (s_a - s_b)^2; a shared rotation changes nothing."""
+    s_a, s_b, mean = np.array([1.0, 2.0, 0.5]), np.array([1.5, 0.2, 0.5]), np.array([1.0, 0, -2])
+    exact = mean @ mean + np.sum((s_a - s_b) ** 2)
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    for r in (np.eye(3), rotation):
+        a = stats_of(np.zeros(3), r @ np.diag(s_a**2) @ r.T)
+        b = stats_of(r @ mean, r @ np.diag(s_b**2) @ r.T)
+        assert fid.frechet_distance(a, b) == pytest.approx(exact, rel=1e-9)
+        assert fid.frechet_distance(b, a) == pytest.approx(exact, rel=1e-9)
+
+
+def test_distance_is_that_of_the_matrix_square_root():
+    a, b = random_covariance(6, 20, 1), random_covariance(6, 20, 2)
+    root = linalg.sqrtm(a @ b).real
+    exact = np.trace(a + b - 2 * root)
+    found = fid.frechet_distance(stats_of(np.zeros(6), a), stats_of(np.zeros(6), b))
+    assert found == pytest.approx(exact, rel=1e-8)
+
+
+def test_singular_covariances_stay_real_and_zero_against_themselves():
+    a = stats_of(np.ones(40), random_covariance(40, 5, 3))
+    assert fid.frechet_distance(a, a) == pytest.approx(0.0, abs=1e-6)
+    b = stats_of(np.ones(40), random_covariance(40, 3, 4))
+    assert fid.frechet_distance(a, b) > 0
+
+
+def test_statistics_are_the_unbiased_ones():
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    found = fid.statistics(x)
+    np.testing.assert_allclose(found.mean, x.astype(np.float64).mean(0))
+    np.testing.assert_allclose(found.covariance, np.cov(x.astype(np.float64).T), rtol=1e-6)
+
+
+def test_reference_statistics_are_computed_once_per_images_and_features(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls = []
+
+    def apply(images):
+        calls.append(len(images))
+        return images.reshape(len(images), -1)[:, :3].astype(np.float64)
+
+    images = np.random.default_rng(0).integers(0, 9, size=(20, 2, 2, 1)).astype(np.uint8)
+    features = fid.Features(name="pixels", fingerprint="1", apply=apply)
+    first, again = (fid.cached_statistics(features, images) for _ in range(2))
+    np.testing.assert_array_equal(first.covariance, again.covariance)
+    assert (calls, again.num) == ([20], 20)
+    fid.cached_statistics(features, images + 1)
+    fid.cached_statistics(fid.Features(name="pixels", fingerprint="2", apply=apply), images)
+    assert len(calls) == 3
+    for path in tmp_path.rglob("*.npz"):
+        path.write_bytes(b"cut")
+    np.testing.assert_array_equal(fid.cached_statistics(features, images).mean, first.mean)
+    assert len(calls) == 4
+
+
+@pytest.fixture(scope="module")
+def classifier_run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("classifier") / "run"
+    short = ["--config.train.steps=300", "--config.eval.every=300"]
+    command = [sys.executable, "-m", "vdp.main", "--config=digits_classifier", *short]
+    # with XLA's optimiser: convolutions are worth its compile time here
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    subprocess.run([*command, f"--workdir={workdir}"], env=environment, cwd=ROOT, check=True)
+    return workdir
+
+
+def test_the_classifier_is_a_run_like_any_other(classifier_run):
+    found = json.loads((classifier_run / "eval.json").read_text())
+    assert found["accuracy"] > 0.95
+    assert found["estimators"]["elbo"]["nats"]["mean"] > -0.3
+    assert found["estimators"]["iwae"] is found["fid"] is found["mse"] is None
+
+
+def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
+    import vdp
+    from vdp import features
+
+    run = vdp.load(classifier_run)
+    space = features._of_classifier(run, 17)
+    train, test = (run.images(split) for split in ("train", "test"))
+    of = lambda images: fid.statistics(space.apply(images))
+    assert "classifier of digits" in space.name
+    assert fid.frechet_distance(of(train), of(train)) == pytest.approx(0.0, abs=1e-4)
+    real = fid.frechet_distance(of(test), of(train))
+    noise = np.random.default_rng(0).integers(0, 17, size=test.shape).astype(np.uint8)
+    blurred = (test // 2 + np.roll(test, 1, axis=2) // 2).astype(np.uint8)
+    far, between = (fid.frechet_distance(of(x), of(train)) for x in (noise, blurred))
+    assert 0 < real < between < far
+    assert far > 5 * real
+
+
+def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
+    cli, refused, copied_run, classifier_run, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    arguments = (
+        "--mode=eval", f"--workdir={copied_run}", "--config.eval.estimators=elbo,fid",
+        f"--config.eval.fid_features=classifier:{classifier_run}", "--config.eval.fid_samples=50",
+    )  # fmt: skip
+    code, out, err = cli(*arguments)
+    assert code == 0, err
+    assert "FID" in out
+    assert "classifier of digits" in out
+    found = json.loads((copied_run / "eval-best-test-other.json").read_text())
+    assert found["fid"]["value"] > found["fid"]["real"] > 0
+    assert found["fid"]["num_samples"] == 50
+    assert found["fid"]["num_reference"] == 1373
+    assert found["fid"]["reference"] == "train"
+    assert "17 levels" in found["fid"]["rounding"]
+    assert found["sampling"]["seconds"] > 0
+    wrong = {"classifier:/nope": ["/nope"], "inception:/nope.npz": ["/nope.npz"], "vgg": ["vgg"]}
+    wrong[f"classifier:{copied_run}"] = ["classifier"]
+    for name, says in wrong.items():
+        refused(*arguments, f"--config.eval.fid_features={name}", says=says)
+    images = np.random.default_rng(0).integers(0, 17, size=(60, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, levels=17)
+    unlabelled = [f"--config.data.name=npz:{tmp_path / 'images.npz'}"]
+    refused(
+        "--config=digits_dcgan:smoke", f"--workdir={tmp_path / 'other'}", *unlabelled,
+        "--config.data.num_validation=10", "--config.eval.estimators=fid",
+        says=["no labels", "inception:FILE"],
+    )  # fmt: skip
+    assert not (tmp_path / "other" / "checkpoints").exists(), "refused before training"

@@ -1,0 +1,98 @@
+"""Networks whose exact form matters: transposed convolutions, running statistics, sizes."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vdp import nets
+from vdp.nets import apply as running
+from vdp.nets.conv import doubling_conv
+
+
+class Doubling(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return doubling_conv(x, 3)
+
+
+def test_doubling_is_the_transposed_convolution():
+    """Kernel [4, 4] of stride 2, padding 1 (DCGAN): its taps regrouped by output parity."""
+    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
+    net = Doubling()
+    params = net.init(jax.random.key(1), x)
+    kernel = params["params"]["Conv_0"]["kernel"]  # [2, 2, 6, (row, column) of the square, 3]
+    taps = np.zeros((4, 4, 6, 3), np.float32)
+    grouped = np.asarray(kernel).reshape(2, 2, 6, 2, 2, 3)
+    for i in range(2):
+        for j in range(2):
+            # a square between four inputs begins at an odd output row, which taps 1 and 3 feed
+            taps[1 - i :: 2, 1 - j :: 2] = grouped[:, :, :, i, j]
+    found = net.apply(params, x)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        jnp.asarray(taps),
+        window_strides=(1, 1),
+        padding=((2, 2), (2, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    assert found.shape == (2, 10, 8, 3)
+    np.testing.assert_allclose(found, expected + params["params"]["Conv_0"]["bias"][:3], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 64])
+def test_dcgan_takes_images_of_any_size(size):
+    encoder = nets.DCGANEncoder(channels=(4, 8, 8))
+    decoder = nets.DCGANDecoder(channels=(8, 8, 4))
+    x, z = jnp.zeros((2, size, size, 3)), jnp.zeros((2, 5))
+
+    def both():
+        e, e_stats = running.init(encoder, jax.random.key(0), x, (2, 5))
+        d, d_stats = running.init(decoder, jax.random.key(0), z, (size, size, 3))
+        moments, _ = running.apply(encoder, e, e_stats, x, (2, 5))
+        return moments, running.apply(decoder, d, d_stats, z, (size, size, 3))[0]
+
+    moments, images = jax.eval_shape(both)
+    assert moments.shape == (2, 2, 5)
+    assert images.shape == (2, size, size, 3)
+
+
+def test_running_statistics_follow_the_batches_in_training_only():
+    net = nets.DCGANEncoder(channels=(4, 8))
+    x = 3.0 + jax.random.normal(jax.random.key(0), (64, 8, 8, 1))
+    params, stats = running.init(net, jax.random.key(1), x, (2,))
+    _, same = running.apply(net, params, stats, x, (2,), train=False)
+    assert same is stats
+    for _ in range(80):
+        _, stats = running.apply(net, params, stats, x, (2,), train=True)
+    h = nn.leaky_relu(nn.Conv(4, (4, 4), (2, 2)).apply({"params": params["Conv_0"]}, x), 0.2)
+    h = nn.Conv(8, (4, 4), (2, 2), use_bias=False).apply({"params": params["Conv_1"]}, h)
+    np.testing.assert_allclose(stats["BatchNorm_0"]["mean"], h.mean((0, 1, 2)), rtol=1e-2)
+    np.testing.assert_allclose(stats["BatchNorm_0"]["var"], h.var((0, 1, 2)), rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "channels", "size", "count"),
+    [((16, 2), 1, 7, 47_329), ((32, 3), 1, 5, 239_137), ((32, 3), 3, 7, 240_291)],
+)
+def test_unet_has_the_published_sizes(fields, channels, size, count):
+    """The denoisers of the published DVP-VAE, to the digit."""
+    net = nets.UNetDenoiser(width=fields[0], depth=fields[1])
+    y = jnp.zeros((1, size, size, channels))
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), y, jnp.zeros(1)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+
+
+def test_unet_starts_at_zero_and_sees_time():
+    net = nets.UNetDenoiser(width=16, depth=1)
+    y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
+    params = net.init(jax.random.key(1), y, time)
+    assert not net.apply(params, y, time).any()
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    params = jax.tree.unflatten(tree, moved)
+    there, later = (net.apply(params, y, t) for t in (time, time[::-1]))
+    assert jnp.abs(there - later).max() > 1e-3

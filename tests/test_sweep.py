@@ -1,0 +1,359 @@
+"""Sweeps: what is run and what is skipped, how they stop, and the numbers of their table."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from launch import slurm, sweep, table
+
+# configuring logging anew, as submitit does, closes the streams pytest gave to absl's handler
+os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BASE = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
+NORMAL, VDM = "prior=normal/seed-", "prior=vdm/seed-"
+FAKE = """
+import json, pathlib, signal, sys, time
+
+here = pathlib.Path(__file__).parent
+flags = dict(item.split("=", 1) for item in sys.argv[1:])
+folder, seed = pathlib.Path(flags["--workdir"]), int(flags["--config.seed"])
+with open(folder / "calls", "a") as calls:
+    calls.write("x")
+print("training", folder, file=sys.stderr, flush=True)
+if (here / "fail").exists() and (here / "fail").read_text() in str(folder):
+    print("Traceback", "error: the disk is full", "and so on", sep="\\n", file=sys.stderr)
+    sys.exit(2)
+if (here / "stop-once").exists():
+    (here / "stop-once").unlink()
+    sys.exit(143)
+
+def save(*_):
+    time.sleep(0.2)
+    (folder / "saved").touch()
+    sys.exit(143)
+
+if (here / "slow").exists():
+    signal.signal(signal.SIGTERM, save)
+    (here / "started").touch()
+    time.sleep(60)
+
+def bound(nats, model, **more):
+    bits = {"mean": -nats / 50, "se": 0.01}
+    return {"nats": {"mean": nats, "se": 0.5}, "bits_per_dim": bits, "model": model, **more}
+
+vdm = "prior=vdm" in flags["--config"]
+estimators = {
+    "elbo": bound(-80.0 - seed, "T=inf" if vdm else "exact"),
+    "elbo_discrete": bound(-82.0 - seed, "T=100") if vdm else None,
+    "iwae": bound(-78.0 - seed, "T=100" if vdm else "exact", k=16, ess=3.5),
+}
+fid = {"value": 10.0 * (seed + 1), "num_samples": 5000, "num_reference": 1257,
+       "reference": "train", "features": "some features"}
+result = {"step": 20, "split": "test", "num_examples": 1360, "estimators": estimators,
+          "fid": fid if vdm else None, "train_seconds": 30.0 + seed,
+          "sampling": {"num": 500, "seconds": 0.25}, "rates": [1.5, 2.5]}
+(folder / "eval.json").write_text(json.dumps(result))
+parameters = {"total": 12345, "prior": 678 if vdm else 0}
+(folder / "config.json").write_text(json.dumps({"parameters": parameters}))
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """The folder of a training program; files in it say how the program behaves."""
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "main.py").write_text(FAKE)
+    return tmp_path / "fake"
+
+
+@pytest.fixture
+def swept(tmp_path, fake, capsys):
+    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
+
+    def run(*argv, base=BASE):
+        command = [sys.executable, str(fake / "main.py")]
+        code = sweep.run([*base, f"--workdir={tmp_path / 'sweep'}", *argv], command=command)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def calls(tmp_path):
+    """{run: how often it was started}."""
+    folder = tmp_path / "sweep"
+    return {
+        str(path.parent.relative_to(folder)): len(path.read_text())
+        for path in sorted(folder.rglob("calls"))
+    }
+
+
+def planned(*argv):
+    flags, overrides, _ = sweep.parse(list(argv))
+    return sweep.plan(flags, overrides)
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_a_run_is_the_command_a_person_would_type():
+    runs = planned(*BASE, "--grid=config.optim.l2=0,0.1", "--seeds=0,3", "--config.log.every=7")
+    assert [(run.point["prior"], run.point["optim.l2"], run.seed) for run in runs] == [
+        (prior, l2, seed) for prior in ("normal", "vdm") for l2 in ("0", "0.1") for seed in (0, 3)
+    ]
+    assert runs[-1].argv == (
+        "--config=digits_vae:prior=vdm,smoke",
+        "--workdir=runs/sweep-digits_vae-smoke/prior=vdm,optim.l2=0.1/seed-3",
+        "--config.seed=3",
+        "--config.optim.l2=0.1",
+        "--config.log.every=7",
+        "--config.eval.estimators=elbo,elbo_discrete,iwae,fid",
+    )
+    chosen = planned(*BASE, "--workdir=w", "--config.eval.estimators", "elbo")
+    assert chosen[0].argv[1] == "--workdir=w/prior=normal/seed-0"
+    assert chosen[0].argv[-1] == "--config.eval.estimators=elbo"
+    shapes = planned("--config=digits_vae", "--grid=config.model.latent_shape=(8,),(4, 2),2")
+    assert [run.point["model.latent_shape"] for run in shapes] == ["(8,)", "(4, 2)", "2"]
+
+
+def test_the_same_command_skips_what_is_finished(swept, tmp_path):
+    names = [f"{NORMAL}0", f"{NORMAL}1", f"{VDM}0", f"{VDM}1"]
+    code, out, err = swept("--seeds=0,1")
+    assert code == 0, err
+    assert calls(tmp_path) == dict.fromkeys(names, 1)
+    assert f"{VDM}0: run 3 of 4 (" in err
+    assert err.index(f"{names[0]}: run 1") < err.index("training") < err.index(f"{names[1]}: run 2")
+    record = json.loads((tmp_path / "sweep" / names[3] / "sweep.json").read_text())
+    assert record["argv"] == list(
+        planned(*BASE, "--seeds=0,1", f"--workdir={tmp_path / 'sweep'}")[3].argv
+    )
+    code, again, err = swept("--seeds=0,1")
+    assert (code, again) == (0, out)
+    assert "4 of them finished before" in err
+    (tmp_path / "sweep" / names[0] / "eval.json").unlink()
+    swept("--seeds=0,1,2")
+    new = {f"{NORMAL}2": 1, f"{VDM}2": 1}
+    assert calls(tmp_path) == dict.fromkeys(names, 1) | {names[0]: 2} | new
+    code, everything, _ = swept("--table-only", base=())
+    assert code == 0
+    assert "| vdm | 3 | -81.00 ± 0.58 (T=inf) |" in everything
+    assert sum(calls(tmp_path).values()) == 7
+
+
+def test_a_failing_run_is_named_and_stops_no_other(swept, fake, tmp_path):
+    swept("--seeds=0,1")
+    (fake / "fail").write_text(f"{VDM}0")
+    other = ("--seeds=0,1", "--config.log.every=9")  # other arguments: all run again
+    code, out, err = swept(*other)
+    assert code == 1
+    assert f"failed: {VDM}0: exit code 2: error: the disk is full" in err
+    assert list(calls(tmp_path).values()) == [2, 2, 2, 2]
+    rows = [line.strip("| ").split(" | ") for line in out.splitlines()[:4]]
+    assert [row[-1] for row in rows] == ["not finished", "---", "0", "1 failed"]
+    assert rows[3][:3] == ["vdm", "1", "-81.00 (T=inf)"], "no eval.json of other arguments"
+    (fake / "fail").unlink()
+    code, out, _ = swept(*other)
+    assert (code, "failed" in out) == (0, False)
+    assert list(calls(tmp_path).values()) == [2, 2, 3, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_sweep_lets_its_run_save(tmp_path, fake, swept, number):
+    (fake / "slow").touch()
+    argv, command = [*BASE, f"--workdir={tmp_path / 'sweep'}"], [sys.executable, f"{fake}/main.py"]
+    code = f"import sys; from launch import sweep; sys.exit(sweep.run({argv}, {command}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    until((fake / "started").exists)
+    # Ctrl-C reaches the whole process group
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert "the same command continues" in err
+    assert (tmp_path / "sweep" / f"{NORMAL}0" / "saved").exists()
+    (fake / "slow").unlink()
+    (fake / "stop-once").touch()
+    assert swept()[:2] == (143, ""), "a run stopped by someone else stops the sweep"
+    code, out, _ = swept("--table-only")
+    assert (code, out.count("1 unfinished"), list(calls(tmp_path).values())) == (0, 2, [2])
+    assert not (tmp_path / "sweep" / "results.png").exists()
+
+
+def test_table_csv_and_picture(swept, tmp_path):
+    _, out, _ = swept("--seeds=0,1,3")
+    # seeds 0, 1, 3: mean 4/3, variance (16 + 1 + 25)/9/2 = 7/3, standard error sqrt(7)/3 = 0.8819
+    header, _, normal, vdm = (line.strip("| ").split(" | ") for line in out.splitlines()[:4])
+    assert dict(zip(header, vdm, strict=True)) == {
+        "prior": "vdm",
+        "seeds": "3",
+        "ELBO, nats": "-81.33 ± 0.88 (T=inf)",
+        "ELBO of the T-step model, nats": "-83.33 ± 0.88 (T=100)",
+        "IWAE, nats": "-79.33 ± 0.88 (T=100, K=16)",
+        "bits/dim": "1.627 ± 0.018",
+        "FID": "23.33 ± 8.82",
+        "parameters": "12,345",
+        "prior parameters": "678",
+        "training, s": "31.3 ± 0.9",
+        "sampling, s per 1,000 images": "0.500 ± 0.000",
+    }
+    found = dict(zip(header, normal, strict=True))
+    assert found["ELBO of the T-step model, nats"] == found["FID"] == "–"  # noqa: RUF001
+    assert found["ELBO, nats"] == "-81.33 ± 0.88 (exact)"
+    for fact in ("test split, 1,360 images", "5,000 samples", "1,257 train images",
+                 "features some features", "different models"):  # fmt: skip
+        assert fact in out
+    assert (tmp_path / "sweep" / "results.md").read_text() == out
+    mean, error = table.mean_and_error([0.0, 1.0, 3.0])
+    np.testing.assert_allclose([mean, error], [4 / 3, np.sqrt(7) / 3], rtol=1e-12)
+
+    with open(tmp_path / "sweep" / "results.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["prior"] + row["seed"] for row in rows] == [
+        f"{prior}{seed}" for prior in ("normal", "vdm") for seed in (0, 1, 3)
+    ]
+    assert rows[0]["elbo_discrete.nats.mean"] == rows[0]["fid.value"] == ""
+    expected = {
+        "status": "finished", "exit_code": "0", "elbo.nats.mean": "-81.0", "elbo.nats.se": "0.5",
+        "elbo.model": "T=inf", "iwae.k": "16", "iwae.ess": "3.5", "fid.value": "20.0",
+        "train_seconds": "31.0", "sampling.seconds": "0.25", "parameters.prior": "678",
+        "rates.1": "2.5", "num_examples": "1360",
+    }  # fmt: skip
+    assert {key: rows[4][key] for key in expected} == expected
+    from PIL import Image
+
+    with Image.open(tmp_path / "sweep" / "results.png") as picture:
+        assert picture.width > picture.height > 200
+        assert len(np.unique(np.asarray(picture))) > 10
+    assert not list((tmp_path / "sweep").glob(".results*"))
+
+
+def test_one_seed_has_no_error_and_columns_without_numbers_are_left_out(swept):
+    _, out, _ = swept(base=("--config=digits_vae", "--grid=prior=normal"))
+    assert "| -80.00 (exact) | -78.00 (exact, K=16) |" in out
+    assert "FID" not in out
+    assert "T-step" not in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], ["--config", "digits_vae"]),
+        (["--config=digits_vae"], ["--grid"]),
+        ([*BASE, "--launcher=cloud"], ["cloud", "local, slurm, submitit-local"]),
+        ([BASE[0], "--grid=prior=normal,"], ["prior=normal,", "empty"]),
+        ([BASE[0], "--grid=prior"], ["prior", "KEY=VALUE"]),
+        ([BASE[0], "--grid=prior=vdm,vdm"], ["twice"]),
+        ([*BASE, "--grid=prior=vdm"], ["prior", "twice"]),
+        ([*BASE, "--grid=optim.l2=1", "--grid=config.optim.l2=2"], ["optim.l2", "twice"]),
+        ([*BASE, "--grid=optim.l2=1", "--config.optim.l2=2"], ["config.optim.l2"]),
+        ([*BASE, "--seeds=0,x"], ["0,x", "integers"]),
+        ([*BASE, "--seeds="], ["integers"]),
+        ([*BASE, "--seeds=1,2,1"], ["twice"]),
+        ([*BASE, "--config.seed=1"], ["--seeds"]),
+        ([*BASE, "--sedes=1"], ["--sedes"]),
+        ([*BASE, "--config.log.every"], ["needs a value"]),
+        ([*BASE, "--slurm.partition=gpu"], ["--launcher=slurm"]),
+        (["--config=digits_vae", "--grid=prior=normal,vmd"], ["vmd", "vdm"]),
+        (["--config=nope", "--grid=prior=normal"], ["nope", "digits_vae"]),
+        ([*BASE, "--grid=config.optim.lr=1"], ["optim.lr", "optim.l2"]),
+        ([*BASE, "--config.trian.steps=1"], ["trian.steps", "train"]),
+        ([*BASE, "--table-only"], ["holds no runs"]),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_starts(swept, tmp_path, argv, says):
+    code, _, err = swept(*argv, base=())
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: ")
+    for word in says:
+        assert word in err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_help_and_imports_are_light():
+    code = (
+        "import sys; from launch import sweep; code = sweep.run(['--help']); "
+        "print([m for m in ('jax', 'numpy', 'matplotlib', 'submitit') if m in sys.modules], code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
+    assert "examples:" in done.stdout
+
+
+def test_without_submitit_the_way_to_it_is_said(swept, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    code, _, err = swept("--launcher=slurm")
+    assert code == 2
+    assert "error: this launcher needs the library submitit: pip install -e '.[sweep]'" in err
+
+
+def test_jobs_are_requeued_when_stopped_and_compared_when_done(swept, fake, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(ROOT)
+    (fake / "fail").write_text(f"{VDM}0")
+    (fake / "stop-once").touch()
+    code, out, err = swept("--launcher=submitit-local", "--wait")
+    assert code == 1
+    assert f"failed: {VDM}0: exit code 2: error: the disk is full" in err
+    assert "| normal | 1 | -80.00 (exact) |" in out
+    assert calls(tmp_path) == {f"{NORMAL}0": 2, f"{VDM}0": 1}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_timed_out_job_saves_and_continues(fake, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(ROOT)
+    (fake / "slow").touch()
+    (run,) = planned("--config=digits_vae", "--grid=prior=vdm", f"--workdir={tmp_path / 'sweep'}")
+    command = [sys.executable, str(fake / "main.py")]
+    jobs = slurm.submit([run], command, tmp_path / "sweep", "submitit-local", {})
+    until((fake / "started").exists)
+    (fake / "slow").unlink()
+    processes = [jobs[run.name].job_id]
+    for _ in range(2):  # submitit's task, and the training it started
+        path = pathlib.Path(f"/proc/{processes[-1]}/task/{processes[-1]}/children")
+        processes.append(path.read_text().split()[0])
+    for process in reversed(processes[1:]):  # Slurm warns all processes of a job
+        os.kill(int(process), signal.SIGUSR2)
+    slurm.wait(jobs, "submitit-local")
+    assert (run.folder / "saved").exists()
+    assert run.finished()
+    assert calls(tmp_path) == {run.name: 2}
+
+
+def test_slurm_gets_one_array_and_no_job_twice(swept, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    (tmp_path / "bin").mkdir()
+    answers = {"sbatch": "Submitted batch job 12", "srun": "", "squeue": "12_0 12_1", "sacct": ""}
+    for name, answer in answers.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\necho {answer}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    flags = ("--launcher=slurm", "--slurm.partition=gpu", "--slurm.timeout_min=600")
+    code, out, err = swept(*flags, "--slurm.gpus_per_node=2", "--slurm.signal_delay_s=240")
+    assert code == 0, err
+    assert out == f"{NORMAL}0: job 12_0\n{VDM}0: job 12_1\n"
+    assert "--table-only" in err
+    (script,) = (tmp_path / "sweep" / "slurm").glob("*_submission.sh")
+    for line in ("--array=0-1%2", "--partition=gpu", "--time=600", "--gpus-per-node=2",
+                 "--signal=USR2@240", "--job-name=sweep"):  # fmt: skip
+        assert f"#SBATCH {line}" in script.read_text()
+    code, out, _ = swept(*flags)
+    assert (code, out.count("in the queue as job 12_")) == (0, 2)
+    code, _, err = swept("--launcher=slurm", "--slurm.partiton=gpu")
+    assert code == 2
+    assert "partiton" in err.splitlines()[-1]

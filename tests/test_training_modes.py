@@ -1,0 +1,152 @@
+"""Joint, detached and second-stage training of one model; running statistics in the state."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vdp
+from vdp import build, config, main, step
+from vdp.data import load as data_load
+from vdp.dists import standard_normal
+from vdp.types import Batch
+
+
+def setup(argument="smoke"):
+    """(model, params moved off their zero start, stats, batch, noise) of the digits DCGAN."""
+    cfg = config.load(f"digits_dcgan:{argument}")
+    dataset = data_load.load(cfg.data)
+    images = dataset.splits["train"].images[:16]
+    model = build.model(cfg, dataset.facts)
+    params, stats = model.init(jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    batch = Batch(target=images, input=images, label=np.zeros(16, np.int32))
+    noise = model.draw(jax.random.key(2), batch)
+    return model, jax.tree.unflatten(tree, moved), stats, batch, noise
+
+
+def gradients(model, params, stats, batch, noise):
+    """(gradient of the mean loss without annealing, Aux)."""
+
+    def loss(params):
+        value, aux = model.loss(
+            params, stats, batch, jax.random.key(3), step=10**6, train=True, noise=noise
+        )
+        return value.mean(), aux
+
+    return jax.jit(jax.grad(loss, has_aux=True))(params)
+
+
+def close(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=2e-3, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def joint():
+    model, *rest = setup()
+    return model, rest, gradients(model, *rest)
+
+
+def test_detached_trains_the_prior_as_joint_does_and_the_rest_with_a_normal(joint):
+    model, rest, (joint_gradient, joint_aux) = joint
+    params, stats, batch, noise = rest
+    detached = dataclasses.replace(model, training="detached")
+    found, aux = gradients(detached, *rest)
+    close(found["prior"], joint_gradient["prior"])
+    np.testing.assert_allclose(aux.terms.value, joint_aux.terms.value, rtol=1e-5)
+
+    def with_normal(params):
+        q, _ = model.posterior(params, stats, batch.input / 16.0, train=True)
+        outputs, _ = model.decode(
+            params, stats, q.sample(noise["z"]), batch.target.shape[1:], train=True
+        )
+        log_prob = model.likelihood.log_prob(outputs, batch.target)
+        return -(log_prob - q.kl(standard_normal(q.mean))).mean()
+
+    expected = jax.jit(jax.grad(with_normal))(params)
+    close(found["encoder"], expected["encoder"])
+    close(found["decoder"], expected["decoder"])
+    assert jnp.abs(found["encoder"]["Dense_0"]["kernel"]).max() > 0
+
+
+def test_the_second_stage_moves_the_prior_alone(joint):
+    model, rest, _ = joint
+    stats = rest[1]
+    found, aux = gradients(dataclasses.replace(model, training="prior"), *rest)
+    for role in ("encoder", "decoder"):
+        assert all(not g.any() for g in jax.tree.leaves(found[role]))
+    assert any(g.any() for g in jax.tree.leaves(found["prior"]))
+    close(aux.stats, stats)
+
+
+@pytest.mark.parametrize("prior", ["vamp", "normal"])
+def test_pseudo_inputs_never_enter_running_statistics(joint, prior):
+    """The new statistics are those of the batch, whatever the prior does with the encoder."""
+    _, rest, (_, aux) = joint
+    other, *_ = setup(f"prior={prior},smoke")
+    fresh, _ = other.init(jax.random.key(0), (8, 8, 1), data=jnp.asarray(rest[2].input))
+    params, stats, batch, noise = rest
+    _, found = gradients(other, params | {"prior": fresh["prior"]}, stats, batch, noise)
+    close(found.stats, aux.stats)
+    changed = zip(jax.tree.leaves(aux.stats), jax.tree.leaves(stats), strict=True)
+    assert all(not np.allclose(a, b) for a, b in changed)
+
+
+def test_statistics_are_averaged_like_the_parameters(joint):
+    from vdp import optim, state
+
+    model, rest, _ = joint
+    cfg = config.load("digits_dcgan:smoke")
+    optimizer = optim.make(cfg.optim, 10, rest[0])
+    start = state.create(model, optimizer, jax.random.key(0), (8, 8, 1))
+    metrics = {"loss": jnp.float32(1.0)}
+    new_stats = jax.tree.map(lambda x: x + 1.0, start.stats)
+    zero = jax.tree.map(jnp.zeros_like, start.params)
+    after, _ = step.apply_gradients(
+        start, metrics, new_stats, zero, optimizer=optimizer, ema_decay=0.9, ema_warmup=False
+    )
+    close(after.stats, new_stats)
+    close(after.ema_stats, jax.tree.map(lambda x: x + 0.1, start.stats))
+    for a, b in zip(jax.tree.leaves(after.ema), jax.tree.leaves(start.params), strict=True):
+        np.testing.assert_array_equal(a, b)  # a constant stays itself to the last bit
+
+
+def test_two_stages_from_the_command_line(refused, tmp_path):
+    small = ["--config.train.steps=10", "--config.eval.every=10", "--config.log.tensorboard=False",
+             "--config.eval.estimators=elbo,elbo_ode,iwae_ode"]  # fmt: skip
+    first, second = tmp_path / "first", tmp_path / "second"
+    one = ["--config=digits_dcgan:prior=normal,smoke", f"--workdir={first}", *small]
+    two = ["--config=digits_dcgan:prior=vdm,training=prior,smoke", f"--workdir={second}", *small]
+    assert main.run(one) == 0
+    start = [*two, f"--config.train.init_from={first}"]
+    refused(*start, "--config.model.latent_shape=3", says=["another encoder"])
+    refused(*two, "--config.train.init_from=/nope", says=["/nope"])
+    assert main.run(start) == 0
+    before, after = vdp.load(first), vdp.load(second)
+    for role in ("encoder", "decoder"):
+        for a, b in zip(*(jax.tree.leaves(r.params[role]) for r in (before, after)), strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(*(jax.tree.leaves(r.stats[role]) for r in (before, after)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    x = after.images("test")[:8]
+    likelihoods = [r.elbo(x).parts["likelihood"] for r in (before, after)]
+    assert np.abs(likelihoods[0] - likelihoods[1]).max() < 40  # other noise, same networks
+    found = json.loads((second / "eval.json").read_text())["estimators"]
+    assert found["elbo"]["model"] == "T=inf"
+    assert found["elbo_ode"]["model"] == found["iwae_ode"]["model"] == "ode"
+    assert found["iwae_ode"]["weight"] == "ode"
+    assert 0 <= found["elbo_ode"]["solver_error"] < 0.5
+    assert found["elbo_discrete"] is None
+    assert found["iwae_ode"]["nats"]["mean"] > found["elbo_ode"]["nats"]["mean"]
+    exact = json.loads((first / "eval.json").read_text())["estimators"]
+    assert exact["elbo"]["model"] == "exact"
+    assert exact["elbo_ode"] is exact["iwae_ode"] is None
+    for name in ("samples", "reconstructions", "interpolations", "latents", "denoising"):
+        assert (second / "samples" / f"{name}.png").stat().st_size > 500
+    assert not (first / "samples" / "denoising.png").exists()

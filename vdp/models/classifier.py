@@ -1,0 +1,98 @@
+"""A classifier of the data set's labels: its hidden layer is the default feature space of FID."""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vdp.nets import apply as nets
+from vdp.types import Array, Aux, Batch, Terms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """log p(label | x) by a network with one hidden layer of features before the logits.
+
+    Attributes:
+      net: called as net(x, out_shape, train=...).
+      num_classes: given by the data.
+      input_levels: levels of the images; given by the data.
+      num_features: size of the feature layer.
+      dropout: on the features, in training.
+    """
+
+    net: nn.Module
+    num_classes: int
+    input_levels: int
+    num_features: int = 64
+    dropout: float = 0.2
+    bound_model: ClassVar[str] = "exact"
+    weight_model: ClassVar[str] = "exact"
+    discrete: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if self.num_classes < 2:
+            raise ValueError("a classifier needs a data set with at least two classes of labels")
+
+    @property
+    def _head(self) -> nn.Module:
+        return nn.Dense(self.num_classes)
+
+    def init(self, rng, x_shape, *, data=None):
+        """Parameters {"net", "head"} and stats {"net"}."""
+        net_rng, head_rng = jax.random.split(rng)
+        x = jnp.zeros((1, *x_shape))
+        net, stats = nets.init(self.net, net_rng, x, (self.num_features,))
+        head = self._head.init(head_rng, jnp.zeros((1, self.num_features)))["params"]
+        return {"net": net, "head": head}, {"net": stats}
+
+    def features(self, params, stats, images, *, train=False, rngs=None):
+        """(features [B, num_features], new stats) of images in [0, 1], [B, H, W, C]."""
+        hidden, new_stats = nets.apply(
+            self.net,
+            params["net"],
+            stats["net"],
+            2.0 * images - 1.0,
+            (self.num_features,),
+            train=train,
+            rngs=rngs,
+        )
+        return nn.silu(hidden), stats | {"net": new_stats}
+
+    def _log_probs(self, params, stats, batch, rng=None):
+        """(log p(class|x) [B, classes], new stats); with `rng` in training mode."""
+        train = rng is not None
+        images = batch.input.astype(jnp.float32) / (self.input_levels - 1)
+        rngs = {"dropout": rng} if train else None
+        hidden, new_stats = self.features(params, stats, images, train=train, rngs=rngs)
+        if train and self.dropout:
+            kept = jax.random.bernoulli(jax.random.fold_in(rng, 1), 1 - self.dropout, hidden.shape)
+            hidden = jnp.where(kept, hidden / (1 - self.dropout), 0.0)
+        return nn.log_softmax(self._head.apply({"params": params["head"]}, hidden)), new_stats
+
+    def draw(self, rng, batch: Batch, *, purpose="loss"):
+        """Nothing is random but the dropout."""
+        return {}
+
+    def _terms(self, log_probs, batch) -> Terms:
+        return Terms.of(label=jnp.take_along_axis(log_probs, batch.label[:, None], 1)[:, 0])
+
+    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
+        """-log p(label | x), [B]."""
+        log_probs, new_stats = self._log_probs(params, stats, batch, rng if train else None)
+        terms = self._terms(log_probs, batch)
+        accuracy = jnp.mean(jnp.argmax(log_probs, -1) == batch.label)
+        return -terms.value, Aux(terms=terms, stats=new_stats, scalars={"accuracy": accuracy})
+
+    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """{"label": log p(label | x)}, exact: what a validation compares checkpoints by."""
+        return self._terms(self._log_probs(params, stats, batch)[0], batch)
+
+    def correct(self, params, stats, batch) -> Array:
+        """Whether the most probable class is the label, [B]."""
+        return jnp.argmax(self._log_probs(params, stats, batch)[0], -1) == batch.label
+
+
+make = Classifier
