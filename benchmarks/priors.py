@@ -1,6 +1,7 @@
 """What every prior costs beside the normal one: training steps, samples, compile time.
 
-python -m benchmarks.priors --config=mnist_dcgan [--rounds=N] [--steps=N] [--num=N] [--sampler_steps=N]
+python -m benchmarks.priors --config=mnist_dcgan [--rounds=N] [--steps=N] [--num=N]
+    [--sampler_steps=N] [--config.FIELD=VALUE ...]
 
 One config with each of its priors, timed in turn in one process; ratios are to the normal prior's
 median. Samples are `num` latents (diffusion: `sampler_steps` ancestral steps, one program) and,

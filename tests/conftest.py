@@ -15,6 +15,9 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# classifiers and statistics of FID: never the user's own
+os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "vdp-test-cache")
+
 import pytest
 
 from vdp import main

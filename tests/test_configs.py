@@ -14,10 +14,24 @@ from vdp.run import state_template
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-CASES = list(itertools.product(config.config_names(), ARGUMENTS))
+GENERATIVE = [name for name in config.config_names() if not name.endswith("classifier")]
+CASES = list(itertools.product(GENERATIVE, ARGUMENTS))
+CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
+CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
     pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
+    pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1"),
     pytest.param("cifar10_vae:prior=normal,smoke", "synthetic:32x32x3", marks=pytest.mark.slow),
+    *(
+        pytest.param(f"{name}:smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
+        for name, shape in (("cifar10_dcgan", "32x32x3"), ("celeba_dcgan", "64x64x3"))
+    ),
+    *(
+        pytest.param(
+            f"digits_dcgan:prior={prior},smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow
+        )
+        for prior in variants.PRIORS
+    ),
 ]
 
 
@@ -58,8 +72,8 @@ def test_smoke_run(cli, tmp_path, name, data):
     assert code == 0, err
     found = json.loads((tmp_path / "eval.json").read_text())
     assert found["estimators"]["iwae"]["nats"]["se"] > 0
-    assert found["binarization_seed"] == (0 if "mnist" in name else None)
-    assert found["augmentation"] == ("flip" if "cifar" in name else "none")
+    assert found["binarization_seed"] == (0 if "mnist_vae" in name else None)
+    assert found["augmentation"] == ("flip" if "cifar10_vae" in name else "none")
 
 
 @pytest.mark.parametrize("name", config.config_names())

@@ -66,9 +66,11 @@ def test_running_statistics_follow_the_batches_in_training_only():
     _, same = running.apply(net, params, stats, x, (2,), train=False)
     assert same is stats
     for _ in range(80):
-        _, stats = running.apply(net, params, stats, x, (2,), train=True)
+        _, batch = running.apply(net, params, stats, x, (2,), train=True)
+        stats = running.averaged(stats, batch)
     h = nn.leaky_relu(nn.Conv(4, (4, 4), (2, 2)).apply({"params": params["Conv_0"]}, x), 0.2)
     h = nn.Conv(8, (4, 4), (2, 2), use_bias=False).apply({"params": params["Conv_1"]}, h)
+    np.testing.assert_allclose(batch["BatchNorm_0"]["mean"], h.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(stats["BatchNorm_0"]["mean"], h.mean((0, 1, 2)), rtol=1e-2)
     np.testing.assert_allclose(stats["BatchNorm_0"]["var"], h.var((0, 1, 2)), rtol=1e-2)
 

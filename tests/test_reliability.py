@@ -95,6 +95,50 @@ def test_file_size_limit_is_a_sentence_too(tmp_path):
     assert "can be written" in done.stderr
 
 
+def test_sigterm_while_evaluating_loses_nothing(copied_run):
+    """Training is saved: the signal stops at once, and the same command evaluates."""
+    (copied_run / "eval.json").unlink()
+    code = (
+        "import os, signal, sys, vdp.evaluate as e, vdp.main as m\n"
+        "e.latents.active_units = lambda means: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"sys.exit(m.run(['{SMOKE}', '--workdir={copied_run}']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 143, done.stderr
+    assert "training is saved" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (copied_run / "eval.json").exists()
+
+
+def test_unreadable_compile_cache_entries_are_deleted(tmp_path):
+    """A kill can leave half an entry, which jax would report and compile again at every start."""
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    env |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    env.pop("JAX_COMPILATION_CACHE_DIR", None)
+    code = (
+        "from vdp import compile_cache; compile_cache.enable()\n"
+        "import jax, jax.numpy as jnp\n"
+        "@jax.jit\ndef one_of_ours(x): return jnp.sin(x) @ x.T + 1\n"
+        "print(one_of_ours(jnp.ones((4, 4))).sum())"
+    )
+
+    def run():
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=ROOT
+        )
+        assert found.returncode == 0, found.stderr
+        return found
+
+    first = run()
+    entries = list((tmp_path / "vdp" / "xla").glob("jit_one_of_ours-*cache"))
+    assert len(entries) == 1
+    whole = entries[0].read_bytes()
+    entries[0].write_bytes(whole[: len(whole) // 2])
+    second = run()
+    assert (second.stdout, "Error reading" in second.stderr) == (first.stdout, False)
+    assert entries[0].read_bytes() != whole[: len(whole) // 2], "written anew"
+
+
 def test_diverging_training_stops_with_a_good_checkpoint(cli, tmp_path):
     code, _, err = cli(SMOKE, f"--workdir={tmp_path}", "--config.optim.learning_rate=1e30",
                        "--config.optim.clip_norm=0", "--config.train.max_bad_steps=3")  # fmt: skip

@@ -6,13 +6,14 @@ import os
 import pathlib
 import pickle
 import struct
+import sys
 
 import numpy as np
 import pytest
 
 from vdp import variants
 from vdp.data import load as data_load
-from vdp.data.sources import cifar10, omniglot, synthetic
+from vdp.data.sources import cifar10, omniglot
 from vdp.errors import UserError
 
 REAL = pathlib.Path(os.environ.get("VDP_TEST_DATA", "data"))
@@ -110,7 +111,8 @@ def test_truncated_gzip_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "omniglot", "celeba"])
-def test_missing_data_says_what_where_and_how(tmp_path, name):
+def test_missing_data_says_what_where_and_how(tmp_path, monkeypatch, name):
+    monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)
     with pytest.raises(UserError) as error:
         data_load.load(settings(name, dir=str(tmp_path)))
     message = str(error.value)
@@ -118,8 +120,6 @@ def test_missing_data_says_what_where_and_how(tmp_path, name):
     assert str(tmp_path) in message
     assert "--config.data.dir" in message
     assert ("--config.data.download=True" in message) == (name != "omniglot")
-    import sys
-
     assert "tensorflow_datasets" not in sys.modules
 
 
@@ -219,127 +219,6 @@ def test_omniglot_mat_is_read_column_by_column(tmp_path, monkeypatch):
     path.write_bytes(content[:300])
     with pytest.raises(UserError, match="cannot be used"):
         data_load.load(settings("omniglot", dir=str(tmp_path), verify=False))
-
-
-def test_npz_of_any_images(tmp_path):
-    images = np.random.default_rng(4).integers(0, 5, (50, 6, 4)).astype(np.uint8)
-    path = tmp_path / "some.npz"
-    np.savez(path, images=images, levels=5)
-    dataset = data_load.load(settings(f"npz:{path}", num_validation=5))
-    assert dataset.facts.shape == (6, 4, 1)
-    assert dataset.facts.levels == 5
-    assert [len(dataset.splits[n]) for n in ("train", "validation", "test")] == [40, 5, 5]
-    np.savez(path, images=images, levels=4)
-    with pytest.raises(UserError, match="announces 4 levels"):
-        data_load.load(settings(f"npz:{path}"))
-    np.savez(path, train_images=images, test_images=images[:3], train_labels=np.arange(50))
-    splits = data_load.load(settings(f"npz:{path}")).splits
-    assert len(splits["test"]) == 3
-    assert np.array_equal(splits["train"].labels, np.arange(50))
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [(b"PK\x03\x04 broken", "not a readable npz"), (b"", "not a readable npz"), (None, "none")],
-)
-def test_broken_npz_is_named(tmp_path, content, says):
-    path = tmp_path / "x.npz"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=says):
-        data_load.load(settings(f"npz:{path}"))
-
-
-def test_npz_never_unpickles(tmp_path):
-    path = tmp_path / "x.npz"
-    np.savez(path, images=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UserError, match="not a readable npz"):
-        data_load.load(settings(f"npz:{path}"))
-
-
-def test_folder_of_images(tmp_path):
-    from PIL import Image
-
-    rng = np.random.default_rng(5)
-    for split, classes in {"train": ("cat", "dog"), "test": ("cat",)}.items():
-        for label in classes:
-            (tmp_path / split / label).mkdir(parents=True)
-            for i in range(4):
-                pixels = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
-                Image.fromarray(pixels).save(tmp_path / split / label / f"{i}.png")
-    dataset = data_load.load(settings(f"folder:{tmp_path}"))
-    assert dataset.facts.shape == (5, 7, 3)
-    assert dataset.facts.info.num_classes == 2
-    assert dataset.splits["train"].labels.tolist() == [0] * 4 + [1] * 4
-    assert np.array_equal(dataset.splits["test"].images[3], pixels)
-    (tmp_path / "train" / "cat" / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"bad\.png"):
-        data_load.load(settings(f"folder:{tmp_path}"))
-    Image.fromarray(pixels[:3]).save(tmp_path / "train" / "cat" / "bad.png")
-    with pytest.raises(UserError, match="differ in size"):
-        data_load.load(settings(f"folder:{tmp_path}"))
-
-
-def test_grey_folder_keeps_one_channel(tmp_path):
-    from PIL import Image
-
-    for i in range(20):
-        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i:02d}.png")
-    dataset = data_load.load(settings(f"folder:{tmp_path}"))
-    assert dataset.facts.shape == (4, 4, 1)
-    assert len(dataset.splits["test"]) == 2
-
-
-def test_synthetic_density_is_normalised_and_its_samples_follow_it():
-    import itertools
-
-    every = np.array(list(itertools.product(range(3), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
-    log_prob = synthetic.log_prob(every, 3)
-    np.testing.assert_allclose(np.exp(log_prob).sum(), 1.0, rtol=1e-9)
-    _, splits = synthetic.load("2x2x1x3", None)
-    codes = splits["train"].images.reshape(-1, 4) @ 3 ** np.arange(3, -1, -1)
-    counts = np.bincount(codes, minlength=81)
-    expected = np.exp(log_prob) * len(codes)
-    from scipy import stats
-
-    frequent = expected > 5
-    observed = np.append(counts[frequent], counts[~frequent].sum())
-    predicted = np.append(expected[frequent], expected[~frequent].sum())
-    assert stats.chisquare(observed, predicted * observed.sum() / predicted.sum()).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("arg", ["", "28", "28x28", "axbxc", "8x8x1x1", "8x8x1x300", "0x8x1"])
-def test_synthetic_names_its_form(arg):
-    with pytest.raises(UserError, match="synthetic"):
-        data_load.describe(settings(f"synthetic:{arg}"))
-
-
-def test_unknown_names_list_what_exists():
-    with pytest.raises(UserError, match="npz:PATH") as error:
-        data_load.load(settings("mnits"))
-    assert "fashion_mnist" in str(error.value)
-    with pytest.raises(UserError, match="dynamic, none"):
-        data_load.load(settings("digits", binarization="sometimes"))
-    with pytest.raises(UserError, match="lower it"):
-        data_load.load(settings("digits", num_validation=5000))
-
-
-def test_tfds_copies_are_read_without_tensorflow():
-    import tensorflow_datasets as tfds
-
-    from vdp.data.core import Request
-    from vdp.data.sources import tfds as source
-
-    with tfds.testing.mock_data(num_examples=7):
-        builder = tfds.builder("mnist")
-        split = source._decode(builder.as_data_source(split="train"), np.asarray)
-    assert split.images.shape == (7, 28, 28, 1)
-    assert split.labels.min() >= 0
-    import sys
-
-    assert "tensorflow" not in sys.modules
-    with pytest.raises(UserError, match="needs the name"):
-        source.load("", Request(dir=None))
 
 
 REAL_SETS = [

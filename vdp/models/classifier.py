@@ -50,7 +50,7 @@ class Classifier:
 
     def features(self, params, stats, images, *, train=False, rngs=None):
         """(features [B, num_features], new stats) of images in [0, 1], [B, H, W, C]."""
-        hidden, new_stats = nets.apply(
+        hidden, used_stats = nets.apply(
             self.net,
             params["net"],
             stats["net"],
@@ -59,7 +59,7 @@ class Classifier:
             train=train,
             rngs=rngs,
         )
-        return nn.silu(hidden), stats | {"net": new_stats}
+        return nn.silu(hidden), stats | {"net": nets.averaged(stats["net"], used_stats)}
 
     def _log_probs(self, params, stats, batch, rng=None):
         """(log p(class|x) [B, classes], new stats); with `rng` in training mode."""

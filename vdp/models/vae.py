@@ -126,8 +126,8 @@ class VAE:
         return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
 
     def posterior(self, params, stats, images, *, train=False, rngs=None):
-        """(q(z|x), encoder's new stats) for images in [0, 1], float [B, H, W, C]."""
-        moments, new_stats = nets.apply(
+        """(q(z|x), statistics it was normalised by) for images in [0, 1], float [B, H, W, C]."""
+        moments, used_stats = nets.apply(
             self.encoder,
             params["encoder"],
             stats["encoder"],
@@ -141,18 +141,18 @@ class VAE:
             log_var = jnp.broadcast_to(self.prior.posterior_log_var(params["prior"]), mean.shape)
         else:
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
-        return Normal(mean, log_var), new_stats
+        return Normal(mean, log_var), used_stats
 
     def _scaled(self, images) -> Array:
         return images.astype(jnp.float32) / (self.input_levels - 1)
 
     def _encode_fn(self, params, stats):
-        """What priors over data space call: images in [0, 1] to q, as in evaluation."""
+        """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
         return lambda images: self.posterior(params, stats, images)[0]
 
     def decode(self, params, stats, z, x_shape, *, train=False, rngs=None):
-        """(likelihood outputs [B, H, W, num_outputs], decoder's new stats) for z [B, *latent]."""
-        features, new_stats = nets.apply(
+        """(likelihood outputs [B, H, W, num_outputs], statistics used) for z [B, *latent_shape]."""
+        features, used_stats = nets.apply(
             self.decoder,
             params["decoder"]["net"],
             stats["decoder"],
@@ -161,7 +161,7 @@ class VAE:
             train=train,
             rngs=rngs,
         )
-        return self.likelihood.attach(params["decoder"]["likelihood"], features), new_stats
+        return self.likelihood.attach(params["decoder"]["likelihood"], features), used_stats
 
     def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
         """The prior's noise, which includes the posterior's."""
@@ -178,20 +178,23 @@ class VAE:
             train_nets = train
         net_kwargs = {"train": train_nets, "rngs": {"dropout": net_rng} if train_nets else None}
         q, encoder_stats = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
-        seen = stop_gradient(params | {"prior": {}}) if apart else params
+        # pseudo-inputs are normalised as the batch is, and never enter the running statistics
+        seen = params, stats | {"encoder": encoder_stats}
+        seen = stop_gradient((params | {"prior": {}}, seen[1])) if apart else seen
         z, rate = self.prior.rate(
             params["prior"],
             stats["prior"],
             stop_gradient(q) if apart else q,
             prior_rng,
-            encode=self._encode_fn(seen, stats),
+            encode=self._encode_fn(*seen),
             noise=noise,
             train=train,
         )
         z = q.sample(noise["z"]) if apart else z
         outputs, decoder_stats = self.decode(params, stats, z, batch.target.shape[1:], **net_kwargs)
         log_prob = self.likelihood.log_prob(outputs, batch.target)
-        new_stats = stats | {"encoder": encoder_stats, "decoder": decoder_stats}
+        used = {"encoder": encoder_stats, "decoder": decoder_stats}
+        new_stats = stats | {role: nets.averaged(stats[role], used[role]) for role in used}
         return Terms.of(likelihood=log_prob) + rate, new_stats, q
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):

@@ -16,7 +16,8 @@ MARGIN = 0.02  # initial pseudo-inputs stay this far inside [0, 1], where the si
 class VampPrior(DensityPrior):
     """log p(z) = logsumexp_k log q(z|u_k) - log K; u_k in data space, kept in [0, 1] by a sigmoid.
 
-    The pseudo-inputs pass the encoder as in evaluation, so running statistics never see them.
+    `encode` normalises the pseudo-inputs by the statistics of the data, so BatchNorm's averages
+    never see them.
 
     Attributes:
       num_components: K.
