@@ -5,7 +5,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vdp.nets.conv import doubling_conv
+from vdp.nets.conv import TransposedConv
 from vdp.types import Array
 
 SLOPE = 0.2
@@ -58,7 +58,8 @@ class DCGANDecoder(nn.Module):
         start = (math.ceil(height / factor), math.ceil(width / factor), self.channels[0])
         h = nn.Dense(math.prod(start), use_bias=False, dtype=self.dtype)(z.reshape(len(z), -1))
         h = h.reshape(len(z), *start)
-        for finer in (*self.channels[1:], features):
+        for index, finer in enumerate((*self.channels[1:], features), 1):
             h = nn.relu(nn.BatchNorm(not train, dtype=self.dtype, **BATCH_NORM)(h))
-            h = doubling_conv(h, finer, dtype=self.dtype)
+            last = index == len(self.channels)
+            h = TransposedConv(finer, use_bias=last, dtype=self.dtype)(h)
         return jnp.tanh(h[:, :height, :width].astype(jnp.float32))
