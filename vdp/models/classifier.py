@@ -77,7 +77,9 @@ class Classifier:
         return {}
 
     def _terms(self, log_probs, batch) -> Terms:
-        return Terms.of(label=jnp.take_along_axis(log_probs, batch.label[:, None], 1)[:, 0])
+        known = jnp.maximum(batch.label, 0)[:, None]
+        log_prob = jnp.take_along_axis(log_probs, known, 1)[:, 0]
+        return Terms.of(label=jnp.where(batch.label >= 0, log_prob, jnp.nan))  # nan: no label
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
         """-log p(label | x), [B]."""
