@@ -2,7 +2,8 @@
 
 The features of its FID are those of a file of Inception weights: CelebA has no classes.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `latent=40|100|200`,
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
+diffusion priors, `latent=40|100|200`,
 `training=joint|detached|prior`, `smoke`.
 """
 

@@ -1,6 +1,7 @@
 """DCGAN VAE on CIFAR-10 with any prior (Wehenkel & Louppe 2021): 250 epochs, one learned sigma.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `latent=40|100|200`,
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
+diffusion priors, `latent=40|100|200`,
 `training=joint|detached|prior`, `smoke`.
 """
 

@@ -1,6 +1,7 @@
 """A convolutional VAE with a diffusion prior on CIFAR-10, 256 levels, trained with flips.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
+diffusion priors, `smoke`.
 """
 
 from vdp import variants
@@ -8,7 +9,7 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices={"prior": variants.PRIORS})
+    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
     config = variants.defaults()
     config.data.update(name="cifar10", num_validation=5000, augmentation="flip")
     small = variant.has("smoke")
@@ -18,7 +19,7 @@ def get_config(arg=""):
         latent_shape=(128,),
         encoder=dict(name="ConvEncoder", channels=channels, hidden=512),
         decoder=dict(name="ConvDecoder", channels=channels[::-1], hidden=512),
-        prior=variants.prior(variant["prior"], width=32 if small else 512),
+        prior=variants.prior(variant, width=32 if small else 512),
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         log_var_floor=-7.0,
         kl_warmup_steps=5000,

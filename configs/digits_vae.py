@@ -1,6 +1,7 @@
 """A VAE with a diffusion prior on the 8x8 digits inside scikit-learn; minutes on two CPU cores.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
+diffusion priors, `smoke`.
 """
 
 from vdp import variants
@@ -8,7 +9,7 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices={"prior": variants.PRIORS})
+    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
     config = variants.defaults()
     config.data.update(name="digits", num_validation=180)
     width = 32 if variant.has("smoke") else 256
@@ -18,7 +19,7 @@ def get_config(arg=""):
         latent_shape=(12,),
         encoder=dict(name="MLP", width=width, depth=2, dropout=0.4),
         decoder=dict(name="MLP", width=width, depth=2, dropout=0.4),
-        prior=variants.prior(variant["prior"], width=width // 2, log_var_floor=floor),
+        prior=variants.prior(variant, width=width // 2, log_var_floor=floor),
         log_var_floor=floor,
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         kl_warmup_steps=1500,

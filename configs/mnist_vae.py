@@ -1,6 +1,7 @@
 """A convolutional VAE with a diffusion prior on dynamically binarised MNIST.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
+diffusion priors, `smoke`.
 """
 
 from vdp import variants
@@ -8,7 +9,7 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices={"prior": variants.PRIORS})
+    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
     config = variants.defaults()
     config.data.update(name="mnist", num_validation=5000, binarization="dynamic")
     small = variant.has("smoke")
@@ -17,7 +18,7 @@ def get_config(arg=""):
         latent_shape=(32,),
         encoder=dict(name="ConvEncoder", channels=(8, 8) if small else (32, 64)),
         decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
-        prior=variants.prior(variant["prior"], width=32 if small else 256),
+        prior=variants.prior(variant, width=32 if small else 256),
         likelihood=dict(name="bernoulli"),
         log_var_floor=-7.0,
         kl_warmup_steps=2000,

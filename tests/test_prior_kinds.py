@@ -1,5 +1,7 @@
 """What is particular to each prior: exact densities, inverses, starts, options."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from scipy import stats as scipy_stats
 from scipy.special import logsumexp
 
-from vdp import build
+from vdp import build, variants
 from vdp.dists import Normal
 
 Z = jax.random.normal(jax.random.key(0), (5, 3))
@@ -118,6 +120,34 @@ def test_ddpm_is_the_t_step_model_of_its_table(betas):
     assert np.all(np.abs(draws.mean(0) + transitions + end + clean) < 5 * error)
 
 
+def test_simple_weights_leave_the_value_as_it_is_on_the_steepest_table():
+    """The last step of the cosine table weighs 5e5: rounding there would be nats."""
+    spec = {"name": "ddpm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1}}
+    spec |= {"num_steps": 1000, "parameterization": "eps"}
+    bound, simple = (build.build("prior", spec | {"weights": w}) for w in ("bound", "simple"))
+    params, _ = bound.init(jax.random.key(0), (3,))
+    params = moved(params, 0.1)
+    noise = bound.draw(jax.random.key(1), 5, (3,), purpose="elbo")
+    q = Normal(Z, jnp.zeros_like(Z))
+    values = [p.rate(params, {}, q, None, noise=noise)[1].value for p in (bound, simple)]
+    np.testing.assert_allclose(*values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", variants.PRIOR_CHOICES["schedule"])
+@pytest.mark.parametrize("form", ["separate", "merged"])
+def test_every_schedule_and_form_of_the_preset_builds(schedule, form):
+    variant = {"prior": "vdm", "schedule": schedule, "form": form}
+    prior = build.build("prior", variants.prior(variant, width=8, log_var_floor=-5.0))
+    assert prior.merged == (form == "merged")
+    assert prior.schedule.gamma_0_max <= -5.0 or (form == "merged" and "learned" in schedule)
+    params, _ = prior.init(jax.random.key(0), (3,))
+    q = Normal(Z, jnp.full_like(Z, -4.0))
+    noise = prior.draw(jax.random.key(1), 5, (3,), purpose="loss")
+    rate = prior.rate(params, {}, q, jax.random.key(2), noise=noise, train=True)[1]
+    assert jnp.isfinite(rate.value).all()
+    assert (prior.note is None) == (not schedule.startswith("beta"))
+
+
 def test_samplers_are_chosen_by_name_and_refuse_what_they_do_not_know():
     spec = {
         "name": "vdm",
@@ -148,8 +178,13 @@ def test_hutchinson_is_refused_inside_an_iwae_exponent():
     params, _ = prior.init(jax.random.key(0), (3,))
     q = Normal(Z, jnp.zeros_like(Z))
     assert jnp.isfinite(prior.rate(params, {}, q, jax.random.key(1))[1].value).all()
+    noise = prior.draw(jax.random.key(2), 5, (3,), purpose="elbo")
+    assert noise["probes"].shape == (5, 2, 3)
     with pytest.raises(ValueError, match="IWAE"):
-        prior.log_prob_weight(params, {}, q, jax.random.key(1))
+        prior.log_prob_weight(params, {}, q, None, noise=noise)
+    exact = dataclasses.replace(prior, ode_probes=0)
+    weights = [p.log_prob_weight(params, {}, q, jax.random.key(1))[1] for p in (prior, exact)]
+    np.testing.assert_array_equal(*weights)
 
 
 @pytest.mark.parametrize("name", ["normal", "mixture", "vamp", "flow", "vdm"])

@@ -11,7 +11,10 @@ from vdp import build, variants
 from vdp.dists import Normal
 
 Z_SHAPE = (2,)
-SPECS = {name: variants.prior(name, width=16, depth=1) for name in variants.PRIORS}
+DEFAULT = {"schedule": "learned_scalar", "form": "separate"}
+SPECS = {
+    name: variants.prior(DEFAULT | {"prior": name}, width=16, depth=1) for name in variants.PRIORS
+}
 DEFAULT_VDM = SPECS["vdm"]
 # a short range of noise, so that a few steps make a model whose weights can be averaged
 SPECS["vdm"] = DEFAULT_VDM | {

@@ -125,7 +125,9 @@ def test_two_stages_from_the_command_line(refused, tmp_path):
     two = ["--config=digits_dcgan:prior=vdm,training=prior,smoke", f"--workdir={second}", *small]
     assert main.run(one) == 0
     start = [*two, f"--config.train.init_from={first}"]
-    refused(*start, "--config.model.latent_shape=3", says=["another encoder"])
+    refused(*start, "--config.model.latent_shape=3", says=["another autoencoder", "latent_shape"])
+    refused(*start, "--config.model.log_var_floor=-2.0", says=["another auto", "log_var_floor"])
+    refused(*start, "--config.optim.groups.decoder=1", says=["optim.groups.decoder=0"])
     refused(*two, "--config.train.init_from=/nope", says=["/nope"])
     assert main.run(start) == 0
     before, after = vdp.load(first), vdp.load(second)

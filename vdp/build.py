@@ -91,7 +91,7 @@ def build(room: str, spec: Mapping[str, Any], **context) -> Any:
     fields |= {k: v for k, v in context.items() if k in accepted and k not in fields}
     try:
         return maker(**fields)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{room} {spec['name']!r}: {error}") from error
 
 

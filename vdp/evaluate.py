@@ -16,11 +16,16 @@ from vdp.report import Progress, read_metrics
 from vdp.run import Run, iwae_function, reconstruct, restore
 
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode")
+SOLVER_EXAMPLES = 256  # images on which the ODE solver's error is looked at
 OF_ANOTHER_MODEL = {  # of a diffusion prior's parameters; exact priors have one model only
     "elbo_discrete": lambda model: model.discretized(),
     "elbo_ode": lambda model: model.as_ode(),
     "iwae_ode": lambda model: model.as_ode(),
 }
+
+
+DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in config.eval
+SAMPLER = ("sampler", "sampler_steps", "eta")
 
 
 def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dict:
@@ -59,6 +64,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "mse", "accuracy")),
         "train_seconds": _train_seconds(workdir, run.step),
     }
+    judged = "fid" in config.estimators and hasattr(run.model, "sample")
+    space = features.of_run(run, dataset) if judged else None  # what is missing stops here
     for name in config.estimators:
         if name in ESTIMATORS and _has_its_own(name, run.model):
             result["estimators"][name] = _estimate(name, run, arrays)
@@ -72,8 +79,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     if hasattr(run.model, "correct"):
         correct = run.map("correct", lambda model, p, s, b, _: model.correct(p, s, b), arrays)
         result["accuracy"] = float(np.mean(correct))
-    if "fid" in config.estimators and hasattr(run.model, "sample"):
-        result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset)
+    if judged:
+        result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset, space)
     if parallel.is_writer():
         files.write_json(workdir / file_name(workdir, run.config), result)
     return result
@@ -95,11 +102,17 @@ def check(config) -> None:
 
 def _has_its_own(name: str, model) -> bool:
     """Whether the estimator is not just another one of this model again."""
-    if name.startswith("iwae") and not hasattr(model, "log_weight"):
+    weight = name.startswith("iwae")
+    if weight and not hasattr(model, "log_weight"):
         return False
-    if name == "elbo_discrete" and model.bound_model != "T=inf":
+    if name not in OF_ANOTHER_MODEL:
+        return True
+    if not hasattr(model, "discretized"):
         return False
-    return name not in OF_ANOTHER_MODEL or model.weight_model != "exact"
+    other = OF_ANOTHER_MODEL[name](model)
+    if weight:
+        return other.weight_model != model.weight_model
+    return other.bound_model != model.bound_model
 
 
 def _train_seconds(workdir: pathlib.Path, step: int) -> float | None:
@@ -117,7 +130,9 @@ def file_name(workdir: pathlib.Path, config) -> str:
     )
     fewer = config.eval.max_examples not in (0, own.eval.max_examples)
     missing = set(own.eval.estimators) - set(config.eval.estimators)
-    other = "-other" if data or fewer or missing else ""
+    fewer = fewer or config.eval.iwae_samples < own.eval.iwae_samples
+    same = lambda c: [c.eval[f] for f in DECISIVE] + [c.sample[f] for f in SAMPLER]
+    other = "-other" if data or fewer or missing or same(own) != same(config) else ""
     name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name
 
@@ -149,8 +164,12 @@ def _estimate(name: str, run: Run, arrays) -> dict:
         bound = functools.partial(step.elbo_step, model)
         parts = run.evaluator.map(name, bound, run.params, run.stats, arrays, progress=moved)
         values = parts.pop("value")
-        if name == "elbo_ode":
-            extra = {"solver_error": _solver_error(run, arrays, values)}
+    tag = model.weight_model if name.startswith("iwae") else model.bound_model
+    if tag == "ode":
+        extra["solver_error"] = _solver_error(run, arrays)
+    note = getattr(getattr(model, "prior", None), "note", None)
+    if note:
+        extra["note"] = note
     progress.close()
     if not np.all(np.isfinite(values)):
         raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
@@ -158,17 +177,21 @@ def _estimate(name: str, run: Run, arrays) -> dict:
     return {
         **summary,
         "parts": {part: float(np.mean(v)) for part, v in parts.items()},
-        "model": model.weight_model if name.startswith("iwae") else model.bound_model,
+        "model": tag,
         **extra,
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
-def _solver_error(run: Run, arrays, values) -> float:
-    """Mean change in nats when the ODE solver takes twice the step, with the same noise."""
-    function = functools.partial(step.elbo_step, run.model.as_ode(coarser=2))
-    parts = run.evaluator.map("coarser ode", function, run.params, run.stats, arrays)
-    return float(np.mean(np.abs(parts["value"] - values)))
+def _solver_error(run: Run, arrays) -> float:
+    """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
+    some = tuple(array[:SOLVER_EXAMPLES] for array in arrays)
+    values = []
+    for coarser in (1, 2):
+        bound = functools.partial(step.elbo_step, run.model.as_ode(coarser=coarser))
+        key = f"ode step x {coarser}"
+        values.append(run.evaluator.map(key, bound, run.params, run.stats, some)["value"])
+    return float(np.mean(np.abs(values[0] - values[1])))
 
 
 def _rates(estimators: dict) -> list[float] | None:

@@ -38,12 +38,23 @@ def check(config, dataset: data_load.Dataset) -> None:
         )
     if argument and not pathlib.Path(argument).exists():
         raise UserError(f"eval.fid_features={config.eval.fid_features} names nothing that exists")
+    if len(dataset.splits[config.eval.fid_reference]) < 2:
+        raise UserError(f"eval.fid_reference={config.eval.fid_reference} has less than two images")
+    if name == "classifier" and argument:
+        shape = tuple(configs.read_run_file(argument)["data"]["shape"])
+        if shape != dataset.facts.shape:
+            raise UserError(
+                f"the classifier in {argument} takes images of shape {shape}, not of "
+                f"{dataset.facts.shape}"
+            )
     known = name == "classifier" or (name == "inception" and argument) or "." in name
     if not known:
         raise UserError(
             f"unknown eval.fid_features {config.eval.fid_features!r}: classifier, "
             "classifier:WORKDIR, inception:FILE, or a dotted name of a function(levels) -> Features"
         )
+    if "." in name:
+        build.resolve("eval.fid_features", name)
 
 
 def of_run(run: runs.Run, dataset: data_load.Dataset) -> fid.Features:
@@ -131,7 +142,9 @@ def _train_classifier(classifier, folder: pathlib.Path, done: pathlib.Path) -> N
     return None
 
 
-def fid_and_sampling(run: runs.Run, dataset: data_load.Dataset) -> tuple[dict, dict]:
+def fid_and_sampling(
+    run: runs.Run, dataset: data_load.Dataset, features: fid.Features
+) -> tuple[dict, dict]:
     """Compares samples of a run with `eval.fid_reference`, and times the drawing of them.
 
     Returns:
@@ -141,7 +154,6 @@ def fid_and_sampling(run: runs.Run, dataset: data_load.Dataset) -> tuple[dict, d
     """
     config, options = run.config.eval, runs.sampler_options(run.config.sample)
     levels = run.facts.info.levels
-    features = of_run(run, dataset)
     reference = dataset.splits[config.fid_reference].images
     chunk = min(CHUNK, config.fid_samples)
     drawn, seconds = [], []

@@ -16,7 +16,7 @@ from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.loop import Loop, Preemption
 from vdp.report import Progress
-from vdp.run import Evaluator, Run, load, state_template
+from vdp.run import Evaluator, Run, check_sampler, load, sampler_options, state_template
 
 
 def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
@@ -35,6 +35,7 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
     mesh = parallel.make_mesh()
     facts = dataset.facts
     model = build.model(config, facts)
+    check_sampler(model, sampler_options(config.sample))
     optimizer, template = state_template(config, model, facts.shape, mesh)
     parameters = state.count_parameters(template.params)
     _write_config(config, workdir, parameters, facts)
@@ -91,11 +92,17 @@ def check(config) -> None:
             )
     if not 0 <= config.train.ema_decay < 1:
         raise UserError(f"config.train.ema_decay={config.train.ema_decay} must lie in [0, 1)")
-    if config.model.get("training") == "prior" and not config.train.init_from:
-        raise UserError(
-            "training=prior is the second of two stages: name the first stage's workdir in "
-            "--config.train.init_from"
-        )
+    if config.model.get("training") == "prior":
+        if not config.train.init_from:
+            raise UserError(
+                "training=prior is the second of two stages: name the first stage's workdir in "
+                "--config.train.init_from"
+            )
+        if config.optim.groups.get("encoder", 1) or config.optim.groups.get("decoder", 1):
+            raise UserError(
+                "training=prior holds encoder and decoder: set optim.groups.encoder=0 and "
+                "optim.groups.decoder=0, as the variant training=prior does"
+            )
 
 
 def _write_config(config, workdir: pathlib.Path, parameters: dict[str, int], facts) -> None:
@@ -137,25 +144,28 @@ def _start(config, model, optimizer, template, dataset) -> state.State:
         return state.create(model, optimizer, rng, shape, data=images)
 
     start = jax.jit(create, out_shardings=shardings)(jax.random.key(config.seed), images)
-    return _first_stage(config, start) if config.train.init_from else start
+    return _first_stage(config, start, facts) if config.train.init_from else start
 
 
-def _first_stage(config, start: state.State) -> state.State:
+def _first_stage(config, start: state.State, facts) -> state.State:
     """Takes encoder and decoder, as evaluated, from the best checkpoint of another run."""
     first = load(config.train.init_from)
-
-    def taken(role, new, old):
-        shapes = lambda tree: jax.tree.map(lambda leaf: leaf.shape, tree)
-        if shapes(new) != shapes(old):
-            raise UserError(
-                f"train.init_from={config.train.init_from} has another {role}: use the same "
-                "networks, latent size and likelihood"
-            )
-        return jax.tree.map(lambda n, o: jax.device_put(n, o.sharding), new, old)
+    of = lambda one: configs.to_json(one.model) | {"levels": one.data.binarization}
+    fields = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor", "levels")
+    changed = configs.differences(of(first.config), of(config), only=fields)
+    if changed or first.facts != facts:
+        listed = "; ".join(
+            f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changed.items()
+        )
+        raise UserError(
+            f"train.init_from={config.train.init_from} is another autoencoder: "
+            f"{listed or 'its images differ'}"
+        )
 
     def replaced(old, new):
+        place = lambda n, o: jax.device_put(n, o.sharding)
         roles = ("encoder", "decoder")
-        return old | {role: taken(role, new[role], old[role]) for role in roles}
+        return old | {role: jax.tree.map(place, new[role], old[role]) for role in roles}
 
     return start.replace(
         params=replaced(start.params, first.params),

@@ -204,10 +204,10 @@ class Loop:
                 values["bits_per_dim"] = float(bits_per_dim(metric, run.facts.shape))
             if self.metrics:
                 self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
-            if done and hasattr(run.model, "sample"):
-                preview = dataclasses.replace(run, config=_preview_config(self.config))
-                sample.write_samples(preview, self.workdir, name=f"step-{done:07d}")
         self.checkpoints.save(current, metric=metric)
+        if done and metric is not None and hasattr(run.model, "sample"):
+            preview = dataclasses.replace(run, config=_preview_config(self.config))
+            sample.write_samples(preview, self.workdir, name=f"step-{done:07d}")
         self.clock += time.perf_counter() - start
 
 

@@ -169,7 +169,7 @@ class Run:
 
     def _draw(self, key, function, num: int, seed: int, options) -> np.ndarray:
         """`num` results of function(params, stats, rng, size), always in batches of one size."""
-        self._check_sampler(options)
+        check_sampler(self.model, options)
         size = self.evaluator.batch_size
         compiled = self.evaluator.jitted(
             (*key, *sorted(options.items())), lambda p, s, _, rng: function(p, s, rng, size)
@@ -191,27 +191,27 @@ class Run:
             images.append(np.asarray(compiled(self.params, self.stats, padded, key))[: len(part)])
         return np.concatenate(images)
 
-    def _check_sampler(self, options) -> None:
-        prior = getattr(self.model, "prior", None)
-        accepted = inspect.signature(prior.sample).parameters if prior else {}
-        for option in options:
-            if option not in accepted:
-                raise UserError(
-                    f"the prior of this run is sampled exactly: there is no option {option!r}"
-                )
-        check = getattr(prior, "check_sampler", None)
-        if check:
-            try:
-                check(**options)
-            except ValueError as error:
-                raise UserError(str(error)) from error
-
     def images(self, split: str = "test") -> np.ndarray:
         """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
         if split not in data_load.SPLITS:
             raise choose_from("split", split, data_load.SPLITS)
         dataset = data_load.load(self.config.data)
         return data_load.fixed_images(dataset.splits[split], self.facts, self.config.data)[1]
+
+
+def check_sampler(model: Model, options: dict) -> None:
+    """Refuses options of `Run.sample` that the model's prior does not have; UserError."""
+    prior = getattr(model, "prior", None)
+    accepted = inspect.signature(prior.sample).parameters if prior else {}
+    for option in options:
+        if option not in accepted:
+            raise UserError(
+                f"the prior of this run is sampled exactly: there is no option {option!r}"
+            )
+    try:
+        getattr(prior, "check_sampler", lambda **_: None)(**options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def sampler_options(config) -> dict:

@@ -46,7 +46,8 @@ def latent_1(gamma_1: Array, z: Array) -> Array:
 
 def _scale_gradient(x: Array, factor: Array) -> Array:
     """X itself, with its cotangent multiplied by `factor`."""
-    return stop_gradient((1 - factor) * x) + factor * x
+    held = stop_gradient(x)
+    return held + factor * (x - held)  # the difference is 0, so the value is x to the last bit
 
 
 def weighted_errors(

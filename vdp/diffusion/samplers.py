@@ -9,9 +9,41 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vdp.diffusion import process
+from vdp.diffusion import ode, process
 from vdp.diffusion.bounds import EpsFn, Gamma
 from vdp.types import Array
+
+NAMES = ("ancestral", "ddim", "dpmpp", "ode")
+
+
+def check(*, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0) -> None:
+    """Raises ValueError for options that mean nothing; "" and 0 leave the choice to the prior."""
+    if sampler and sampler not in NAMES:
+        raise ValueError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
+    if sampler_steps < 0 or not 0 <= eta <= 1:
+        raise ValueError("sampler_steps must not be negative, and eta lies in [0, 1]")
+    if eta and sampler != "ddim":
+        raise ValueError(f"eta={eta} belongs to sampler='ddim'")
+
+
+def draw(
+    sampler: str,
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    rng: Array,
+    shape: tuple[int, ...],
+    *,
+    num_steps: int,
+    eta: float = 0.0,
+) -> tuple[Array, Array]:
+    """(y_0, denoised) by the sampler of that name; "ode" shows its end alone."""
+    check(sampler=sampler, sampler_steps=num_steps, eta=eta)
+    if sampler == "ode":
+        y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps)
+        return y_0, y_0[None]
+    options = {"eta": eta} if sampler == "ddim" else {}
+    function = {"ancestral": ancestral, "ddim": ddim, "dpmpp": dpmpp}[sampler]
+    return function(eps_fn, gamma, rng, shape, num_steps=num_steps, **options)
 
 
 def _descend(gamma: Gamma, shape, num_steps: int, carry, update: Callable, noise_rng=None):

@@ -24,7 +24,6 @@ CHOICES = {
     "weights": bounds.WEIGHTS,
     "times": ("low_discrepancy", "importance"),
 }
-SAMPLERS = ("ancestral", "ddim", "dpmpp", "ode")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,8 @@ class DiffusionPrior:
       num_steps: T of the ancestral sampler, the path weight and the discrete bound.
       num_times: diffusion times per example in a reported continuous bound.
       ode_steps: of the ODE solver.
-      ode_probes: Hutchinson probes of the ODE's divergence; 0 computes it exactly.
+      ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
+        importance weight always does.
     """
 
     denoiser: nn.Module
@@ -86,6 +86,14 @@ class DiffusionPrior:
     def weight_model(self) -> str:
         """The model `log_prob_weight` belongs to."""
         return "ode" if self.bound == "ode" else f"T={self.num_steps}"
+
+    @property
+    def note(self) -> str | None:
+        """What has to stand beside a number of this model."""
+        grid = self.schedule.grid
+        if not grid or (self.bound == "discrete" and self.num_steps == grid):
+            return None
+        return f"a table of {grid} betas, gamma interpolated linearly in t"
 
     def discretized(self, num_steps: int | None = None) -> "DiffusionPrior":
         """The T-step model with the same parameters: what the ancestral sampler draws from."""
@@ -131,7 +139,7 @@ class DiffusionPrior:
         shape = (num, *z_shape)
         noise = {"z": jax.random.normal(z_rng, shape)}
         if self.bound == "ode" and purpose != "loss":
-            return noise | self._draw_ode(rest_rng, shape)
+            return noise | self._draw_ode(rest_rng, shape, 0 if purpose == "weight" else None)
         if purpose == "weight":
             path_shape = (num, self.num_steps + 1, *z_shape)
             return noise | {"path": jax.random.normal(rest_rng, path_shape)}
@@ -146,11 +154,13 @@ class DiffusionPrior:
             drawn["u"] = drawn.pop("t")
         return noise | drawn
 
-    def _draw_ode(self, rng, shape) -> Noise:
+    def _draw_ode(self, rng, shape, num_probes: int | None) -> Noise:
+        """Noise "y_0" and, where the divergence is estimated, "probes"."""
+        num_probes = self.ode_probes if num_probes is None else num_probes
         y_rng, probe_rng = jax.random.split(rng)
         noise = {"y_0": jax.random.normal(y_rng, shape)}
-        if self.ode_probes:
-            probe_shape = (shape[0], self.ode_probes, *shape[1:])
+        if num_probes:
+            probe_shape = (shape[0], num_probes, *shape[1:])
             noise["probes"] = jax.random.rademacher(probe_rng, probe_shape, jnp.float32)
         return noise
 
@@ -236,32 +246,21 @@ class DiffusionPrior:
         z = q.sample(noise["z"])
         return z, paths.log_weight(eps_fn, gamma, z, noise["path"]) - q.log_prob(z)
 
-    def check_sampler(self, *, sampler="", sampler_steps=0, eta=0.0) -> None:
+    def check_sampler(self, **options) -> None:
         """Raises ValueError for options of `sample` that mean nothing."""
-        if sampler and sampler not in SAMPLERS:
-            raise ValueError(f"sampler={sampler!r} is not one of {', '.join(SAMPLERS)}")
-        if sampler_steps < 0 or not 0 <= eta <= 1:
-            raise ValueError("sampler_steps must not be negative, and eta lies in [0, 1]")
-        if eta and sampler != "ddim":
-            raise ValueError(f"eta={eta} belongs to sampler='ddim'")
+        samplers.check(**options)
 
     def denoising(
         self, params, rng, num: int, *, z_shape, sampler="", sampler_steps=0, eta=0.0
     ) -> tuple[Array, Array]:
         """(z [num, *z_shape], z_hat [T, num, *z_shape] at every step); arguments of `sample`."""
-        self.check_sampler(sampler=sampler, sampler_steps=sampler_steps, eta=eta)
         sampler = sampler or ("ode" if self.bound == "ode" else "ancestral")
+        steps = sampler_steps or (self.ode_steps if sampler == "ode" else self.num_steps)
         path_rng, end_rng = jax.random.split(rng)
         gamma, eps_fn, shape = self._gamma(params), self.eps_fn(params), (num, *z_shape)
-        if sampler == "ode":
-            steps = sampler_steps or self.ode_steps
-            y_0 = ode.sample(eps_fn, gamma, path_rng, shape, num_steps=steps)
-            denoised = y_0[None]
-        else:
-            extra = {"eta": eta} if sampler == "ddim" else {}
-            draw = getattr(samplers, sampler)
-            steps = sampler_steps or self.num_steps
-            y_0, denoised = draw(eps_fn, gamma, path_rng, shape, num_steps=steps, **extra)
+        y_0, denoised = samplers.draw(
+            sampler, eps_fn, gamma, path_rng, shape, num_steps=steps, eta=eta
+        )
         gamma_0 = gamma(jnp.float32(0))
         z = y_0 / process.alpha(gamma_0)
         if not self.merged:

@@ -2,10 +2,19 @@
 
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
-from vdp.variants.presets import PRIORS, TRAINING, classifier, dcgan, prior, set_training
+from vdp.variants.presets import (
+    PRIOR_CHOICES,
+    PRIORS,
+    TRAINING,
+    classifier,
+    dcgan,
+    prior,
+    set_training,
+)
 
 __all__ = [
     "PRIORS",
+    "PRIOR_CHOICES",
     "TRAINING",
     "Variant",
     "classifier",

@@ -1,16 +1,28 @@
 """Specs that several configs share: the priors of `prior=NAME`, and the DCGAN family."""
 
+from collections.abc import Mapping
+
 from ml_collections import config_dict
 
+from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import parse
 
 PRIORS = ("vdm", "ddpm", "flow", "vamp", "mixture", "normal")
+SCHEDULES = (
+    "learned_scalar",
+    "learned_monotone",
+    "linear",
+    "cosine",
+    "beta_linear",
+    "beta_cosine",
+)
+PRIOR_CHOICES = {"prior": PRIORS, "schedule": SCHEDULES, "form": ("separate", "merged")}
 TRAINING = ("joint", "detached", "prior")
 
 
 def prior(
-    name: str,
+    variant: Mapping,
     *,
     width: int,
     depth: int = 3,
@@ -18,29 +30,58 @@ def prior(
     num_components: int = 100,
     num_steps: int = 100,
 ) -> dict:
-    """The spec of a prior over a vector latent, for `prior=NAME`.
+    """The spec of a prior over a vector latent, with every field it accepts.
 
     Args:
-      name: one of PRIORS.
+      variant: values of PRIOR_CHOICES; `schedule` is of vdm, `form` of vdm and ddpm.
       width: of its networks.
       depth: of its networks.
-      log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below.
-        The cosine table of 100 betas starts at gamma_0 = -7.4.
+      log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below,
+        but not in the merged form. The cosine table of 100 betas starts at gamma_0 = -7.4.
       num_components: of vamp and mixture.
       num_steps: T of the diffusion priors.
     """
-    denoiser = dict(name="MLPDenoiser", width=width, depth=depth)
-    learned = dict(
-        name="learned_scalar", gamma_0=log_var_floor - 2.0, gamma_1=6.0, gamma_0_max=log_var_floor
+    name, schedule, form = variant["prior"], variant["schedule"], variant["form"]
+    foreign = (schedule != SCHEDULES[0] and name != "vdm") or (
+        form != "separate" and name not in ("vdm", "ddpm")
+    )
+    if foreign:
+        raise UserError(
+            f"schedule is of prior=vdm, form of prior=vdm and prior=ddpm, not of {name}"
+        )
+    diffusion = dict(
+        denoiser=dict(name="MLPDenoiser", width=width, depth=depth),
+        parameterization="v",
+        form=form,
+        weights="bound",
+        times="low_discrepancy",
+        num_steps=num_steps,
+        ode_steps=32,
+        ode_probes=0,
     )
     return {
-        "normal": dict(name="normal"),
-        "mixture": dict(name="mixture", num_components=num_components),
+        "normal": dict(name="normal", learned=False),
+        "mixture": dict(name="mixture", num_components=num_components, spread=1.0),
         "vamp": dict(name="vamp", num_components=num_components),
         "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3),
-        "ddpm": dict(name="ddpm", denoiser=denoiser, betas="cosine", num_steps=num_steps),
-        "vdm": dict(name="vdm", denoiser=denoiser, schedule=learned, num_steps=num_steps),
+        "ddpm": dict(name="ddpm", betas="cosine", bound="discrete", **diffusion),
+        "vdm": dict(
+            name="vdm",
+            schedule=_schedule(schedule, form, log_var_floor),
+            bound="continuous",
+            num_times=32,
+            **diffusion,
+        ),
     }[name]
+
+
+def _schedule(name: str, form: str, log_var_floor: float) -> dict:
+    if name.startswith("beta_"):
+        return dict(name=name, num_steps=1000)
+    spec = dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
+    if name.startswith("learned_") and form == "separate":
+        spec["gamma_0_max"] = log_var_floor
+    return spec
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
@@ -83,7 +124,7 @@ def dcgan(
     prior_width: int = 256,
     log_var_floor: float = -7.0,
 ) -> config_dict.ConfigDict:
-    """A DCGAN VAE with any prior (Wehenkel & Louppe 2021); `prior=`, `latent=`, `training=`, smoke.
+    """A DCGAN VAE with any prior (Wehenkel & Louppe 2021).
 
     Adam at a constant 5e-4, batches of 128, KL annealing over the first tenth of training, one
     learned observation scale, means in [-1, 1]. What the paper leaves open, the number of diffusion
@@ -100,8 +141,8 @@ def dcgan(
       prior_width: of the prior's networks.
       log_var_floor: of the posterior.
     """
-    choices = {"prior": PRIORS, "latent": latents, "training": TRAINING}
-    variant = parse(arg, choices=choices)
+    choices = {"latent": latents, "training": TRAINING}
+    variant = parse(arg, choices=PRIOR_CHOICES | choices)
     small = variant.has("smoke")
     config = defaults()
     config.data.update(data)
@@ -113,7 +154,7 @@ def dcgan(
         encoder=dict(name="DCGANEncoder", channels=channels),
         decoder=dict(name="DCGANDecoder", channels=channels[::-1]),
         prior=prior(
-            variant["prior"],
+            variant,
             width=prior_width,
             log_var_floor=log_var_floor,
             num_components=8 if small else 100,
