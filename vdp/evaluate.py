@@ -131,7 +131,7 @@ def file_name(workdir: pathlib.Path, config) -> str:
     fewer = config.eval.max_examples not in (0, own.eval.max_examples)
     missing = set(own.eval.estimators) - set(config.eval.estimators)
     fewer = fewer or config.eval.iwae_samples < own.eval.iwae_samples
-    same = lambda c: [c.eval[f] for f in DECISIVE] + [c.sample[f] for f in SAMPLER]
+    same = lambda c: [c.eval.get(f) for f in DECISIVE] + [c.sample.get(f) for f in SAMPLER]
     other = "-other" if data or fewer or missing or same(own) != same(config) else ""
     name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name

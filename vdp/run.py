@@ -217,7 +217,7 @@ def check_sampler(model: Model, options: dict) -> None:
 def sampler_options(config) -> dict:
     """What `config.sample` asks of the prior's sampler; empty means its own."""
     fields = ("sampler", "sampler_steps", "eta")
-    return {field: config[field] for field in fields if config[field]}
+    return {field: config[field] for field in fields if config.get(field)}
 
 
 def reconstruct(model: Model, params, stats, batch, rng):
