@@ -231,6 +231,7 @@ BAD = [
     {"num_times": 8},
     {"form": "both"},
     {"times": "importance", "weights": "simple"},
+    {"times": "importance", "schedule": {"name": "learned_monotone"}},
 ]
 
 

@@ -13,7 +13,7 @@ from vdp.data import load as data_load
 from vdp.errors import UserError, choose_from
 from vdp.evals import latents, likelihood
 from vdp.report import Progress, read_metrics
-from vdp.run import Run, iwae_function, reconstruct, restore
+from vdp.run import Run, iwae_function, reconstruct, restore, sampler_options
 
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode")
 SOLVER_EXAMPLES = 256  # images on which the ODE solver's error is looked at
@@ -25,7 +25,6 @@ OF_ANOTHER_MODEL = {  # of a diffusion prior's parameters; exact priors have one
 
 
 DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in config.eval
-SAMPLER = ("sampler", "sampler_steps", "eta")
 
 
 def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dict:
@@ -33,7 +32,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
 
     The file is eval.json for the best checkpoint on the test split, else
     eval-<checkpoint>-<split>.json; with "-other" where data, number of examples or estimators are
-    less than or different from the run's own, so that the main result is never overwritten.
+    less than or different from the run's own, or its seed, sampler or FID settings are others, so
+    that the main result is never overwritten by another question's.
 
     Args:
       run: the checkpoint.
@@ -131,8 +131,8 @@ def file_name(workdir: pathlib.Path, config) -> str:
     fewer = config.eval.max_examples not in (0, own.eval.max_examples)
     missing = set(own.eval.estimators) - set(config.eval.estimators)
     fewer = fewer or config.eval.iwae_samples < own.eval.iwae_samples
-    same = lambda c: [c.eval.get(f) for f in DECISIVE] + [c.sample.get(f) for f in SAMPLER]
-    other = "-other" if data or fewer or missing or same(own) != same(config) else ""
+    how = lambda c: [c.eval.get(f) for f in DECISIVE] + [sampler_options(c.sample)]
+    other = "-other" if data or fewer or missing or how(own) != how(config) else ""
     name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name
 
@@ -219,10 +219,15 @@ def describe_result(result: dict) -> list[str]:
         lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")
     if result["fid"]:
         found = result["fid"]
+        real = (
+            ""
+            if found["real"] is None
+            else (f"; the {found['real_split']} split itself: {found['real']:.2f}")
+        )
         lines.append(
             f"FID {found['value']:.2f} ({found['num_samples']} samples against "
-            f"{found['reference']}, {found['num_reference']} images; the {found['real_split']} "
-            f"split itself: {found['real']:.2f}; {found['features']}; {found['rounding']})"
+            f"{found['reference']}, {found['num_reference']} images{real}; {found['features']}; "
+            f"{found['rounding']})"
         )
     return lines
 

@@ -19,7 +19,7 @@ from vdp.evals import fid
 from vdp.nets import inception
 from vdp.report import Progress
 
-CHUNK = 1000  # samples drawn by one program, and timed
+CHUNK = 1000  # samples that are timed together
 INCEPTION_BATCH = 64
 
 

@@ -150,9 +150,9 @@ def _start(config, model, optimizer, template, dataset) -> state.State:
 def _first_stage(config, start: state.State, facts) -> state.State:
     """Takes encoder and decoder, as evaluated, from the best checkpoint of another run."""
     first = load(config.train.init_from)
-    of = lambda one: configs.to_json(one.model) | {"levels": one.data.binarization}
-    fields = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor", "levels")
-    changed = configs.differences(of(first.config), of(config), only=fields)
+    fields = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor")
+    there, here = (configs.to_json(one.model) for one in (first.config, config))
+    changed = configs.differences(there, here, only=fields)
     if changed or first.facts != facts:
         listed = "; ".join(
             f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changed.items()

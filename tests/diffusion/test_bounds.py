@@ -196,6 +196,18 @@ def test_importance_of_times_changes_the_variance_and_not_the_mean():
         assert np.mean(se_b) < 0.7 * np.mean(se_a)
 
 
+def test_importance_is_finite_up_to_its_last_quantile():
+    """One float below 1, on a range whose end has sigma^2 = 1 to rounding."""
+    gamma = times.by_importance(linear(-10.0, 19.8))
+    u = jnp.array([0.0, 0.5, 0.999, 1 - 2**-24], jnp.float32)
+    found, slope = jax.jvp(gamma, (u,), (jnp.ones_like(u),))
+    assert jnp.isfinite(found).all() and jnp.isfinite(slope).all()  # noqa: PT018
+    assert np.all(np.diff(found) > 0)
+    exact = 10.0 * 2.0**-24  # -log sigma^2, beside which the end's own is nothing
+    np.testing.assert_allclose(found[-1], -np.log(np.expm1(exact)), atol=0.05)
+    np.testing.assert_allclose(found[0], -10.0, rtol=1e-5)
+
+
 def test_importance_of_steps_has_the_exact_mean():
     """Summed over every step by its probability, the estimate is the sum over all steps."""
     gamma, num_steps = linear(-5.0, 4.0), 6

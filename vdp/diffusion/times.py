@@ -43,7 +43,7 @@ def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:
     ends = [-softplus(-gamma(jnp.float32(t))) for t in (0, 1)]
 
     def warped(u: Array) -> Array:
-        log_var = ends[0] + (ends[1] - ends[0]) * u
+        log_var = ends[0] * (1 - u) + ends[1] * u  # never rounds up to 0, where gamma is infinite
         return log_var - jnp.log(-jnp.expm1(log_var))
 
     return warped

@@ -71,6 +71,8 @@ class DiffusionPrior:
             )
         if self.times == "importance" and self.weights != "bound":
             raise ValueError("importance-sampled times are those of the bound: weights='bound'")
+        if self.times == "importance" and "shape" in self.schedule.init():
+            raise ValueError("times='importance' and a schedule of learned shape do the same twice")
 
     @property
     def merged(self) -> bool:
@@ -139,7 +141,9 @@ class DiffusionPrior:
         shape = (num, *z_shape)
         noise = {"z": jax.random.normal(z_rng, shape)}
         if self.bound == "ode" and purpose != "loss":
-            return noise | self._draw_ode(rest_rng, shape, 0 if purpose == "weight" else None)
+            return noise | self._draw_ode(
+                rest_rng, shape, 0 if purpose == "weight" else self.ode_probes
+            )
         if purpose == "weight":
             path_shape = (num, self.num_steps + 1, *z_shape)
             return noise | {"path": jax.random.normal(rest_rng, path_shape)}
@@ -154,9 +158,8 @@ class DiffusionPrior:
             drawn["u"] = drawn.pop("t")
         return noise | drawn
 
-    def _draw_ode(self, rng, shape, num_probes: int | None) -> Noise:
+    def _draw_ode(self, rng, shape, num_probes: int) -> Noise:
         """Noise "y_0" and, where the divergence is estimated, "probes"."""
-        num_probes = self.ode_probes if num_probes is None else num_probes
         y_rng, probe_rng = jax.random.split(rng)
         noise = {"y_0": jax.random.normal(y_rng, shape)}
         if num_probes:
