@@ -17,6 +17,7 @@ MODULE_ROOMS = {  # field -> package with one module per component, each with `m
     "model": "vdp.models",
     "prior": "vdp.priors",
     "likelihood": "vdp.likelihoods",
+    "pseudoinput": "vdp.pseudoinputs",
 }
 ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
     "net": "vdp.nets",

@@ -1,28 +1,19 @@
 """Evaluates one checkpoint on one split and writes eval.json."""
 
-import functools
+import math
 import pathlib
-import time
 
 import numpy as np
 
 from vdp import config as configs
-from vdp import features, parallel, step
+from vdp import features, parallel
 from vdp import workdir as files
 from vdp.data import load as data_load
 from vdp.errors import UserError, choose_from
-from vdp.evals import latents, likelihood
-from vdp.report import Progress, read_metrics
-from vdp.run import Run, iwae_function, reconstruct, restore, sampler_options
-
-ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode")
-SOLVER_EXAMPLES = 256  # images on which the ODE solver's error is looked at
-OF_ANOTHER_MODEL = {  # of a diffusion prior's parameters; exact priors have one model only
-    "elbo_discrete": lambda model: model.discretized(),
-    "elbo_ode": lambda model: model.as_ode(),
-    "iwae_ode": lambda model: model.as_ode(),
-}
-
+from vdp.estimate import ESTIMATORS, estimate, has_its_own
+from vdp.evals import latents, pictures
+from vdp.report import read_metrics
+from vdp.run import Run, reconstruct, restore, sampler_options
 
 DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in config.eval
 
@@ -61,18 +52,23 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         ),
         "augmentation": run.config.data.augmentation,
         "estimators": {name: None for name in ESTIMATORS},
-        **dict.fromkeys(("fid", "sampling", "active_units", "rates", "mse", "accuracy")),
+        **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
+        **dict.fromkeys(("mse", "accuracy")),
         "train_seconds": _train_seconds(workdir, run.step),
     }
     judged = "fid" in config.estimators and hasattr(run.model, "sample")
     space = features.of_run(run, dataset) if judged else None  # what is missing stops here
     for name in config.estimators:
-        if name in ESTIMATORS and _has_its_own(name, run.model):
-            result["estimators"][name] = _estimate(name, run, arrays)
-    result["rates"] = _rates(result["estimators"])
-    if hasattr(run.model, "encode"):
-        q = run.map("encode", lambda model, p, s, b, _: model.encode(p, s, b.input), arrays)
-        result["active_units"] = latents.active_units(q.mean)
+        if name in ESTIMATORS and has_its_own(name, run.model):
+            result["estimators"][name] = estimate(name, run, arrays)
+    if hasattr(run.model, "latent_table"):
+        means = run.each("means", lambda model, *args: model.latent_means(*args), arrays)
+        active = latents.active_units(means)
+        table = _latents(run, result["estimators"], active.pop("is_active"))
+        result |= {"active_units": active, "latents": table}
+        result["rates"] = [row["rate"] for row in table] if "rate" in table[0] else None
+    if getattr(run.model, "pseudoinput", None):
+        result["clipped"] = float(np.mean(run.map("clipped", _clipped, arrays)))
     if hasattr(run.model, "reconstruct"):
         images = run.map("reconstruct", reconstruct, arrays)
         result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
@@ -82,6 +78,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     if judged:
         result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset, space)
     if parallel.is_writer():
+        if result["rates"] and len(result["rates"]) > 1:
+            pictures.save_latent_bars(workdir / "plots" / "latents.png", result["latents"])
         files.write_json(workdir / file_name(workdir, run.config), result)
     return result
 
@@ -98,21 +96,6 @@ def check(config) -> None:
         raise UserError("eval.iwae_samples and eval.iwae_chunk must be at least 1")
     if config.fid_samples < 2 or config.max_examples < 0:
         raise UserError("eval.fid_samples must be at least 2, eval.max_examples not negative")
-
-
-def _has_its_own(name: str, model) -> bool:
-    """Whether the estimator is not just another one of this model again."""
-    weight = name.startswith("iwae")
-    if weight and not hasattr(model, "log_weight"):
-        return False
-    if name not in OF_ANOTHER_MODEL:
-        return True
-    if not hasattr(model, "discretized"):
-        return False
-    other = OF_ANOTHER_MODEL[name](model)
-    if weight:
-        return other.weight_model != model.weight_model
-    return other.bound_model != model.bound_model
 
 
 def _train_seconds(workdir: pathlib.Path, step: int) -> float | None:
@@ -137,83 +120,51 @@ def file_name(workdir: pathlib.Path, config) -> str:
     return "eval.json" if name == "eval-best-test.json" else name
 
 
-def _estimate(name: str, run: Run, arrays) -> dict:
-    progress = Progress(name, len(arrays[0]), enabled=parallel.is_writer())
-    start = time.perf_counter()
+def _latents(run: Run, estimators: dict, is_active: np.ndarray) -> list[dict]:
+    """What every latent carries, top first: {"name", "height", "units", "active", "rate"}.
 
-    def moved(done):
-        progress.update(done, None if done < len(arrays[0]) else "")
-
-    extra = {}
-    model = OF_ANOTHER_MODEL.get(name, lambda model: model)(run.model)
-    if name.startswith("iwae"):
-        function = iwae_function(run.config.eval.iwae_samples, run.config.eval.iwae_chunk)
-        function = functools.partial(function, model)
-        key = (name, run.config.eval.iwae_samples)
-        values, ess = run.evaluator.map(
-            key, function, run.params, run.stats, arrays, progress=moved
-        )
-        parts = {}
-        kind = "path" if model.weight_model.startswith("T=") else model.weight_model
-        extra = {
-            "k": run.config.eval.iwae_samples,
-            "weight": kind,
-            "ess": float(ess.mean()),
-        }
-    else:
-        bound = functools.partial(step.elbo_step, model)
-        parts = run.evaluator.map(name, bound, run.params, run.stats, arrays, progress=moved)
-        values = parts.pop("value")
-    tag = model.weight_model if name.startswith("iwae") else model.bound_model
-    if tag == "ode":
-        extra["solver_error"] = _solver_error(run, arrays)
-    note = getattr(getattr(model, "prior", None), "note", None)
-    if note:
-        extra["note"] = note
-    progress.close()
-    if not np.all(np.isfinite(values)):
-        raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
-    summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
-    return {
-        **summary,
-        "parts": {part: float(np.mean(v)) for part, v in parts.items()},
-        "model": tag,
-        **extra,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-
-
-def _solver_error(run: Run, arrays) -> float:
-    """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
-    some = tuple(array[:SOLVER_EXAMPLES] for array in arrays)
-    values = []
-    for coarser in (1, 2):
-        bound = functools.partial(step.elbo_step, run.model.as_ode(coarser=coarser))
-        key = f"ode step x {coarser}"
-        values.append(run.evaluator.map(key, bound, run.params, run.stats, some)["value"])
-    return float(np.mean(np.abs(values[0] - values[1])))
-
-
-def _rates(estimators: dict) -> list[float] | None:
-    """The mean rate in nats of every latent: minus all parts of the bound but the likelihood."""
+    The rate is minus its parts of the bound, in nats; that of a hierarchy's z_l is conditional on
+    all above. A pseudo-input has a rate alone.
+    """
+    table = run.model.latent_table(run.facts.shape)
+    ends = np.cumsum([row["units"] for row in table])[:-1]
+    for row, own in zip(table, np.split(is_active, ends), strict=True):
+        row["active"] = int(own.sum())
+    if getattr(run.model, "pseudoinput", None):
+        units = math.prod(run.model.prior_shape(run.facts.shape))
+        table.insert(0, {"name": "u", "height": None, "units": units, "active": None})
     for name in ("elbo", "elbo_discrete", "elbo_ode"):
-        parts = estimators[name]["parts"] if estimators[name] else {}
+        parts = dict(estimators[name]["parts"]) if estimators[name] else {}
         if "likelihood" in parts:
-            return [-sum(value for part, value in parts.items() if part != "likelihood")]
-    return None
+            del parts["likelihood"]
+            for row in table:
+                own = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
+                row["rate"] = -sum(parts[part] for part in own)
+            break
+    return table
+
+
+def _belongs(part: str, latent: str) -> bool:
+    return part == latent or part.startswith(f"{latent}_")
+
+
+def _clipped(model, params, stats, batch, rng):
+    """For `Run.map`: the share of clipped coefficients of u, [B]."""
+    images = batch.input / np.float32(model.input_levels - 1)
+    return model.pseudoinput.clipped(params["pseudoinput"], stats["pseudoinput"], images)
 
 
 def describe_result(result: dict) -> list[str]:
     """The estimators in words, one line each."""
     lines = []
-    for name, estimate in result["estimators"].items():
-        if estimate:
-            extras = f", K={estimate['k']}, ESS {estimate['ess']:.1f}" if "k" in estimate else ""
-            bits = estimate["bits_per_dim"]
+    for name, found in result["estimators"].items():
+        if found:
+            extras = f", K={found['k']}, ESS {found['ess']:.1f}" if "k" in found else ""
+            bits = found["bits_per_dim"]
             bits = f" = {_with_error(bits, 4)} bits/dim" if bits else ""
             lines.append(
-                f"{result['split']} {name} ({estimate['model']}{extras}): "
-                f"{_with_error(estimate['nats'], 2)} nats{bits}, {result['num_examples']} images"
+                f"{result['split']} {name} ({found['model']}{extras}): "
+                f"{_with_error(found['nats'], 2)} nats{bits}, {result['num_examples']} images"
             )
     if result["accuracy"] is not None:
         lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")

@@ -14,9 +14,10 @@ from vdp import workdir as files
 from vdp.checkpoint import Checkpoints
 from vdp.data import load as data_load
 from vdp.errors import UserError
+from vdp.evaluator import Evaluator
 from vdp.loop import Loop, Preemption
 from vdp.report import Progress
-from vdp.run import Evaluator, Run, check_sampler, load, sampler_options, state_template
+from vdp.run import Run, check_sampler, load, sampler_options, state_template
 
 
 def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:

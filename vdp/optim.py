@@ -14,10 +14,14 @@ SCALINGS = {
     "adamax": optax.scale_by_adamax,
 }
 SCHEDULES = ("cosine", "linear", "constant")
+GRADIENT_UNITS = ("nats", "bits_per_dim")
 
 
 def learning_rate(config, total_steps: int) -> optax.Schedule:
-    """Linear warm-up from 0, then cosine or linear decay to `final_learning_rate`, or constant."""
+    """Warm-up, then cosine or linear decay to `final_learning_rate`, or constant.
+
+    The warm-up is linear from 0, or `warmup_stairs` equal steps up to the peak.
+    """
     peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
     if config.schedule not in SCHEDULES:
         raise choose_from("optim.schedule", config.schedule, SCHEDULES)
@@ -30,7 +34,11 @@ def learning_rate(config, total_steps: int) -> optax.Schedule:
         decay = optax.constant_schedule(peak)
     if not warmup:
         return decay
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), decay], [warmup])
+    rise = optax.linear_schedule(0.0, peak, warmup)
+    if config.warmup_stairs:
+        length = warmup / config.warmup_stairs
+        rise = lambda step: peak * (1 + step // length) / config.warmup_stairs
+    return optax.join_schedules([rise, decay], [warmup])
 
 
 def _path_of(key_path) -> str:
@@ -52,7 +60,9 @@ def _multiply(factors) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
 
 
-def make(config, total_steps: int, params) -> optax.GradientTransformation:
+def make(
+    config, total_steps: int, params, *, bits_per_nat: float = 1.0
+) -> optax.GradientTransformation:
     """Builds the optimiser.
 
     Args:
@@ -61,12 +71,16 @@ def make(config, total_steps: int, params) -> optax.GradientTransformation:
         "decoder/net") to a learning-rate multiplier, 0 freezes.
       total_steps: where the decay ends.
       params: parameters or their shapes, for the groups.
+      bits_per_nat: bits per dimension of one nat: the gradient's factor where
+        gradient_unit="bits_per_dim".
 
     Raises:
       UserError: an unknown name, or a group that changes something and matches no parameter.
     """
     if config.name not in SCALINGS:
         raise choose_from("optim.name", config.name, SCALINGS)
+    if config.gradient_unit not in GRADIENT_UNITS:
+        raise choose_from("optim.gradient_unit", config.gradient_unit, GRADIENT_UNITS)
     if config.name == "adam" and config.weight_decay:
         raise UserError("optim.weight_decay is decoupled: choose optim.name=adamw, or use optim.l2")
     groups = dict(config.groups)
@@ -78,8 +92,9 @@ def make(config, total_steps: int, params) -> optax.GradientTransformation:
     kernels = jax.tree_util.tree_map_with_path(
         lambda path, _: _path_of(path).endswith("kernel"), params
     )
+    unit = bits_per_nat if config.gradient_unit == "bits_per_dim" else 1.0
     return optax.chain(
-        _multiply(jax.tree.map(lambda factor: float(factor != 0), factors)),
+        _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.add_decayed_weights(config.l2) if config.l2 else optax.identity(),
         SCALINGS[config.name](b1=config.b1, b2=config.b2, eps=config.eps),

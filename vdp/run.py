@@ -5,7 +5,6 @@ import functools
 import inspect
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +15,10 @@ from vdp import build, optim, parallel, state, step
 from vdp import config as configs
 from vdp.checkpoint import Checkpoints, Damaged
 from vdp.data import load as data_load
-from vdp.data.transforms import padded_batches
 from vdp.dists import Normal
 from vdp.errors import UserError, choose_from
 from vdp.evals import likelihood
+from vdp.evaluator import Evaluator
 from vdp.types import Model, Params, Stats, Terms
 
 
@@ -27,7 +26,8 @@ def state_template(config, model: Model, x_shape, mesh):
     """(optimiser, shapes with shardings) of a run's state; needs no data and no memory."""
     key = jax.random.key(config.seed)
     params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
-    optimizer = optim.make(config.optim, config.train.steps, params)
+    bits = -likelihood.bits_per_dim(1.0, x_shape)
+    optimizer = optim.make(config.optim, config.train.steps, params, bits_per_nat=bits)
     shapes = jax.eval_shape(lambda: state.create(model, optimizer, key, x_shape))
     shardings = parallel.state_shardings(shapes, mesh, fsdp=config.train.fsdp)
     template = jax.tree.map(
@@ -36,44 +36,6 @@ def state_template(config, model: Model, x_shape, mesh):
         shardings,
     )
     return optimizer, template
-
-
-class Evaluator:
-    """Maps jitted per-example functions over arrays of any length, on all devices."""
-
-    def __init__(self, mesh, batch_size: int, seed: int):
-        parallel.check_batch_size(mesh, batch_size, "eval.batch_size")
-        self.batch_size = batch_size
-        self.seed = seed
-        self._constrain = parallel.batch_constraint(mesh)
-        self._everywhere = parallel.replicated(mesh)
-        self._jitted: dict[Any, Callable] = {}
-
-    def jitted(self, key, function: Callable) -> Callable:
-        """function(params, stats, batch, rng), compiled once for each `key`."""
-        if key not in self._jitted:
-
-            def on_devices(params, stats, batch, rng):
-                return function(params, stats, self._constrain(batch), rng)
-
-            self._jitted[key] = jax.jit(on_devices, out_shardings=self._everywhere)
-        return self._jitted[key]
-
-    def map(self, key, function, params, stats, arrays, *, progress=lambda done: None):
-        """Results of all examples of `arrays` = (target, input, labels), as numpy [N, ...].
-
-        Batch i gets the key fold_in(key(seed), i): numbers depend on eval.seed and
-        eval.batch_size, and on nothing else.
-        """
-        compiled = self.jitted(key, function)
-        results, done = [], 0
-        for index, (batch, real) in enumerate(padded_batches(*arrays, self.batch_size)):
-            rng = jax.random.fold_in(jax.random.key(self.seed), index)
-            result = compiled(params, stats, batch, rng)
-            results.append(jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result))
-            done += real
-            progress(done)
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,6 +76,11 @@ class Run:
         """Maps function(model, params, stats, batch, rng) over (target, input, labels)."""
         bound = functools.partial(function, self.model)
         return self.evaluator.map(key, bound, self.params, self.stats, arrays, progress=progress)
+
+    def each(self, key, function, arrays):
+        """The same batch by batch, for results too large to keep."""
+        bound = functools.partial(function, self.model)
+        return self.evaluator.each(key, bound, self.params, self.stats, arrays)
 
     def elbo(self, x) -> Terms:
         """The bound in nats with its parts, each [N]."""
@@ -157,11 +124,11 @@ class Run:
         return self._draw(("latents",), draw, num, seed, options)
 
     def denoising(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
-        """The diffusion prior's z_hat at every step of its sampler: [num, T, *latent_shape]."""
+        """The diffusion prior's z_hat at every step of its sampler: [num, T, *prior_shape]."""
         model = self.model
 
         def draw(params, stats, rng, size):
-            shape = model.latent_shape
+            shape = model.prior_shape(self.facts.shape)
             drawn = model.prior.denoising(params["prior"], rng, size, z_shape=shape, **options)
             return jnp.swapaxes(drawn[1], 0, 1)
 
@@ -200,24 +167,32 @@ class Run:
 
 
 def check_sampler(model: Model, options: dict) -> None:
-    """Refuses options of `Run.sample` that the model's prior does not have; UserError."""
-    prior = getattr(model, "prior", None)
+    """Refuses options of `Run.sample` that the model or its prior does not have; UserError."""
+    prior, own = getattr(model, "prior", None), {}
     accepted = inspect.signature(prior.sample).parameters if prior else {}
-    for option in options:
-        if option not in accepted:
-            raise UserError(
-                f"the prior of this run is sampled exactly: there is no option {option!r}"
-            )
+    for option, value in options.items():
+        if option == "z_temperature" and hasattr(model, "tempered"):
+            own[option] = value
+        elif option not in accepted:
+            raise UserError(f"the prior of this run has no sampling option {option!r}")
     try:
-        getattr(prior, "check_sampler", lambda **_: None)(**options)
+        if own:
+            model.tempered([], own["z_temperature"])
+        rest = {option: value for option, value in options.items() if option not in own}
+        getattr(prior, "check_sampler", lambda **_: None)(**rest)
+        if not rest.get("temperature", 1.0) >= 0:
+            raise ValueError("sample.temperature must not be negative")
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
 def sampler_options(config) -> dict:
     """What `config.sample` asks of the prior's sampler; empty means its own."""
-    fields = ("sampler", "sampler_steps", "eta")
-    return {field: config[field] for field in fields if config.get(field)}
+    fields = ("sampler", "sampler_steps", "eta", "z_temperature")
+    chosen = {field: config[field] for field in fields if config.get(field)}
+    if config.get("temperature", 1.0) != 1:
+        chosen["temperature"] = config.temperature
+    return chosen
 
 
 def reconstruct(model: Model, params, stats, batch, rng):

@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 
-from vdp import parallel
+from vdp import hierarchy, parallel
 from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evals import likelihood, pictures
@@ -79,7 +79,9 @@ def write_denoising(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     denoised = run.denoising(TRAJECTORIES, seed=run.config.sample.seed, **options)
     steps = denoised.shape[1]
     chosen = np.unique(np.linspace(0, steps - 1, min(TRAJECTORY_STEPS, steps)).round().astype(int))
-    decoded = run.decode(denoised[:, chosen].reshape(-1, *denoised.shape[2:]))
+    believed = denoised[:, chosen].reshape(-1, *denoised.shape[2:])
+    of_code = getattr(run.model, "over_code", False)
+    decoded = hierarchy.images_of_codes(run, believed) if of_code else run.decode(believed)
     path = _path(workdir, "denoising")
     if parallel.is_writer():
         pictures.save_grid(path, decoded, len(chosen))
@@ -105,6 +107,9 @@ def write_all(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> li
     written = _write_from_noise(run, workdir)
     if hasattr(run.model, "reconstruct"):
         written.append(write_reconstructions(run, workdir, inputs))
+    if hasattr(run.model, "scales"):
+        written.append(_path(workdir, "levels"))
+        hierarchy.write_levels(run, written[-1], inputs)
     if hasattr(run.model, "sample_latents"):
         written.append(write_interpolations(run, workdir, inputs))
         written.append(write_latents(run, workdir, inputs, split.labels))
@@ -115,8 +120,12 @@ def _write_from_noise(run: Run, workdir: pathlib.Path) -> list[pathlib.Path]:
     written = []
     if hasattr(run.model, "sample"):
         written.append(write_samples(run, workdir))
-    if hasattr(getattr(run.model, "prior", None), "denoising"):
+    over_code = getattr(run.model, "over_code", None)  # None: no hierarchy
+    if hasattr(getattr(run.model, "prior", None), "denoising") and over_code is not False:
         written.append(write_denoising(run, workdir))
+    if over_code:
+        written.append(_path(workdir, "pseudoinputs"))
+        hierarchy.write_pseudoinputs(run, written[-1])
     return written
 
 

@@ -97,6 +97,25 @@ class Likelihood(Protocol):
     def mean(self, outputs) -> Array: ...
 
 
+class PseudoInput(Protocol):
+    """A deterministic small code u = f(x), float32 [B, size, size, C], and its way back to x.
+
+    Images come in as floats in [0, 1], [B, H, W, C]; `back` gives them in [-1, 1].
+    """
+
+    size: int
+
+    def shape(self, x_shape) -> tuple[int, int, int]: ...  # of one u
+
+    def init(self, rng, x_shape, *, data=None) -> tuple[Params, Stats]: ...
+
+    def apply(self, params, stats, images) -> Array: ...
+
+    def back(self, params, stats, u, x_shape) -> Array: ...
+
+    def clipped(self, params, stats, images) -> Array: ...  # share of u's numbers, [B]
+
+
 class Model(Protocol):
     """A probabilistic model of images; everything stateless, `params` and `stats` passed in."""
 

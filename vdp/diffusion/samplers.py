@@ -16,7 +16,9 @@ from vdp.types import Array
 NAMES = ("ancestral", "ddim", "dpmpp", "ode")
 
 
-def check(*, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0) -> None:
+def check(
+    *, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0, temperature: float = 1.0
+) -> None:
     """Raises ValueError for options that mean nothing; "" and 0 leave the choice to the prior."""
     if sampler and sampler not in NAMES:
         raise ValueError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
@@ -24,6 +26,10 @@ def check(*, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0) -> Non
         raise ValueError("sampler_steps must not be negative, and eta lies in [0, 1]")
     if eta and sampler != "ddim":
         raise ValueError(f"eta={eta} belongs to sampler='ddim'")
+    if temperature < 0 or (temperature != 1 and sampler not in ("", "ancestral")):
+        raise ValueError(
+            f"temperature={temperature} must not be negative, and belongs to sampler='ancestral'"
+        )
 
 
 def draw(
@@ -35,13 +41,14 @@ def draw(
     *,
     num_steps: int,
     eta: float = 0.0,
+    temperature: float = 1.0,
 ) -> tuple[Array, Array]:
     """(y_0, denoised) by the sampler of that name; "ode" shows its end alone."""
-    check(sampler=sampler, sampler_steps=num_steps, eta=eta)
+    check(sampler=sampler, sampler_steps=num_steps, eta=eta, temperature=temperature)
     if sampler == "ode":
         y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps)
         return y_0, y_0[None]
-    options = {"eta": eta} if sampler == "ddim" else {}
+    options = {"ddim": {"eta": eta}, "ancestral": {"temperature": temperature}}.get(sampler, {})
     function = {"ancestral": ancestral, "ddim": ddim, "dpmpp": dpmpp}[sampler]
     return function(eps_fn, gamma, rng, shape, num_steps=num_steps, **options)
 
@@ -61,7 +68,13 @@ def _descend(gamma: Gamma, shape, num_steps: int, carry, update: Callable, noise
 
 
 def ancestral(
-    eps_fn: EpsFn, gamma: Gamma, rng: Array, shape: tuple[int, ...], *, num_steps: int
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    rng: Array,
+    shape: tuple[int, ...],
+    *,
+    num_steps: int,
+    temperature: float = 1.0,
 ) -> tuple[Array, Array]:
     """Draws y_0 from the T-step model itself (DDPM, VDM).
 
@@ -71,6 +84,7 @@ def ancestral(
       rng: a key.
       shape: of the result, [N, ...].
       num_steps: T; the T of the model these are samples of.
+      temperature: factor on the standard deviation of every step, but not of y_1.
     """
     start_rng, path_rng = jax.random.split(rng)
 
@@ -78,7 +92,7 @@ def ancestral(
         eps_hat = eps_fn(y, gamma_t)
         mean, std = process.reverse_moments(y, eps_hat, gamma_t, gamma_s)
         noise = jax.random.normal(rng, shape)
-        return mean + std * noise, process.denoise(y, gamma_t, eps_hat)
+        return mean + temperature * std * noise, process.denoise(y, gamma_t, eps_hat)
 
     start = jax.random.normal(start_rng, shape)
     return _descend(gamma, shape, num_steps, start, update, path_rng)

@@ -102,7 +102,7 @@ def save_latents(path: pathlib.Path, posterior, prior, labels) -> None:
 
 
 def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: float) -> None:
-    """Writes the training and validation bound over steps.
+    """Writes the training and validation bound over steps, above the gradient's norm.
 
     Args:
       path: the PNG.
@@ -110,8 +110,17 @@ def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: fl
       unit: of the vertical axis, e.g. "bits/dim".
       scale: factor from nats of the bound to the unit.
     """
-    figure = _figure(8, 4.5)
-    axes = figure.subplots()
+    norms = [(m["step"], m["train/grad_norm"]) for m in metrics if m.get("train/grad_norm")]
+    figure = _figure(8, 6.5 if norms else 4.5)
+    if norms:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        below.plot(*zip(*norms, strict=True), lw=1)
+        below.set(xlabel="step", ylabel="gradient norm", yscale="log")
+        below.grid(alpha=0.25)
+        below.spines[["top", "right"]].set_visible(False)
+    else:
+        axes = figure.subplots()
+        axes.set(xlabel="step")
     shown = []
     for key, label, style in (
         ("train/elbo", "training (current weights, one diffusion time)", dict(alpha=0.55, lw=1)),
@@ -126,8 +135,35 @@ def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: fl
         margin = 0.08 * max(high - low, 1e-6)
         axes.set_ylim(low - margin, high + 4 * margin)
         axes.legend(frameon=False)
-    axes.set(xlabel="step", ylabel=f"negative bound, {unit}", title="Training")
+    axes.set(ylabel=f"negative bound, {unit}", title="Training")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def save_latent_bars(path: pathlib.Path, table: list[dict]) -> None:
+    """Writes rate and share of active units of every latent, top first.
+
+    Args:
+      path: the PNG.
+      table: `latents` of eval.json.
+    """
+    names = [
+        row["name"].replace("_", "$_{") + ("}$" if "_" in row["name"] else "") for row in table
+    ]
+    figure = _figure(max(5, 1.5 + 0.35 * len(table)), 5)
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.bar(names, [row["rate"] for row in table], color="tab:blue")
+    above.set(ylabel="rate, nats", title="What each latent carries, from the top")
+    active = [
+        100 * row["active"] / row["units"] if row["active"] is not None else 0 for row in table
+    ]
+    below.bar(names, active, color="tab:green")
+    below.set(ylabel="active units, %", ylim=(0, 105))
+    for axes in (above, below):
+        axes.grid(alpha=0.25, axis="y")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
     with files.replacing(path) as temporary:
         figure.savefig(temporary)

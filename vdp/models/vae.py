@@ -4,6 +4,7 @@ log p(x) >= E_q[log p(x|z)] + rate,  rate = -KL(q(z|x) || p(z)) or the prior's l
 """
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from vdp.dists import Normal, standard_normal
+from vdp.models._with_prior import WithPrior
 from vdp.nets import apply as nets
 from vdp.types import Array, Aux, Batch, Likelihood, Noise, Prior, Terms
 
@@ -18,7 +20,7 @@ TRAINING = ("joint", "detached", "prior")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VAE:
+class VAE(WithPrior):
     """Encoder, decoder, prior and likelihood joined on one bound.
 
     Attributes:
@@ -50,7 +52,7 @@ class VAE:
             raise ValueError(f"latent_shape must be positive sizes, not {self.latent_shape}")
         if self.training not in TRAINING:
             raise ValueError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
-        if self._merged:
+        if self.merged:
             if self.training != "joint":
                 raise ValueError("the merged form is trained jointly: training='joint'")
             return
@@ -62,36 +64,17 @@ class VAE:
                 "gamma_0 (gamma_0_max where it is learned) or raise the floor"
             )
 
-    @property
-    def _merged(self) -> bool:
-        return getattr(self.prior, "merged", False)
+    def prior_shape(self, x_shape) -> tuple[int, ...]:
+        """Shape of what the prior is over: z."""
+        return self.latent_shape
 
-    @property
-    def discrete(self) -> bool:
-        """Whether the data's probabilities are masses, so that bits/dim are defined."""
-        return self.likelihood.discrete
+    def latent_table(self, x_shape) -> list[dict]:
+        """Name, height of the map and number of units of every latent."""
+        return [{"name": "z", "height": None, "units": math.prod(self.latent_shape)}]
 
-    @property
-    def bound_model(self) -> str:
-        """The model `elbo` bounds."""
-        return self.prior.bound_model
-
-    @property
-    def weight_model(self) -> str:
-        """The model `log_weight` estimates."""
-        return self.prior.weight_model
-
-    def discretized(self) -> "VAE":
-        """The model with the prior its sampler draws from; itself for exact priors."""
-        if not hasattr(self.prior, "discretized"):
-            return self
-        return dataclasses.replace(self, prior=self.prior.discretized())
-
-    def as_ode(self, **kwargs) -> "VAE":
-        """The model with the density of the prior's probability flow; itself for exact priors."""
-        if not hasattr(self.prior, "as_ode"):
-            return self
-        return dataclasses.replace(self, prior=self.prior.as_ode(**kwargs))
+    def latent_means(self, params, stats, batch, rng) -> Array:
+        """Posterior means [B, 1, units]: they depend on no draw."""
+        return self.encode(params, stats, batch.input).mean.reshape(len(batch.input), 1, -1)
 
     def init(self, rng, x_shape, *, data=None):
         """Parameters and stats, each {"encoder", "decoder", "prior"}.
@@ -120,7 +103,7 @@ class VAE:
 
     @property
     def _moments_shape(self):
-        return (1 if self._merged else 2, *self.latent_shape)
+        return (1 if self.merged else 2, *self.latent_shape)
 
     def _feature_shape(self, x_shape):
         return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
@@ -137,14 +120,11 @@ class VAE:
             rngs=rngs,
         )
         mean = moments[:, 0]
-        if self._merged:
+        if self.merged:
             log_var = jnp.broadcast_to(self.prior.posterior_log_var(params["prior"]), mean.shape)
         else:
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
         return Normal(mean, log_var), used_stats
-
-    def _scaled(self, images) -> Array:
-        return images.astype(jnp.float32) / (self.input_levels - 1)
 
     def _encode_fn(self, params, stats):
         """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
@@ -255,11 +235,7 @@ class VAE:
         """[num, H, W, C] images in [0, 1]: the likelihood's mean, or a draw from it."""
         prior_rng, pixel_rng = jax.random.split(rng)
         z = self.sample_latents(params, stats, prior_rng, num, **kwargs)
-        if mean:
-            return self.decode_mean(params, stats, z, x_shape)
-        outputs, _ = self.decode(params, stats, z, x_shape)
-        drawn = self.likelihood.sample(outputs, pixel_rng)
-        return drawn.astype(jnp.float32) / (self.likelihood.levels - 1)
+        return self._drawn_image(self.decode(params, stats, z, x_shape)[0], pixel_rng, mean)
 
     def decode_mean(self, params, stats, z, x_shape) -> Array:
         """The likelihood's mean image in [0, 1], [B, H, W, C], for z [B, *latent_shape]."""

@@ -8,6 +8,7 @@ arguments, never configuration.
 
 from vdp.nets.conv import ConvDecoder, ConvEncoder
 from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
+from vdp.nets.ladder import LadderDecoder, LadderEncoder
 from vdp.nets.made import MADE
 from vdp.nets.mlp import MLP, MLPDenoiser
 from vdp.nets.unet import UNetDenoiser
@@ -19,6 +20,8 @@ __all__ = [
     "ConvEncoder",
     "DCGANDecoder",
     "DCGANEncoder",
+    "LadderDecoder",
+    "LadderEncoder",
     "MLPDenoiser",
     "UNetDenoiser",
 ]

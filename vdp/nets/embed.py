@@ -6,12 +6,16 @@ import numpy as np
 from vdp.types import Array
 
 
-def sinusoidal(time: Array, width: int, *, longest: float = 10_000.0) -> Array:
+def sinusoidal(
+    time: Array, width: int, *, longest: float = 10_000.0, spacing: str = "closed"
+) -> Array:
     """Sines and cosines of `time` [B] in [0, 1000] at geometric frequencies: [B, width].
 
-    Frequencies fall from 1 to 1/longest (Vaswani et al. 2017, as used by DDPM); `width` is even.
+    Frequencies fall from 1 to 1/longest (Vaswani et al. 2017, as used by DDPM), or with "open"
+    spacing end one step before it (guided diffusion); `width` is even.
     """
     half = width // 2
-    frequencies = np.exp(-np.log(longest) * np.arange(half) / max(half - 1, 1)).astype(np.float32)
+    last = half if spacing == "open" else max(half - 1, 1)
+    frequencies = np.exp(-np.log(longest) * np.arange(half) / last).astype(np.float32)
     angles = time.astype(jnp.float32)[:, None] * frequencies
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

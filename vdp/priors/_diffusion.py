@@ -159,7 +159,6 @@ class DiffusionPrior:
         return noise | drawn
 
     def _draw_ode(self, rng, shape, num_probes: int) -> Noise:
-        """Noise "y_0" and, where the divergence is estimated, "probes"."""
         y_rng, probe_rng = jax.random.split(rng)
         noise = {"y_0": jax.random.normal(y_rng, shape)}
         if num_probes:
@@ -254,7 +253,7 @@ class DiffusionPrior:
         samplers.check(**options)
 
     def denoising(
-        self, params, rng, num: int, *, z_shape, sampler="", sampler_steps=0, eta=0.0
+        self, params, rng, num: int, *, z_shape, sampler="", sampler_steps=0, **options
     ) -> tuple[Array, Array]:
         """(z [num, *z_shape], z_hat [T, num, *z_shape] at every step); arguments of `sample`."""
         sampler = sampler or ("ode" if self.bound == "ode" else "ancestral")
@@ -262,15 +261,16 @@ class DiffusionPrior:
         path_rng, end_rng = jax.random.split(rng)
         gamma, eps_fn, shape = self._gamma(params), self.eps_fn(params), (num, *z_shape)
         y_0, denoised = samplers.draw(
-            sampler, eps_fn, gamma, path_rng, shape, num_steps=steps, eta=eta
+            sampler, eps_fn, gamma, path_rng, shape, num_steps=steps, **options
         )
         gamma_0 = gamma(jnp.float32(0))
         z = y_0 / process.alpha(gamma_0)
         if not self.merged:
-            z = z + jnp.exp(0.5 * gamma_0) * jax.random.normal(end_rng, shape)
+            std = options.get("temperature", 1.0) * jnp.exp(0.5 * gamma_0)
+            z = z + std * jax.random.normal(end_rng, shape)
         return z, denoised
 
-    def sample(
+    def sample(  # noqa: D417
         self,
         params,
         stats,
@@ -282,19 +282,17 @@ class DiffusionPrior:
         sampler: str = "",
         sampler_steps: int = 0,
         eta: float = 0.0,
+        temperature: float = 1.0,
     ) -> Array:
         """[num, *z_shape] draws.
 
         Args:
-          params: of `init`.
-          stats: of `init`.
-          rng: a key.
-          num: of draws.
-          z_shape: of one.
-          encode: unused.
+          params, stats, rng, num, z_shape, encode: as of every prior.
           sampler: "ancestral" (the T-step model itself; default), "ddim", "dpmpp" or "ode".
           sampler_steps: 0 for num_steps (ode: ode_steps); another number is another model.
           eta: of ddim.
+          temperature: factor on the standard deviations of the ancestral steps and of z's own.
         """
-        options = {"sampler": sampler, "sampler_steps": sampler_steps, "eta": eta}
+        options = dict(sampler=sampler, sampler_steps=sampler_steps, eta=eta)
+        options["temperature"] = temperature
         return self.denoising(params, rng, num, z_shape=z_shape, **options)[0]

@@ -70,9 +70,9 @@ class FlowPrior(DensityPrior):
         e, log_det = self.forward(params, z)
         return standard_normal(e).log_prob(e) + log_det
 
-    def sample(self, params, stats, rng, num, *, z_shape, encode=None) -> Array:
-        """[num, *z_shape] draws."""
-        return self.inverse(params, jax.random.normal(rng, (num, *z_shape)))
+    def sample(self, params, stats, rng, num, *, z_shape, encode=None, temperature=1.0) -> Array:
+        """[num, *z_shape] draws; `temperature` is a factor on the base's standard deviation."""
+        return self.inverse(params, temperature * jax.random.normal(rng, (num, *z_shape)))
 
 
 make = FlowPrior

@@ -41,12 +41,12 @@ class MixturePrior(DensityPrior):
         components = Normal(params["mean"], params["log_var"])
         return mixture_log_prob(jax.nn.log_softmax(params["logits"]), components, z)
 
-    def sample(self, params, stats, rng, num, *, z_shape, encode=None) -> Array:
-        """[num, *z_shape] draws: one component for the whole z."""
+    def sample(self, params, stats, rng, num, *, z_shape, encode=None, temperature=1.0) -> Array:
+        """[num, *z_shape] draws, one component for each; `temperature` scales its deviations."""
         choice_rng, noise_rng = jax.random.split(rng)
         index = jax.random.categorical(choice_rng, params["logits"], shape=(num,))
         chosen = Normal(params["mean"][index], params["log_var"][index])
-        return chosen.sample(jax.random.normal(noise_rng, (num, *z_shape)))
+        return chosen.sample(temperature * jax.random.normal(noise_rng, (num, *z_shape)))
 
 
 make = MixturePrior

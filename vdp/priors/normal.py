@@ -37,9 +37,10 @@ class NormalPrior(DensityPrior):
         z = self._posterior_draw(q, rng, noise, "elbo")
         return z, Terms.of(kl=-q.kl(self._normal(params, len(z), z.shape[1:])))
 
-    def sample(self, params, stats, rng, num, *, z_shape, encode=None) -> Array:
-        """[num, *z_shape] draws."""
-        return self._normal(params, num, z_shape).sample(jax.random.normal(rng, (num, *z_shape)))
+    def sample(self, params, stats, rng, num, *, z_shape, encode=None, temperature=1.0) -> Array:
+        """[num, *z_shape] draws; `temperature` is a factor on the standard deviations."""
+        noise = temperature * jax.random.normal(rng, (num, *z_shape))
+        return self._normal(params, num, z_shape).sample(noise)
 
 
 make = NormalPrior

@@ -53,13 +53,13 @@ class VampPrior(DensityPrior):
         uniform = jnp.full(self.num_components, -jnp.log(self.num_components))
         return mixture_log_prob(uniform, encode(self.pseudo_inputs(params)), z)
 
-    def sample(self, params, stats, rng, num, *, z_shape, encode=None) -> Array:
-        """[num, *z_shape] draws from q(z|u_k) of random k."""
+    def sample(self, params, stats, rng, num, *, z_shape, encode=None, temperature=1.0) -> Array:
+        """[num, *z_shape] draws from q(z|u_k) of random k; `temperature` scales deviations."""
         choice_rng, noise_rng = jax.random.split(rng)
         index = jax.random.randint(choice_rng, (num,), 0, self.num_components)
         components = encode(self.pseudo_inputs(params))
         chosen = jax.tree.map(lambda leaf: leaf[index], components)
-        return chosen.sample(jax.random.normal(noise_rng, (num, *z_shape)))
+        return chosen.sample(temperature * jax.random.normal(noise_rng, (num, *z_shape)))
 
 
 make = VampPrior

@@ -1,5 +1,6 @@
 """What configs are written with: the argument's grammar, default fields, presets; no jax here."""
 
+from vdp.variants.dvp import Shape, dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
 from vdp.variants.presets import (
@@ -16,10 +17,12 @@ __all__ = [
     "PRIORS",
     "PRIOR_CHOICES",
     "TRAINING",
+    "Shape",
     "Variant",
     "classifier",
     "dcgan",
     "defaults",
+    "dvp",
     "parse",
     "prior",
     "set_training",

@@ -28,12 +28,14 @@ def defaults() -> config_dict.ConfigDict:
                 final_learning_rate=0.0,
                 schedule="cosine",  # cosine | linear | constant, after the warm-up
                 warmup_steps=0,
+                warmup_stairs=0,  # equal steps of the warm-up; 0: a line from 0
                 b1=0.9,
                 b2=0.999,
                 eps=1e-8,
                 weight_decay=0.0,  # decoupled
                 l2=0.0,  # in the gradient
                 clip_norm=0.0,  # global norm; 0 switches it off
+                gradient_unit="nats",  # nats | bits_per_dim: of the gradient that is clipped
                 groups=dict(encoder=1.0, decoder=1.0, prior=1.0),  # rate multipliers; 0 freezes
             ),
             train=dict(
@@ -68,6 +70,8 @@ def defaults() -> config_dict.ConfigDict:
                 sampler="",  # of diffusion priors: ancestral | ddim | dpmpp | ode; "" is their own
                 sampler_steps=0,  # 0 is their own number
                 eta=0.0,  # of ddim
+                temperature=1.0,  # factor on the standard deviations of the prior's draws
+                z_temperature=(),  # the same for a hierarchy's z_L..z_1: one, or one for each
             ),
             log=dict(every=100, tensorboard=True),
             checkpoint=dict(every=0, keep_latest=2),  # every: 0 means at each validation

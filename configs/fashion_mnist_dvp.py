@@ -1,0 +1,38 @@
+"""DVP-VAE on grey Fashion-MNIST, 256 levels: a ladder of 8 latents under DCT pseudo-inputs.
+
+Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
+`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
+`aggregation=full|none|z_1`, `posterior=free|precision`, `depth=8|4|12|16`,
+`form`, `schedule`, `smoke`.
+"""
+
+from vdp import variants
+
+SHAPE = variants.Shape(
+    scales=((14, 4, 1), (7, 4, 1)),
+    width=32,
+    hidden=32,
+    blocks=3,
+    code_size=7,
+    denoiser=(16, 2, 0.0),
+    gamma=(-8.0, 7.0),
+    num_steps=25,
+    batch_size=250,
+    epochs=300,
+    rates=(1e-2, 1e-5),
+    warmup_epochs=2,
+    clip_norm=20.0,
+)
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    return variants.dvp(
+        arg,
+        data=dict(name="fashion_mnist", num_validation=5000),
+        likelihood=dict(name="logistic_mixture", num_components=5),
+        published=SHAPE,
+        default=SHAPE,
+        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        epoch_steps=220,
+    )

@@ -1,0 +1,38 @@
+"""DVP-VAE on dynamically binarised OMNIGLOT: a ladder of 8 latents under DCT pseudo-inputs.
+
+Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
+`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
+`aggregation=full|none|z_1`, `posterior=free|precision`, `depth=8|4|12|16`,
+`form`, `schedule`, `smoke`.
+"""
+
+from vdp import variants
+
+PUBLISHED = variants.Shape(
+    scales=((14, 4, 1), (7, 4, 1)),
+    width=80,
+    hidden=40,
+    blocks=3,
+    code_size=5,
+    denoiser=(32, 3, 0.05),
+    gamma=(-6.0, 7.0),
+    num_steps=50,
+    batch_size=250,
+    epochs=500,
+    rates=(1e-2, 1e-4),
+    warmup_epochs=2,
+    clip_norm=2.0,
+)
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    return variants.dvp(
+        arg,
+        data=dict(name="omniglot", num_validation=1345, binarization="dynamic"),
+        likelihood=dict(name="bernoulli"),
+        published=PUBLISHED,
+        default=PUBLISHED,
+        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        epoch_steps=92,
+    )

@@ -1,0 +1,219 @@
+"""The hierarchy on cases solved by hand: a linear-Gaussian ladder, published sizes, its start."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from vdp import build, config, state
+from vdp.data import load as data_load
+from vdp.evals import dvp_reference
+from vdp.evals import likelihood as estimators
+from vdp.models import _ladder
+from vdp.types import Batch
+
+SCALE, LEVELS = 0.5, 256
+X_SHAPE = (2, 2, 1)
+A, B, Q = 0.7, 0.6, 0.9  # z_1 = A z_2 + noise(B^2); x = mean over z_1 + noise; q's deviation
+
+
+class LinearEncoder(nn.Module):
+    """Hands the image down as the features of the only scale."""
+
+    @nn.compact
+    def __call__(self, x, scales, *, train=False):
+        self.param("unused", nn.initializers.zeros, ())
+        return [x for _ in scales]
+
+
+class LinearDecoder(nn.Module):
+    """p(z_2) = N(0, 1), p(z_1|z_2) = N(A z_2, B^2) per pixel; q from features; x sees z_1."""
+
+    output_from: str = "z_1"
+    exact: bool = False  # whether q is the posterior
+
+    @nn.compact
+    def __call__(self, latent, features, conditions, noise, scales, out_shape, *, train=False):
+        self.param("unused", nn.initializers.zeros, ())
+        (eps,), (x,), (u,) = noise, features, conditions
+        zero, shift = jnp.zeros_like(eps[0]), 0.0 if u is None else 0.5 * u
+        wide = zero + 2 * jnp.log(Q)
+        found, z = [], zero
+        for level in range(2):
+            p = (shift + zero, zero) if level == 0 else (A * z, zero + 2 * jnp.log(B))
+            q = None if x is None else (0.3 * x + 0.1 * z, wide)
+            if self.exact:
+                q = self.posterior(level, x, z)
+            z, report = latent(p, q, eps[level], jnp.float32(level == 0))
+            found.append(report)
+        return z, [jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)]
+
+    def posterior(self, level, x, z):
+        noise = B**2 + SCALE**2
+        if level == 0:
+            var = 1 / (1 + A**2 / noise)
+            return var * A / noise * x, jnp.full_like(x, np.log(var))
+        var = 1 / (1 / B**2 + 1 / SCALE**2)
+        return var * (A * z / B**2 + x / SCALE**2), jnp.full_like(x, np.log(var))
+
+
+def linear(**fields):
+    """(model, params, stats): two latents per pixel, everything Gaussian."""
+    spec = {
+        "name": "hvae",
+        "scales": ((2, 2, 1),),
+        "encoder": {"name": "test_hvae.LinearEncoder"},
+        "decoder": {"name": "test_hvae.LinearDecoder"},
+        "likelihood": {"name": "normal", "scale": SCALE},
+    }
+    model = build.build("model", spec | fields, levels=LEVELS, input_levels=LEVELS)
+    params, constants = model.init(jax.random.key(0), X_SHAPE)
+    return model, params, constants
+
+
+def batch_of(num=5):
+    images = np.random.default_rng(0).integers(60, 200, size=(num, *X_SHAPE)).astype(np.uint8)
+    return Batch(target=images, input=images, label=np.zeros(num, np.int32))
+
+
+def exact_log_prob(batch, *, extra=0.0):
+    """Pixels are independent: x ~ N(0, A^2 (1 + extra) + B^2 + SCALE^2)."""
+    x = 2 * np.asarray(batch.target, np.float64).reshape(-1, 4) / (LEVELS - 1) - 1
+    return stats.norm(0, np.sqrt(A**2 * (1 + extra) + B**2 + SCALE**2)).logpdf(x).sum(1)
+
+
+EXACT = {"name": "test_hvae.LinearDecoder", "exact": True}
+CODE = {
+    "pseudoinput": {"name": "downsample", "size": 2, "antialias": False},
+    "prior": {"name": "normal", "learned": False},
+    "code_log_var": -5.5,
+}
+
+
+def weights(model, params, constants, num, seed=1):
+    keys = jax.random.split(jax.random.key(seed), num)
+    one = lambda k: model.log_weight(params, constants, batch_of(), k)
+    return np.asarray(jax.lax.map(one, keys, batch_size=2000), np.float64)
+
+
+@pytest.mark.parametrize(("posterior", "num"), [("free", 40_000), ("precision", 40_000)])
+def test_iwae_meets_the_exact_log_likelihood(posterior, num):
+    model, params, constants = linear(posterior=posterior)
+    found = estimators.iwae(
+        model, params, constants, batch_of(), jax.random.key(1), num_samples=num, chunk=4000
+    )
+    np.testing.assert_allclose(found, exact_log_prob(batch_of()), atol=0.05)
+
+
+def test_a_prior_over_the_top_latent_takes_the_place_of_the_blocks_own():
+    model, params, constants = linear(prior={"name": "normal", "learned": False})
+    log_w = weights(model, params, constants, 40_000)
+    ratio = np.exp(log_w - exact_log_prob(batch_of()))
+    assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
+    parts = model.elbo(params, constants, batch_of(), jax.random.key(0)).parts
+    assert set(parts) == {"likelihood", "z_2_kl", "z_1"}
+
+
+@pytest.mark.parametrize("fields", [{}, {"posterior": "precision"}, CODE], ids=["free", "pw", "u"])
+def test_weights_average_to_the_bound_and_their_exponentials_to_the_likelihood(fields):
+    model, params, constants = linear(**fields)
+    log_w = weights(model, params, constants, 20_000)
+    keys = jax.random.split(jax.random.key(3), 4000)
+    elbo = jax.vmap(lambda k: model.elbo(params, constants, batch_of(), k).value)(keys)
+    error = np.hypot(elbo.std(0) / np.sqrt(len(elbo)), log_w.std(0) / np.sqrt(len(log_w)))
+    assert np.all(np.abs(elbo.mean(0) - log_w.mean(0)) < 5 * error)
+    if not fields.get("prior"):
+        exact = exact_log_prob(batch_of())
+        ratio = np.exp(log_w - exact)
+        assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
+        assert np.all(elbo.mean(0) < exact)
+
+
+def test_with_a_code_the_exponentials_average_to_the_joint_likelihood():
+    """u ~ N(0, 1) shifts z_2 by u/2, so x ~ N(0, A^2 (1 + 1/4) + ...); q(u|x) is a narrow peak."""
+    model, params, constants = linear(**CODE)
+    wide = jnp.full((2, 2, 1), 0.0)  # the test needs a q(u|x) that covers p(u|x)
+    params["decoder"]["noise"] = wide
+    old, _ladder.CODE_LOG_VAR = _ladder.CODE_LOG_VAR, (-12.0, 5.0)
+    try:
+        log_w = weights(model, params, constants, 60_000)
+    finally:
+        _ladder.CODE_LOG_VAR = old
+    ratio = np.exp(log_w - exact_log_prob(batch_of(), extra=0.25))
+    assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
+
+
+def test_under_the_exact_posterior_every_weight_is_the_likelihood():
+    model, params, constants = linear(decoder=EXACT)
+    log_w = weights(model, params, constants, 20)
+    np.testing.assert_allclose(log_w, np.tile(exact_log_prob(batch_of()), (20, 1)), atol=1e-4)
+
+
+def test_the_published_estimator_can_exceed_the_exact_log_likelihood():
+    """Its terms scatter even under the exact posterior, and their log-mean-exp lies above."""
+    model, params, constants = linear(decoder=EXACT)
+    found = estimators.iwae(
+        dvp_reference.ReferenceTerms(model), params, constants, batch_of(), jax.random.key(2),
+        num_samples=5000, chunk=1000,
+    )  # fmt: skip
+    assert dvp_reference.LABEL == "not a bound"
+    assert np.all(found > exact_log_prob(batch_of()) + 0.1)
+
+
+def test_projection_lets_only_gradients_back_inside():
+    x = jnp.array([-13.0, -13.0, -6.0, -4.0, -4.0])
+    g = jnp.array([1.0, -1.0, 1.0, 1.0, -1.0])
+    value, pull = jax.vjp(lambda x: _ladder.projected(x, -12.0, -5.0), x)
+    np.testing.assert_array_equal(value, [-12, -12, -6, -5, -5])
+    np.testing.assert_array_equal(pull(g)[0], [0, -1, 1, 1, 0])  # descent moves against g
+
+
+PUBLISHED = {  # total, encoder, decoder, prior: Kuzina & Tomczak 2024 and its program
+    "mnist_dvp:reference": (648_579, 123_712, 477_538, 47_329),
+    "omniglot_dvp:reference": (1_298_563, 212_560, 846_866, 239_137),
+    "cifar10_dvp:reference": (19_478_162, 3_054_592, 16_183_279, 240_291),
+    "mnist_dvp:reference,ladder": (600_673, 123_712, 476_961, 0),
+    "omniglot_dvp:reference,ladder": (1_058_425, 212_560, 845_865, 0),
+}
+
+
+def published_model(name):
+    cfg = config.load(name)
+    facts = data_load.describe(cfg.data)
+    return build.model(cfg, facts), facts.shape
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_the_published_ones_to_the_digit(name):
+    model, shape = published_model(name)
+    params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
+    found = state.count_parameters(params)
+    counts = tuple(found.get(role, 0) for role in ("total", "encoder", "decoder", "prior"))
+    assert counts == PUBLISHED[name]
+    if "ladder" not in name:
+        noise = {"mnist": 49, "omniglot": 25, "cifar10": 147}[name.split("_")[0]]
+        assert params["decoder"]["noise"].size == noise
+
+
+def test_the_reference_starts_where_the_published_program_does():
+    """KL(u) = 1/2 (gamma_1 - gamma_0) D = 318.5 nats: the denoiser's output is zero."""
+    model, shape = published_model("mnist_dvp:reference")
+    images = jax.random.randint(jax.random.key(1), (64, *shape), 0, 256).astype(jnp.uint8)
+    params, constants = jax.jit(lambda d: model.init(jax.random.key(0), shape, data=d))(images)
+    u = model.code(params, constants, images[:32] / 255.0)
+    np.testing.assert_allclose(u.log_var, -6.0)
+    noise = model.prior.draw(jax.random.key(2), 32, (7, 7, 1), purpose="elbo")
+    rate = jax.vmap(lambda k: model.prior.rate(params["prior"], {}, u, k)[1].value.mean())(
+        jax.random.split(jax.random.key(3), 8)
+    )
+    assert abs(-float(rate.mean()) - 318.5) < 1.5
+    assert set(noise) == {"z", "t", "eps"}
+    net = params["decoder"]["net"]
+    for part in ("s_to_p", "s_to_q"):
+        assert not net["scale_7"][part]["conv_3"]["kernel"].any()
+        assert net["scale_7"][part]["skip"]["kernel"].std() > 0.05
+    gain = net["scale_14"]["z_up"]["kernel"]
+    assert jnp.abs(gain).max() <= 8**-0.5
+    assert jnp.abs(net["scale_14"]["z_up"]["bias"]).max() > 0.5  # biases are not scaled

@@ -1,0 +1,270 @@
+"""The ladder's networks: rolled and unrolled, resolutions, gradients, what conditions what."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vdp import build
+from vdp.nets import bottleneck, ladder, same_conv
+from vdp.types import Batch
+
+SHAPE = (8, 8, 1)
+
+
+def model_of(*, encoder=(), decoder=(), **fields):
+    """A small hierarchy with three latents on two scales."""
+    body = {"width": 4, "hidden": 3}
+    spec = {
+        "name": "hvae",
+        "scales": ((4, 2, 1), (2, 1, 1)),
+        "encoder": {"name": "LadderEncoder", "blocks": 2, **body, **dict(encoder)},
+        "decoder": {"name": "LadderDecoder", "zero": "none", **body, **dict(decoder)},
+        "likelihood": {"name": "bernoulli"},
+    }
+    return build.build("model", spec | fields, levels=2, input_levels=2)
+
+
+def batch_of(num=3, shape=SHAPE):
+    images = jax.random.bernoulli(jax.random.key(9), 0.4, (num, *shape)).astype(jnp.uint8)
+    return Batch(target=images, input=images, label=jnp.zeros(num, jnp.int32))
+
+
+def init(model, shape=SHAPE):
+    return jax.jit(lambda key: model.init(key, shape))(jax.random.key(0))
+
+
+def elbo(model, params, constants, batch, key, **kw):
+    return jax.jit(model.elbo)(params, constants, batch, key, **kw)
+
+
+CODE = {
+    "pseudoinput": {"name": "dct", "size": 3},
+    "prior": {
+        "name": "vdm",
+        "form": "merged",
+        "schedule": {"name": "learned_scalar", "gamma_0": -5.0, "gamma_1": 5.0},
+        "denoiser": {"name": "UNetDenoiser", "width": 4, "depth": 1},
+        "num_steps": 4,
+    },
+}
+VAMP = {"prior": {"name": "vamp", "num_components": 5}}
+
+
+def test_weight_gradient_by_products_is_that_of_the_convolution():
+    for shape, features in (((6, 5, 7, 3), 4), ((40, 14, 14, 40), 2)):  # odd width; chunks
+        x = jax.random.normal(jax.random.key(0), shape)
+        g = jax.random.normal(jax.random.key(1), (*shape[:3], features))
+        ours = same_conv._gradient_by_products(x, g)
+        np.testing.assert_allclose(ours, same_conv._gradient_by_convolution(x, g), atol=2e-3)
+    kernel = jax.random.normal(jax.random.key(2), (3, 3, shape[3], features))
+    plain = jax.grad(lambda x: jnp.sum(same_conv._convolution(x, kernel) * g))(x)
+    ours = jax.grad(lambda x: jnp.sum(same_conv.conv3x3(x, kernel) * g))(x)
+    np.testing.assert_allclose(ours, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_scan_and_loop_agree_in_values_gradients_and_parameters(remat):
+    found = []
+    for blocks_by in ("loop", "scan"):
+        extra = {"blocks_by": blocks_by, "remat": remat and blocks_by == "scan"}
+        model = model_of(encoder=extra, decoder=extra, scales=((4, 3, 1), (2, 2, 1)), **CODE)
+        params, constants = init(model)
+
+        def loss(params, model=model, constants=constants):
+            batch, key = batch_of(), jax.random.key(1)
+            return model.loss(params, constants, batch, key, step=0, train=True)[0].mean()
+
+        found.append((params, *jax.jit(jax.value_and_grad(loss))(params)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)
+    assert found[0][0]["decoder"]["net"]["scale_2"]["z_up"]["kernel"].shape == (2, 1, 1, 1, 4)
+
+
+def test_equal_blocks_start_apart():
+    params, _ = init(model_of())
+    kernels = params["encoder"]["scale_4"]["conv_1"]["kernel"]
+    assert kernels.shape[0] == 2
+    assert jnp.abs(kernels[0] - kernels[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("output_from", ladder.OUTPUT_FROM)
+@pytest.mark.parametrize("fields", [{}, CODE, VAMP], ids=["ladder", "code", "vamp"])
+def test_gradients_reach_every_parameter(output_from, fields):
+    model = model_of(decoder={"output_from": output_from, "head_blocks": 1}, **fields)
+    params, constants = init(model)
+
+    def loss(params):
+        key = jax.random.key(1)
+        return model.loss(params, constants, batch_of(), key, step=0, train=True)[0].mean()
+
+    gradients = jax.jit(jax.grad(loss))(jax.tree.map(lambda p: p + 0.01, params))
+    silent = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
+        if not jnp.any(leaf)
+    }
+    allowed = {"decoder/net/bottom/z_up/kernel", "decoder/net/bottom/z_up/bias"}
+    if output_from == "features":
+        allowed = set()
+    silent -= {name for name in silent if "Attention" in name}  # softmax ignores the keys' bias
+    assert silent <= allowed, silent - allowed
+
+
+def test_the_top_posterior_is_the_first_latents():
+    for scales in (((4, 2, 1), (2, 1, 1)), ((2, 1, 1),)):
+        model = model_of(scales=scales)
+        params, constants = init(model)
+        images = batch_of().input
+        name = model.latent_names[0]
+        whole = jax.jit(model.encode)(params, constants, images)[name]
+        alone = jax.jit(model.top_posterior)(params, images.astype(jnp.float32))
+        np.testing.assert_allclose(whole.mean, alone.mean, atol=1e-5)
+        np.testing.assert_allclose(whole.log_var, alone.log_var, atol=1e-5)
+
+
+@pytest.mark.parametrize("posterior", ["free", "precision"])
+def test_vamp_weights_average_to_the_bound(posterior):
+    model = model_of(posterior=posterior, **VAMP)
+    params, constants = init(model)
+    keys = jax.random.split(jax.random.key(1), 1500)
+    both = lambda k: (
+        model.elbo(params, constants, batch_of(), k).value,
+        model.log_weight(params, constants, batch_of(), k),
+    )
+    bound, weight = jax.lax.map(both, keys, batch_size=300)
+    error = np.hypot(bound.std(0), weight.std(0)) / np.sqrt(len(keys))
+    assert np.all(np.abs(bound.mean(0) - weight.mean(0)) < 5 * error)
+
+
+def test_code_weights_average_to_the_bound_of_the_same_t():
+    for form in ("merged", "separate"):
+        fields = CODE | {"prior": CODE["prior"] | {"form": form}}
+        model = model_of(**fields).discretized()
+        params, constants = init(model)
+        keys = jax.random.split(jax.random.key(1), 1000)
+        both = lambda k, m=model, p=params, c=constants: (
+            m.elbo(p, c, batch_of(), k).value,
+            m.log_weight(p, c, batch_of(), k),
+        )
+        bound, weight = jax.lax.map(both, keys, batch_size=200)
+        error = np.hypot(bound.std(0), weight.std(0)) / np.sqrt(len(keys))
+        assert np.all(np.abs(bound.mean(0) - weight.mean(0)) < 5 * error)
+
+
+def test_the_same_draw_of_the_code_serves_decoder_and_prior():
+    """Its noise alone decides u: another eps of the diffusion leaves likelihood and KLs alone."""
+    model = model_of(**CODE)
+    params, constants = init(model)
+    noise = model.draw(jax.random.key(1), batch_of())
+    first = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=noise)
+    other = noise | {"prior": noise["prior"] | {"eps": -noise["prior"]["eps"]}}
+    second = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=other)
+    for name in ("likelihood", "z_3", "z_1"):
+        np.testing.assert_array_equal(first.parts[name], second.parts[name])
+    moved = noise | {"prior": noise["prior"] | {"z": noise["prior"]["z"] + 3}}
+    third = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=moved)
+    assert jnp.all(jnp.abs(third.parts["z_1"] - first.parts["z_1"]) > 1e-6)
+
+
+def test_zero_start_has_no_rate_but_the_codes():
+    model = model_of(decoder={"zero": "all"})
+    params, constants = init(model)
+    terms = elbo(model, params, constants, batch_of(), jax.random.key(1))
+    assert all(not jnp.any(terms.parts[name]) for name in model.latent_names)
+
+
+def test_levels_of_reconstruction():
+    """Without any scale from q the image is drawn given u alone; with all of them it is q's own."""
+    model = model_of(**CODE)
+    params, constants = init(model)
+    images, key = batch_of().input, jax.random.key(1)
+    again = lambda k: jax.jit(functools.partial(model.reconstruct, num_scales=k))(
+        params, constants, images, key
+    )
+    np.testing.assert_allclose(again(2), again(None), atol=1e-6)
+    assert jnp.abs(again(0) - again(1)).max() > 1e-4
+    assert jnp.abs(again(1) - again(2)).max() > 1e-4
+
+
+def test_temperatures_scale_the_deviations_of_their_latents():
+    model = model_of(**CODE)
+    params, constants = init(model)
+    u = jnp.zeros((4, 3, 3, 1))
+    draw = lambda **kw: jax.jit(
+        lambda p, c: model.sample(p, c, jax.random.key(1), 4, x_shape=SHAPE, u=u, **kw)
+    )(params, constants)
+    np.testing.assert_array_equal(draw(), draw(z_temperature=(1.0,)))
+    cold = draw(z_temperature=(0.0,))
+    np.testing.assert_allclose(cold, cold[:1].repeat(4, 0), atol=1e-6)
+    noise = model.latent_noise(jax.random.key(2), 4, SHAPE)
+    scaled = model.tempered(noise, (0.5, 2.0, 3.0))
+    np.testing.assert_allclose(scaled[0], 0.5 * noise[0])
+    np.testing.assert_allclose(scaled[1][:, 0], 2 * noise[1][:, 0])
+    np.testing.assert_allclose(scaled[1][:, 1], 3 * noise[1][:, 1])
+    with pytest.raises(ValueError, match="z_temperature"):
+        draw(z_temperature=(1.0, 1.0))
+
+
+def test_bfloat16_nets_keep_float32_terms():
+    extra = {"dtype": "bfloat16"}
+    model = model_of(encoder=extra, decoder=extra, **CODE)
+    params, constants = init(model)
+    terms = elbo(model, params, constants, batch_of(), jax.random.key(1))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((params, terms)))
+    assert jnp.isfinite(terms.value).all()
+    full = dataclasses.replace(
+        model, encoder=model.encoder.clone(dtype="float32"),
+        decoder=model.decoder.clone(dtype="float32"),
+    )  # fmt: skip
+    exact = elbo(full, params, constants, batch_of(), jax.random.key(1))
+    np.testing.assert_allclose(terms.value, exact.value, rtol=0.05)
+
+
+def test_images_that_are_not_square():
+    shape = (8, 12, 1)
+    model = model_of(encoder={"patch": 2}, decoder={"patch": 2})
+    params, constants = init(model, shape)
+    found = elbo(model, params, constants, batch_of(shape=shape), jax.random.key(1))
+    assert found.value.shape == (3,)
+    assert model.latent_shapes(shape) == [(1, 2, 3, 1), (2, 4, 6, 1)]
+    drawn = jax.jit(lambda p, c: model.sample(p, c, jax.random.key(1), 2, x_shape=shape))(
+        params, constants
+    )
+    assert drawn.shape == (2, *shape)
+
+
+def test_pooling_and_patches():
+    x = jnp.arange(32.0).reshape(1, 4, 4, 2)
+    np.testing.assert_allclose(bottleneck.pool(x, 2)[0, 0, 1], x[0, :2, 2:].mean((0, 1)))
+    patches = bottleneck.space_to_depth(x, 2)
+    np.testing.assert_array_equal(patches[0, 1, 0], x[0, 2:, :2].reshape(-1))
+    from vdp.nets.conv import depth_to_space
+
+    np.testing.assert_array_equal(depth_to_space(patches, 2), x)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scales": ((2, 1, 1), (4, 1, 1))}, "finest to the coarsest"),
+        ({"posterior": "half"}, "free, precision"),
+        ({"pseudoinput": {"name": "dct", "size": 3, "input_levels": 2}}, "prior over them"),
+        (CODE | VAMP, "VampPrior"),
+        ({"prior": CODE["prior"]}, "separate"),
+    ],
+)
+def test_what_makes_no_model_is_refused(fields, message):
+    from vdp.errors import UserError
+
+    with pytest.raises(UserError, match=message):
+        model_of(**fields)
+
+
+def test_resolutions_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="does not divide"):
+        init(model_of(scales=((3, 1, 1),)))
+    with pytest.raises(ValueError, match="same channels"):
+        init(model_of(scales=((4, 1, 2), (2, 1, 1))))

@@ -1,0 +1,128 @@
+"""Mixtures of discretised logistics over the channels of a pixel (Salimans et al. 2017).
+
+`outputs` is [B, H, W, num_outputs(C)] for C = 1 or 3, in the order of the authors' program, so that
+weights can be carried over: K mixture logits; then for every channel a group of K means, K
+log-scales and, for C = 3 only, K coefficients before tanh. Those of group 0 couple red into green's
+mean, of group 1 red into blue's, of group 2 green into blue's.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from vdp import dists
+
+GROUP = {1: 2, 3: 3}  # channels -> what a channel has for every component
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogisticMixture:
+    """p(pixel) = sum_k w_k prod_c mass_ck(x_c | earlier channels); log-scales clamped to [-8, 1].
+
+    With x in [-1, 1] and a_i the tanh of the coefficient of group i, the locations are mean_r,
+    mean_g + a_0 x_r and mean_b + a_1 x_r + a_2 x_g (section 2.2 of the paper). The edge bins are
+    open.
+    """
+
+    levels: int
+    num_components: int = 10
+    discrete = True
+
+    def __post_init__(self):
+        if self.levels < 2:
+            raise ValueError(f"images need at least 2 levels, not {self.levels}")
+        if self.num_components < 1:
+            raise ValueError(f"a mixture needs at least 1 component, not {self.num_components}")
+
+    def init(self):
+        """No parameters of its own."""
+        return {}
+
+    def num_features(self, channels):
+        """Channels the decoder's network has to give."""
+        return self.num_outputs(channels)
+
+    def attach(self, params, features):
+        """Decoder features are the outputs."""
+        return features
+
+    def num_outputs(self, channels):
+        """Channels of `outputs`: 10 K for C = 3, 3 K for C = 1."""
+        if channels not in GROUP:
+            raise ValueError(
+                f"a logistic mixture needs images of 1 or 3 channels, these have {channels}: "
+                "choose the likelihood discretized_logistic"
+            )
+        return self.num_components * (1 + channels * GROUP[channels])
+
+    def split(self, outputs):
+        """Logits [B, H, W, K]; means, clamped log-scales, coefficients [B, H, W, C, K]; float32."""
+        sizes = {self.num_outputs(channels): channels for channels in GROUP}
+        if outputs.shape[-1] not in sizes:
+            raise ValueError(f"outputs need {list(sizes)} channels, these have {outputs.shape[-1]}")
+        channels, k = sizes[outputs.shape[-1]], self.num_components
+        outputs = outputs.astype(jnp.float32)
+        groups = outputs[..., k:].reshape(*outputs.shape[:-1], channels, GROUP[channels] * k)
+        means, log_scales, raw = groups[..., :k], groups[..., k : 2 * k], groups[..., 2 * k :]
+        return outputs[..., :k], means, jnp.clip(log_scales, -8.0, 1.0), jnp.tanh(raw)
+
+    def log_prob(self, outputs, target):
+        """Sum over pixels of log sum_k w_k prod_c mass_ck, [B]."""
+        logits, means, log_scales, coefficients = self.split(outputs)
+        channels = means.shape[-2]
+        x = [self.position(target[..., c, None]) for c in range(channels)]
+        m = [_couple(means, coefficients, x[:c]) for c in range(channels)]
+        log_masses = dists.discretized_logistic_log_prob(
+            target[..., None], jnp.stack(m, axis=-2), log_scales, self.levels
+        )
+        joint = jax.nn.log_softmax(logits) + log_masses.sum(axis=-2)
+        return dists.sum_nonbatch(jax.nn.logsumexp(joint, axis=-1))
+
+    def sample(self, outputs, rng):
+        """A draw, uint8 levels; the means are coupled to the levels drawn, as in `log_prob`."""
+        logits, *parameters = self.split(outputs)
+        component_rng, noise_rng = jax.random.split(rng)
+        k = jax.random.categorical(component_rng, logits)[..., None, None]
+        means, log_scales, coefficients = (
+            jnp.take_along_axis(part, k, axis=-1) if part.size else part for part in parameters
+        )
+        noise = jnp.exp(log_scales) * jax.random.logistic(noise_rng, means.shape)
+        level = []
+        for c in range(means.shape[-2]):
+            v = _couple(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]
+            nearest = jnp.floor((v + 1) / 2 * (self.levels - 1) + 0.5)
+            level.append(jnp.clip(nearest, 0, self.levels - 1))
+        return jnp.concatenate(level, axis=-1).astype(jnp.uint8)
+
+    def mean(self, outputs):
+        """Expected image in [0, 1]: exact without coupling, as for C = 1.
+
+        Else the means of red and green stand in for their values.
+        """
+        logits, means, log_scales, coefficients = self.split(outputs)
+        seen, each = [], []
+        for channel in range(means.shape[-2]):
+            location = _couple(means, coefficients, seen)
+            expected = dists.discretized_logistic_mean(
+                location, log_scales[..., channel, :], self.levels
+            )
+            each.append(expected)
+            seen.append(2 * expected - 1)
+        return (jax.nn.softmax(logits)[..., None, :] * jnp.stack(each, axis=-2)).sum(axis=-1)
+
+    def position(self, level):
+        """Where a level is on [-1, 1], float32."""
+        return 2.0 * level.astype(jnp.float32) / (self.levels - 1) - 1.0
+
+
+def _couple(means, coefficients, earlier):
+    """Location [B, H, W, K] of the channel after the values `earlier`, each [B, H, W, K or 1]."""
+    c = len(earlier)
+    location = means[..., c, :]
+    for i, x in enumerate(earlier, start=c * (c - 1) // 2):
+        location = location + coefficients[..., i, :] * x
+    return location
+
+
+make = LogisticMixture

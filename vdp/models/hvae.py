@@ -1,0 +1,203 @@
+"""A deep top-down hierarchical VAE, with or without pseudo-inputs (DVP-VAE: Kuzina & Tomczak 2024).
+
+log p(x) >= E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, u, x) || p(z_l|z_>l, u))] + rate(u)
+
+with rate(u) = E_q[bound(log r(u))] + H[q(u|x)]. u is a small code of the image that conditions
+every level; any prior stands over it. Without pseudo-inputs there is the ladder alone, with p(z_L)
+its own top block or any prior over z_L, such as a VampPrior (whose pseudo-inputs are images).
+docs/dvp.md has the parameter tree and the noise names.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from vdp.dists import Normal
+from vdp.models._ladder import Ladder
+from vdp.types import Array, Aux, Batch, Terms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HVAE(Ladder):
+    """The hierarchy's bound, weights and samples; fields as of `Ladder`.
+
+    Attributes:
+      beta: weight of the rate in the loss; reported bounds never contain it.
+      kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
+    """
+
+    beta: float = 1.0
+    kl_warmup_steps: int = 0
+
+    def _prior_args(self, params, stats):
+        return params["prior"], stats["prior"]
+
+    def _encode_fn(self, params):
+        """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
+        return lambda images: self.top_posterior(params, images)
+
+    def _terms(self, params, stats, batch: Batch, rng, noise, train) -> Terms:
+        """The bound: KLs in closed form, the prior's rate by the prior."""
+        x_shape = batch.target.shape[1:]
+        images = self._scaled(batch.input)
+        rate_args = dict(noise=noise.get("prior"), train=train)
+        conditions, rate = self.no_conditions, None
+        if self.over_code:
+            q = self.code(params, stats, images)
+            u, rate = self.prior.rate(*self._prior_args(params, stats), q, rng, **rate_args)
+            conditions = self.conditions(params, stats, u, x_shape)
+        features = self.features(params, images)
+        outputs, reports = self.descend(params, features, conditions, noise["z"], x_shape)
+        if self.prior is not None and not self.over_code:
+            top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
+            rate_args["encode"] = self._encode_fn(params)
+            _, rate = self.prior.rate(*self._prior_args(params, stats), top, rng, **rate_args)
+        over = "u" if self.over_code else self.latent_names[0]
+        parts = {f"{over}_{name}": part for name, part in (rate.parts if rate else {}).items()}
+        kls = self.per_latent(reports, lambda q, p, z: -q.kl(p))
+        log_prob = self.likelihood.log_prob(outputs, batch.target)
+        return Terms.of(likelihood=log_prob, **parts, **kls)
+
+    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
+        """-(log p(x|z) + beta(step) * rate), [B], and Aux with the un-annealed terms."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
+        terms = self._terms(params, stats, batch, rest_rng, noise, train)
+        likelihood = terms.parts["likelihood"]
+        warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
+        beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
+        loss = -(likelihood + beta * (terms.value - likelihood))
+        return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
+
+    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """The bound with the KL of every latent and the prior's parts, [B] nats."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
+        return self._terms(params, stats, batch, rest_rng, noise, False)
+
+    def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
+        """Log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
+        x_shape = batch.target.shape[1:]
+        images = self._scaled(batch.input)
+        conditions, weight = self.no_conditions, 0.0
+        weigh = lambda q, **kw: self.prior.log_prob_weight(
+            *self._prior_args(params, stats), q, rest_rng, noise=noise["prior"], **kw
+        )
+        if self.over_code:
+            u, weight = weigh(self.code(params, stats, images))
+            conditions = self.conditions(params, stats, u, x_shape)
+        features = self.features(params, images)
+        outputs, reports = self.descend(params, features, conditions, noise["z"], x_shape)
+        if self.prior is not None and not self.over_code:
+            top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
+            _, weight = weigh(top, encode=self._encode_fn(params))
+        ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
+        return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
+
+    def sample_prior(self, params, stats, rng, num, *, x_shape, **options) -> Array:
+        """[num, *prior_shape] draws of u, or of z_L where the prior is over that."""
+        return self.prior.sample(
+            *self._prior_args(params, stats),
+            rng,
+            num,
+            z_shape=self.prior_shape(x_shape),
+            encode=self._encode_fn(params),
+            **options,
+        )
+
+    def sample(
+        self, params, stats, rng, num, *, x_shape, mean=True, z_temperature=(), u=None, **options
+    ) -> Array:
+        """[num, H, W, C] images in [0, 1].
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          rng: a key.
+          num: of images.
+          x_shape: (H, W, C).
+          mean: the likelihood's mean; False draws pixels.
+          z_temperature: factors on the standard deviations of z_L..z_1: none, one for all, or L.
+          u: pseudo-inputs [num, ...] in place of the prior's draws.
+          options: of the prior's sampler; `temperature` is that of u (or of z_L under a prior).
+        """
+        prior_rng, z_rng, pixel_rng = jax.random.split(rng, 3)
+        noise = self.tempered(self.latent_noise(z_rng, num, x_shape), z_temperature)
+        conditions, z_top = self.no_conditions, None
+        if self.over_code:
+            if u is None:
+                u = self.sample_prior(params, stats, prior_rng, num, x_shape=x_shape, **options)
+            conditions = self.conditions(params, stats, u, x_shape)
+        elif self.prior is not None:
+            z_top = self.sample_prior(params, stats, prior_rng, num, x_shape=x_shape, **options)
+
+        def latent(p, q, noise, top):
+            z, report = self.step(p, q, noise, top)
+            return (z if z_top is None else jnp.where(top > 0, z_top, z)), report
+
+        none = [None] * len(self.scales)
+        outputs, _ = self.descend(params, none, conditions, noise, x_shape, latent)
+        return self._drawn_image(outputs, pixel_rng, mean)
+
+    def encode(self, params, stats, images) -> dict[str, Normal]:
+        """{"u": q(u|x), "z_L".."z_1": q at the means of all above} of integer levels [B, ...]."""
+        x_shape = images.shape[1:]
+        noise = [jnp.zeros((len(images), *shape)) for shape in self.latent_shapes(x_shape)]
+        scaled = self._scaled(images)
+        found, conditions = {}, self.no_conditions
+        if self.over_code:
+            found["u"] = self.code(params, stats, scaled)
+            conditions = self.conditions(params, stats, found["u"].mean, x_shape)
+        _, reports = self.descend(params, self.features(params, scaled), conditions, noise, x_shape)
+        moments = [
+            jax.tree.map(lambda leaf, i=i: leaf[i], report["q"])
+            for report, (num, *_) in zip(reports, self.latent_shapes(x_shape), strict=True)
+            for i in range(num)
+        ]
+        return found | dict(zip(self.latent_names, moments, strict=True))
+
+    def _posterior_pass(self, params, stats, images, rng, num_scales=None):
+        """(outputs, reports) of one joint draw for images in [0, 1]; see `reconstruct`."""
+        x_shape, num = images.shape[1:], len(images)
+        code_rng, z_rng = jax.random.split(rng)
+        conditions = self.no_conditions
+        if self.over_code:
+            q = self.code(params, stats, images)
+            u = q.sample(jax.random.normal(code_rng, q.mean.shape))
+            conditions = self.conditions(params, stats, u, x_shape)
+        features = self.features(params, images)
+        if num_scales is not None:
+            features = [f if i < num_scales else None for i, f in enumerate(features)]
+        noise = self.latent_noise(z_rng, num, x_shape)
+        return self.descend(params, features, conditions, noise, x_shape)
+
+    def reconstruct(self, params, stats, images, rng, *, num_scales: int | None = None) -> Array:
+        """Mean image in [0, 1] of one posterior draw, [B, H, W, C].
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          images: integer levels [B, H, W, C], as the encoder sees them.
+          rng: a key.
+          num_scales: the coarsest scales drawn from the posterior, the others from the prior; all
+            by default. u is drawn from q(u|x) always.
+        """
+        images = self._scaled(images)
+        return self.likelihood.mean(self._posterior_pass(params, stats, images, rng, num_scales)[0])
+
+    def latent_means(self, params, stats, batch, rng, num: int = 2) -> Array:
+        """Posterior means [B, num, units] of all latents, z_L first, at `num` joint draws."""
+        images = self._scaled(batch.input)
+
+        def one(key):
+            _, reports = self._posterior_pass(params, stats, images, key)
+            means = [jnp.swapaxes(r["q"].mean, 0, 1).reshape(len(images), -1) for r in reports]
+            return jnp.concatenate(means, axis=1)
+
+        return jnp.swapaxes(jax.lax.map(one, jax.random.split(rng, num)), 0, 1)
+
+
+make = HVAE

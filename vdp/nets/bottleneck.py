@@ -1,0 +1,84 @@
+"""The residual block of the hierarchical models, stacks of it, and changes of resolution."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from vdp.nets.same_conv import SameConv
+from vdp.types import Array
+
+BLOCKS_BY = ("auto", "scan", "loop")
+
+
+def pool(x: Array, height: int) -> Array:
+    """Averages [B, H, W, C] over squares of H/height pixels."""
+    factor = x.shape[1] // height
+    if factor == 1:
+        return x
+    batch, rows, columns, channels = x.shape
+    x = x.reshape(batch, rows // factor, factor, columns // factor, factor, channels)
+    return x.mean((2, 4))
+
+
+def space_to_depth(x: Array, factor: int) -> Array:
+    """[B, H, W, C] to [B, H/factor, W/factor, factor^2 C]: every square of pixels in one."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // factor, factor, width // factor, factor, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(*x.shape[:2], width // factor, -1)
+
+
+def upsample(x: Array, size: tuple[int, int]) -> Array:
+    """Bilinear [B, H, W, C] to [B, *size, C]."""
+    if x.shape[1:3] == size:
+        return x
+    return jax.image.resize(x, (len(x), *size, x.shape[3]), "bilinear")
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 3x3 and 1x1 convolutions beside an identity or 1x1 skip.
+
+    Attributes:
+      features: of the output.
+      hidden: channels between the 1x1 convolutions.
+      preactivate: SiLU before every convolution (encoder), or before all but the first.
+      zero: "none", "last" (the last convolution starts at zero) or "all" (the skip too, where it
+        is a convolution: the output then starts at zero).
+      scale: of the last convolution's start.
+      dtype: of the arithmetic.
+    """
+
+    features: int
+    hidden: int
+    preactivate: bool = False
+    zero: str = "none"
+    scale: float = 1.0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, H, W, any] to [B, H, W, features]."""
+        h = nn.silu(x) if self.preactivate else x
+        h = SameConv(self.hidden, 1, dtype=self.dtype, name="conv_0")(h)
+        h = SameConv(self.hidden, 3, dtype=self.dtype, name="conv_1")(nn.silu(h))
+        h = SameConv(self.hidden, 3, dtype=self.dtype, name="conv_2")(nn.silu(h))
+        last = SameConv(
+            self.features, 1, self.zero != "none", self.scale, dtype=self.dtype, name="conv_3"
+        )
+        if x.shape[-1] != self.features:
+            x = SameConv(self.features, 1, self.zero == "all", dtype=self.dtype, name="skip")(x)
+        return x + last(nn.silu(h))
+
+
+def stacked(body: Callable, num: int, blocks_by: str) -> Callable:
+    """Runs body(block, carry, xs) over `num` blocks whose parameters are stacked on axis 0."""
+    if blocks_by not in BLOCKS_BY:
+        raise ValueError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
+    rolled = blocks_by == "scan" or (blocks_by == "auto" and jax.default_backend() != "cpu")
+    return nn.scan(
+        body,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=num,
+        unroll=1 if rolled else num,  # all at once is a loop over slices: no `while` is left
+    )

@@ -1,0 +1,1 @@
+"""Deterministic small codes u = f(x) of an image; one file each, found by its name."""

@@ -1,0 +1,88 @@
+"""The lowest frequencies of an image's discrete cosine transform (Kuzina & Tomczak 2024)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.pseudoinputs._square import Square
+
+CHUNK = 1024  # images transformed at once while the scale is computed
+ROUNDING = 3e-7  # of float32, in units of the largest coefficient there can be: sqrt(H W)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DCT(Square):
+    """u_ijc = clip(d_ijc / S_ijc, -1, 1), d_ijc = sum_hw A_ih B_jw x_hwc, i, j < size.
+
+    x is the image in [0, 1]; A and B are the orthonormal DCT-II of its height and width; S is the
+    largest |d| of the training set (the published program takes it of floor(d)).
+
+    Attributes:
+      input_levels: levels of the images the encoder sees; given by the data.
+    """
+
+    input_levels: int
+
+    def init(self, rng, x_shape, *, data=None):
+        """No parameters; {"scale": S [size, size, C]}, ones without data.
+
+        S is 1 where no image of `data` (levels, [N, H, W, C]) has a coefficient beyond rounding.
+        """
+        shape = self.shape(x_shape)
+        if data is None:
+            return {}, {"scale": jnp.ones(shape)}
+        data = jnp.asarray(data)
+        chunk = min(CHUNK, len(data))
+
+        def largest(index, maximum):
+            # the last slice is moved back into the data: a maximum may see an image twice
+            levels = jax.lax.dynamic_slice_in_dim(data, index * chunk, chunk)
+            found = self._coefficients(levels.astype(jnp.float32) / (self.input_levels - 1))
+            return jnp.maximum(maximum, jnp.abs(found).max(0))
+
+        maximum = jax.lax.fori_loop(0, -(-len(data) // chunk), largest, jnp.zeros(shape))
+        return {}, {"scale": jnp.where(maximum > _rounding(x_shape), maximum, 1.0)}
+
+    def apply(self, params, stats, images):
+        """U in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
+        return jnp.clip(self._coefficients(images) / stats["scale"], -1, 1)
+
+    def back(self, params, stats, u, x_shape):
+        """The image of these frequencies alone, clamped to [-1, 1], [B, H, W, C]."""
+        images = _transform("ih,jw,bijc->bhwc", self._bases(x_shape), u * stats["scale"])
+        return 2 * jnp.clip(images, 0, 1) - 1
+
+    def clipped(self, params, stats, images):
+        """Share of coefficients beyond the scale by more than rounding, [B]."""
+        limit = stats["scale"] + _rounding(images.shape[1:])
+        beyond = jnp.abs(self._coefficients(images)) > limit
+        return beyond.astype(jnp.float32).mean((1, 2, 3))
+
+    def _coefficients(self, images):
+        return _transform("ih,jw,bhwc->bijc", self._bases(images.shape[1:]), images)
+
+    def _bases(self, x_shape):
+        self.shape(x_shape)
+        return [_basis(length)[: self.size] for length in x_shape[:2]]
+
+
+def _basis(length: int) -> np.ndarray:
+    """The orthonormal DCT-II [k, n]: sqrt(2 / L) cos(pi k (n + 1/2) / L), row 0 by 1/sqrt(2)."""
+    k, n = np.arange(length)[:, None], np.arange(length)
+    basis = np.sqrt(2 / length) * np.cos(np.pi * k * (n + 0.5) / length)
+    basis[0] /= np.sqrt(2)
+    return basis.astype(np.float32)
+
+
+def _rounding(x_shape) -> float:
+    return ROUNDING * (x_shape[0] * x_shape[1]) ** 0.5
+
+
+def _transform(equation, bases, values):
+    values = jnp.asarray(values, jnp.float32)
+    return jnp.einsum(equation, *bases, values, precision=jax.lax.Precision.HIGHEST)
+
+
+make = DCT

@@ -1,0 +1,211 @@
+"""The hierarchical configs: a ladder with pseudo-inputs, its variants, and the published shapes."""
+
+import dataclasses
+
+from ml_collections import config_dict
+
+from vdp.errors import UserError
+from vdp.variants.fields import defaults, smoke
+from vdp.variants.grammar import parse
+from vdp.variants.presets import SCHEDULES, prior
+
+CODES = ("dct", "downsample", "linear", "none")
+OVER_CODE = ("vdm", "ddpm", "flow", "mixture", "normal")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A size of the hierarchy and how it is trained.
+
+    Attributes:
+      scales: (height, latents, channels), finest first.
+      width, hidden: channels of the features, and inside the bottlenecks.
+      blocks: of the encoder, per scale.
+      head_blocks: bottlenecks before the likelihood.
+      patch: side of the squares of pixels that encoder and head see as one.
+      code_size: side of the pseudo-input.
+      denoiser: (width, depth, dropout) of the UNet over it.
+      gamma: the range its noise starts with.
+      num_steps: T of its sampler.
+      batch_size, epochs: of training.
+      rates: peak and final learning rate.
+      warmup_epochs: of the learning rate.
+      clip_norm: of the gradient of bits per dimension.
+    """
+
+    scales: tuple[tuple[int, int, int], ...]
+    width: int
+    hidden: int
+    blocks: int
+    head_blocks: int = 0
+    patch: int = 1
+    code_size: int
+    denoiser: tuple[int, int, float]
+    gamma: tuple[float, float]
+    num_steps: int
+    batch_size: int
+    epochs: int
+    rates: tuple[float, float]
+    warmup_epochs: int
+    clip_norm: float
+
+
+def dvp(
+    arg: str,
+    *,
+    data: dict,
+    likelihood: dict,
+    published: Shape,
+    default: Shape,
+    depths: dict[int, tuple[int, ...]],
+    epoch_steps: int,
+    standardise: tuple[float, float] = (0.5, 0.5),
+) -> config_dict.ConfigDict:
+    """A hierarchical VAE, DVP-VAE unless the argument says otherwise (Kuzina & Tomczak 2024).
+
+    Words: `ladder` (no pseudo-inputs), `vamp` (a VampPrior on z_L in their place), `reference` (the
+    published shape, start and training rule), `smoke`. Keys: `pseudoinput`, `size`, `prior` (over
+    u; with pseudoinput=none over z_L, `auto` then being the ladder's own), `components` (of vamp
+    and mixture), `aggregation`, `posterior`, `depth` (latents in all), `form` and `schedule` of
+    the diffusion priors.
+
+    Args:
+      arg: the config's argument.
+      data: fields of `config.data`.
+      likelihood: its spec.
+      published: the shape of `reference`.
+      default: the shape without it.
+      depths: latents per scale for each `depth`; the first is the shapes' own.
+      epoch_steps: steps of one epoch at the default batch size.
+      standardise: mean and deviation of the encoder's input in `reference`.
+    """
+    sizes = (0, *range(3, 12))  # 0: the shape's own
+    variant = parse(
+        arg,
+        words=("ladder", "vamp", "reference", "smoke"),
+        choices={
+            "pseudoinput": CODES,
+            "size": sizes,
+            "prior": ("auto", *OVER_CODE),
+            "components": (500, 750, 1000),
+            "aggregation": ("full", "none", "z_1"),
+            "posterior": ("free", "precision"),
+            "depth": tuple(depths),
+            "form": ("auto", "merged", "separate"),
+            "schedule": ("auto", *SCHEDULES),
+        },
+    )
+    reference, small = variant.has("reference"), variant.has("smoke")
+    shape = published if reference else default
+    code = "none" if variant.has("ladder") or variant.has("vamp") else variant["pseudoinput"]
+    _check(variant, code)
+    per_scale = depths[variant["depth"]]
+    scales = tuple((h, n, c) for (h, _, c), n in zip(shape.scales, per_scale, strict=True))
+    width, hidden, blocks = (8, 8, 1) if small else (shape.width, shape.hidden, shape.blocks)
+    body = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
+    body |= dict(blocks_by="auto", dtype="float32")
+    output = {"full": "aggregation", "none": "features", "z_1": "z_1"}[variant["aggregation"]]
+    config = defaults()
+    config.data.update(data)
+    config.model = dict(
+        name="hvae",
+        scales=scales,
+        encoder=dict(name="LadderEncoder", blocks=blocks, **body),
+        decoder=dict(
+            name="LadderDecoder",
+            output_from=output,
+            head_blocks=min(shape.head_blocks, 1) if small else shape.head_blocks,
+            zero="last" if reference else "all",
+            **body,
+        ),
+        likelihood=likelihood,
+        posterior=variant["posterior"],
+        log_var_p=(-10.0, 1.0),
+        log_var_q=(-10.0, 1.0),
+        beta=1.0,
+        kl_warmup_steps=0,
+    )
+    if reference:
+        config.model.update(input_mean=standardise[0], input_std=standardise[1])
+    if code != "none":
+        config.model.pseudoinput = dict(name=code, size=variant["size"] or shape.code_size)
+    chosen = _prior(variant, code, shape, small)
+    if chosen:
+        config.model.prior = chosen
+    if code != "none":
+        config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
+    _training(config, shape, epoch_steps, reference)
+    if small:
+        smoke(config)
+    return config
+
+
+def _check(variant, code: str) -> None:
+    if variant.has("ladder") and variant.has("vamp"):
+        raise UserError("ladder and vamp are two models: choose one")
+    chosen = variant["pseudoinput"] != CODES[0] or variant["size"]
+    if code == "none" and (variant["size"] or variant["form"] != "auto"):
+        raise UserError("size and form are of pseudo-inputs: leave them out, or choose one")
+    if (variant.has("ladder") or variant.has("vamp")) and (chosen or variant["prior"] != "auto"):
+        raise UserError("ladder and vamp have no pseudo-inputs and no other prior: leave those out")
+
+
+def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
+    """The spec of the prior over u or z_L, or None for the ladder's own p(z_L)."""
+    components = 8 if small else variant["components"]
+    if variant.has("vamp"):
+        return dict(name="vamp", num_components=components)
+    name = variant["prior"]
+    if name == "auto":
+        if code == "none":
+            return None
+        name = "vdm"
+    diffusion = name in ("vdm", "ddpm")
+    reference = variant.has("reference")
+    form = variant["form"]
+    if form == "auto":
+        form = "merged" if diffusion and code != "none" and not reference else "separate"
+    schedule = variant["schedule"]
+    if schedule == "auto":
+        schedule = "linear" if reference and name == "vdm" else SCHEDULES[0]
+    spec = prior(
+        {"prior": name, "schedule": schedule, "form": form},
+        width=16 if small else 128,
+        num_components=components,
+        num_steps=shape.num_steps,
+    )
+    if diffusion:
+        width, depth, dropout = (16, 1, 0.0) if small else shape.denoiser
+        spec["denoiser"] = dict(
+            name="UNetDenoiser", width=width, depth=depth, dropout=dropout, published=reference
+        )
+        spec["parameterization"] = "eps" if reference else "v"
+    if name == "vdm" and not schedule.startswith("beta_"):
+        spec["schedule"] = dict(name=schedule, gamma_0=shape.gamma[0], gamma_1=shape.gamma[1])
+    return spec
+
+
+def _training(config, shape: Shape, epoch_steps: int, reference: bool) -> None:
+    warmup = shape.warmup_epochs * epoch_steps
+    config.optim.update(
+        name="adamax",
+        learning_rate=shape.rates[0],
+        final_learning_rate=shape.rates[1],
+        warmup_steps=warmup,
+        l2=1e-6,
+        clip_norm=shape.clip_norm,
+        gradient_unit="bits_per_dim",
+    )
+    if reference:
+        config.optim.warmup_stairs = shape.warmup_epochs
+    config.train.update(
+        steps=shape.epochs * epoch_steps,
+        batch_size=shape.batch_size,
+        ema_decay=0.999,
+        ema_warmup=not reference,
+    )
+    if reference and "binarization" in config.data and config.data.binarization == "dynamic":
+        config.data.encoder_input = "grey"
+    config.eval.update(every=max(shape.epochs // 50, 1) * epoch_steps, batch_size=250)
+    config.eval.update(iwae_samples=64, iwae_chunk=4)
+    config.eval.estimators = ("elbo", "elbo_discrete", "iwae")
