@@ -214,10 +214,10 @@ class Ladder(WithPrior):
         )
         return [pool(image, height) for height, _, _ in self.top_down]
 
-    def features(self, params, images) -> list[Array]:
+    def features(self, params, images, *, train=False) -> list[Array]:
         """The encoder's maps, coarsest first."""
         x = (images - self.input_mean) / self.input_std
-        return self.encoder.apply({"params": params["encoder"]}, x, self.scales)[::-1]
+        return self.encoder.apply({"params": params["encoder"]}, x, self.scales, train=train)[::-1]
 
     def top_posterior(self, params, images) -> Normal:
         """The top block's own q(z_L|x), from its features and s = 1; images in [0, 1]."""
@@ -249,12 +249,13 @@ class Ladder(WithPrior):
         z = q.sample(noise)
         return z, {"z": z, "p": p, "q": q}
 
-    def descend(self, params, features, conditions, noise, x_shape, latent=None):
+    def descend(self, params, features, conditions, noise, x_shape, latent=None, *, train=False):
         """(likelihood outputs, per scale {"z", "p", "q"} with leading axis of its latents)."""
         out, reports = self.decoder.apply(
             {"params": params["decoder"]["net"]},
             latent or self.step,
             features, conditions, self._by_block(noise), self.top_down, self._out_shape(x_shape),
+            train=train,
         )  # fmt: skip
         return self.likelihood.attach(params["decoder"]["likelihood"], out), reports
 

@@ -47,8 +47,10 @@ class HVAE(Ladder):
             q = self.code(params, stats, images)
             u, rate = self.prior.rate(*self._prior_args(params, stats), q, rng, **rate_args)
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self.features(params, images)
-        outputs, reports = self.descend(params, features, conditions, noise["z"], x_shape)
+        features = self.features(params, images, train=train)
+        outputs, reports = self.descend(
+            params, features, conditions, noise["z"], x_shape, train=train
+        )
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
             rate_args["encode"] = self._encode_fn(params)

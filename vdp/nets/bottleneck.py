@@ -70,11 +70,12 @@ class Bottleneck(nn.Module):
         return x + last(nn.silu(h))
 
 
-def stacked(body: Callable, num: int, blocks_by: str) -> Callable:
+def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
     """Runs body(block, carry, xs) over `num` blocks whose parameters are stacked on axis 0."""
     if blocks_by not in BLOCKS_BY:
         raise ValueError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
-    rolled = blocks_by == "scan" or (blocks_by == "auto" and jax.default_backend() != "cpu")
+    slow = train and jax.default_backend() == "cpu"  # gradients of convolutions inside a scan
+    rolled = blocks_by == "scan" or (blocks_by == "auto" and not slow)
     return nn.scan(
         body,
         variable_axes={"params": 0},

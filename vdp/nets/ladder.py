@@ -31,7 +31,8 @@ class LadderEncoder(nn.Module):
       blocks: per scale.
       patch: side of the squares of pixels that the stem sees as one; 1 (published) sees pixels.
       remat: whether activations inside a block are computed again in the backward pass.
-      blocks_by: "scan", "loop" or "auto" (scan, but a loop on CPU, where it is many times faster).
+      blocks_by: "scan", "loop" or "auto" (a scan, which compiles faster; but in training on CPU,
+        where its gradient is many times slower, a loop).
       dtype: of the arithmetic.
     """
 
@@ -51,7 +52,7 @@ class LadderEncoder(nn.Module):
         h, maps = SameConv(self.width, 1, dtype=self.dtype, name="stem")(x), []
         for resolution, _, _ in scales:
             one = block(self.width, self.hidden, True, dtype=self.dtype, name=f"scale_{resolution}")
-            run = stacked(lambda b, h, _: (b(h), None), self.blocks, self.blocks_by)
+            run = stacked(lambda b, h, _: (b(h), None), self.blocks, self.blocks_by, train)
             h = pool(run(one, h, None)[0], resolution)
             maps.append(h)
         return maps
@@ -149,7 +150,7 @@ class LadderDecoder(nn.Module):
           noise: [n, B, h, w, c] per scale, top first.
           scales: top first.
           out_shape: of the result, (H, W, channels).
-          train: unused.
+          train: whether gradients will be taken; for `blocks_by`.
 
         Returns:
           (float32 [B, *out_shape], reports per scale stacked on a leading axis of n).
@@ -185,7 +186,7 @@ class LadderDecoder(nn.Module):
             found = []
             if full:
                 one = block(f"scale_{resolution}")
-                run = stacked(body, full, self.blocks_by)
+                run = stacked(body, full, self.blocks_by, train)
                 s, stack = run(one, s, (noise[index][:full], top[:full]))
                 found.append(stack)
             if bare:
