@@ -41,6 +41,6 @@ def get_config(arg=""):
         published=PUBLISHED,
         default=PUBLISHED,
         depths=DEPTHS,
-        epoch_steps=351,
+        train_images=45_000,
         standardise=(120.63838 / 255, 64.16736 / 255),
     )

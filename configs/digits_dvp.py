@@ -23,6 +23,7 @@ SHAPE = variants.Shape(
     warmup_epochs=10,
     clip_norm=20.0,
 )
+DEFAULT = SHAPE.replace(patch=2, head_blocks=1, batch_size=64, epochs=80)
 
 
 def get_config(arg=""):
@@ -32,7 +33,7 @@ def get_config(arg=""):
         data=dict(name="digits", num_validation=180),
         likelihood=dict(name="logistic_mixture", num_components=3),
         published=SHAPE,
-        default=SHAPE,
+        default=DEFAULT,
         depths={6: (3, 3), 4: (2, 2), 8: (4, 4)},
-        epoch_steps=10,
+        train_images=1257,
     )

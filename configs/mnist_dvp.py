@@ -23,6 +23,9 @@ PUBLISHED = variants.Shape(
     warmup_epochs=2,
     clip_norm=5.0,
 )
+DEFAULT = PUBLISHED.replace(  # half the arithmetic and a faster start: benchmarks/results.md
+    scales=((14, 2, 2), (7, 6, 2)), blocks=1, patch=2, head_blocks=1, batch_size=100
+)
 
 
 def get_config(arg=""):
@@ -32,7 +35,7 @@ def get_config(arg=""):
         data=dict(name="mnist", num_validation=5000, binarization="dynamic"),
         likelihood=dict(name="bernoulli"),
         published=PUBLISHED,
-        default=PUBLISHED,
+        default=DEFAULT,
         depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
-        epoch_steps=220,
+        train_images=55_000,
     )

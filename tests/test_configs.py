@@ -14,13 +14,38 @@ from vdp.run import state_template
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-GENERATIVE = [name for name in config.config_names() if not name.endswith("classifier")]
-CASES = list(itertools.product(GENERATIVE, ARGUMENTS))
+FLAT = [n for n in config.config_names() if not n.endswith(("classifier", "_dvp"))]
+HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
+VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
+    "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
+    "pseudoinput=linear,prior=flow", "pseudoinput=downsample,size=5,prior=mixture",
+    "prior=ddpm,aggregation=none", "pseudoinput=none,prior=mixture,posterior=precision",
+    "prior=normal,aggregation=z_1", "form=separate,schedule=learned_monotone,reference",
+]  # fmt: skip
+CASES = list(itertools.product(FLAT, ARGUMENTS))
+CASES += [("digits_dvp", argument) for argument in [*VARIANTS, "depth=8"]]
+CASES += list(itertools.product(set(HIERARCHIES) - {"digits_dvp"}, VARIANTS[:2]))
+CASES += [("mnist_dvp", "vamp"), ("cifar10_dvp", "depth=45,aggregation=none")]
+CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
     pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
     pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1"),
+    pytest.param("digits_dvp:reference,smoke", "synthetic:8x8x1x17"),
+    *(
+        pytest.param(f"digits_dvp:{variant},smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow)
+        for variant in [v for v in VARIANTS if v not in ("", "reference")]
+    ),
+    *(
+        pytest.param(f"{name}:{variant},smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
+        for name, variant, shape in (
+            ("mnist_dvp", "size=11", "28x28x1"),
+            ("omniglot_dvp", "vamp", "28x28x1"),
+            ("fashion_mnist_dvp", "reference", "28x28x1"),
+            ("cifar10_dvp", "depth=20", "32x32x3"),
+        )
+    ),
     pytest.param("cifar10_vae:prior=normal,smoke", "synthetic:32x32x3", marks=pytest.mark.slow),
     *(
         pytest.param(f"{name}:smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
@@ -72,8 +97,10 @@ def test_smoke_run(cli, tmp_path, name, data):
     assert code == 0, err
     found = json.loads((tmp_path / "eval.json").read_text())
     assert found["estimators"]["iwae"]["nats"]["se"] > 0
-    assert found["binarization_seed"] == (0 if "mnist_vae" in name else None)
-    assert found["augmentation"] == ("flip" if "cifar10_vae" in name else "none")
+    binarised = name.startswith(("mnist_vae", "mnist_dvp", "omniglot"))
+    assert found["binarization_seed"] == (0 if binarised else None)
+    flipped = name.startswith(("cifar10_vae", "cifar10_dvp"))
+    assert found["augmentation"] == ("flip" if flipped else "none")
 
 
 @pytest.mark.parametrize("name", config.config_names())
@@ -82,7 +109,7 @@ def test_config_survives_its_own_json(name):
     again = config.from_json(json.loads(json.dumps(config.to_json(cfg))))
     assert config.to_json(again) == config.to_json(cfg)
     config.check_resumable(config.to_json(cfg), config.to_json(again))
-    config.override(again, [("data.dir", "/somewhere"), ("train.steps", "1000000")])
+    config.override(again, [("data.dir", "/somewhere"), ("train.steps", "10000000")])
     config.check_resumable(config.to_json(cfg), config.to_json(again))
 
 

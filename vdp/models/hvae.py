@@ -138,7 +138,9 @@ class HVAE(Ladder):
 
         def latent(p, q, noise, top):
             z, report = self.step(p, q, noise, top)
-            return (z if z_top is None else jnp.where(top > 0, z_top, z)), report
+            if z_top is None or z.shape != z_top.shape:  # below the top scale
+                return z, report
+            return jnp.where(top > 0, z_top, z), report
 
         none = [None] * len(self.scales)
         outputs, _ = self.descend(params, none, conditions, noise, x_shape, latent)

@@ -49,6 +49,10 @@ class Shape:
     warmup_epochs: int
     clip_norm: float
 
+    def replace(self, **fields) -> "Shape":
+        """The shape with other values of these fields."""
+        return dataclasses.replace(self, **fields)
+
 
 def dvp(
     arg: str,
@@ -58,7 +62,7 @@ def dvp(
     published: Shape,
     default: Shape,
     depths: dict[int, tuple[int, ...]],
-    epoch_steps: int,
+    train_images: int,
     standardise: tuple[float, float] = (0.5, 0.5),
 ) -> config_dict.ConfigDict:
     """A hierarchical VAE, DVP-VAE unless the argument says otherwise (Kuzina & Tomczak 2024).
@@ -75,8 +79,8 @@ def dvp(
       likelihood: its spec.
       published: the shape of `reference`.
       default: the shape without it.
-      depths: latents per scale for each `depth`; the first is the shapes' own.
-      epoch_steps: steps of one epoch at the default batch size.
+      depths: latents per scale for each `depth`; for the first, the shapes' own stand.
+      train_images: in one epoch.
       standardise: mean and deviation of the encoder's input in `reference`.
     """
     sizes = (0, *range(3, 12))  # 0: the shape's own
@@ -99,8 +103,10 @@ def dvp(
     shape = published if reference else default
     code = "none" if variant.has("ladder") or variant.has("vamp") else variant["pseudoinput"]
     _check(variant, code)
-    per_scale = depths[variant["depth"]]
-    scales = tuple((h, n, c) for (h, _, c), n in zip(shape.scales, per_scale, strict=True))
+    scales = shape.scales
+    if variant["depth"] != next(iter(depths)):
+        per_scale = depths[variant["depth"]]
+        scales = tuple((h, n, c) for (h, _, c), n in zip(scales, per_scale, strict=True))
     width, hidden, blocks = (8, 8, 1) if small else (shape.width, shape.hidden, shape.blocks)
     body = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
@@ -134,7 +140,7 @@ def dvp(
         config.model.prior = chosen
     if code != "none":
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
-    _training(config, shape, epoch_steps, reference)
+    _training(config, shape, train_images // shape.batch_size, reference)
     if small:
         smoke(config)
     return config
