@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import platform
 import statistics
@@ -10,9 +11,10 @@ from collections.abc import Callable
 
 import jax
 
-from vdp import build, config, optim, parallel, state, step
+from vdp import build, config, parallel, state, step
 from vdp.data import feeds, transforms
 from vdp.data import load as data_load
+from vdp.run import state_template
 
 
 def arguments(
@@ -43,13 +45,12 @@ class Bench:
     def __post_init__(self):
         cfg = self.cfg
         self.mesh = parallel.make_mesh()
-        dataset = data_load.load(cfg.data)
+        dataset = self.dataset = data_load.load(cfg.data)
         self.facts = dataset.facts
         self.model = build.model(cfg, self.facts)
         self.key = jax.random.key(cfg.seed)
-        params, _ = jax.eval_shape(lambda: self.model.init(self.key, self.facts.shape))
-        self.parameters = state.count_parameters(params)
-        self.optimizer = optim.make(cfg.optim, cfg.train.steps, params)
+        self.optimizer, template = state_template(cfg, self.model, self.facts.shape, self.mesh)
+        self.parameters = state.count_parameters(template.params)
         self.transform = transforms.make(cfg.data, self.facts.info.levels)
         on_cpu = jax.default_backend() == "cpu"
         self.chunk_steps = cfg.train.steps_per_dispatch or (1 if on_cpu else 100)
@@ -63,8 +64,11 @@ class Bench:
 
     def start(self) -> state.State:
         """A fresh state."""
-        create = lambda: state.create(self.model, self.optimizer, self.key, self.facts.shape)
-        return jax.jit(create)()
+        train = self.dataset.splits["train"]
+        _, images = data_load.fixed_images(train, self.facts, self.cfg.data)
+        create = functools.partial(state.create, self.model, self.optimizer)
+        jitted = jax.jit(lambda key, data: create(key, self.facts.shape, data=data))
+        return jitted(self.key, images)
 
     def chunk(self, transform: Callable | None = None) -> Callable:
         """The jitted chunk, with the config's transform or another."""
