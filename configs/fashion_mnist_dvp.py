@@ -24,7 +24,12 @@ SHAPE = variants.Shape(
     clip_norm=20.0,
 )
 DEFAULT = SHAPE.replace(
-    scales=((14, 2, 2), (7, 6, 2)), blocks=1, patch=2, head_blocks=1, batch_size=100
+    scales=((14, 2, 2), (7, 6, 2)),
+    blocks=1,
+    patch=2,
+    head_blocks=1,
+    batch_size=100,
+    warmup_epochs=0.1,
 )
 
 

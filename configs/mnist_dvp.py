@@ -24,7 +24,12 @@ PUBLISHED = variants.Shape(
     clip_norm=5.0,
 )
 DEFAULT = PUBLISHED.replace(  # half the arithmetic and a faster start: benchmarks/results.md
-    scales=((14, 2, 2), (7, 6, 2)), blocks=1, patch=2, head_blocks=1, batch_size=100
+    scales=((14, 2, 2), (7, 6, 2)),
+    blocks=1,
+    patch=2,
+    head_blocks=1,
+    batch_size=100,
+    warmup_epochs=0.1,
 )
 
 

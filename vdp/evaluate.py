@@ -166,6 +166,11 @@ def describe_result(result: dict) -> list[str]:
                 f"{result['split']} {name} ({found['model']}{extras}): "
                 f"{_with_error(found['nats'], 2)} nats{bits}, {result['num_examples']} images"
             )
+    table = result["latents"] or []
+    if len(table) > 1 and result["rates"]:
+        lines.append(f"rates in nats, top first: {_by_scale(table)}")
+        active = result["active_units"]
+        lines.append(f"active units: {active['active']} of {active['total']}")
     if result["accuracy"] is not None:
         lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")
     if result["fid"]:
@@ -181,6 +186,15 @@ def describe_result(result: dict) -> list[str]:
             f"{found['rounding']})"
         )
     return lines
+
+
+def _by_scale(table: list[dict]) -> str:
+    """Rates summed over the latents of each scale."""
+    sums: dict[str, float] = {}
+    for row in table:
+        scale = row["name"] if row["height"] is None else f"height {row['height']}"
+        sums[scale] = sums.get(scale, 0.0) + row["rate"]
+    return ", ".join(f"{scale} {rate:.2f}" for scale, rate in sums.items())
 
 
 def _with_error(value: dict, digits: int) -> str:

@@ -46,7 +46,7 @@ class Shape:
     batch_size: int
     epochs: int
     rates: tuple[float, float]
-    warmup_epochs: int
+    warmup_epochs: float
     clip_norm: float
 
     def replace(self, **fields) -> "Shape":
@@ -192,7 +192,7 @@ def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
 
 
 def _training(config, shape: Shape, epoch_steps: int, reference: bool) -> None:
-    warmup = shape.warmup_epochs * epoch_steps
+    warmup = round(shape.warmup_epochs * epoch_steps)
     config.optim.update(
         name="adamax",
         learning_rate=shape.rates[0],
@@ -203,7 +203,7 @@ def _training(config, shape: Shape, epoch_steps: int, reference: bool) -> None:
         gradient_unit="bits_per_dim",
     )
     if reference:
-        config.optim.warmup_stairs = shape.warmup_epochs
+        config.optim.warmup_stairs = int(shape.warmup_epochs)
     config.train.update(
         steps=shape.epochs * epoch_steps,
         batch_size=shape.batch_size,

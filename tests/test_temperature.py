@@ -1,0 +1,51 @@
+"""Temperatures of priors: a factor on standard deviations, nothing else."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vdp import build
+from vdp.diffusion import samplers
+from vdp.diffusion.schedules import linear
+
+SPECS = {
+    "normal": {"name": "normal", "learned": False},
+    "mixture": {"name": "mixture", "num_components": 3},
+    "flow": {"name": "flow", "net": {"name": "MADE", "width": 8, "depth": 1}, "num_flows": 2},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_deviations_scale_and_centres_stay(name):
+    prior = build.build("prior", SPECS[name])
+    params, stats = prior.init(jax.random.key(0), (4,))
+    draw = lambda t: prior.sample(params, stats, jax.random.key(1), 50, z_shape=(4,), temperature=t)
+    cold, half, warm = draw(0.0), draw(0.5), draw(1.0)
+    np.testing.assert_array_equal(warm, prior.sample(
+        params, stats, jax.random.key(1), 50, z_shape=(4,)
+    ))  # fmt: skip
+    np.testing.assert_allclose(half - cold, 0.5 * (warm - cold), atol=1e-5)
+    assert len(np.unique(np.round(cold, 4), axis=0)) == {"mixture": 3}.get(name, 1)
+
+
+def test_ancestral_steps_scale_and_their_start_does_not():
+    """With eps_hat = 0 the one step is a Gaussian around a multiple of y_1."""
+    schedule = linear(gamma_0=-3.0, gamma_1=3.0)
+    gamma = schedule.bind({})
+    zero = lambda y, g: jnp.zeros_like(y)
+    draw = lambda t: samplers.ancestral(
+        zero, gamma, jax.random.key(0), (5000, 1), num_steps=1, temperature=t
+    )[0]
+    cold, warm = draw(0.0), draw(1.0)
+    np.testing.assert_allclose(draw(0.5) - cold, 0.5 * (warm - cold), atol=1e-5)
+    scale = np.sqrt(jax.nn.sigmoid(3.0) / jax.nn.sigmoid(-3.0))  # alpha_0/alpha_1, of y_1 ~ N(0, 1)
+    assert abs(float(cold.std()) / scale - 1) < 0.05
+
+
+def test_only_the_ancestral_sampler_has_a_temperature():
+    with pytest.raises(ValueError, match="ancestral"):
+        samplers.check(sampler="ddim", temperature=0.5)
+    with pytest.raises(ValueError, match="negative"):
+        samplers.check(temperature=-1.0)
+    samplers.check(temperature=0.5)
