@@ -133,10 +133,14 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     found = json.loads((smoke_run / "eval.json").read_text())
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
-        "estimators", "active_units", "rates", "mse", "accuracy", "fid", "sampling",
-        "train_seconds",
+        "estimators", "active_units", "rates", "latents", "clipped", "mse", "accuracy", "fid",
+        "sampling", "train_seconds",
     }  # fmt: skip
-    assert set(found["estimators"]) == {"elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode"}
+    assert set(found["estimators"]) == {
+        "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
+    }  # fmt: skip
+    assert found["estimators"]["dvp_reference"] is None  # of hierarchies
+    assert found["clipped"] is None
     assert found["fid"] is found["accuracy"] is None
     assert found["train_seconds"] > 0
     elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))

@@ -90,8 +90,11 @@ def test_equal_blocks_start_apart():
     assert jnp.abs(kernels[0] - kernels[1]).max() > 0.01
 
 
-@pytest.mark.parametrize("output_from", ladder.OUTPUT_FROM)
-@pytest.mark.parametrize("fields", [{}, CODE, VAMP], ids=["ladder", "code", "vamp"])
+@pytest.mark.parametrize(
+    ("output_from", "fields"),
+    [("aggregation", CODE), ("features", {}), ("z_1", VAMP)],
+    ids=ladder.OUTPUT_FROM,
+)
 def test_gradients_reach_every_parameter(output_from, fields):
     model = model_of(decoder={"output_from": output_from, "head_blocks": 1}, **fields)
     params, constants = init(model)

@@ -174,7 +174,9 @@ def check_sampler(model: Model, options: dict) -> None:
         if option == "z_temperature" and hasattr(model, "tempered"):
             own[option] = value
         elif option not in accepted:
-            raise UserError(f"the prior of this run has no sampling option {option!r}")
+            raise UserError(
+                f"the prior of this run is sampled exactly: there is no option {option!r}"
+            )
     try:
         if own:
             model.tempered([], own["z_temperature"])
