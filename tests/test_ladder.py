@@ -227,14 +227,15 @@ def test_bfloat16_nets_keep_float32_terms():
 def test_images_that_are_not_square():
     shape = (8, 12, 1)
     model = model_of(encoder={"patch": 2}, decoder={"patch": 2})
-    params, constants = init(model, shape)
-    found = elbo(model, params, constants, batch_of(shape=shape), jax.random.key(1))
-    assert found.value.shape == (3,)
     assert model.latent_shapes(shape) == [(1, 2, 3, 1), (2, 4, 6, 1)]
-    drawn = jax.jit(lambda p, c: model.sample(p, c, jax.random.key(1), 2, x_shape=shape))(
-        params, constants
-    )
-    assert drawn.shape == (2, *shape)
+
+    def both(key):
+        params, constants = model.init(key, shape)
+        found = model.elbo(params, constants, batch_of(shape=shape), key)
+        return found.value, model.sample(params, constants, key, 2, x_shape=shape)
+
+    value, drawn = jax.eval_shape(both, jax.random.key(0))
+    assert (value.shape, drawn.shape) == ((3,), (2, *shape))
 
 
 def test_pooling_and_patches():
