@@ -23,14 +23,6 @@ SHAPE = variants.Shape(
     warmup_epochs=2,
     clip_norm=20.0,
 )
-DEFAULT = SHAPE.replace(
-    scales=((14, 2, 2), (7, 6, 2)),
-    blocks=1,
-    patch=2,
-    head_blocks=1,
-    batch_size=100,
-    warmup_epochs=0.1,
-)
 
 
 def get_config(arg=""):
@@ -40,7 +32,7 @@ def get_config(arg=""):
         data=dict(name="fashion_mnist", num_validation=5000),
         likelihood=dict(name="logistic_mixture", num_components=5),
         published=SHAPE,
-        default=DEFAULT,
+        default=SHAPE.light(),
         depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
         train_images=55_000,
     )

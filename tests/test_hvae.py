@@ -9,10 +9,11 @@ from scipy import stats
 
 from vdp import build, config, state
 from vdp.data import load as data_load
+from vdp.dists import Normal
 from vdp.evals import dvp_reference
 from vdp.evals import likelihood as estimators
 from vdp.models import _ladder
-from vdp.types import Batch
+from vdp.types import Batch, Terms
 
 SCALE, LEVELS = 0.5, 256
 X_SHAPE = (2, 2, 1)
@@ -217,3 +218,47 @@ def test_the_reference_starts_where_the_published_program_does():
     gain = net["scale_14"]["z_up"]["kernel"]
     assert jnp.abs(gain).max() <= 8**-0.5
     assert jnp.abs(net["scale_14"]["z_up"]["bias"]).max() > 0.5  # biases are not scaled
+
+
+def test_the_precision_weighted_posterior_is_the_product_of_two_gaussians():
+    """Log q - log q_own - log p is constant in z; under a prior q(z_L) stays the block's own."""
+    model = linear(posterior="precision")[0]
+    p = model._p((jnp.full((1, 2), 0.3), jnp.full((1, 2), -0.7)))
+    own = (jnp.full((1, 2), -0.4), jnp.full((1, 2), 0.2))
+    q = model._q(p, own, jnp.float32(1))
+    single = Normal(*own)
+    z = jnp.linspace(-3.0, 3.0, 9)
+    left = [q.log_prob(jnp.full((1, 2), v)) for v in z]
+    right = [single.log_prob(jnp.full((1, 2), v)) + p.log_prob(jnp.full((1, 2), v)) for v in z]
+    np.testing.assert_allclose(np.ptp(np.subtract(left, right)), 0, atol=1e-4)
+    under = linear(posterior="precision", prior={"name": "normal", "learned": False})[0]
+    np.testing.assert_array_equal(under._q(p, own, jnp.float32(1)).mean, own[0])
+    np.testing.assert_allclose(under._q(p, own, jnp.float32(0)).mean, q.mean)
+
+
+def test_the_published_estimator_takes_right_ends_and_one_draw_of_each_end():
+    """Its value is the bound at t = 1/T..1, plus what a draw adds to the two closed forms."""
+    model, shape = published_model("mnist_dvp:reference")
+    reference = dvp_reference.ReferenceTerms(model)
+    seen = {}
+
+    class Recorder:
+        prior, over_code, merged = model.prior, True, False
+        draw = staticmethod(model.draw)
+
+        def elbo(self, params, stats, batch, rng, *, noise):
+            seen.update(noise["prior"])
+            return Terms.of(nothing=jnp.zeros(len(batch.target)))
+
+    reference.model = Recorder()
+    images = jnp.zeros((4000, *shape), jnp.uint8)
+    batch = Batch(target=images, input=images, label=jnp.zeros(4000, jnp.int32))
+    added = jax.jit(lambda k: (reference.log_weight({}, {}, batch, k), dict(seen)))
+    value, noise = added(jax.random.key(0))
+    np.testing.assert_allclose(noise["t"][0], np.arange(1, 26) / 25, rtol=1e-6)
+    assert noise["eps"].shape == (4000, 25, 7, 7, 1)
+    code = 0.5 * (np.square(noise["z"]).reshape(4000, -1) - 1).sum(1)
+    rest = np.asarray(value - code)  # -1/2 sum(eps_0^2 - 1): mean 0, variance D/2
+    assert abs(rest.mean()) < 5 * rest.std() / np.sqrt(4000)
+    np.testing.assert_allclose(rest.var(), 49 / 2, rtol=0.1)
+    assert abs(np.corrcoef(rest, code)[0, 1]) < 0.06

@@ -207,3 +207,35 @@ def test_learning_rate_schedules(schedule, middle, end):
 
 def test_parameters_are_counted_by_role():
     assert state.count_parameters(PARAMS) == {"total": 4, "encoder": 3, "prior": 1}
+
+
+def test_a_warm_up_in_stairs_reaches_the_peak_in_equal_steps():
+    cfg = variants.defaults().optim
+    cfg.update(schedule="constant", learning_rate=1.0, warmup_steps=10, warmup_stairs=2)
+    rate = optim.learning_rate(cfg, 100)
+    np.testing.assert_allclose([rate(s) for s in (0, 4, 5, 9, 10)], [0.5, 0.5, 1, 1, 1])
+
+
+def test_the_gradient_is_clipped_in_its_own_unit_and_l2_comes_after():
+    """Adam's first moment after one step is (1 - b1) times what it was given."""
+
+    def given(**fields):
+        cfg = optimizer_config(name="adamax", l2=0.01, **fields)
+        optimizer = optim.make(cfg, 100, PARAMS, bits_per_nat=0.001)
+        _, opt_state = optimizer.update(GRADIENTS, optimizer.init(PARAMS), PARAMS)
+        moments = [s.mu for s in opt_state if hasattr(s, "mu")]
+        return jax.tree.map(lambda mu: mu / 0.1, moments[0])
+
+    norm = 0.3 * 2  # of four gradients of 0.3
+    for fields, factor in (
+        ({"gradient_unit": "nats"}, 1.0),
+        ({"gradient_unit": "bits_per_dim"}, 0.001),
+        ({"gradient_unit": "bits_per_dim", "clip_norm": 0.0003}, 0.0003 / norm),
+        ({"gradient_unit": "bits_per_dim", "clip_norm": 0.1}, 0.001),
+    ):
+        expected = jax.tree.map(lambda g, p, f=factor: f * g + 0.01 * p, GRADIENTS, PARAMS)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), given(**fields), expected
+        )
+    with pytest.raises(UserError, match="bits_per_dim"):
+        optim.make(optimizer_config(gradient_unit="bits"), 10, PARAMS)

@@ -21,12 +21,16 @@ class Evaluator:
         self._everywhere = parallel.replicated(mesh)
         self._jitted: dict[Any, Callable] = {}
 
-    def jitted(self, key, function: Callable) -> Callable:
-        """function(params, stats, batch, rng), compiled once for each `key`."""
+    def jitted(self, key, function: Callable, *, split: bool = True) -> Callable:
+        """function(params, stats, batch, rng), compiled once for each `key`.
+
+        `split` spreads the batch over the devices, which its size then has to allow.
+        """
         if key not in self._jitted:
 
             def on_devices(params, stats, batch, rng):
-                return function(params, stats, self._constrain(batch), rng)
+                batch = self._constrain(batch) if split else batch
+                return function(params, stats, batch, rng)
 
             self._jitted[key] = jax.jit(on_devices, out_shardings=self._everywhere)
         return self._jitted[key]

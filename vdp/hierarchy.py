@@ -1,6 +1,5 @@
 """Pictures of hierarchical models: pseudo-inputs and what they bring forth, levels of detail."""
 
-import functools
 import pathlib
 
 import jax
@@ -20,7 +19,7 @@ def write_pseudoinputs(run: Run, path: pathlib.Path) -> None:
     options = sampler_options(config)
     z_options = {"z_temperature": options.pop("z_temperature", ())}
 
-    def draw(model, params, stats, rng):
+    def draw(model, params, stats, _, rng):
         u_rng, z_rng = jax.random.split(rng)
         u = model.sample_prior(params, stats, u_rng, CODES, x_shape=shape, **options)
         each = [model.code_images(params, stats, u, shape)]
@@ -28,8 +27,7 @@ def write_pseudoinputs(run: Run, path: pathlib.Path) -> None:
             each.append(model.sample(params, stats, key, CODES, x_shape=shape, u=u, **z_options))
         return each
 
-    drawn = jax.jit(functools.partial(draw, run.model))
-    images = drawn(run.params, run.stats, jax.random.key(config.seed))
+    images = _on_devices(run, ("pseudoinputs", *options.items()), draw, seed=config.seed)
     if parallel.is_writer():
         pictures.save_grid(path, np.concatenate(images), CODES)
 
@@ -42,19 +40,35 @@ def write_levels(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
     """
     images, model = images[:IMAGES], run.model
     rows = [images.astype(np.float32) / (run.facts.input_levels - 1)]
-    key = jax.random.key(run.config.sample.seed)
-    if model.over_code:
-        shape = run.facts.shape
-        shown = lambda p, s, x: model.code_images(p, s, model.code(p, s, x).mean, shape)
-        rows.append(np.asarray(jax.jit(shown)(run.params, run.stats, rows[0])))
-    for num_scales in range(0 if model.over_code else 1, len(model.scales) + 1):
-        again = jax.jit(functools.partial(model.reconstruct, num_scales=num_scales))
-        rows.append(np.asarray(again(run.params, run.stats, images, key)))
+    shape, last = run.facts.shape, len(model.scales)
+
+    def draw(model, params, stats, images, rng):
+        found = []
+        if model.over_code:
+            u = model.code(params, stats, images / np.float32(model.input_levels - 1)).mean
+            found.append(model.code_images(params, stats, u, shape))
+        for k in range(0 if model.over_code else 1, last + 1):
+            found.append(model.reconstruct(params, stats, images, rng, num_scales=k))
+        return found
+
+    rows += _on_devices(run, ("levels", len(images)), draw, images, seed=run.config.sample.seed)
     if parallel.is_writer():
         pictures.save_grid(path, np.concatenate(rows), len(images))
 
 
 def images_of_codes(run: Run, u: np.ndarray) -> np.ndarray:
     """What pseudo-inputs [N, ...] look like: [N, H, W, C] in [0, 1]."""
-    shown = functools.partial(run.model.code_images, x_shape=run.facts.shape)
-    return np.asarray(jax.jit(shown)(run.params, run.stats, u))
+    shape = run.facts.shape
+    shown = lambda model, params, stats, u, _: model.code_images(params, stats, u, shape)
+    return _on_devices(run, ("codes", len(u)), shown, u)
+
+
+def _on_devices(run: Run, key, function, array=None, *, seed: int = 0):
+    """function(model, params, stats, array, rng), compiled for the run's mesh, as numpy."""
+    compiled = run.evaluator.jitted(
+        (*key, None if array is None else array.shape),
+        lambda params, stats, whole, rng: function(run.model, params, stats, whole["all"], rng),
+        split=False,
+    )
+    drawn = compiled(run.params, run.stats, {"all": array}, jax.random.key(seed))
+    return jax.tree.map(np.asarray, drawn)

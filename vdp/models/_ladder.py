@@ -106,6 +106,8 @@ class Ladder(WithPrior):
         found = []
         for height, num, channels in self.top_down:
             factor = x_shape[0] // height
+            if height > x_shape[0] // getattr(self.encoder, "patch", 1):
+                raise ValueError(f"a scale of height {height} is finer than the encoder's patches")
             if factor * height != x_shape[0] or x_shape[1] % factor:
                 raise ValueError(f"a scale of height {height} does not divide {x_shape[:2]} images")
             found.append((num, height, x_shape[1] // factor, channels))

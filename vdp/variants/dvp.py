@@ -53,6 +53,21 @@ class Shape:
         """The shape with other values of these fields."""
         return dataclasses.replace(self, **fields)
 
+    def light(self) -> "Shape":
+        """The default of 28x28 images: half the arithmetic and a faster start.
+
+        2x2 patches, one encoder block per scale, most latents at 7x7, small batches, a short
+        warm-up (benchmarks/results.md).
+        """
+        return self.replace(
+            scales=((14, 2, 2), (7, 6, 2)),
+            blocks=1,
+            patch=2,
+            head_blocks=1,
+            batch_size=100,
+            warmup_epochs=0.1,
+        )
+
 
 def dvp(
     arg: str,
