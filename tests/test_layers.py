@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
-    "errors": 0, "types": 0, "variants": 0, "dists": 0, "workdir": 0,
+    "errors": 0, "types": 0, "variants": 0, "dists": 0, "workdir": 0, "packing": 0,
     "config": 1, "nets": 1, "diffusion": 1, "data": 1, "state": 1, "parallel": 1, "optim": 1,
     "checkpoint": 1, "report": 1, "compile_cache": 1,
     "priors": 2, "likelihoods": 2, "pseudoinputs": 2,

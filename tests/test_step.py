@@ -24,7 +24,7 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 }
 
 
-def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, **overrides):
+def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True, **overrides):
     """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
     cfg = config.load("digits_vae:smoke")
     config.override(cfg, list(overrides.items()))
@@ -32,7 +32,7 @@ def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, **overrides)
     facts = dataset.facts
     model = build.model(cfg, facts)
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
-    optimizer = optim.make(cfg.optim, cfg.train.steps, params)
+    optimizer = optim.make(cfg.optim, cfg.train.steps, params, packed=packed)
     start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)
     chunk = step.make_chunk(
         model,
@@ -154,6 +154,32 @@ def test_optimisers_are_optax_own(name, reference):
     found = update(optimizer_config(name=name), steps=3)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_leaves_of_one_group_are_one_vector_and_come_back():
+    cfg = optimizer_config(name="adamw", weight_decay=0.1, groups={"prior": 0.5})
+    optimizer = optim.make(cfg, 10, PARAMS, packed=True)
+    tree = {"params": PARAMS, "opt_state": optimizer.init(PARAMS), "other": jnp.ones(3)}
+    packed = optimizer.packing.pack(tree)
+    assert sorted(len(v) for v in packed["params"].values()) == [1, 1, 2]
+    plain, decayed = optim.Group(1.0, False), optim.Group(1.0, True)
+    np.testing.assert_array_equal(packed["params"][plain], PARAMS["encoder"]["bias"])
+    np.testing.assert_array_equal(packed["params"][decayed], PARAMS["encoder"]["kernel"])
+    jax.tree.map(np.testing.assert_array_equal, optimizer.packing.unpack(packed), tree)
+
+
+def test_packed_steps_are_the_steps_of_leaves_apart():
+    given = {"optim.groups.prior": "0.5", "train.ema_decay": "0.5", "optim.warmup_steps": "0"}
+    ends = []
+    for packed in (False, True):
+        current, chunk, feed = setup(num_steps=3, packed=packed, **given)
+        ends.append(jax.jit(chunk)(current, feed.feed(0, 3)))
+    (apart, _), (together, _) = ends
+    assert jax.tree.structure(apart) == jax.tree.structure(together)
+    moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), apart.params, current.params)
+    assert max(jax.tree.leaves(moved["prior"])) > 1e-4
+    for a, b in zip(jax.tree.leaves(apart), jax.tree.leaves(together), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_l2_enters_the_gradient_and_weight_decay_does_not():

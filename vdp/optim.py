@@ -1,12 +1,14 @@
 """The optimiser of `config.optim`, from optax parts."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from vdp.errors import UserError, choose_from
+from vdp.packing import Packing
 
 SCALINGS = {
     "adam": optax.scale_by_adam,
@@ -15,6 +17,29 @@ SCALINGS = {
 }
 SCHEDULES = ("cosine", "linear", "constant")
 GRADIENT_UNITS = ("nats", "bits_per_dim")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Group:
+    """How a leaf is treated: its learning-rate multiplier, and whether its weights decay."""
+
+    multiplier: float
+    decayed: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """An optax transformation over packed trees.
+
+    Attributes:
+      init: params -> optimiser state, not packed: checkpoints hold it so.
+      update: optax's (gradients, state, params) -> (updates, state), all of them packed.
+      packing: what packs them; None where leaves stay apart.
+    """
+
+    init: Callable
+    update: Callable
+    packing: Packing | None = None
 
 
 def learning_rate(config, total_steps: int) -> optax.Schedule:
@@ -45,13 +70,14 @@ def _path_of(key_path) -> str:
     return "/".join(str(getattr(key, "key", key)) for key in key_path)
 
 
-def _multipliers(params, groups: Mapping[str, float]):
-    """For every leaf the multiplier of the longest group that is a prefix of its path, else 1."""
+def _grouped(params, multipliers: Mapping[str, float], *, decay: bool):
+    """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
 
     def of(key_path, _):
         path = _path_of(key_path)
-        matching = [g for g in groups if path == g or path.startswith(f"{g}/")]
-        return float(groups[max(matching, key=len)]) if matching else 1.0
+        matching = [p for p in multipliers if path == p or path.startswith(f"{p}/")]
+        multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
+        return Group(multiplier, decay and path.endswith("kernel"))
 
     return jax.tree_util.tree_map_with_path(of, params)
 
@@ -61,8 +87,8 @@ def _multiply(factors) -> optax.GradientTransformation:
 
 
 def make(
-    config, total_steps: int, params, *, bits_per_nat: float = 1.0
-) -> optax.GradientTransformation:
+    config, total_steps: int, params, *, bits_per_nat: float = 1.0, packed: bool = False
+) -> Optimizer:
     """Builds the optimiser.
 
     Args:
@@ -73,6 +99,8 @@ def make(
       params: parameters or their shapes, for the groups.
       bits_per_nat: bits per dimension of one nat: the gradient's factor where
         gradient_unit="bits_per_dim".
+      packed: whether leaves treated alike are updated as one vector: less to compile; sharded
+        parameters must stay apart.
 
     Raises:
       UserError: an unknown name, or a group that changes something and matches no parameter.
@@ -88,17 +116,26 @@ def make(
     for group, factor in groups.items():
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
-    factors = _multipliers(params, groups)
-    kernels = jax.tree_util.tree_map_with_path(
-        lambda path, _: _path_of(path).endswith("kernel"), params
-    )
     unit = bits_per_nat if config.gradient_unit == "bits_per_dim" else 1.0
+    labels = _grouped(params, groups, decay=config.weight_decay > 0)
+    apart = _chain(config, total_steps, unit, labels)
+    if not packed:
+        return Optimizer(init=apart.init, update=apart.update)
+    together = _chain(config, total_steps, unit, {g: g for g in jax.tree.leaves(labels)})
+    packing = Packing(labels=labels, shapes=params)
+    return Optimizer(init=apart.init, update=together.update, packing=packing)
+
+
+def _chain(config, total_steps: int, unit: float, labels) -> optax.GradientTransformation:
+    """The transformation for trees of the structure of `labels`, whose leaves are `Group`s."""
+    factors = jax.tree.map(lambda group: group.multiplier, labels)
+    decayed = jax.tree.map(lambda group: group.decayed, labels)
     return optax.chain(
         _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.add_decayed_weights(config.l2) if config.l2 else optax.identity(),
         SCALINGS[config.name](b1=config.b1, b2=config.b2, eps=config.eps),
-        optax.add_decayed_weights(config.weight_decay, mask=kernels)
+        optax.add_decayed_weights(config.weight_decay, mask=decayed)
         if config.weight_decay
         else optax.identity(),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),

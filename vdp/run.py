@@ -27,7 +27,10 @@ def state_template(config, model: Model, x_shape, mesh):
     key = jax.random.key(config.seed)
     params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
     bits = -likelihood.bits_per_dim(1.0, x_shape)
-    optimizer = optim.make(config.optim, config.train.steps, params, bits_per_nat=bits)
+    packed = jax.default_backend() == "cpu" and not config.train.fsdp
+    optimizer = optim.make(
+        config.optim, config.train.steps, params, bits_per_nat=bits, packed=packed
+    )
     shapes = jax.eval_shape(lambda: state.create(model, optimizer, key, x_shape))
     shardings = parallel.state_shardings(shapes, mesh, fsdp=config.train.fsdp)
     template = jax.tree.map(

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from vdp.types import Array, Model, Params, Stats
@@ -27,9 +26,7 @@ class State:
     bad_steps: Array
 
 
-def create(
-    model: Model, optimizer: optax.GradientTransformation, rng: Array, x_shape, *, data=None
-) -> State:
+def create(model: Model, optimizer, rng: Array, x_shape, *, data=None) -> State:
     """A state at step 0; `ema` starts as a copy of the parameters."""
     params, stats = model.init(rng, x_shape, data=data)
     return State(

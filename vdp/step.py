@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from vdp.data.feeds import take
+from vdp.optim import Optimizer
 from vdp.state import State
 from vdp.types import Array, Batch, Model, Noise
 
@@ -34,7 +35,7 @@ def apply_gradients(
     stats,
     gradients,
     *,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     ema_decay: float,
     ema_warmup: bool = True,
 ) -> tuple[State, dict[str, Array]]:
@@ -47,31 +48,36 @@ def apply_gradients(
         ema_decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
 
     def average(new, old):  # in this form a constant stays itself to the last bit
         return jax.tree.map(lambda n, o: (o + (1 - ema_decay) * (n - o)).astype(o.dtype), new, old)
 
-    def keep_finite(new, old):
-        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    def advance(old, gradients):
+        updates, opt_state = optimizer.update(gradients, old["opt_state"], old["params"])
+        params = optax.apply_updates(old["params"], updates)
+        return {
+            "params": params,
+            "stats": stats,
+            "opt_state": opt_state,
+            "ema": average(params, old["ema"]),
+            "ema_stats": average(stats, old["ema_stats"]),
+        }
 
+    fields = ("params", "stats", "opt_state", "ema", "ema_stats")
+    old, packing = {name: getattr(state, name) for name in fields}, optimizer.packing
+    if packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
+        packed = packing.pack((old, gradients))
+        new = packing.unpack(jax.lax.cond(finite, advance, lambda old, _: old, *packed))
+    else:
+        new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
     bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
-    new_state = State(
-        step=state.step + 1,
-        params=keep_finite(params, state.params),
-        stats=keep_finite(stats, state.stats),
-        opt_state=keep_finite(opt_state, state.opt_state),
-        ema=keep_finite(average(params, state.ema), state.ema),
-        ema_stats=keep_finite(average(stats, state.ema_stats), state.ema_stats),
-        bad_steps=bad_steps,
-    )
+    new_state = State(step=state.step + 1, bad_steps=bad_steps, **new)
     return new_state, metrics | {"grad_norm": norm, "bad_steps": bad_steps}
 
 
 def make_chunk(
     model: Model,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     transform: Callable,
     *,
     seed: int,
