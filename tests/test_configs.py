@@ -14,7 +14,8 @@ from vdp.run import state_template
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-FLAT = [n for n in config.config_names() if not n.endswith(("classifier", "_dvp"))]
+PIXEL = [n for n in config.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
+FLAT = [n for n in config.config_names() if n.endswith(("_vae", "_dcgan"))]
 HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
 VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
     "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
@@ -26,6 +27,10 @@ CASES = list(itertools.product(FLAT, ARGUMENTS))
 CASES += [("digits_dvp", argument) for argument in [*VARIANTS, "depth=8"]]
 CASES += list(itertools.product(set(HIERARCHIES) - {"digits_dvp"}, VARIANTS[:2]))
 CASES += [("mnist_dvp", "vamp"), ("cifar10_dvp", "depth=45,aggregation=none")]
+CASES += [(name, "") for name in PIXEL]
+CASES += [("digits_vdm", "schedule=learned_monotone,dequantization=uniform")]
+CASES += [("mnist_ddpm", "weights=bound,betas=cosine")]
+CASES += [("mnist_models", f"model={name}") for name in ("vae_vdm", "vdm", "ddpm")]
 CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
@@ -33,6 +38,17 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
     pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
     pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1"),
     pytest.param("digits_dvp:reference,smoke", "synthetic:8x8x1x17"),
+    pytest.param("digits_vdm:smoke", "synthetic:8x8x1x17"),
+    *(
+        pytest.param(f"{name}:smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
+        for name, shape in (
+            ("mnist_ddpm", "28x28x1"),
+            ("mnist_vdm", "28x28x1"),
+            ("cifar10_ddpm", "32x32x3"),
+            ("cifar10_vdm", "32x32x3"),
+            ("mnist_models", "28x28x1"),
+        )
+    ),
     *(
         pytest.param(f"digits_dvp:{variant},smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow)
         for variant in [v for v in VARIANTS if v not in ("", "reference")]
@@ -99,7 +115,7 @@ def test_smoke_run(cli, tmp_path, name, data):
     assert found["estimators"]["iwae"]["nats"]["se"] > 0
     binarised = name.startswith(("mnist_vae", "mnist_dvp", "omniglot"))
     assert found["binarization_seed"] == (0 if binarised else None)
-    flipped = name.startswith(("cifar10_vae", "cifar10_dvp"))
+    flipped = name.startswith(("cifar10_vae", "cifar10_dvp", "cifar10_ddpm"))
     assert found["augmentation"] == ("flip" if flipped else "none")
 
 

@@ -15,7 +15,9 @@ RUN_FILE = "config.json"
 PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
-FREE_ON_EVALUATION = ("data", "eval", "sample", "log", "checkpoint", "train.steps")
+FREE_ON_EVALUATION = (
+    "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
+)  # fmt: skip
 
 
 def config_folders() -> list[pathlib.Path]:
@@ -166,12 +168,14 @@ def check_resumable(stored: Mapping, current: Mapping) -> None:
     """Compares the config of a run with the one it is continued with, both as `to_json` gives.
 
     Raises:
-      UserError: fields differ that may not; `train.steps` may grow, and FREE_ON_RESUME may change.
+      UserError: fields differ that may not; `train.steps` and `train.seconds` (0 is no limit) may
+        grow, and FREE_ON_RESUME may change.
     """
     changed = differences(stored, current, free=FREE_ON_RESUME)
-    before, after = changed.get("train.steps", (0, -1))
-    if after is not None and after >= before:
-        changed.pop("train.steps")
+    for field in ("train.steps", "train.seconds"):
+        before, after = changed.get(field, (0, -1))
+        if after is not None and (after >= (before or 0) > 0 or after == 0):
+            changed.pop(field, None)
     _refuse(changed)
 
 

@@ -1,10 +1,13 @@
 """Log densities, divergences and samples; all sums in float32, all results [B] in nats."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.nn import softplus
+from jax.scipy.special import log_ndtr
 
 from vdp.types import Array
 
@@ -85,14 +88,37 @@ def discretized_logistic_log_prob(x: Array, mean: Array, log_scale: Array, level
     return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
-def discretized_logistic_mean(mean: Array, log_scale: Array, levels: int) -> Array:
-    """Expected level divided by levels-1, in [0, 1]: sum over edges of P(x above the edge)."""
+def discretized_normal_log_prob(x: Array, mean: Array, log_scale: Array, levels: int) -> Array:
+    """The same for a Gaussian of standard deviation exp(log_scale) (DDPM, Ho et al. 2020, Eq. 13).
+
+    A bin above the mean is mirrored to below it, where log Phi keeps its precision.
+    """
+    half = 1.0 / (levels - 1)
+    centred = 2.0 * half * x.astype(jnp.float32) - 1.0 - mean
+    inverse_scale = jnp.exp(-log_scale)
+    a, b = (centred + half) * inverse_scale, (centred - half) * inverse_scale
+    above = centred > 0
+    upper, lower = jnp.where(above, -b, a), jnp.where(above, -a, b)
+    log_upper = log_ndtr(upper)
+    inside = log_upper + jnp.log(-jnp.expm1(log_ndtr(lower) - log_upper))
+    return jnp.where(x == 0, log_ndtr(a), jnp.where(x == levels - 1, log_ndtr(-b), inside))
+
+
+def discretized_mean(cdf: Callable, mean: Array, log_scale: Array, levels: int) -> Array:
+    """Expected level divided by levels-1, in [0, 1]: sum over edges of P(x above the edge).
+
+    Args:
+      cdf: of the symmetric distribution that is cut into bins, at location 0 and scale 1.
+      mean: its location on [-1, 1].
+      log_scale: of its scale.
+      levels: of the image.
+    """
     half = 1.0 / (levels - 1)
     inverse_scale = jnp.exp(-log_scale)
 
     def add(total, level):
         edge = 2.0 * half * level - 1.0 - half
-        return total + jax.nn.sigmoid((mean - edge) * inverse_scale), None
+        return total + cdf((mean - edge) * inverse_scale), None
 
     edges = jnp.arange(1, levels, dtype=jnp.float32)
     total, _ = jax.lax.scan(add, jnp.zeros_like(mean), edges)

@@ -12,7 +12,7 @@ from vdp.data import load as data_load
 from vdp.errors import UserError, choose_from
 from vdp.estimate import ESTIMATORS, estimate, has_its_own
 from vdp.evals import latents, pictures
-from vdp.report import read_metrics
+from vdp.report import METRICS_FILE, train_seconds
 from vdp.run import Run, reconstruct, restore, sampler_options
 
 DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in config.eval
@@ -42,6 +42,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     if not len(split):
         raise UserError(f"the {config.split} split is empty: set data.num_validation when training")
     arrays = (*data_load.fixed_images(split, run.facts, run.config.data), split.labels)
+    spent = train_seconds(workdir / METRICS_FILE, run.step)
     result = {
         "step": run.step,
         "checkpoint": config.checkpoint,
@@ -54,7 +55,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         "estimators": {name: None for name in ESTIMATORS},
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("mse", "accuracy")),
-        "train_seconds": _train_seconds(workdir, run.step),
+        "train_seconds": None if spent is None else round(spent, 3),
     }
     judged = "fid" in config.estimators and hasattr(run.model, "sample")
     space = features.of_run(run, dataset) if judged else None  # what is missing stops here
@@ -96,13 +97,6 @@ def check(config) -> None:
         raise UserError("eval.iwae_samples and eval.iwae_chunk must be at least 1")
     if config.fid_samples < 2 or config.max_examples < 0:
         raise UserError("eval.fid_samples must be at least 2, eval.max_examples not negative")
-
-
-def _train_seconds(workdir: pathlib.Path, step: int) -> float | None:
-    """Seconds spent in training steps up to `step`, over all resumptions."""
-    lines = read_metrics(workdir / "metrics.jsonl")
-    spent = [m["train/seconds"] for m in lines if "train/seconds" in m and m["step"] <= step]
-    return round(sum(spent), 3) if spent else None
 
 
 def file_name(workdir: pathlib.Path, config) -> str:

@@ -16,12 +16,14 @@ from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evaluator import Evaluator
 from vdp.loop import Loop, Preemption
-from vdp.report import Progress
+from vdp.report import METRICS_FILE, Progress, train_seconds
 from vdp.run import Run, check_sampler, load, sampler_options, state_template
 
 
 def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
-    """Trains, or continues, the run in `workdir` to config.train.steps; saved when it returns.
+    """Trains, or continues, the run in `workdir` to its end; saved when it returns.
+
+    The end is train.steps, or train.seconds of training where those come first.
 
     Args:
       config: the full config.
@@ -48,7 +50,8 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
         if fresh:
             current = _start(config, model, optimizer, template, dataset)
         first = int(current.step)
-        if first >= config.train.steps:
+        spent = train_seconds(workdir / METRICS_FILE, first) or 0.0
+        if first >= config.train.steps or 0 < config.train.seconds <= spent:
             progress.say(f"{workdir}: already trained for {first} steps")
             return
         progress.say(
@@ -78,6 +81,7 @@ def check(config) -> None:
     parallel.check_batch_size(parallel.make_mesh(), config.train.batch_size, "train.batch_size")
     least = {
         "train.steps": 1,
+        "train.seconds": 0,
         "log.every": 1,
         "eval.every": 1,
         "checkpoint.every": 0,

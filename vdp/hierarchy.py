@@ -22,7 +22,7 @@ def write_pseudoinputs(run: Run, path: pathlib.Path) -> None:
     def draw(model, params, stats, _, rng):
         u_rng, z_rng = jax.random.split(rng)
         u = model.sample_prior(params, stats, u_rng, CODES, x_shape=shape, **options)
-        each = [model.code_images(params, stats, u, shape)]
+        each = [model.prior_images(params, stats, u, shape)]
         for key in jax.random.split(z_rng, SAMPLES_EACH):
             each.append(model.sample(params, stats, key, CODES, x_shape=shape, u=u, **z_options))
         return each
@@ -46,7 +46,7 @@ def write_levels(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
         found = []
         if model.over_code:
             u = model.code(params, stats, images / np.float32(model.input_levels - 1)).mean
-            found.append(model.code_images(params, stats, u, shape))
+            found.append(model.prior_images(params, stats, u, shape))
         for k in range(0 if model.over_code else 1, last + 1):
             found.append(model.reconstruct(params, stats, images, rng, num_scales=k))
         return found
@@ -54,13 +54,6 @@ def write_levels(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
     rows += _on_devices(run, ("levels", len(images)), draw, images, seed=run.config.sample.seed)
     if parallel.is_writer():
         pictures.save_grid(path, np.concatenate(rows), len(images))
-
-
-def images_of_codes(run: Run, u: np.ndarray) -> np.ndarray:
-    """What pseudo-inputs [N, ...] look like: [N, H, W, C] in [0, 1]."""
-    shape = run.facts.shape
-    shown = lambda model, params, stats, u, _: model.code_images(params, stats, u, shape)
-    return _on_devices(run, ("codes", len(u)), shown, u)
 
 
 def _on_devices(run: Run, key, function, array=None, *, seed: int = 0):

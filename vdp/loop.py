@@ -8,7 +8,6 @@ import time
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from vdp import parallel, sample, state, step
 from vdp.checkpoint import Checkpoints
@@ -16,7 +15,7 @@ from vdp.data import feeds, transforms
 from vdp.data import load as data_load
 from vdp.errors import Interrupted, UserError
 from vdp.evals.likelihood import bits_per_dim
-from vdp.report import Metrics, Progress, duration
+from vdp.report import METRICS_FILE, Metrics, Progress, duration, train_seconds
 from vdp.run import Run
 
 ACCELERATOR_CHUNK = 100
@@ -37,9 +36,7 @@ class Preemption:
 
     def reached(self) -> bool:
         """The same answer in every process, so that all save the same step."""
-        if jax.process_count() == 1:
-            return self._received
-        return bool(multihost_utils.process_allgather(np.asarray(self._received)).any())
+        return parallel.agreed(self._received)
 
     def release(self) -> None:
         """Gives the signal back."""
@@ -79,18 +76,19 @@ class Loop:
         self.compiled = {}
         self.metrics = None
         self.clock, self.clock_step = time.perf_counter(), self.run_at.step
+        self.spent = train_seconds(self.workdir / METRICS_FILE, self.run_at.step) or 0.0
 
     def run(self, current: state.State, *, fresh: bool) -> None:
-        """Trains `current` to config.train.steps; a `fresh` one is validated first."""
+        """Trains `current` to its end; a `fresh` one is validated first."""
         config = self.config
         first = done = int(current.step)
         if parallel.is_writer():
             self.metrics = Metrics(self.workdir, step=first, tensorboard=config.log.tensorboard)
         if fresh:
             self._validate_and_save(current, 0)
-        pending, window = None, []
+        pending, window, at_end = None, [], False
         try:
-            while done < config.train.steps:
+            while not at_end:
                 size = min(self.chunk_steps - done % self.chunk_steps, config.train.steps - done)
                 feed = self.feed.feed(done, size)
                 current, metrics = self._compiled_chunk(current, feed, size)(current, feed)
@@ -100,7 +98,7 @@ class Loop:
                 if pending is not None:  # read one chunk late, so that the device never waits
                     window.append(self._read(*pending))
                 pending = (before, metrics)
-                at_end = done == config.train.steps
+                at_end = done == config.train.steps or self._time_is_up()
                 if at_end or _crosses(before, done, config.log.every):
                     window.append(self._read(*pending))
                     pending = None
@@ -121,6 +119,11 @@ class Loop:
         finally:
             if self.metrics:
                 self.metrics.close()
+
+    def _time_is_up(self) -> bool:
+        """Whether train.seconds are spent, in any process."""
+        spent = self.spent + time.perf_counter() - self.clock
+        return self.config.train.seconds > 0 and parallel.agreed(spent >= self.config.train.seconds)
 
     def _compiled_chunk(self, current, feed, size: int):
         if size not in self.compiled:
@@ -177,6 +180,7 @@ class Loop:
         }
         values["bad_steps"] = float((~good).sum())
         elapsed = time.perf_counter() - self.clock
+        self.spent += elapsed
         rate = (done - self.clock_step) / max(elapsed, 1e-9)
         self.clock, self.clock_step = time.perf_counter(), done
         facts = self.run_at.facts
@@ -185,8 +189,10 @@ class Loop:
             values["bits_per_dim"] = float(bits_per_dim(values["elbo"], facts.shape))
             score = f"{values['bits_per_dim']:.4f} bits/dim"
         values["steps_per_second"], values["seconds"] = rate, elapsed
-        left = duration((self.config.train.steps - done) / rate)
-        self.progress.update(done, f"{rate:.1f} steps/s, {left} left, {score}")
+        left = (self.config.train.steps - done) / rate
+        if self.config.train.seconds:
+            left = min(left, max(self.config.train.seconds - self.spent, 0.0))
+        self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {score}")
         if self.metrics:
             self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
 

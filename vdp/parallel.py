@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vdp.errors import UserError
@@ -46,6 +47,13 @@ def initialize(multihost: bool) -> None:
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"the other processes could not be joined: {first}") from error
+
+
+def agreed(flag: bool) -> bool:
+    """Whether the flag is up in any process: the same answer in all of them."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
 def is_writer() -> bool:

@@ -7,12 +7,14 @@ import sys
 
 from vdp import workdir as files
 
+METRICS_FILE = "metrics.jsonl"
+
 
 class Metrics:
     """Appends to metrics.jsonl and TensorBoard; cut back to `step` so that a resumed run is one."""
 
     def __init__(self, workdir: pathlib.Path, *, step: int = 0, tensorboard: bool = True):
-        self.path = workdir / "metrics.jsonl"
+        self.path = workdir / METRICS_FILE
         self._cut_back(step)
         self._file = self.path.open("a", buffering=1)
         self._events = None
@@ -54,6 +56,13 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
             except ValueError:
                 break
     return lines
+
+
+def train_seconds(path: pathlib.Path, step: int) -> float | None:
+    """Seconds spent in training steps up to `step`, over all resumptions; None where unknown."""
+    lines = read_metrics(path)
+    spent = [m["train/seconds"] for m in lines if "train/seconds" in m and m["step"] <= step]
+    return sum(spent) if spent else None
 
 
 class Progress:

@@ -150,9 +150,16 @@ class Run:
 
     def decode(self, z) -> np.ndarray:
         """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
-        model, shape, size = self.model, self.facts.shape, self.evaluator.batch_size
+        return self._images_of("decode", self.model.decode_mean, z)
+
+    def show(self, z) -> np.ndarray:
+        """What the prior's latents [N, *prior_shape] look like: [N, H, W, C] in [0, 1]."""
+        return self._images_of("show", self.model.prior_images, z)
+
+    def _images_of(self, key: str, function, z) -> np.ndarray:
+        shape, size = self.facts.shape, self.evaluator.batch_size
         compiled = self.evaluator.jitted(
-            "decode", lambda params, stats, z, _: model.decode_mean(params, stats, z, shape)
+            key, lambda params, stats, z, _: function(params, stats, z, shape)
         )
         z, images, key = np.asarray(z, np.float32), [], jax.random.key(0)
         for start in range(0, len(z), size):

@@ -11,7 +11,7 @@ from vdp import hierarchy, parallel
 from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evals import likelihood, pictures
-from vdp.report import read_metrics
+from vdp.report import METRICS_FILE, read_metrics
 from vdp.run import Run, restore, sampler_options
 
 NUM_RECONSTRUCTIONS = 48
@@ -80,8 +80,7 @@ def write_denoising(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     steps = denoised.shape[1]
     chosen = np.unique(np.linspace(0, steps - 1, min(TRAJECTORY_STEPS, steps)).round().astype(int))
     believed = denoised[:, chosen].reshape(-1, *denoised.shape[2:])
-    of_code = getattr(run.model, "over_code", False)
-    decoded = hierarchy.images_of_codes(run, believed) if of_code else run.decode(believed)
+    decoded = run.show(believed)
     path = _path(workdir, "denoising")
     if parallel.is_writer():
         pictures.save_grid(path, decoded, len(chosen))
@@ -95,7 +94,7 @@ def write_curves(run: Run, workdir: pathlib.Path) -> pathlib.Path:
         discrete = run.model.discrete
         scale = likelihood.bits_per_dim(1.0, run.facts.shape) if discrete else -1.0
         unit = "bits/dim" if discrete else "nats"
-        pictures.save_curves(path, read_metrics(workdir / "metrics.jsonl"), unit=unit, scale=scale)
+        pictures.save_curves(path, read_metrics(workdir / METRICS_FILE), unit=unit, scale=scale)
     return path
 
 

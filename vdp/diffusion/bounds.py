@@ -51,7 +51,14 @@ def _scale_gradient(x: Array, factor: Array) -> Array:
 
 
 def weighted_errors(
-    eps_fn: EpsFn, gamma_t: Array, factor: Array, z: Array, eps: Array, weights: str = "bound"
+    eps_fn: EpsFn,
+    gamma_t: Array,
+    factor: Array,
+    z: Array,
+    eps: Array,
+    weights: str = "bound",
+    *,
+    sequential: bool = False,
 ) -> Array:
     """Factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
 
@@ -62,7 +69,13 @@ def weighted_errors(
       z: [B, ...].
       eps: [B, n, ...].
       weights: one of WEIGHTS; see the top of the module.
+      sequential: one time after the other instead of all at once: a batch's memory for large z.
     """
+    if sequential and gamma_t.shape[1] > 1:
+        own = lambda xs: weighted_errors(eps_fn, xs[0], xs[1], z, xs[2], weights)
+        alone = lambda x: jnp.swapaxes(x, 0, 1)[:, :, None]
+        each = jax.lax.map(own, jax.tree.map(alone, (gamma_t, factor, eps)))
+        return jnp.swapaxes(each[..., 0], 0, 1)
     batch, num_times = gamma_t.shape
     flat = lambda x: x.reshape(batch * num_times, *x.shape[2:])
     flat_eps, flat_gamma, flat_z = flat(eps), flat(gamma_t), jnp.repeat(z, num_times, axis=0)
@@ -104,6 +117,7 @@ def continuous(
     num_times: int = 32,
     noise: Noise | None = None,
     weights: str = "bound",
+    sequential: bool = False,
 ) -> Terms:
     """The bound in continuous time: LT = 1/2 E[gamma'(t) |eps - eps_hat|^2] (VDM, Eq. 17).
 
@@ -115,13 +129,16 @@ def continuous(
       num_times: points of that grid.
       noise: instead of rng.
       weights: of the gradient.
+      sequential: as of `weighted_errors`.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
     """
     noise = draw(rng, z.shape, stratified, num_times) if noise is None else noise
     gamma_t, slope = _gamma_and_slope(gamma, noise)
-    losses = weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, noise["eps"], weights)
+    losses = weighted_errors(
+        eps_fn, gamma_t, 0.5 * slope, z, noise["eps"], weights, sequential=sequential
+    )
     return _with_ends(losses, gamma, z)
 
 
@@ -134,6 +151,7 @@ def discrete(
     num_steps: int,
     noise: Noise | None = None,
     weights: str = "bound",
+    sequential: bool = False,
 ) -> Terms:
     """The bound of the model with T steps on the grid i/T.
 
@@ -148,6 +166,7 @@ def discrete(
       noise: instead of rng; t falls into step 1 + floor(T t), and the sum over steps is estimated
         as the mean over n of the step's term divided by its probability (1/T for "t").
       weights: of the gradient.
+      sequential: as of `weighted_errors`.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
@@ -165,7 +184,9 @@ def discrete(
         gamma_t, gamma_s = gamma(step / num_steps), gamma((step - 1) / num_steps)
         inverse = num_steps
     factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)
-    losses = weighted_errors(eps_fn, gamma_t, factor, z, noise["eps"], weights)
+    losses = weighted_errors(
+        eps_fn, gamma_t, factor, z, noise["eps"], weights, sequential=sequential
+    )
     return _with_ends(losses, gamma, z)
 
 

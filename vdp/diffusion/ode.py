@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from vdp.diffusion import process
 from vdp.diffusion.bounds import EpsFn, Gamma
-from vdp.dists import standard_normal, sum_nonbatch
-from vdp.types import Array
+from vdp.dists import Normal, standard_normal, sum_nonbatch
+from vdp.types import Array, Noise
 
 EXACT_CHUNK = 64  # columns of the Jacobian computed at once
 
@@ -92,6 +92,39 @@ def log_prob(
     ends = [gamma(jnp.float32(t)) for t in (0, 1)]
     y_1, change = _solve(field, (y_0, jnp.zeros(len(y_0))), *ends, num_steps)
     return standard_normal(y_1).log_prob(y_1) + change
+
+
+def draw(rng: Array, shape: tuple[int, ...], num_probes: int) -> Noise:
+    """{"y_0": [B, ...]} and, where there are any, Rademacher "probes" [B, n, ...]."""
+    y_rng, probe_rng = jax.random.split(rng)
+    noise = {"y_0": jax.random.normal(y_rng, shape)}
+    if num_probes:
+        probe_shape = (shape[0], num_probes, *shape[1:])
+        noise["probes"] = jax.random.rademacher(probe_rng, probe_shape, jnp.float32)
+    return noise
+
+
+def log_weight(
+    eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise, *, num_steps: int, merged: bool
+) -> Array:
+    """Log r_ode(y_0) + log r(z|y_0) - log q(y_0|z) at one y_0, [B]; merged without its middle term.
+
+    Args:
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      z: [B, ...]; merged, where y_0 is the latent, its code.
+      noise: of `draw`.
+      num_steps: of the solver.
+      merged: whether z is a code.
+    """
+    gamma_0 = jnp.broadcast_to(gamma(jnp.float32(0)), z.shape)
+    q_0 = Normal(process.alpha(gamma_0) * z, -jax.nn.softplus(-gamma_0))
+    y_0 = q_0.sample(noise["y_0"])
+    density = log_prob(eps_fn, gamma, y_0, num_steps=num_steps, probes=noise.get("probes"))
+    weight = density - q_0.log_prob(y_0)
+    if merged:
+        return weight
+    return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
 
 
 def _exact_trace(derivative, y: Array) -> Array:

@@ -30,7 +30,7 @@ class DiscretizedLogistic(LocationScale):
 
     def mean(self, outputs):
         """Expected level / (levels - 1), in [0, 1]."""
-        return dists.discretized_logistic_mean(*self.split(outputs), self.levels)
+        return dists.discretized_mean(jax.nn.sigmoid, *self.split(outputs), self.levels)
 
 
 make = DiscretizedLogistic

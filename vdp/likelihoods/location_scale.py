@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationScale:
-    """Base of `normal` and `discretized_logistic`; log-scales are clamped to [-8, 1]."""
+    """Base of likelihoods with a location and a scale; log-scales are clamped to [-8, 1]."""
 
     levels: int
     scale: str | float = "learned"
@@ -52,6 +52,15 @@ class LocationScale:
         """Locations and clamped log-scales, float32."""
         location, log_scale = jnp.split(outputs.astype(jnp.float32), 2, axis=-1)
         return location, jnp.clip(log_scale, -8.0, 1.0)
+
+    def position(self, level):
+        """Where a level stands on [-1, 1], float32."""
+        return 2.0 * level.astype(jnp.float32) / (self.levels - 1) - 1.0
+
+    @property
+    def bin_width(self) -> float:
+        """Distance of two levels' positions."""
+        return 2.0 / (self.levels - 1)
 
     def to_level(self, x):
         """The level nearest to x in [-1, 1] (half up), uint8."""

@@ -104,8 +104,8 @@ class LogisticMixture:
         seen, each = [], []
         for channel in range(means.shape[-2]):
             location = _couple(means, coefficients, seen)
-            expected = dists.discretized_logistic_mean(
-                location, log_scales[..., channel, :], self.levels
+            expected = dists.discretized_mean(
+                jax.nn.sigmoid, location, log_scales[..., channel, :], self.levels
             )
             each.append(expected)
             seen.append(2 * expected - 1)

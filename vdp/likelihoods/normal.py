@@ -18,8 +18,7 @@ class NormalLikelihood(LocationScale):
     def log_prob(self, outputs, target):
         """Sum of log densities over pixels, [B]."""
         location, log_scale = self.split(outputs)
-        x = 2.0 * target.astype(jnp.float32) / (self.levels - 1) - 1.0
-        return dists.Normal(location, 2 * log_scale).log_prob(x)
+        return dists.Normal(location, 2 * log_scale).log_prob(self.position(target))
 
     def sample(self, outputs, rng):
         """A draw rounded to levels, uint8."""

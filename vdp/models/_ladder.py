@@ -197,7 +197,7 @@ class Ladder(WithPrior):
             log_var = projected(params["decoder"]["noise"], *CODE_LOG_VAR)
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
-    def code_images(self, params, stats, u, x_shape) -> Array:
+    def prior_images(self, params, stats, u, x_shape) -> Array:
         """What u looks like: images in [0, 1], [B, H, W, C]."""
         back = self.pseudoinput.back(
             params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape

@@ -241,6 +241,10 @@ class VAE(WithPrior):
         """The likelihood's mean image in [0, 1], [B, H, W, C], for z [B, *latent_shape]."""
         return self.likelihood.mean(self.decode(params, stats, z, x_shape)[0])
 
+    def prior_images(self, params, stats, z, x_shape) -> Array:
+        """What latents of the prior look like, in [0, 1]."""
+        return self.decode_mean(params, stats, z, x_shape)
+
     def encode(self, params, stats, images) -> Normal:
         """q(z|x) of integer levels [B, H, W, C], as the encoder sees them."""
         return self.posterior(params, stats, self._scaled(images))[0]

@@ -6,6 +6,12 @@ import numpy as np
 from vdp.types import Array
 
 
+def fourier(x: Array, exponents: tuple[int, ...]) -> Array:
+    """Appends sin and cos of 2^n 2 pi x for every n to the channels of x (VDM, appendix C)."""
+    angles = [2.0**n * 2 * np.pi * x.astype(jnp.float32) for n in exponents]
+    return jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1)
+
+
 def sinusoidal(
     time: Array, width: int, *, longest: float = 10_000.0, spacing: str = "closed"
 ) -> Array:

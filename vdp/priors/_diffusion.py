@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from vdp.diffusion import bounds, ode, paths, process, samplers, times
 from vdp.diffusion.schedules import Schedule
-from vdp.dists import Normal
 from vdp.types import Array, Noise, Terms
 
 CHOICES = {
@@ -42,6 +41,7 @@ class DiffusionPrior:
       times: of training: "low_discrepancy" (uniform) or "importance" (as of N(0, I) data).
       num_steps: T of the ancestral sampler, the path weight and the discrete bound.
       num_times: diffusion times per example in a reported continuous bound.
+      sequential: whether those of a report are looked at one after the other, for large latents.
       ode_steps: of the ODE solver.
       ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
         importance weight always does.
@@ -56,6 +56,7 @@ class DiffusionPrior:
     times: str = "low_discrepancy"
     num_steps: int = 100
     num_times: int = 32
+    sequential: bool = False
     ode_steps: int = 32
     ode_probes: int = 0
 
@@ -141,9 +142,8 @@ class DiffusionPrior:
         shape = (num, *z_shape)
         noise = {"z": jax.random.normal(z_rng, shape)}
         if self.bound == "ode" and purpose != "loss":
-            return noise | self._draw_ode(
-                rest_rng, shape, 0 if purpose == "weight" else self.ode_probes
-            )
+            probes = 0 if purpose == "weight" else self.ode_probes
+            return noise | ode.draw(rest_rng, shape, probes)
         if purpose == "weight":
             path_shape = (num, self.num_steps + 1, *z_shape)
             return noise | {"path": jax.random.normal(rest_rng, path_shape)}
@@ -158,27 +158,16 @@ class DiffusionPrior:
             drawn["u"] = drawn.pop("t")
         return noise | drawn
 
-    def _draw_ode(self, rng, shape, num_probes: int) -> Noise:
-        y_rng, probe_rng = jax.random.split(rng)
-        noise = {"y_0": jax.random.normal(y_rng, shape)}
-        if num_probes:
-            probe_shape = (shape[0], num_probes, *shape[1:])
-            noise["probes"] = jax.random.rademacher(probe_rng, probe_shape, jnp.float32)
-        return noise
-
     def _bound(self, params, z, noise, dropout_rng=None) -> Terms:
         """Lower bound on log r(z), for the code z in the merged form without its L0."""
         if "y_0" in noise:
             return Terms.of(density=self._ode_weight(params, z, noise))
         eps_fn = self.eps_fn(params, dropout_rng)
+        how = dict(noise=noise, weights=self.weights, sequential=self.sequential)
         if self.bound == "discrete":
-            gamma, steps = self._gamma(params), self.num_steps
-            terms = bounds.discrete(
-                eps_fn, gamma, z, num_steps=steps, noise=noise, weights=self.weights
-            )
+            terms = bounds.discrete(eps_fn, self._gamma(params), z, num_steps=self.num_steps, **how)
         else:
-            gamma = self._gamma(params, "ends")
-            terms = bounds.continuous(eps_fn, gamma, z, noise=noise, weights=self.weights)
+            terms = bounds.continuous(eps_fn, self._gamma(params, "ends"), z, **how)
             if dropout_rng is not None and "shape" in params["schedule"] and "t" in noise:
                 inner = self._gamma(params, "shape")
                 objective = bounds.shape_objective(eps_fn, inner, z, noise)
@@ -188,19 +177,8 @@ class DiffusionPrior:
         return Terms.of(**terms.parts)
 
     def _ode_weight(self, params, z, noise) -> Array:
-        """Log r_ode(y_0) + log r(z|y_0) - log q(y_0|z); merged without its middle term."""
-        gamma = self._gamma(params)
-        gamma_0 = jnp.broadcast_to(gamma(jnp.float32(0)), z.shape)
-        q_0 = Normal(process.alpha(gamma_0) * z, -jax.nn.softplus(-gamma_0))
-        y_0 = q_0.sample(noise["y_0"])
-        weight = self._ode_log_prob(params, y_0, noise.get("probes")) - q_0.log_prob(y_0)
-        if self.merged:
-            return weight
-        return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
-
-    def _ode_log_prob(self, params, y_0, probes=None) -> Array:
         gamma, eps_fn = self._gamma(params), self.eps_fn(params)
-        return ode.log_prob(eps_fn, gamma, y_0, num_steps=self.ode_steps, probes=probes)
+        return ode.log_weight(eps_fn, gamma, z, noise, num_steps=self.ode_steps, merged=self.merged)
 
     def rate(
         self, params, stats, q, rng, *, encode=None, noise=None, train=False
@@ -222,10 +200,11 @@ class DiffusionPrior:
     def log_prob_bound(self, params, stats, z, rng, *, encode=None) -> Terms:
         """The lower bound on log r(z); merged, where z is y_0/alpha_0, its density by the ODE."""
         if self.merged:
-            gamma_0 = self._gamma(params)(jnp.float32(0))
-            scale = z[0].size * jnp.log(process.alpha(gamma_0))
-            y_0 = process.alpha(gamma_0) * z
-            return Terms.of(density=self._ode_log_prob(params, y_0) + scale)
+            gamma, eps_fn = self._gamma(params), self.eps_fn(params)
+            alpha_0 = process.alpha(gamma(jnp.float32(0)))
+            how = dict(num_steps=self.ode_steps, num_probes=self.ode_probes)
+            density = ode.log_prob(eps_fn, gamma, alpha_0 * z, rng, **how)
+            return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
         return self._bound(params, z, self.draw(rng, len(z), z.shape[1:], purpose="elbo"))
 
     def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):

@@ -3,6 +3,7 @@
 from vdp.variants.dvp import Shape, dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
+from vdp.variants.pixel import ddpm, vdm
 from vdp.variants.presets import (
     PRIOR_CHOICES,
     PRIORS,
@@ -21,10 +22,12 @@ __all__ = [
     "Variant",
     "classifier",
     "dcgan",
+    "ddpm",
     "defaults",
     "dvp",
     "parse",
     "prior",
     "set_training",
     "smoke",
+    "vdm",
 ]

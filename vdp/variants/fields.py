@@ -40,6 +40,7 @@ def defaults() -> config_dict.ConfigDict:
             ),
             train=dict(
                 steps=1000,
+                seconds=0.0,  # of training steps alone, after which it stops; 0: train.steps decide
                 batch_size=128,
                 ema_decay=0.999,
                 ema_warmup=True,  # min(ema_decay, (1 + t)/(10 + t)) at step t

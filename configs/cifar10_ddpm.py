@@ -1,0 +1,21 @@
+"""The diffusion model of Ho et al. 2020 on CIFAR-10, with its hyperparameters.
+
+Variants: `weights=simple|bound`, `betas=linear|cosine`, `dequantization=variational|uniform`,
+`smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    config = variants.ddpm(
+        arg,
+        data=dict(name="cifar10", num_validation=250, augmentation="flip"),
+        denoiser=dict(width=128, depth=2, multipliers=(1, 2, 2, 2), attention=(16,), dropout=0.1),
+        batch_size=128,
+        steps=800_000,
+        rate=2e-4,
+    )
+    config.optim.update(schedule="constant")
+    return config

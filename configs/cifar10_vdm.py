@@ -1,0 +1,22 @@
+"""The variational diffusion model of Kingma et al. 2021 on CIFAR-10, with its hyperparameters.
+
+Variants: `schedule=NAME`, `dequantization=variational|uniform`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    config = variants.vdm(
+        arg,
+        data=dict(name="cifar10", num_validation=1000),
+        denoiser=dict(width=128, depth=32, dropout=0.1, remat=True),
+        gamma=(-13.3, 5.0),
+        num_steps=1000,
+        batch_size=1024,
+        steps=10_000_000,
+        rate=2e-4,
+    )
+    config.optim.update(name="adamw", schedule="constant", b2=0.99, weight_decay=0.01)
+    return config

@@ -1,0 +1,43 @@
+"""VAE, VAE with a diffusion prior, DDPM and VDM on grey MNIST at equal training time.
+
+Half an hour of training steps each on any machine (`--config.train.seconds`), a constant rate,
+one evaluation: exact masses of 256 levels, so that their bounds can be compared.
+
+Variants: `model=vae|vae_vdm|vdm|ddpm`, `smoke`.
+"""
+
+from vdp import variants
+
+DATA = dict(name="mnist", num_validation=250)
+DENOISER = dict(width=32, depth=1, multipliers=(1, 2, 2), attention=(7,))
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    variant = variants.parse(arg, choices={"model": ("vae", "vae_vdm", "vdm", "ddpm")})
+    smoke = "smoke" if variant.has("smoke") else ""
+    chosen, training = variant["model"], dict(batch_size=128, steps=10**7, rate=5e-4)
+    if chosen == "vdm":
+        config = variants.vdm(
+            smoke, data=DATA, denoiser=DENOISER, gamma=(-13.3, 5.0), num_steps=250, **training
+        )
+    elif chosen == "ddpm":
+        config = variants.ddpm(smoke, data=DATA, denoiser=DENOISER, num_steps=1000, **training)
+    else:
+        config = variants.dcgan(
+            f"prior={'vdm' if chosen == 'vae_vdm' else 'normal'},{smoke}",
+            data=DATA,
+            latents=(40,),
+            channels=(32, 64, 128),
+            likelihood=dict(name="discretized_logistic", scale="predicted"),
+            epochs=20,  # KL annealing over two of them
+            epoch_steps=467,
+        )
+    config.optim.update(schedule="constant", warmup_steps=200)
+    config.train.ema_decay = 0.999
+    config.sample.num = 64
+    config.eval.estimators = ("elbo", "elbo_discrete", "fid")
+    if not smoke:
+        config.train.update(steps=10**7, seconds=1800.0)
+        config.eval.update(every=1000, batch_size=50, max_examples=500, fid_samples=1000)
+    return config

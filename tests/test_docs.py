@@ -1,0 +1,56 @@
+"""The documentation's code is run as it stands."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
+
+
+def test_own_components_train_together(tmp_path):
+    for text in blocks("docs/extend.md", "python"):
+        name = re.match(r"# (\w+\.py)\n", text)[1]
+        (tmp_path / name).write_text(text)
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    for command in blocks("docs/extend.md", "sh")[0].splitlines():
+        words = command.removeprefix("PYTHONPATH=. ").split()
+        assert words[0] == "python"
+        environment = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, env=environment,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "runs/mine-smoke/eval.json").read_text())
+    assert result["estimators"]["elbo"]["bits_per_dim"]["mean"] > 0
+    assert result["estimators"]["elbo"]["model"] == "exact"
+    assert (tmp_path / "runs/mine-smoke/samples/samples.png").exists()
+
+
+def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monkeypatch):
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    for text in blocks("docs/extend.md", "python"):
+        (tmp_path / re.match(r"# (\w+\.py)\n", text)[1]).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    import binomial
+    import laplace
+
+    prior = laplace.make(start=0.5)
+    params, stats = prior.init(jax.random.key(0), (1,))
+    grid = jnp.linspace(-20, 20, 20_001)[:, None]
+    mass = jnp.exp(prior.log_prob(params, stats, grid)).sum() * 0.002
+    np.testing.assert_allclose(mass, 1.0, rtol=1e-3)
+    draws = prior.sample(params, stats, jax.random.key(1), 100_000, z_shape=(1,))
+    np.testing.assert_allclose(draws.std(), 0.5 * np.sqrt(2), rtol=0.02)
+    likelihood = binomial.make(levels=8)
+    values = jnp.arange(8, dtype=jnp.uint8).reshape(8, 1, 1, 1)
+    masses = jnp.exp(likelihood.log_prob(jnp.full((8, 1, 1, 1), 0.3), values))
+    np.testing.assert_allclose(masses.sum(), 1.0, rtol=1e-5)

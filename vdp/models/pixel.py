@@ -1,0 +1,156 @@
+"""Diffusion in pixel space: VDM (Kingma et al. 2021) and DDPM (Ho et al. 2020).
+
+The merged form of the latent models with the image itself for a code: c = positions of the levels,
+z = y_0/alpha_0 = c + e^{gamma_0/2} eps, and with the diffusion prior's rate -L1 - LT
+
+log p(x) >= E[log p(x | z)] - L1(c) - LT(c).
+
+The likelihood's location is z (VDM: `categorical`) or the denoiser's z_hat (DDPM:
+`discretized_normal`), its scale that of the noise at gamma_0.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from vdp.diffusion import process
+from vdp.dists import Normal
+from vdp.likelihoods.location_scale import LocationScale
+from vdp.models._with_prior import WithPrior
+from vdp.priors._diffusion import DiffusionPrior
+from vdp.types import Array, Aux, Batch, Noise, Terms
+
+LOCATIONS = ("noisy", "denoised")
+DEQUANTIZATIONS = ("variational", "uniform")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PixelDiffusion(WithPrior):
+    """A diffusion prior over images, and the distribution of a level given the cleanest z.
+
+    Attributes:
+      prior: of form "merged".
+      likelihood: one with a location and a scale; the scale is the diffusion's.
+      location: "noisy" (z itself; variance e^gamma_0) or "denoised" (z_hat of the network at
+        gamma_0; variance sigma_0^2, which is beta_1 of a table).
+      dequantization: how a level becomes a number for the ODE's density: "variational", the noise
+        of y_0 together with the likelihood, log p(x|z) + log r(y_0) - log q(y_0|x); or "uniform"
+        over the level's bin, log r(z) + D log(bin width). Both are bounds on log p(x).
+    """
+
+    prior: DiffusionPrior
+    likelihood: LocationScale
+    location: str = "noisy"
+    dequantization: str = "variational"
+
+    def __post_init__(self):
+        if not self.merged:
+            raise ValueError("a diffusion in pixel space needs a diffusion prior of form='merged'")
+        if not hasattr(self.likelihood, "bin_width") or not self.likelihood.discrete:
+            raise ValueError(
+                "a diffusion in pixel space needs the likelihood categorical, discretized_normal "
+                "or discretized_logistic"
+            )
+        for field, accepted in (("location", LOCATIONS), ("dequantization", DEQUANTIZATIONS)):
+            if getattr(self, field) not in accepted:
+                given = getattr(self, field)
+                raise ValueError(f"{field}={given!r} is not one of {', '.join(accepted)}")
+
+    def prior_shape(self, x_shape) -> tuple[int, ...]:
+        """Shape of what the prior is over: images."""
+        return x_shape
+
+    def init(self, rng, x_shape, *, data=None):
+        """Parameters and stats, each {"prior"}."""
+        params, stats = self.prior.init(rng, x_shape, x_shape=x_shape, data=data)
+        return {"prior": params}, {"prior": stats}
+
+    def code(self, params, images) -> Normal:
+        """q(z|x) around the positions of integer levels [B, H, W, C], of variance e^gamma_0."""
+        mean = self.likelihood.position(images)
+        log_var = self.prior.posterior_log_var(params["prior"])
+        return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
+
+    def outputs(self, params, z, dropout_rng=None) -> Array:
+        """The likelihood's location and log-scale [B, H, W, 2C] for z [B, H, W, C]."""
+        gamma_0 = self.prior.posterior_log_var(params["prior"])
+        if self.location == "noisy":
+            location, log_var = z, gamma_0
+        else:
+            gamma = jnp.broadcast_to(gamma_0, z.shape[:1])
+            y_0 = process.alpha(gamma_0) * z
+            eps_hat = self.prior.eps_fn(params["prior"], dropout_rng)(y_0, gamma)
+            location, log_var = process.denoise(y_0, gamma, eps_hat), -jax.nn.softplus(-gamma_0)
+        log_scale = jnp.broadcast_to(0.5 * log_var, z.shape)
+        return jnp.concatenate([location, log_scale], axis=-1)
+
+    @property
+    def _uniform(self) -> bool:
+        return self.bound_model == "ode" and self.dequantization == "uniform"
+
+    def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
+        """The prior's noise, which includes that of z; for uniform dequantisation {"bins"}."""
+        shape = batch.target.shape
+        if self._uniform and purpose == "elbo":
+            return {"bins": jax.random.uniform(rng, shape, minval=-0.5, maxval=0.5)}
+        return self.prior.draw(rng, shape[0], shape[1:], purpose=purpose)
+
+    def _terms(self, params, stats, batch, rng, noise, train) -> Terms:
+        prior_rng, net_rng = jax.random.split(rng)
+        if "bins" in noise:
+            width = self.likelihood.bin_width
+            z = self.likelihood.position(batch.target) + width * noise["bins"]
+            density = self.prior.log_prob_bound(params["prior"], stats["prior"], z, prior_rng)
+            volume = math.log(width) * z[0].size
+            return density + Terms.of(bins=jnp.full(len(z), volume, jnp.float32))
+        q = self.code(params, batch.target)
+        z, rate = self.prior.rate(
+            params["prior"], stats["prior"], q, prior_rng, noise=noise, train=train
+        )
+        outputs = self.outputs(params, z, net_rng if train else None)
+        return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + rate
+
+    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
+        """Minus the bound, [B]; with equal weights ("simple") the end terms are not trained."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
+        terms = self._terms(params, stats, batch, rest_rng, noise, train)
+        value = terms.value
+        if self.prior.weights != "bound":
+            value = stop_gradient(value - terms.parts["diffusion"]) + terms.parts["diffusion"]
+        return -value, Aux(terms=terms, stats=stats, scalars={})
+
+    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """The bound with all its parts, [B] nats."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
+        return self._terms(params, stats, batch, rest_rng, noise, False)
+
+    def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
+        """Log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
+        q = self.code(params, batch.target)
+        z, weight = self.prior.log_prob_weight(
+            params["prior"], stats["prior"], q, rest_rng, noise=noise
+        )
+        return self.likelihood.log_prob(self.outputs(params, z), batch.target) + weight
+
+    def sample(self, params, stats, rng, num, *, x_shape, mean=True, **kwargs) -> Array:
+        """[num, H, W, C] images in [0, 1]: the likelihood's mean, or a draw from it."""
+        prior_rng, pixel_rng = jax.random.split(rng)
+        z = self.prior.sample(
+            params["prior"], stats["prior"], prior_rng, num, z_shape=x_shape, **kwargs
+        )
+        return self._drawn_image(self.outputs(params, z), pixel_rng, mean)
+
+    def prior_images(self, params, stats, z, x_shape) -> Array:
+        """What z [B, H, W, C] looks like, in [0, 1]."""
+        low, high = self.likelihood.position(jnp.array([0, self.likelihood.levels - 1]))
+        return jnp.clip((z - low) / (high - low), 0, 1)
+
+
+make = PixelDiffusion

@@ -1,0 +1,108 @@
+"""The configs of diffusion in pixel space: VDM and DDPM."""
+
+from ml_collections import config_dict
+
+from vdp.variants.fields import defaults, smoke
+from vdp.variants.grammar import parse
+from vdp.variants.presets import SCHEDULES
+
+
+def vdm(
+    arg: str,
+    *,
+    data: dict,
+    denoiser: dict,
+    gamma: tuple[float, float],
+    num_steps: int,
+    **training,
+) -> config_dict.ConfigDict:
+    """A variational diffusion model in continuous time (Kingma et al. 2021).
+
+    Keys: `schedule`, `dequantization` (of the ODE's density); word: `smoke`.
+
+    Args:
+      arg: the config's argument.
+      data: fields of `config.data`.
+      denoiser: fields of a UNetDenoiser.
+      gamma: where the schedule starts.
+      num_steps: T of its sampler and of `elbo_discrete`.
+      training: `batch_size`, `steps` and `rate`, the peak learning rate.
+    """
+    choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
+    variant = parse(arg, choices=choices)
+    schedule = dict(name=variant["schedule"], gamma_0=gamma[0], gamma_1=gamma[1])
+    if variant["schedule"].startswith("beta_"):
+        schedule = dict(name=variant["schedule"], num_steps=1000)
+    prior = dict(
+        name="vdm",
+        schedule=schedule,
+        parameterization="eps",
+        bound="continuous",
+        num_times=32,
+        weights="bound",
+        times="low_discrepancy",
+    )
+    end = dict(
+        likelihood=dict(name="categorical"),
+        location="noisy",
+        dequantization=variant["dequantization"],
+    )
+    fourier = dict(fourier=(6, 7), add_input=True)
+    prior["num_steps"] = 20 if variant.has("smoke") else num_steps
+    return _pixel(variant, data, denoiser | fourier, prior, end, **training)
+
+
+def ddpm(
+    arg: str, *, data: dict, denoiser: dict, num_steps: int = 1000, **training
+) -> config_dict.ConfigDict:
+    """A diffusion model of T steps on a fixed table of betas (Ho et al. 2020).
+
+    Keys: `weights` (equal ones in the gradient, or the bound's; the bound is what is reported),
+    `betas`, `dequantization` (of the ODE's density); word: `smoke`. Arguments as of `vdm`.
+    """
+    choices = {
+        "weights": ("simple", "bound"),
+        "betas": ("linear", "cosine"),
+        "dequantization": ("variational", "uniform"),
+    }
+    variant = parse(arg, choices=choices)
+    prior = dict(
+        name="ddpm",
+        betas=variant["betas"],
+        parameterization="eps",
+        bound="discrete",
+        weights=variant["weights"],
+        times="low_discrepancy",
+        num_steps=20 if variant.has("smoke") else num_steps,
+    )
+    end = dict(
+        likelihood=dict(name="discretized_normal"),
+        location="denoised",
+        dequantization=variant["dequantization"],
+    )
+    config = _pixel(variant, data, denoiser, prior, end, **training)
+    config.optim.update(clip_norm=1.0, gradient_unit="bits_per_dim")
+    return config
+
+
+def _pixel(
+    variant, data: dict, denoiser: dict, prior: dict, end: dict, *, batch_size, steps, rate
+) -> config_dict.ConfigDict:
+    config = defaults()
+    config.data.update(data)
+    body = dict(name="UNetDenoiser", remat=False, dtype="float32") | denoiser
+    if variant.has("smoke"):
+        body.update(width=8, depth=1)
+    config.model = dict(
+        name="pixel",
+        prior=prior
+        | dict(denoiser=body, form="merged", sequential=True, ode_steps=32, ode_probes=1),
+        **end,
+    )
+    config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))
+    config.train.update(steps=steps, batch_size=batch_size, ema_decay=0.9999)
+    config.eval.update(every=max(steps // 20, 1), batch_size=50)
+    config.eval.estimators = ("elbo", "elbo_discrete", "fid")
+    if variant.has("smoke"):
+        smoke(config)
+    return config
