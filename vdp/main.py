@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sys
+import traceback
 
 from vdp.errors import STOPPED, Interrupted, Parser, UserError, choose_from
 
@@ -132,5 +133,16 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+def _program(argv: list[str]) -> None:
+    try:
+        code = run(argv)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if "vdp.parallel" in sys.modules:  # not where the flags were wrong
+        sys.modules["vdp.parallel"].leave(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    _program(sys.argv[1:])
