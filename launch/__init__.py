@@ -1,1 +1,1 @@
-"""Many runs from one command: grids of variants and seeds, here or on a Slurm cluster."""
+"""Many runs from one command, and one run in many processes: here or on a cluster."""

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
-from launch import table
+from launch import signals
 from vdp import workdir as files
-from vdp.errors import UserError
+from vdp.errors import STOPPED, UserError
 from vdp.report import duration
 
 CLUSTERS = {"slurm": "slurm", "submitit-local": "local"}  # launcher: submitit's name
@@ -35,7 +35,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            preexec_fn=_only_sigterm_stops,
+            preexec_fn=signals.only_sigterm_stops,
         )
 
     def stop(self, *, wait: bool = False) -> None:
@@ -56,16 +56,9 @@ class Child:
             sys.stderr.flush()
             if line.strip() and not (last or "").startswith("error: "):
                 last = line.strip()
-        code = self._process.wait()
-        code = code if code >= 0 else 128 - code  # by a signal, as a shell counts
+        code = signals.exit_code(self._process.wait())
         self._run.record(code, last if code else None)
         return code
-
-
-def _only_sigterm_stops() -> None:
-    """In the child: Ctrl-C and Slurm's warnings reach all processes, but only SIGTERM saves."""
-    for name in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(name, signal.SIG_IGN)
 
 
 class Job:
@@ -84,7 +77,7 @@ class Job:
         run, command, patience = self._given
         self._child = Child(run, command)
         code = self._child.wait()
-        if code == table.STOPPED:
+        if code == STOPPED:
             # after SIGTERM alone: if the job was cancelled, Slurm kills it during the sleep;
             # asking for a requeue at once would bring it back
             time.sleep(patience)

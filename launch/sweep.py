@@ -1,20 +1,17 @@
 """Command line: one run per grid point and seed, then one table that compares the points."""
 
-import argparse
-import contextlib
 import dataclasses
 import itertools
 import pathlib
 import re
-import signal
 import sys
 import time
-import types
 
 from launch import slurm, table
+from launch.signals import stopping
 from vdp import config as configs
 from vdp import workdir as files
-from vdp.errors import UserError, choose_from
+from vdp.errors import STOPPED, Parser, UserError, choose_from
 from vdp.report import duration
 
 LAUNCHERS = ("local", "slurm", "submitit-local")
@@ -38,11 +35,6 @@ examples:
 
 exit codes: 0 done; 1 a run failed; 2 something you can mend, said in one sentence; 143 stopped
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; see --help")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,34 +67,12 @@ class Run:
         return result.status == "finished" and result.record.get("argv") == list(self.argv)
 
 
-@contextlib.contextmanager
-def _stopping():
-    """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves."""
-    state = types.SimpleNamespace(requested=False, child=None)
-
-    def receive(*_):
-        state.requested = True
-        if state.child:
-            state.child.stop()
-
-    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    heard = [name for name in names if signal.getsignal(name) != signal.SIG_IGN]  # as under nohup
-    previous = {name: signal.signal(name, receive) for name in heard}
-    try:
-        yield state
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
-
-
 def parse(argv: list[str]):
     """Returns (flags, overrides [(field, text)], options of Slurm {key: text})."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m launch.sweep",
         description="Trains one config over a grid of variants, fields and seeds, and compares.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
     parser.add_argument("--grid", action="append", default=[], metavar="KEY=VALUE,...")
@@ -208,7 +178,7 @@ def sweep_folder(flags) -> pathlib.Path:
 def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
     """Runs one after another, `skipped` more are done; returns whether all had their turn."""
     started, total = time.monotonic(), skipped + len(runs)
-    with _stopping() as stop:
+    with stopping() as stop:
         for done, run in enumerate(runs):
             elapsed = time.monotonic() - started
             left = elapsed / max(done, 1) * (len(runs) - done)
@@ -217,7 +187,7 @@ def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
             stop.child = child = slurm.Child(run, command)
             if stop.requested:  # before there was a child to tell
                 child.stop()
-            if child.wait() == table.STOPPED or stop.requested:
+            if child.wait() == STOPPED or stop.requested:
                 say("stopped; the same command continues")
                 return False
     say(f"{len(runs)} runs in {duration(time.monotonic() - started)}")
@@ -247,7 +217,7 @@ def _launch(runs: list[Run], workdir: pathlib.Path, flags, options, command) -> 
         skipped = len(runs) - len(todo)
         say(f"{workdir}: {len(runs)} runs, {skipped} of them finished before")
         if flags.launcher == "local":
-            return None if run_here(todo, skipped, command) else table.STOPPED
+            return None if run_here(todo, skipped, command) else STOPPED
         jobs = slurm.submit(todo, command, workdir, flags.launcher, options)
         if flags.wait:
             slurm.wait(jobs, flags.launcher)
@@ -286,7 +256,7 @@ def run(argv: list[str], command: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except KeyboardInterrupt:
         say("stopped; the same command continues")
-        return table.STOPPED
+        return STOPPED
 
 
 if __name__ == "__main__":

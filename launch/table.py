@@ -8,10 +8,9 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from vdp import workdir as files
-from vdp.errors import UserError
+from vdp.errors import STOPPED, UserError
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
-STOPPED = 143  # the exit code of a run that SIGTERM stopped, saved
 DASH = "–"  # noqa: RUF001
 
 

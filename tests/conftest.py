@@ -64,3 +64,22 @@ def refused(cli):
         return errors[0]
 
     return run
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """Puts a command of the scheduler on PATH: bash text; returns what it was called with."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HERE", str(tmp_path))
+
+    def make(name, text=""):
+        log = tmp_path / f"{name}.log"
+        path = tmp_path / "bin" / name
+        record = f"printf '%s\\x1f' \"$@\" >> '{log}'; echo >> '{log}'"
+        path.write_text(f"#!/usr/bin/env bash\n{record}\n{text}\n")
+        path.chmod(0o755)
+        lines = lambda: log.read_text().splitlines() if log.exists() else []
+        return lambda: [line.split("\x1f")[:-1] for line in lines()]
+
+    return make

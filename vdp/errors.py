@@ -1,4 +1,9 @@
-"""The exceptions that are meant for the person at the keyboard."""
+"""What is said to the person at the keyboard: exceptions, exit codes, and who raises them."""
+
+import argparse
+from typing import NoReturn
+
+STOPPED = 143  # the exit code after SIGTERM, saved; schedulers then requeue
 
 
 class UserError(Exception):
@@ -9,10 +14,22 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """SIGTERM came and everything is saved; `vdp.main` exits with code 143."""
+    """SIGTERM came and everything is saved; `vdp.main` exits with code STOPPED."""
 
 
 def choose_from(what: str, given, accepted) -> UserError:
     """Returns the error for a name outside a closed list, with the list."""
     listed = ", ".join(sorted(map(str, accepted))) or "none"
     return UserError(f"unknown {what} {str(given)!r}; accepted: {listed}")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UserError, takes no abbreviations and keeps line breaks."""
+
+    def __init__(self, **kwargs):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse for what it cannot read."""
+        raise UserError(f"{message}; see --help")

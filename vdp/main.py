@@ -1,12 +1,12 @@
 """Command line: `python -m vdp.main --config=FILE_OR_NAME[:VARIANT] [--config.FIELD=VALUE ...]`."""
 
-import argparse
 import json
 import os
 import pathlib
 import sys
+import traceback
 
-from vdp.errors import Interrupted, UserError, choose_from
+from vdp.errors import STOPPED, Interrupted, Parser, UserError, choose_from
 
 MODES = ("train", "eval", "sample", "describe")
 EPILOG = """\
@@ -26,19 +26,12 @@ exit codes: 0 done; 2 something you can mend, said in one sentence; 143 stopped 
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; see --help")
-
-
 def parse(argv: list[str]):
     """Returns (namespace with config, workdir, mode, multihost; overrides [(field, text)])."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m vdp.main",
         description="Variational diffusion priors: train, evaluate and sample.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
     parser.add_argument("--workdir", help="the run's folder; default runs/<config>[-<variant>]")
@@ -136,9 +129,20 @@ def run(argv: list[str]) -> int:
         return 130
     except Interrupted as error:
         print(error, file=sys.stderr)
-        return 143
+        return STOPPED
     return 0
 
 
+def _program(argv: list[str]) -> None:
+    try:
+        code = run(argv)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if "vdp.parallel" in sys.modules:  # not where the flags were wrong
+        sys.modules["vdp.parallel"].leave(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    _program(sys.argv[1:])

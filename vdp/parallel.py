@@ -5,6 +5,8 @@ replicated, or sharded over the same axis with `train.fsdp`.
 """
 
 import os
+import sys
+import threading
 from collections.abc import Callable
 
 import jax
@@ -12,8 +14,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vdp.errors import UserError
+from vdp.errors import STOPPED, UserError
 
+PATIENCE = 5.0  # s that a process which failed waits for others that fail like it
 FSDP_MIN_SIZE = 2**14  # smaller arrays stay replicated
 
 
@@ -35,6 +38,7 @@ def initialize(multihost: bool) -> None:
                 "coordinator_address": environment["JAX_COORDINATOR_ADDRESS"],
                 "num_processes": int(environment["JAX_NUM_PROCESSES"]),
                 "process_id": int(environment["JAX_PROCESS_ID"]),
+                "cluster_detection_method": "deactivate",  # a scheduler around it is not asked
             }
         except (KeyError, ValueError) as error:
             raise UserError(
@@ -54,6 +58,22 @@ def agreed(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
+
+
+def leave(code: int) -> None:
+    """Ends this process if it has failed and is one of several; else only returns.
+
+    At exit jax waits minutes for all processes, and they may wait for this one's part in a sum.
+    When it is gone, they are stopped by jax or by what started them.
+    """
+    if code in (0, STOPPED) or not jax.distributed.is_initialized():
+        return
+    others = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+    others.start()
+    others.join(PATIENCE)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def is_writer() -> bool:
