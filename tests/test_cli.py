@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from vdp import main
+from vdp import config, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
@@ -34,6 +35,19 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
     assert found["data"]["levels"] == 2
     assert found["config"]["model"]["prior"]["name"] == "normal"
     assert list(tmp_path.iterdir()) == []
+    table = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
+    assert table["parameters"] == f"{parameters['total']:,}"
+    assert "55,000 training images of 28x28x1" in table["data"]
+    floats = found["state_bytes"] / 4  # parameters, their average, two moments; a few counters
+    assert 4 * parameters["total"] <= floats < 4 * parameters["total"] + 20
+
+
+def test_without_arguments_every_config_is_listed_with_a_line(cli):
+    code, _, err = cli()
+    assert code == 2
+    for name in config.config_names():
+        assert re.search(rf"^{name} +\w.+\.$", err, re.M), name
+    assert "--config=digits_vae" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def config_names() -> list[str]:
     return sorted({p.stem for f in config_folders() for p in f.glob("*.py") if p.stem[0] != "_"})
 
 
+def summaries() -> dict[str, str]:
+    """The first line of every config's docstring, by name; nothing is run."""
+    files = {p.stem: p for f in reversed(config_folders()) for p in f.glob("*.py")}
+    texts = {name: ast.get_docstring(ast.parse(files[name].read_text())) for name in config_names()}
+    return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
+
+
 def find(name: str) -> pathlib.Path:
     """The file meant by a path or a name."""
     path = pathlib.Path(name).expanduser()

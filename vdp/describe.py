@@ -1,11 +1,15 @@
 """What a config is, from shapes alone: parameters by role, FLOPs, data; no data, no memory."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
-from vdp import build, state
+from vdp import build, parallel, state
 from vdp import config as configs
 from vdp.data import load as data_load
+from vdp.data.feeds import DEVICE_LIMIT
+from vdp.run import state_template
 from vdp.types import Batch
 
 
@@ -14,7 +18,8 @@ def describe(config) -> dict:
 
     Returns:
       {"parameters": {"total", by role}, "flops_per_example": training step (forward, backward)
-      of one batch as XLA counts it, divided by its size, "data": ..., "config": ...}
+      of one batch as XLA counts it, divided by its size, "state_bytes": parameters, their average
+      and the optimiser's moments, "data": ..., "config": ...}
     """
     facts = data_load.describe(config.data)
     model = build.model(_unrolled(config), facts)
@@ -35,9 +40,12 @@ def describe(config) -> dict:
     # counted as for an accelerator: what CPU programs do in loops would be counted once
     traced = jax.jit(gradient).trace(params, stats, batch)
     analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis() or {}
+    _, template = state_template(config, model, facts.shape, parallel.make_mesh())
+    sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template)]
     return {
         "parameters": state.count_parameters(params),
         "flops_per_example": float(analysis.get("flops", float("nan"))) / batch_size,
+        "state_bytes": sum(sizes),
         "data": {
             "name": facts.info.name,
             "shape": list(facts.shape),
@@ -46,6 +54,32 @@ def describe(config) -> dict:
         },
         "config": configs.to_json(config),
     }
+
+
+def table(found: dict) -> str:
+    """The result of `describe` for people: names on the left, one line each."""
+    parameters, data, config = found["parameters"], found["data"], found["config"]
+    model, train = config["model"], config["train"]
+    prior = model.get("prior") or {}
+    shape, flops = data["shape"], found["flops_per_example"]
+    images = data["counts"].get("train", 0) - config["data"]["num_validation"]
+    stored, seen = images * math.prod(shape), train["steps"] * train["batch_size"]
+    placement = config["data"]["placement"]
+    resident = placement == "device" or (placement == "auto" and stored <= DEVICE_LIMIT)
+    mebibytes = lambda size: f"{size / 2**20:,.1f} MiB"
+    rows = {
+        "model": model["name"] + (f" with prior {prior['name']}" if prior else ""),
+        "parameters": f"{parameters['total']:,}",
+        **{f"  {role}": f"{n:,}" for role, n in parameters.items() if role != "total"},
+        "training": f"{train['steps']:,} steps of {train['batch_size']} images, "
+        f"{seen / max(images, 1):,.4g} epochs",
+        "arithmetic": f"{flops / 1e9:.4g} GFLOP an image, {flops * seen / 1e15:.4g} PFLOP in all",
+        "state": f"{mebibytes(found['state_bytes'])} (parameters, their average, the optimiser's)",
+        "data": f"{data['name']}: {images:,} training images of {'x'.join(map(str, shape))}, "
+        f"{data['levels']} levels, {mebibytes(stored)} on the {'device' if resident else 'host'}",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
 
 def _unrolled(config):

@@ -14,7 +14,7 @@ modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
   eval      evaluate a checkpoint of the run in the workdir (needs no --config)
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
-  describe  print parameters, FLOPs per example, data and config as one JSON line; needs no data
+  describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data
 
 examples:
   python -m vdp.main --config=digits_vae
@@ -72,8 +72,13 @@ def _config(flags, overrides):
     of_a_run = flags.mode in ("eval", "sample")
     if not flags.config and not (of_a_run and flags.workdir):
         hint = " or --workdir" if of_a_run else ""
-        names = ", ".join(configs.config_names())
-        raise UserError(f"--config{hint} is missing: a file or one of {names}; see --help")
+        listed = configs.summaries()
+        for name, line in listed.items():
+            print(f"{name:{max(map(len, listed))}}  {line}", file=sys.stderr)
+        example = "python -m vdp.main --config=digits_vae"
+        raise UserError(
+            f"--config{hint} is missing: a file or one of these names, as in {example}; see --help"
+        )
     workdir = pathlib.Path(flags.workdir or configs.default_workdir(flags.config))
     config = configs.load(flags.config) if flags.config else configs.read_run(workdir)
     configs.override(config, overrides)
@@ -90,9 +95,11 @@ def _dispatch(flags, overrides) -> None:
     compile_cache.enable()
     parallel.initialize(flags.multihost)
     if flags.mode == "describe":
-        from vdp.describe import describe
+        from vdp.describe import describe, table
 
-        print(json.dumps(describe(config)))
+        found = describe(config)
+        print(table(found))
+        print(json.dumps(found))
     elif flags.mode == "train":
         from vdp.train import train
 
