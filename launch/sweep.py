@@ -11,7 +11,7 @@ import sys
 import time
 import types
 
-from launch import slurm, table
+from launch import plot, slurm, table
 from vdp import config as configs
 from vdp import workdir as files
 from vdp.errors import UserError, choose_from
@@ -227,6 +227,7 @@ def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
 def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
     """Writes and prints the table, names what failed, and returns the exit code."""
     print(table.write(workdir, results))
+    plot.draw(workdir / "results.png", results)
     say(", ".join(str(path) for path in sorted(workdir.glob("results.*"))))
     failed = [result for result in results if result.status == "failed"]
     for result in failed:
