@@ -7,7 +7,7 @@ import re
 import sys
 import time
 
-from launch import slurm, table
+from launch import plot, slurm, table
 from launch.signals import stopping
 from vdp import config as configs
 from vdp import workdir as files
@@ -197,6 +197,7 @@ def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
 def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
     """Writes and prints the table, names what failed, and returns the exit code."""
     print(table.write(workdir, results))
+    plot.draw(workdir / "results.png", results)
     say(", ".join(str(path) for path in sorted(workdir.glob("results.*"))))
     failed = [result for result in results if result.status == "failed"]
     for result in failed:

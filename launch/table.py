@@ -1,4 +1,4 @@
-"""What finished runs say, side by side: a Markdown table, a CSV file and a picture."""
+"""What finished runs say, side by side: a Markdown table and a CSV file."""
 
 import csv
 import dataclasses
@@ -66,7 +66,7 @@ def read_all(workdir: pathlib.Path) -> list[Result]:
 
 
 def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
-    """Writes results.md, results.csv and, where there are numbers, results.png.
+    """Writes results.md and results.csv.
 
     Returns:
       The text of results.md.
@@ -75,7 +75,6 @@ def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
     with files.replacing(workdir / "results.md") as temporary:
         temporary.write_text(text + "\n")
     _write_csv(workdir / "results.csv", results)
-    _draw(workdir / "results.png", results)
     return text
 
 
@@ -88,6 +87,11 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 def nats(estimator: str) -> Callable[[Result], float | None]:
     """Reads the mean of an estimator."""
     return lambda result: result.get(f"estimators.{estimator}.nats.mean")
+
+
+def between_codes(measure: str) -> Callable[[Result], float | None]:
+    """Reads the mean of a measure of decoded lines between two codes."""
+    return lambda result: result.get(f"interpolation.{measure}.mean")
 
 
 def sampling_seconds(result: Result) -> float | None:
@@ -123,7 +127,7 @@ class _Column:
         text = f"{mean:,.{digits}f}"
         if error is not None and self.digits != 0:
             text += f" ± {error:,.{digits}f}"
-        tags = _distinct(map(self.tag, results))
+        tags = distinct(map(self.tag, results))
         missing = f" (from {len(values)})" if len(values) < len(results) else ""
         return text + (f" ({tags})" if tags else "") + missing
 
@@ -134,6 +138,10 @@ COLUMNS = (
     _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
     _Column("bits/dim", lambda result: result.get("estimators.elbo.bits_per_dim.mean"), 3),
     _Column("FID", lambda result: result.get("fid.value"), 2),
+    _Column("mse of reconstructions", lambda result: result.get("mse")),
+    _Column("path ratio", between_codes("path_ratio"), 3),
+    _Column("unevenness", between_codes("unevenness"), 3),
+    _Column("nonlinearity", between_codes("nonlinearity"), 3),
     _Column("parameters", lambda result: result.get("parameters.total"), 0),
     _Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
     _Column("training, s", lambda result: result.get("train_seconds")),
@@ -172,7 +180,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _facts(finished: Sequence[Result]) -> str:
-    of = lambda path: _distinct(result.get(path) for result in finished)
+    of = lambda path: distinct(result.get(path) for result in finished)
     facts = f"{of('split')} split, {of('num_examples')} images"
     if len(finished) > len(grouped(finished)):
         facts += "; ± is the standard error over seeds"
@@ -181,13 +189,22 @@ def _facts(finished: Sequence[Result]) -> str:
             f"; FID of {of('fid.num_samples')} samples against {of('fid.num_reference')} "
             f"{of('fid.reference')} images, features {of('fid.features')}"
         )
-    return (
-        f"{facts}.\n\nELBO and IWAE with different model tags (in brackets) are bounds on "
-        "different models."
-    )
+    if any(result.get("interpolation.pairs") for result in finished):
+        facts += (
+            "; path ratio, unevenness and nonlinearity of the lines between "
+            f"{of('interpolation.pairs')} pairs of codes, decoded in "
+            f"{of('interpolation.steps')} steps"
+        )
+    if any(nats(name)(result) is not None for result in finished for name in ("elbo", "iwae")):
+        facts += (
+            ".\n\nELBO and IWAE with different model tags (in brackets) are bounds on different "
+            "models"
+        )
+    return f"{facts}."
 
 
-def _distinct(values: Iterable) -> str:
+def distinct(values: Iterable) -> str:
+    """The different values among these, in words."""
     found = dict.fromkeys(value for value in values if value is not None)
     return " / ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in found)
 
@@ -212,83 +229,3 @@ def _flat(content, prefix: str = ""):
             yield from _flat(value, f"{prefix}{key}.")
         elif value is not None:
             yield f"{prefix}{key}", value
-
-
-def _draw(path: pathlib.Path, results: Sequence[Result]) -> None:
-    """One line per grid point and one panel per quantity; lower is better in all of them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    finished = [result for result in results if result.status == "finished"]
-    minus = lambda name: lambda r: None if (value := nats(name)(r)) is None else -value
-    panels = [
-        ("Negative bound, nats", [(_legend(n, finished), minus(n)) for n in ("elbo", "iwae")]),
-        ("FID", [("", lambda result: result.get("fid.value"))]),
-        ("Training, s", [("", lambda result: result.get("train_seconds"))]),
-        ("Sampling, s per 1,000 images", [("", sampling_seconds)]),
-    ]
-    there = lambda series: [s for s in series if any(s[1](r) is not None for r in finished)]
-    panels = [(title, there(series)) for title, series in panels if there(series)]
-    if not panels:
-        return
-    groups = [(point, [r for r in group if r in finished]) for point, group in grouped(results)]
-    labels = [
-        ", ".join(map("=".join, point.items())) + ("" if group else "\n(none finished)")
-        for point, group in groups
-    ]
-    width = 0.085 * max(map(len, labels)) + 2.9 * len(panels)
-    figure = Figure(figsize=(width, 1.5 + 0.44 * len(groups)), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, series) in zip(row, panels, strict=True):
-        colors = ("#0b5fa5", "#d9680f") if title.endswith("nats") else ("#4a4f57",)
-        for index, (name, value) in enumerate(series):
-            shift = (index - (len(series) - 1) / 2) * 0.32
-            _dots(axes, groups, value, shift, colors[index], name)
-        _style(axes, title)
-    row[0].set_yticks(range(len(groups)), labels)
-    row[0].set_ylim(len(groups) - 0.4, -0.6)
-    figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=9.5)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
-def _legend(estimator: str, finished: Sequence[Result]) -> str:
-    of = lambda key: _distinct(result.get(f"estimators.{estimator}.{key}") for result in finished)
-    return f"{estimator.upper()} ({of('model')})" + (f", K = {of('k')}" if of("k") else "")
-
-
-def _dots(axes, groups, value, shift: float, color: str, label: str) -> None:
-    """Every seed as a small dot; their mean and its standard error on top."""
-    for height, (_, group) in enumerate(groups):
-        values = [v for v in map(value, group) if v is not None]
-        if not values:
-            continue
-        mean, error = mean_and_error(values)
-        heights = [height + shift] * len(values)
-        axes.plot(values, heights, "o", ms=4, color=color, alpha=0.35, mew=0)
-        axes.errorbar(mean, heights[0], xerr=error, fmt="o", ms=6.5, color=color, elinewidth=1.6,
-                      mec="white", mew=0.8, label=label or None)  # fmt: skip
-        label = ""
-
-
-def _style(axes, title: str) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-
-    low, high = axes.dataLim.intervalx
-    better = "← better"
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    if low > 0 and high > 20 * low:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if high < 1000 * low else (1,)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        better += " (log scale)"
-    axes.margins(x=0.12)
-    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
-    axes.set_xlabel(better, loc="left", color="0.35")
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors="0.25")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("0.7")

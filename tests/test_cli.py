@@ -110,6 +110,8 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
             ["fid_reference"],
         ),
         (["--config=digits_dcgan:latent=9"], ["latent=9", "latent=8|2|16|40"]),
+        (["--config=digits_ae:kind=sparse"], ["sparse", "plain|denoising|robust|contractive"]),
+        (["--config=digits_ae:kind=robust,smoke", "--config.model.radius=0"], ["radius"]),
         (["--config=digits_dcgan:prior=ddpm,smoke", "--config.model.prior.betas=cos"], ["cosine"]),
         (["--mode=eval"], ["--workdir"]),
         (["--mode=eval", "--workdir=/nonexistent"], ["/nonexistent", "config.json"]),
@@ -147,8 +149,8 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     found = json.loads((smoke_run / "eval.json").read_text())
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
-        "estimators", "active_units", "rates", "latents", "clipped", "mse", "accuracy", "fid",
-        "sampling", "train_seconds",
+        "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
+        "accuracy", "fid", "sampling", "train_seconds",
     }  # fmt: skip
     assert set(found["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
@@ -183,7 +185,8 @@ def test_a_run_writes_what_the_design_says(smoke_run):
         "train",
         "eval",
     }
-    for name in ("samples/samples.png", "samples/reconstructions.png", "plots/loss.png"):
+    pictures = ("samples", "reconstructions", "interpolations", "bilinear", "latents", "denoising")
+    for name in ("plots/loss.png", *(f"samples/{picture}.png" for picture in pictures)):
         from PIL import Image
 
         with Image.open(smoke_run / name) as picture:

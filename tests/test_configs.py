@@ -16,6 +16,8 @@ from vdp.types import Batch
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
 PIXEL = [n for n in config.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
 FLAT = [n for n in config.config_names() if n.endswith(("_vae", "_dcgan"))]
+AUTOENCODERS = [name for name in config.config_names() if name.endswith("_ae")]
+KINDS = [f"kind={kind}" for kind in ("plain", "denoising", "robust", "contractive")]
 HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
 VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
     "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
@@ -34,6 +36,7 @@ CASES += [("mnist_models", f"model={name}") for name in ("vae_vdm", "vdm", "ddpm
 CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
+CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
 FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
     pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
     pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1"),
@@ -48,6 +51,10 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
             ("cifar10_vdm", "32x32x3"),
             ("mnist_models", "28x28x1"),
         )
+    ),
+    pytest.param("mnist_mlp_vae:prior=normal,smoke", "synthetic:28x28x1"),
+    pytest.param(
+        "mnist_mlp_vae:likelihood=normal,smoke", "synthetic:28x28x1", marks=pytest.mark.slow
     ),
     *(
         pytest.param(f"digits_dvp:{variant},smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow)
@@ -76,16 +83,22 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
 ]
 
 
-@pytest.mark.parametrize(("name", "argument"), CASES, ids=lambda v: v or "default")
-def test_traces_at_full_size(name, argument):
-    """Loss, bound, weight and samples by shape alone: no memory, no data."""
-    cfg = config.load(f"{name}:{argument}")
+def full_size(argument):
+    """(config, facts, model, shapes of (params, stats, batch)) of a config."""
+    cfg = config.load(argument)
     facts = data_load.describe(cfg.data)
     model = build.model(cfg, facts)
     _, template = state_template(cfg, model, facts.shape, parallel.make_mesh())
     images = jax.ShapeDtypeStruct((cfg.train.batch_size, *facts.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((cfg.train.batch_size,), jnp.int32)
     batch = Batch(target=images, input=images, label=label)
+    return cfg, facts, model, (template.params, template.stats, batch)
+
+
+@pytest.mark.parametrize(("name", "argument"), CASES, ids=lambda v: v or "default")
+def test_traces_at_full_size(name, argument):
+    """Loss, bound, weight and samples by shape alone: no memory, no data."""
+    cfg, facts, model, arguments = full_size(f"{name}:{argument}")
     key = jax.random.key(0)
 
     def everything(params, stats, batch):
@@ -98,10 +111,31 @@ def test_traces_at_full_size(name, argument):
             model.sample(params, stats, key, 3, x_shape=facts.shape),
         )
 
-    shapes = jax.eval_shape(everything, template.params, template.stats, batch)
+    shapes = jax.eval_shape(everything, *arguments)
     assert [s.shape for s in shapes[:4]] == [(cfg.train.batch_size,)] * 4
     assert shapes[4].shape == (3, *facts.shape)
     assert all(s.dtype == jnp.float32 for s in shapes)
+
+
+@pytest.mark.parametrize("kind", ["", "latent=2", *KINDS])
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_autoencoders_trace_at_full_size(name, kind):
+    cfg, facts, model, arguments = full_size(f"{name}:{kind}")
+    assert model.kind == (kind.removeprefix("kind=") if kind in KINDS else "plain")
+    key = jax.random.key(0)
+
+    def everything(params, stats, batch):
+        loss, aux = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
+        return (
+            loss,
+            aux.terms.value,
+            model.elbo(params, stats, batch, key).value,
+            model.reconstruct(params, stats, batch.input, key),
+        )
+
+    shapes = jax.eval_shape(everything, *arguments)
+    assert [s.shape for s in shapes[:3]] == [(cfg.train.batch_size,)] * 3
+    assert shapes[3].shape == (cfg.train.batch_size, *facts.shape)
 
 
 @pytest.mark.parametrize(("name", "data"), FAMILIES)
@@ -113,10 +147,28 @@ def test_smoke_run(cli, tmp_path, name, data):
     assert code == 0, err
     found = json.loads((tmp_path / "eval.json").read_text())
     assert found["estimators"]["iwae"]["nats"]["se"] > 0
-    binarised = name.startswith(("mnist_vae", "mnist_dvp", "omniglot"))
+    grey = "likelihood=normal" in name
+    binarised = name.startswith(("mnist_vae", "mnist_mlp", "mnist_dvp", "omniglot")) and not grey
     assert found["binarization_seed"] == (0 if binarised else None)
     flipped = name.startswith(("cifar10_vae", "cifar10_dvp", "cifar10_ddpm"))
     assert found["augmentation"] == ("flip" if flipped else "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param(f"{name}:{kind},smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
+        for name, shape in (("digits_ae", "8x8x1x17"), ("mnist_ae", "28x28x1"))
+        for kind in KINDS
+    ],
+)
+def test_smoke_run_of_autoencoders(cli, tmp_path, name, data):
+    """One of them is smoked by test_smoothness.py at every change."""
+    code, _, err = cli(f"--config={name}", f"--workdir={tmp_path}", f"--config.data.name={data}")
+    assert code == 0, err
+    found = json.loads((tmp_path / "eval.json").read_text())
+    assert found["mse"] > 0
+    assert found["interpolation"]["path_ratio"]["mean"] > 1
 
 
 @pytest.mark.parametrize("name", config.config_names())

@@ -10,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0, "variants": 0, "dists": 0, "workdir": 0, "packing": 0,
+    "score": 0,
     "config": 1, "nets": 1, "diffusion": 1, "data": 1, "state": 1, "parallel": 1, "optim": 1,
     "checkpoint": 1, "report": 1, "compile_cache": 1,
     "priors": 2, "likelihoods": 2, "pseudoinputs": 2,
@@ -17,7 +18,7 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "evals": 4,
     "build": 5, "step": 5, "evaluator": 5,
     "run": 6,
-    "describe": 7, "estimate": 7, "hierarchy": 7,
+    "describe": 7, "estimate": 7, "hierarchy": 7, "latent_space": 7,
     "sample": 8,
     "loop": 9,
     "fit": 10,

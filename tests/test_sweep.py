@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from launch import slurm, sweep, table
+from launch import plot, slurm, sweep, table
 
 # configuring logging anew, as submitit does, closes the streams pytest gave to absl's handler
 os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
@@ -247,6 +247,31 @@ def test_one_seed_has_no_error_and_columns_without_numbers_are_left_out(swept):
     assert "| -80.00 (exact) | -78.00 (exact, K=16) |" in out
     assert "FID" not in out
     assert "T-step" not in out
+
+
+def test_autoencoders_are_compared_by_errors_and_smoothness(tmp_path):
+    """Without any bound: no such columns, and no word about bounds."""
+    results = []
+    for kind, path in (("plain", 1.5), ("robust", 1.25)):
+        for seed in (0, 2):
+            measures = {name: {"mean": path + seed / 2, "se": 0.1}
+                        for name in ("path_ratio", "unevenness", "nonlinearity")}  # fmt: skip
+            values = {"split": "test", "num_examples": 360, "mse": 0.012 + seed / 1000}
+            values["estimators"] = {"elbo": None, "iwae": None}
+            values["interpolation"] = {"steps": 16, "pairs": 180, "skipped": 0, **measures}
+            results.append(table.Result({"kind": kind}, seed, tmp_path, "finished", {}, values))
+    text = table.write(tmp_path, results)
+    lines = text.splitlines()
+    assert lines[0] == (
+        "| kind | seeds | mse of reconstructions | path ratio | unevenness | nonlinearity |"
+    )
+    same = "| ".join(["2.000 ± 0.500 "] * 3)
+    assert lines[2] == f"| plain | 2 | 0.0130 ± 0.0010 | {same}|"
+    assert lines[3].startswith("| robust | 2 | 0.0130 ± 0.0010 | 1.750 ± 0.500 |")
+    assert "180 pairs of codes, decoded in 16 steps" in text
+    assert "bound" not in text
+    plot.draw(tmp_path / "results.png", results)
+    assert (tmp_path / "results.png").exists()
 
 
 @pytest.mark.parametrize(

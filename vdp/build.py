@@ -111,6 +111,8 @@ def model(config, facts) -> Any:
     built = build("model", spec, **context)
     try:
         jax.eval_shape(lambda: built.init(jax.random.key(0), facts.shape))
+    except UserError:
+        raise
     except Exception as error:  # flax and jax raise many kinds
         first = (str(error).splitlines() or [""])[0]
         raise UserError(

@@ -22,6 +22,8 @@ OF_ANOTHER_MODEL = {  # of a diffusion prior's parameters; exact priors have one
 
 def has_its_own(name: str, model) -> bool:
     """Whether the estimator is not just another one of this model again."""
+    if not hasattr(model, "bound_model"):  # no probability: nothing to estimate
+        return False
     weight = name.startswith("iwae")
     if weight and not hasattr(model, "log_weight"):
         return False

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from vdp import config as configs
-from vdp import features, parallel
+from vdp import features, latent_space, parallel
 from vdp import workdir as files
 from vdp.data import load as data_load
 from vdp.errors import UserError, choose_from
@@ -54,7 +54,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         "augmentation": run.config.data.augmentation,
         "estimators": {name: None for name in ESTIMATORS},
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
-        **dict.fromkeys(("mse", "accuracy")),
+        **dict.fromkeys(("mse", "interpolation", "accuracy")),
         "train_seconds": None if spent is None else round(spent, 3),
     }
     judged = "fid" in config.estimators and hasattr(run.model, "sample")
@@ -73,6 +73,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     if hasattr(run.model, "reconstruct"):
         images = run.map("reconstruct", reconstruct, arrays)
         result["mse"] = float(np.mean((images - arrays[0] / (run.facts.levels - 1)) ** 2))
+    if hasattr(run.model, "decode_mean") and len(split) > 1:
+        result["interpolation"] = latent_space.interpolation(run, arrays[1])
     if hasattr(run.model, "correct"):
         correct = run.map("correct", lambda model, p, s, b, _: model.correct(p, s, b), arrays)
         result["accuracy"] = float(np.mean(correct))
@@ -165,6 +167,16 @@ def describe_result(result: dict) -> list[str]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
         lines.append(f"active units: {active['active']} of {active['total']}")
+    found = result["interpolation"]
+    if found and found["pairs"]:
+        ratio, step, middle = (
+            _with_error(found[name], 3) for name in ("path_ratio", "unevenness", "nonlinearity")
+        )
+        lines.append(
+            f"{result['split']} mse {result['mse']:.5f}; images between two codes: path {ratio} "
+            f"times its chord, largest step {step} times the mean, middle {middle} half chords "
+            f"off; {found['pairs']} pairs"
+        )
     if result["accuracy"] is not None:
         lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")
     if result["fid"]:

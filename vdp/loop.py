@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from vdp import parallel, sample, state, step
+from vdp import parallel, sample, score, state, step
 from vdp.checkpoint import Checkpoints
 from vdp.data import feeds, transforms
 from vdp.data import load as data_load
@@ -183,16 +183,16 @@ class Loop:
         self.spent += elapsed
         rate = (done - self.clock_step) / max(elapsed, 1e-9)
         self.clock, self.clock_step = time.perf_counter(), done
-        facts = self.run_at.facts
-        score = f"{values['elbo']:.2f} nats"
+        facts, shown = self.run_at.facts, score.of(self.run_at.model)
+        reached = f"{values[shown.name]:.2f} {shown.unit}"
         if self.run_at.model.discrete:
             values["bits_per_dim"] = float(bits_per_dim(values["elbo"], facts.shape))
-            score = f"{values['bits_per_dim']:.4f} bits/dim"
+            reached = f"{values['bits_per_dim']:.4f} bits/dim"
         values["steps_per_second"], values["seconds"] = rate, elapsed
         left = (self.config.train.steps - done) / rate
         if self.config.train.seconds:
             left = min(left, max(self.config.train.seconds - self.spent, 0.0))
-        self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {score}")
+        self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {reached}")
         if self.metrics:
             self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
 
@@ -204,8 +204,9 @@ class Loop:
                 self.run_at, params=current.ema, stats=current.ema_stats, step=done
             )
             parts = run.map("elbo", step.elbo_step, self.validation)
-            values = {name: float(part.mean()) for name, part in parts.items()}
-            metric = values["elbo"] = values.pop("value")
+            means = {name: float(part.mean()) for name, part in parts.items()}
+            metric = means.pop("value")
+            values = score.of(run.model).metrics(metric, means)
             if run.model.discrete:
                 values["bits_per_dim"] = float(bits_per_dim(metric, run.facts.shape))
             if self.metrics:

@@ -1,13 +1,12 @@
-"""Writes the pictures of one checkpoint: samples, reconstructions, latents, and the loss curve."""
+"""Writes the pictures of one checkpoint: samples, reconstructions, codes, and the loss curve."""
 
 import math
 import pathlib
 import sys
 
-import jax
 import numpy as np
 
-from vdp import hierarchy, parallel
+from vdp import hierarchy, latent_space, parallel, score
 from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evals import likelihood, pictures
@@ -15,9 +14,7 @@ from vdp.report import METRICS_FILE, read_metrics
 from vdp.run import Run, restore, sampler_options
 
 NUM_RECONSTRUCTIONS = 48
-INTERPOLATIONS, INTERPOLATION_STEPS = 8, 10
 TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
-NUM_LATENTS = 2000
 
 
 def _path(workdir: pathlib.Path, name: str) -> pathlib.Path:
@@ -45,34 +42,6 @@ def write_reconstructions(run: Run, workdir: pathlib.Path, images: np.ndarray) -
     return path
 
 
-def write_interpolations(run: Run, workdir: pathlib.Path, images: np.ndarray) -> pathlib.Path:
-    """Writes decoded straight lines between the posterior means of pairs of images."""
-    codes = run.encode(images[: 2 * INTERPOLATIONS]).mean
-    start, end = codes[0::2][: len(codes) // 2], codes[1::2]
-    shape = (1, INTERPOLATION_STEPS) + (1,) * (codes.ndim - 1)
-    weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32).reshape(shape)
-    line = start[:, None] * (1 - weights) + end[:, None] * weights
-    decoded = run.decode(line.reshape(-1, *codes.shape[1:]))
-    path = _path(workdir, "interpolations")
-    if parallel.is_writer():
-        pictures.save_grid(path, decoded, INTERPOLATION_STEPS)
-    return path
-
-
-def write_latents(run: Run, workdir: pathlib.Path, images, labels) -> pathlib.Path:
-    """Writes draws of the aggregate posterior beside draws of the prior."""
-    images, labels = images[:NUM_LATENTS], labels[:NUM_LATENTS]
-    q = run.encode(images)
-    posterior = q.sample(jax.random.normal(jax.random.key(run.config.sample.seed), q.mean.shape))
-    options = sampler_options(run.config.sample)
-    prior = run.sample_latents(NUM_LATENTS, seed=run.config.sample.seed, **options)
-    path = _path(workdir, "latents")
-    if parallel.is_writer():
-        flat = lambda z: np.asarray(z).reshape(len(z), -1)
-        pictures.save_latents(path, flat(posterior), flat(prior), labels)
-    return path
-
-
 def write_denoising(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean."""
     options = sampler_options(run.config.sample)
@@ -91,17 +60,18 @@ def write_curves(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     """Writes plots/loss.png from metrics.jsonl."""
     path = workdir / "plots" / "loss.png"
     if parallel.is_writer():
-        discrete = run.model.discrete
-        scale = likelihood.bits_per_dim(1.0, run.facts.shape) if discrete else -1.0
-        unit = "bits/dim" if discrete else "nats"
-        pictures.save_curves(path, read_metrics(workdir / METRICS_FILE), unit=unit, scale=scale)
+        shown = score.of(run.model)
+        scale, unit = -shown.sign, shown.unit
+        if run.model.discrete:
+            scale, unit = likelihood.bits_per_dim(1.0, run.facts.shape), "bits/dim"
+        label, metrics = f"{shown.label}, {unit}", read_metrics(workdir / METRICS_FILE)
+        pictures.save_curves(path, metrics, name=shown.name, label=label, scale=scale)
     return path
 
 
 def write_all(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> list[pathlib.Path]:
     """Writes every picture that the model can draw; test images where images are needed."""
-    split = dataset.splits["test"]
-    split = split.take(slice(NUM_LATENTS))
+    split = dataset.splits["test"].take(slice(latent_space.NUM_CODES))
     _, inputs = data_load.fixed_images(split, run.facts, run.config.data)
     written = _write_from_noise(run, workdir)
     if hasattr(run.model, "reconstruct"):
@@ -109,9 +79,8 @@ def write_all(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> li
     if hasattr(run.model, "scales"):
         written.append(_path(workdir, "levels"))
         hierarchy.write_levels(run, written[-1], inputs)
-    if hasattr(run.model, "sample_latents"):
-        written.append(write_interpolations(run, workdir, inputs))
-        written.append(write_latents(run, workdir, inputs, split.labels))
+    if hasattr(run.model, "decode_mean"):
+        written += latent_space.write_all(run, workdir / "samples", inputs, split.labels)
     return written
 
 

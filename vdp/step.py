@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vdp import score
 from vdp.data.feeds import take
 from vdp.optim import Optimizer
 from vdp.state import State
@@ -15,15 +16,15 @@ from vdp.types import Array, Batch, Model, Noise
 def loss_and_gradients(
     model: Model, state: State, batch: Batch, rng: Array, *, noise: Noise | None = None
 ):
-    """Mean loss over the batch in nats, its gradient, and (scalar metrics, new stats)."""
+    """(scalar metrics, new stats, gradient) of the mean loss over the batch."""
 
     def mean_loss(params):
         loss, aux = model.loss(
             params, state.stats, batch, rng, step=state.step, train=True, noise=noise
         )
-        metrics = {"elbo": jnp.mean(aux.terms.value), **aux.scalars}
-        metrics |= {name: jnp.mean(part) for name, part in aux.terms.parts.items()}
-        return jnp.mean(loss), (metrics, aux.stats)
+        means = jax.tree.map(jnp.mean, aux.terms)
+        metrics = score.of(model).metrics(means.value, means.parts)
+        return jnp.mean(loss), (metrics | aux.scalars, aux.stats)
 
     (loss, (metrics, stats)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     return {"loss": loss, **metrics}, stats, gradients

@@ -117,7 +117,10 @@ class PseudoInput(Protocol):
 
 
 class Model(Protocol):
-    """A probabilistic model of images; everything stateless, `params` and `stats` passed in."""
+    """A probabilistic model of images; everything stateless, `params` and `stats` passed in.
+
+    Autoencoders keep it without `log_weight` and `sample`; what their `elbo` is says `score`.
+    """
 
     def init(self, rng, x_shape, *, data=None) -> tuple[Params, Stats]: ...
 

@@ -6,12 +6,14 @@ import numpy as np
 
 from vdp import workdir as files
 
+GAP = 0.125  # between images, of the larger side
 
-def tile(images: np.ndarray, columns: int, *, gap: float = 0.125) -> np.ndarray:
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
     """Images [N, H, W, C] in [0, 1] side by side on a mid-grey ground: [rows, columns, C]."""
     num, height, width, channels = images.shape
     rows = -(-num // columns)
-    space = max(1, round(gap * max(height, width)))
+    space = max(1, round(GAP * max(height, width)))
     sheet = np.full(
         (rows * (height + space) + space, columns * (width + space) + space, channels), 0.5
     )
@@ -54,61 +56,98 @@ def _figure(width: float, height: float):
     return figure
 
 
+def _bare(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def save_latents(path: pathlib.Path, posterior, prior, labels) -> None:
     """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
 
     Args:
       path: the PNG.
-      posterior: one draw of q(z|x) for each of N images, [N, D].
-      prior: [M, D]; more than two dimensions are projected on the two in which the posterior
-        varies most (principal components), one is drawn against noise.
+      posterior: one draw of q(z|x), or the code, of each of N images, [N, D].
+      prior: [M, D], or None where there is none; more than two dimensions are projected on the two
+        in which the posterior varies most (principal components), one is drawn against noise.
       labels: [N], -1 where there is none.
     """
-    posterior, prior = np.asarray(posterior, np.float64), np.asarray(prior, np.float64)
-    dims, names = posterior.shape[1], ("$z_1$", "$z_2$")
+    clouds = [np.asarray(z, np.float64) for z in (posterior, prior) if z is not None]
+    dims, names = clouds[0].shape[1], ("$z_1$", "$z_2$")
     if dims == 1:
-        jitter = np.random.default_rng(0).normal(size=(max(len(posterior), len(prior)), 1))
-        posterior, prior = (np.hstack([z, jitter[: len(z)]]) for z in (posterior, prior))
+        jitter = np.random.default_rng(0).normal(size=(max(map(len, clouds)), 1))
+        clouds = [np.hstack([z, jitter[: len(z)]]) for z in clouds]
         names = ("$z_1$", "jitter")
     elif dims > 2:
-        centre = posterior.mean(0)
-        _, _, axes = np.linalg.svd(posterior - centre, full_matrices=False)
-        posterior, prior = ((z - centre) @ axes[:2].T for z in (posterior, prior))
+        centre = clouds[0].mean(0)
+        _, _, axes = np.linalg.svd(clouds[0] - centre, full_matrices=False)
+        clouds = [(z - centre) @ axes[:2].T for z in clouds]
         names = ("first principal component", "second")
-    figure = _figure(9, 4.6)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure = _figure(4.5 * len(clouds) + 0.6 * (prior is None), 4.6)
+    panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
     known = labels.min() >= 0
     dots = dict(s=6, alpha=0.6, linewidths=0)
-    shown = left.scatter(
-        *posterior.T, c=labels if known else "tab:blue", cmap="tab10" if known else None, **dots
+    shown = panels[0].scatter(
+        *clouds[0].T, c=labels if known else "tab:blue", cmap="tab10" if known else None, **dots
     )
-    right.scatter(*prior.T, color="0.25", **dots)
-    left.set(title=f"aggregate posterior, {len(posterior)} images", ylabel=names[1])
-    right.set(title=f"prior, {len(prior)} draws")
-    for axes in (left, right):
+    what = "codes of" if prior is None else "aggregate posterior,"
+    panels[0].set(title=f"{what} {len(posterior)} images", ylabel=names[1])
+    if prior is not None:
+        panels[1].scatter(*clouds[1].T, color="0.25", **dots)
+        panels[1].set(title=f"prior, {len(prior)} draws")
+    for axes in panels:
         axes.set(xlabel=names[0])
-        axes.spines[["top", "right"]].set_visible(False)
-    both = np.concatenate([posterior, prior])
-    low, high = np.percentile(both, [0.5, 99.5], axis=0)
+        _bare(axes)
+    low, high = np.percentile(np.concatenate(clouds), [0.5, 99.5], axis=0)
     margin = 0.15 * (high - low)
-    left.set(
+    panels[0].set(
         xlim=(low[0] - margin[0], high[0] + margin[0]),
         ylim=(low[1] - margin[1], high[1] + margin[1]),
     )
     if known and labels.max() < 20:
-        figure.colorbar(shown, ax=left, label="label", ticks=np.unique(labels))
+        figure.colorbar(shown, ax=panels[0], label="label", ticks=np.unique(labels))
     with files.replacing(path) as temporary:
         figure.savefig(temporary)
 
 
-def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: float) -> None:
-    """Writes the training and validation bound over steps, above the gradient's norm.
+def save_plane(path: pathlib.Path, images: np.ndarray, first, second) -> None:
+    """Writes images at the points of a grid of two latents, with their values on the axes.
+
+    Args:
+      path: the PNG.
+      images: in [0, 1], [len(second), len(first), H, W, C], equally spaced.
+      first: values of z_1, left to right, increasing.
+      second: values of z_2, from the bottom upwards, increasing.
+    """
+    space = max(1, round(GAP * max(images.shape[2:4])))
+    around = (space // 2, space - space // 2)
+    cells = np.pad(images[::-1], [(0, 0), (0, 0), around, around, (0, 0)], constant_values=0.5)
+    rows, columns, height, width, channels = cells.shape
+    sheet = cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    ends = []
+    for values in (first, second):  # each image is centred on its point
+        half = (values[-1] - values[0]) / (len(values) - 1) / 2
+        ends += [values[0] - half, values[-1] + half]
+    figure = _figure(7, 7 * rows * height / (columns * width))
+    axes = figure.subplots()
+    kind = dict(cmap="gray", vmin=0, vmax=1) if channels == 1 else {}
+    sheet = sheet[..., 0] if channels == 1 else sheet[..., :3]
+    aspect = (ends[1] - ends[0]) / (ends[3] - ends[2]) * sheet.shape[0] / sheet.shape[1]
+    axes.imshow(sheet, extent=ends, aspect=aspect, interpolation="nearest", **kind)
+    axes.set(xlabel="$z_1$", ylabel="$z_2$", title="The latent plane, decoded")
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def save_curves(
+    path: pathlib.Path, metrics: list[dict], *, name: str, label: str, scale: float
+) -> None:
+    """Writes what training and validation reached over steps, above the gradient's norm.
 
     Args:
       path: the PNG.
       metrics: lines of metrics.jsonl.
-      unit: of the vertical axis, e.g. "bits/dim".
-      scale: factor from nats of the bound to the unit.
+      name: of the metric, e.g. "elbo".
+      label: of the vertical axis, e.g. "negative bound, bits/dim".
+      scale: factor from the metric to what the label says.
     """
     norms = [(m["step"], m["train/grad_norm"]) for m in metrics if m.get("train/grad_norm")]
     figure = _figure(8, 6.5 if norms else 4.5)
@@ -117,27 +156,28 @@ def save_curves(path: pathlib.Path, metrics: list[dict], *, unit: str, scale: fl
         below.plot(*zip(*norms, strict=True), lw=1)
         below.set(xlabel="step", ylabel="gradient norm", yscale="log")
         below.grid(alpha=0.25)
-        below.spines[["top", "right"]].set_visible(False)
+        _bare(below)
     else:
         axes = figure.subplots()
         axes.set(xlabel="step")
     shown = []
-    for key, label, style in (
-        ("train/elbo", "training (current weights, one diffusion time)", dict(alpha=0.55, lw=1)),
-        ("eval/elbo", "validation (EMA weights)", dict(lw=2, marker="o", ms=3)),
+    for split, weights, style in (
+        ("train", "training (current weights, one draw an image)", dict(alpha=0.55, lw=1)),
+        ("eval", "validation (EMA weights)", dict(lw=2, marker="o", ms=3)),
     ):
+        key = f"{split}/{name}"
         points = [(m["step"], m[key] * scale) for m in metrics if m.get(key) is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label, **style)
+            axes.plot(*zip(*points, strict=True), label=weights, **style)
             shown += [value for _, value in points]
     if shown:
         low, high = np.percentile(shown, [0, 90])
         margin = 0.08 * max(high - low, 1e-6)
         axes.set_ylim(low - margin, high + 4 * margin)
         axes.legend(frameon=False)
-    axes.set(ylabel=f"negative bound, {unit}", title="Training")
+    axes.set(ylabel=label, title="Training")
     axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    _bare(axes)
     with files.replacing(path) as temporary:
         figure.savefig(temporary)
 
@@ -164,6 +204,6 @@ def save_latent_bars(path: pathlib.Path, table: list[dict]) -> None:
     for axes in (above, below):
         axes.grid(alpha=0.25, axis="y")
         axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        _bare(axes)
     with files.replacing(path) as temporary:
         figure.savefig(temporary)

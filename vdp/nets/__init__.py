@@ -10,7 +10,7 @@ from vdp.nets.conv import ConvDecoder, ConvEncoder
 from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
 from vdp.nets.ladder import LadderDecoder, LadderEncoder
 from vdp.nets.made import MADE
-from vdp.nets.mlp import MLP, MLPDenoiser
+from vdp.nets.mlp import MLP, FeedForward, MLPDenoiser
 from vdp.nets.unet import UNetDenoiser
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ConvEncoder",
     "DCGANDecoder",
     "DCGANEncoder",
+    "FeedForward",
     "LadderDecoder",
     "LadderEncoder",
     "MLPDenoiser",

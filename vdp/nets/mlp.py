@@ -51,6 +51,22 @@ class MLP(nn.Module):
         return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
 
 
+class FeedForward(nn.Module):
+    """Dense layers with ReLU between any two shapes, encoder or decoder; no norm, no shortcuts."""
+
+    widths: tuple[int, ...] = (512, 256)
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
+        """[B, ...] to float32 [B, *out_shape]."""
+        h = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            h = nn.relu(nn.Dense(width, dtype=self.dtype)(h))
+        h = nn.Dense(math.prod(out_shape), dtype=self.dtype)(h)
+        return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
+
+
 class MLPDenoiser(nn.Module):
     """A residual MLP conditioned on time, for vector latents; its output starts at zero."""
 

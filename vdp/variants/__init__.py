@@ -1,5 +1,6 @@
 """What configs are written with: the argument's grammar, default fields, presets; no jax here."""
 
+from vdp.variants.autoencoder import autoencoder
 from vdp.variants.dvp import Shape, dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
@@ -20,6 +21,7 @@ __all__ = [
     "TRAINING",
     "Shape",
     "Variant",
+    "autoencoder",
     "classifier",
     "dcgan",
     "ddpm",

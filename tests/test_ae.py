@@ -1,0 +1,309 @@
+"""Autoencoders: squared errors, Jacobians and worst perturbations, against exact solutions."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vdp import build, config
+from vdp.data import load as data_load
+from vdp.errors import UserError
+from vdp.models import _smooth
+from vdp.types import Batch
+
+X_SHAPE, LEVELS, NUM = (3, 2, 1), 17, 5
+OPTIONS = {
+    "plain": {},
+    "denoising": {"corruption": 0.3, "masking": 0.4},
+    "robust": {"radius": 0.7, "ascent_steps": 4},
+    "contractive": {"weight": 0.3},
+}
+
+
+class Curved(nn.Module):
+    """A smooth net between any two shapes that is not affine."""
+
+    @nn.compact
+    def __call__(self, x, out_shape, *, train=False):
+        h = jnp.tanh(nn.Dense(8)(x.reshape(len(x), -1)))
+        return nn.Dense(int(np.prod(out_shape)))(h).reshape(len(x), *out_shape)
+
+
+def autoencoder(kind, net="test_vae.Affine", *, latent_shape=(3,), levels=LEVELS, **fields):
+    """(model, params, stats) with weights of size one."""
+    nets = {part: {"name": net} for part in ("encoder", "decoder")}
+    options = OPTIONS[kind] | {k: fields.pop(k) for k in OPTIONS[kind] if k in fields}
+    spec = {"name": "ae", "kind": kind, "latent_shape": latent_shape, **nets, **options, **fields}
+    model = build.build("model", spec, levels=levels, input_levels=LEVELS)
+    params, stats = model.init(jax.random.key(0), X_SHAPE)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    leaves = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return model, jax.tree.unflatten(tree, leaves), stats
+
+
+def batch_of(num=NUM, seed=0):
+    images = np.random.default_rng(seed).integers(0, LEVELS, (num, *X_SHAPE)).astype(np.uint8)
+    return Batch(target=images, input=images, label=np.zeros(num, np.int32))
+
+
+def scaled(batch):
+    return np.asarray(batch.input, np.float64) / (LEVELS - 1)
+
+
+def affine_map(params):
+    """(A, b) with f(g(x)) = x A + b on flattened images in [0, 1]: nets see and give [-1, 1]."""
+    first, second = (jax.tree.map(np.float64, params[k]["Dense_0"]) for k in ("encoder", "decoder"))
+    both = first["kernel"] @ second["kernel"]
+    bias = (first["bias"] - first["kernel"].sum(0)) @ second["kernel"] + second["bias"]
+    return both, (bias + 1) / 2
+
+
+def reconstructed(params, images):
+    both, bias = affine_map(params)
+    return (images.reshape(len(images), -1) @ both + bias).reshape(images.shape)
+
+
+def loss_of(model, params, stats, batch, noise=None, *, key=2, train=True):
+    loss = jax.jit(functools.partial(model.loss, step=0, train=train))
+    return loss(params, stats, batch, jax.random.key(key), noise=noise)
+
+
+def squares(x):
+    return (x.reshape(len(x), -1) ** 2).sum(1)
+
+
+def test_the_error_is_the_sum_of_squares_over_pixels():
+    model, params, stats = autoencoder("plain")
+    batch = batch_of()
+    x = scaled(batch)
+    exact = squares(x - reconstructed(params, x))
+    loss, aux = loss_of(model, params, stats, batch)
+    np.testing.assert_allclose(loss, exact, rtol=1e-5)
+    np.testing.assert_allclose(aux.terms.value, -exact, rtol=1e-5)
+    terms = model.elbo(params, stats, batch, jax.random.key(0))
+    np.testing.assert_allclose(terms.parts["squared_error"], -exact, rtol=1e-5)
+    np.testing.assert_array_equal(terms.value, terms.parts["squared_error"])
+
+
+def test_a_code_is_a_point_and_pictures_lie_in_the_unit_interval():
+    model, params, stats = autoencoder("plain")
+    x, key = batch_of().input, jax.random.key(0)
+    q = model.encode(params, stats, x)
+    assert np.all(q.log_var == -np.inf)
+    np.testing.assert_array_equal(q.sample(jnp.ones_like(q.mean)), q.mean)
+    exact = reconstructed(params, scaled(batch_of()))
+    assert exact.min() < 0 or exact.max() > 1
+    for found in (
+        model.reconstruct(params, stats, x, key),
+        model.decode_mean(params, stats, q.mean, X_SHAPE),
+    ):
+        np.testing.assert_allclose(found, np.clip(exact, 0, 1), atol=1e-5)
+    for name in ("log_weight", "sample", "bound_model", "latent_table"):
+        assert not hasattr(model, name), "there is no probability"
+
+
+def test_target_and_input_have_levels_of_their_own():
+    model, params, stats = autoencoder("plain", levels=2)
+    grey = batch_of()
+    batch = grey.replace(target=(grey.input > 8).astype(np.uint8))
+    exact = squares(batch.target - reconstructed(params, scaled(batch)))
+    np.testing.assert_allclose(loss_of(model, params, stats, batch)[0], exact, rtol=1e-5)
+
+
+def test_denoising_compares_with_the_clean_image():
+    """f(g(x + std * noise, then masked)) against x, never against what the encoder saw."""
+    model, params, stats = autoencoder("denoising")
+    batch = batch_of()
+    noise = model.draw(jax.random.key(3), batch)
+    x = scaled(batch)
+    seen = np.where(noise["kept"], x + 0.3 * np.asarray(noise["noise"], np.float64), 0)
+    assert 0 < np.mean(noise["kept"]) < 1
+    exact = squares(x - reconstructed(params, seen))
+    loss, aux = loss_of(model, params, stats, batch, noise)
+    np.testing.assert_allclose(loss, exact, rtol=1e-5)
+    np.testing.assert_allclose(aux.terms.value, -exact, rtol=1e-5)
+    clean = squares(x - reconstructed(params, x))
+    np.testing.assert_allclose(
+        model.elbo(params, stats, batch, jax.random.key(0)).value, -clean, rtol=1e-5
+    )
+
+
+def test_corruption_has_its_deviation_and_its_share():
+    model, _, _ = autoencoder("denoising")
+    noise = model.draw(jax.random.key(0), batch_of(2000))
+    assert abs(np.std(noise["noise"]) - 1) < 0.03
+    assert abs(np.mean(noise["kept"]) - 0.6) < 0.02
+    assert model.draw(jax.random.key(0), batch_of(), purpose="elbo") == {}
+
+
+@pytest.mark.parametrize("latent_shape", [(3,), (2, 1, 2)])
+def test_the_penalty_is_the_squared_jacobian_of_the_encoder(latent_shape):
+    """Central differences over every pixel, images in [0, 1]."""
+    model, params, stats = autoencoder("contractive", "test_ae.Curved", latent_shape=latent_shape)
+    plain, _, _ = autoencoder("plain", "test_ae.Curved", latent_shape=latent_shape)
+    batch = batch_of()
+    loss, aux = loss_of(model, params, stats, batch)
+    penalty = loss - loss_of(plain, params, stats, batch)[0]
+    x, step = scaled(batch).astype(np.float32), 1e-2
+    code = jax.jit(lambda x: model.code(params, stats, x)[0])
+    total = np.zeros(NUM)
+    for pixel in np.eye(6, dtype=np.float32).reshape(6, 1, *X_SHAPE):
+        total += squares(np.asarray(code(x + step * pixel) - code(x - step * pixel)) / (2 * step))
+    np.testing.assert_allclose(penalty, 0.3 * total, rtol=5e-3)
+    np.testing.assert_allclose(aux.scalars["squared_jacobian"], total.mean(), rtol=5e-3)
+    np.testing.assert_allclose(aux.terms.value, penalty - loss, rtol=1e-5)
+
+
+def test_probes_average_to_the_exact_penalty():
+    """Over all eight sign vectors of a code of three numbers the estimate is the exact sum."""
+    exact, params, stats = autoencoder("contractive", "test_ae.Curved")
+    probed, _, _ = autoencoder("contractive", "test_ae.Curved", probes=8)
+    batch = batch_of()
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 3), np.float32).reshape(3, 8).T
+    every = {"probes": jnp.broadcast_to(signs, (NUM, 8, 3))}
+    wanted = loss_of(exact, params, stats, batch)[0]
+    np.testing.assert_allclose(loss_of(probed, params, stats, batch, every)[0], wanted, rtol=1e-4)
+    one = {"probes": every["probes"][:, :1]}
+    assert np.abs(loss_of(probed, params, stats, batch, one)[0] - wanted).max() > 0.01
+    drawn = probed.draw(jax.random.key(0), batch)["probes"]
+    assert drawn.shape == (NUM, 8, 3)
+    assert set(np.unique(drawn)) == {-1.0, 1.0}
+
+
+def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
+    model, params, stats = autoencoder("robust", "test_ae.Curved")
+    batch = batch_of(64)
+    x = scaled(batch).astype(np.float32)
+    noise = model.draw(jax.random.key(3), batch)
+    worst = jax.jit(model.worst)
+    delta = worst(params, stats, x, x, noise["start"])
+    lengths = np.sqrt(squares(np.asarray(delta)))
+    assert np.all(lengths <= 0.7 * (1 + 1e-6))
+    assert np.mean(lengths > 0.699) > 0.8
+    errors = lambda delta: np.asarray(model.errors(params, stats, x + delta, x))
+    loss, aux = loss_of(model, params, stats, batch, noise, train=False)
+    np.testing.assert_allclose(loss, errors(delta), rtol=1e-5)
+    np.testing.assert_array_equal(aux.terms.value, -loss)
+    for easier in (0 * delta, 0.7 * noise["start"]):
+        assert np.all(loss >= errors(easier) * (1 - 1e-6))
+        assert loss.mean() > 1.3 * errors(easier).mean()
+    others = noise["start"].at[1:].set(0.0)
+    alone = worst(params, stats, x, x, others)
+    np.testing.assert_allclose(alone[0], delta[0], atol=1e-5, err_msg="examples do not mix")
+
+
+def test_no_gradient_passes_through_the_search():
+    model, params, stats = autoencoder("robust", "test_ae.Curved")
+    plain, _, _ = autoencoder("plain", "test_ae.Curved")
+    batch = batch_of()
+    noise = model.draw(jax.random.key(3), batch)
+    x = scaled(batch).astype(np.float32)
+    delta = jax.jit(model.worst)(params, stats, x, x, noise["start"])
+    found = jax.grad(lambda p: loss_of(model, p, stats, batch, noise)[0].sum())(params)
+    held = jax.jit(jax.grad(lambda p: plain.errors(p, stats, x + delta, x).sum()))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, held)
+
+
+def exact_worst(residual, both, radius):
+    """Largest |residual - delta A|^2 over the ball: on its boundary, by the secular equation."""
+    left, sizes, _ = np.linalg.svd(both)
+    pull = residual @ both.T @ left  # of each singular direction
+    eigenvalues = np.pad(sizes**2, (0, len(left) - len(sizes)))
+    low, high = eigenvalues[0] * (1 + 1e-12), eigenvalues[0] + 10 * np.abs(pull).max() / radius
+    for _ in range(200):
+        middle = (low + high) / 2
+        delta = -pull / (middle - eigenvalues)
+        low, high = (middle, high) if np.linalg.norm(delta) > radius else (low, middle)
+    return np.sum((residual - left @ delta @ both) ** 2)
+
+
+def test_the_worst_perturbation_of_a_linear_autoencoder():
+    model, params, stats = autoencoder("robust", ascent_steps=40)
+    batch, radius = batch_of(), 0.7
+    x = scaled(batch)
+    start = model.draw(jax.random.key(3), batch)["start"]
+    both, _ = affine_map(params)
+    residuals = (x - reconstructed(params, x)).reshape(NUM, -1)
+    exact = [exact_worst(residual, both, radius) for residual in residuals]
+    found = loss_of(model, params, stats, batch, {"start": start})[0]
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+    left, sizes, _ = np.linalg.svd(both)  # of a perfect reconstruction: the top singular direction
+    clean = jnp.float32(reconstructed(params, x))
+    delta = np.asarray(jax.jit(model.worst)(params, stats, jnp.float32(x), clean, start)).reshape(
+        NUM, -1
+    )
+    np.testing.assert_allclose(np.abs(delta @ left[:, 0]), radius, rtol=1e-3)
+    np.testing.assert_allclose(squares(delta @ both), (radius * sizes[0]) ** 2, rtol=1e-3)
+
+
+def test_the_best_point_may_lie_inside_the_ball():
+    """At the start, or at no perturbation; steps are too long to meet either again."""
+    start = _smooth.in_unit_ball(jax.random.key(0), (NUM, *X_SHAPE))
+    for peak in (0.7 * start, 0 * start):
+        errors = lambda delta, peak=peak: -squares(delta - peak)
+        found = _smooth.worst(errors, start, radius=0.7, steps=3)
+        np.testing.assert_allclose(found, peak, atol=1e-6)
+
+
+def test_starts_fill_the_unit_ball_evenly():
+    start = np.asarray(_smooth.in_unit_ball(jax.random.key(0), (4000, *X_SHAPE)))
+    volume = np.sqrt(squares(start)) ** 6  # uniform on [0, 1] in six dimensions
+    assert volume.max() <= 1 + 1e-5
+    np.testing.assert_allclose([volume.mean(), volume.var()], [1 / 2, 1 / 12], rtol=0.05)
+    np.testing.assert_allclose(start.reshape(4000, 6).mean(0), 0, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_randomness_is_drawn_or_passed(kind):
+    model, params, stats = autoencoder(
+        kind, "test_ae.Curved", **{"probes": 2} if kind == "contractive" else {}
+    )
+    batch, key = batch_of(), jax.random.key(7)
+    drawn = model.draw(jax.random.split(key)[0], batch)
+    assert (drawn == {}) == (kind == "plain")
+    assert all(len(leaf) == NUM for leaf in jax.tree.leaves(drawn))
+    passed, own = (loss_of(model, params, stats, batch, noise, key=7)[0] for noise in (drawn, None))
+    np.testing.assert_allclose(passed, own, rtol=1e-6)
+
+
+def test_batch_norm_keeps_its_running_statistics():
+    nets = {"encoder": {"name": "DCGANEncoder", "channels": (2, 2)},
+            "decoder": {"name": "DCGANDecoder", "channels": (2,)}}  # fmt: skip
+    model, params, stats = autoencoder("plain", latent_shape=(2,), **nets)
+    new = loss_of(model, params, stats, batch_of())[1].stats
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), new, stats)
+    assert min(jax.tree.leaves(moved["encoder"])) > 1e-4
+    assert min(jax.tree.leaves(moved["decoder"])) > 1e-4
+
+
+def test_jacobians_of_normalised_batches_are_refused():
+    cfg = config.load("digits_ae:kind=contractive")
+    cfg.model.encoder = {"name": "DCGANEncoder", "channels": (8, 8)}
+    with pytest.raises(UserError, match=r"^kind='contractive' needs .* BatchNorm"):
+        build.model(cfg, data_load.describe(cfg.data))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"kind": "sparse"}, "plain, denoising, robust, contractive"),
+        ({"kind": "plain", "radius": 1.0}, "radius is of kind='robust'"),
+        ({"kind": "denoising"}, "corruption"),
+        ({"kind": "denoising", "masking": 1.0}, "masking"),
+        ({"kind": "robust", "radius": 1.0}, "ascent_steps"),
+        ({"kind": "robust", "radius": -1.0, "ascent_steps": 3}, "radius"),
+        ({"kind": "contractive", "probes": 2}, "weight"),
+        ({"kind": "contractive", "weight": 1.0, "probes": -1}, "probes"),
+        ({"kind": "plain", "latent_shape": (0,)}, "latent_shape"),
+    ],
+)
+def test_wrong_fields_are_refused(fields, says):
+    spec = {"name": "ae", "latent_shape": (2,), "encoder": {"name": "MLP"}}
+    spec |= {"decoder": {"name": "MLP"}} | fields
+    with pytest.raises(UserError, match=says):
+        build.build("model", spec, levels=2, input_levels=2)
