@@ -6,6 +6,7 @@ import http.server
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -185,8 +186,8 @@ def finished(launcher, code=0):
 
 def stopped_at(err):
     """The step all processes name that SIGTERM stopped."""
-    (step,) = {line.split("at step ")[1] for line in err.splitlines() if "by SIGTERM" in line}
-    return int(step.removesuffix("; saved"))
+    (step,) = set(re.findall(r"by SIGTERM at step (\d+); saved", err))
+    return int(step)
 
 
 def children(process):
