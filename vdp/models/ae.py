@@ -145,8 +145,7 @@ class Autoencoder:
         It is the worst for the nets as in evaluation: without dropout, by running statistics. No
         gradient passes through the search.
         """
-        args = stop_gradient((params, stats, images, target, start))
-        params, stats, images, target, start = args
+        params, stats, images, target = stop_gradient((params, stats, images, target))
         errors = lambda delta: self.errors(params, stats, images + delta, target)
         return _smooth.worst(errors, start, radius=self.radius, steps=self.ascent_steps)
 
