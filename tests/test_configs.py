@@ -37,10 +37,17 @@ CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
+QUICK = {(name, "") for name in config.config_names()} - {("cifar10_vdm", "")}
+QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}
+QUICK |= {("digits_dvp", argument) for argument in VARIANTS[:4]}
+CASES = [  # every config as it is, and one of each family in its variants; the others are slow
+    pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES
+]
 FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
     pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
-    pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1"),
-    pytest.param("digits_dvp:reference,smoke", "synthetic:8x8x1x17"),
+    pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1", marks=pytest.mark.slow),
+    pytest.param("digits_dvp:ladder,depth=4,smoke", "synthetic:8x8x1x17"),
+    pytest.param("digits_dvp:reference,smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow),
     pytest.param("digits_vdm:smoke", "synthetic:8x8x1x17"),
     *(
         pytest.param(f"{name}:smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
@@ -52,7 +59,7 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
             ("mnist_models", "28x28x1"),
         )
     ),
-    pytest.param("mnist_mlp_vae:prior=normal,smoke", "synthetic:28x28x1"),
+    pytest.param("mnist_mlp_vae:prior=normal,smoke", "synthetic:28x28x1", marks=pytest.mark.slow),
     pytest.param(
         "mnist_mlp_vae:likelihood=normal,smoke", "synthetic:28x28x1", marks=pytest.mark.slow
     ),

@@ -66,7 +66,7 @@ def test_weight_gradient_by_products_is_that_of_the_convolution():
     np.testing.assert_allclose(ours, plain, atol=1e-3)
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_scan_and_loop_agree_in_values_gradients_and_parameters(remat):
     found = []
     for blocks_by in ("loop", "scan"):
@@ -92,7 +92,11 @@ def test_equal_blocks_start_apart():
 
 @pytest.mark.parametrize(
     ("output_from", "fields"),
-    [("aggregation", CODE), ("features", {}), ("z_1", VAMP)],
+    [
+        ("aggregation", CODE),
+        pytest.param("features", {}, marks=pytest.mark.slow),
+        pytest.param("z_1", VAMP, marks=pytest.mark.slow),
+    ],
     ids=ladder.OUTPUT_FROM,
 )
 def test_gradients_reach_every_parameter(output_from, fields):
@@ -134,7 +138,12 @@ SEPARATE = CODE | {"prior": MERGED["prior"] | {"form": "separate"}}
 
 @pytest.mark.parametrize(
     "fields",
-    [VAMP, VAMP | {"posterior": "precision"}, MERGED, SEPARATE],
+    [
+        VAMP,
+        pytest.param(VAMP | {"posterior": "precision"}, marks=pytest.mark.slow),
+        pytest.param(MERGED, marks=pytest.mark.slow),
+        SEPARATE,
+    ],
     ids=["vamp", "vamp precision", "merged", "separate"],
 )
 def test_weights_average_to_the_bound_of_the_same_model(fields):

@@ -130,7 +130,13 @@ def test_weight_averages_to_the_rate_of_the_same_model(name):
     assert model.bound_model == model.weight_model
 
 
-@pytest.mark.parametrize("name", sorted(SPECS.keys() - NO_DENSITY))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "vdm-ode" else [])
+        for name in sorted(SPECS.keys() - NO_DENSITY)
+    ],
+)
 def test_density_integrates_to_one_and_samples_have_its_moments(name):
     """The density is E[exp weight], over paths of the T-step model where there are paths."""
     prior, params, stats = make(name)

@@ -92,7 +92,7 @@ def _pixel(
     config.data.update(data)
     body = dict(name="UNetDenoiser", remat=False, dtype="float32") | denoiser
     if variant.has("smoke"):
-        body.update(width=8, depth=1)
+        body.update(width=8, depth=1, multipliers=(1,), attention=())
     config.model = dict(
         name="pixel",
         prior=prior
