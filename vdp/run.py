@@ -22,12 +22,16 @@ from vdp.evaluator import Evaluator
 from vdp.types import Model, Params, Stats, Terms
 
 
+PACKED_LEAVES = 100  # from where on the update packs them: copies for shorter compilation
+
+
 def state_template(config, model: Model, x_shape, mesh):
     """(optimiser, shapes with shardings) of a run's state; needs no data and no memory."""
     key = jax.random.key(config.seed)
     params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
     bits = -likelihood.bits_per_dim(1.0, x_shape)
-    packed = jax.default_backend() == "cpu" and not config.train.fsdp
+    many = len(jax.tree.leaves(params)) >= PACKED_LEAVES
+    packed = many and jax.default_backend() == "cpu" and not config.train.fsdp
     optimizer = optim.make(
         config.optim, config.train.steps, params, bits_per_nat=bits, packed=packed
     )
