@@ -21,7 +21,6 @@ from vdp.evals import likelihood
 from vdp.evaluator import Evaluator
 from vdp.types import Model, Params, Stats, Terms
 
-
 PACKED_LEAVES = 100  # from where on the update packs them: copies for shorter compilation
 
 
