@@ -11,7 +11,9 @@ def get_config(arg=""):
     return variants.vdm(
         arg,
         data=dict(name="digits", num_validation=180),
-        denoiser=dict(width=32, depth=2, multipliers=(1, 2), attention=(4,), dropout=0.1),
+        denoiser=dict(
+            width=32, depth=2, multipliers=(1, 2), attention=(4,), dropout=0.1, fourier=(2, 3)
+        ),
         gamma=(-8.0, 5.0),
         num_steps=100,
         batch_size=64,

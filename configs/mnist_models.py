@@ -33,11 +33,12 @@ def get_config(arg=""):
             epochs=20,  # KL annealing over two of them
             epoch_steps=467,
         )
-    config.optim.update(schedule="constant", warmup_steps=200)
-    config.train.ema_decay = 0.999
-    config.sample.num = 64
-    config.eval.estimators = ("elbo", "elbo_discrete", "fid")
+    config.optim.schedule = "constant"
     if not smoke:
+        config.optim.warmup_steps = 200
+        config.train.ema_decay = 0.999
+        config.sample.num = 64
+        config.eval.estimators = ("elbo", "elbo_discrete", "fid")
         config.train.update(steps=10**7, seconds=1800.0)
-        config.eval.update(every=1000, batch_size=50, max_examples=500, fid_samples=1000)
+        config.eval.update(every=1000, batch_size=64, max_examples=500, fid_samples=1000)
     return config

@@ -72,8 +72,10 @@ def table(found: dict) -> str:
         "parameters": f"{parameters['total']:,}",
         **{f"  {role}": f"{n:,}" for role, n in parameters.items() if role != "total"},
         "training": f"{train['steps']:,} steps of {train['batch_size']} images, "
-        f"{seen / max(images, 1):,.4g} epochs",
-        "arithmetic": f"{flops / 1e9:.4g} GFLOP an image, {flops * seen / 1e15:.4g} PFLOP in all",
+        f"{seen / max(images, 1):,.4g} epochs"
+        + (f", at most {train['seconds']:g} s" if train["seconds"] else ""),
+        "arithmetic": f"{flops / 1e9:.4g} GFLOP an image"
+        + ("" if train["seconds"] else f", {flops * seen / 1e15:.4g} PFLOP in all"),
         "state": f"{mebibytes(found['state_bytes'])} (parameters, their average, the optimiser's)",
         "data": f"{data['name']}: {images:,} training images of {'x'.join(map(str, shape))}, "
         f"{data['levels']} levels, {mebibytes(stored)} on the {'device' if resident else 'host'}",

@@ -51,7 +51,8 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
             current = _start(config, model, optimizer, template, dataset)
         first = int(current.step)
         spent = train_seconds(workdir / METRICS_FILE, first) or 0.0
-        if first >= config.train.steps or 0 < config.train.seconds <= spent:
+        spent_all = parallel.agreed(parallel.is_writer() and 0 < config.train.seconds <= spent)
+        if first >= config.train.steps or spent_all:
             progress.say(f"{workdir}: already trained for {first} steps")
             return
         progress.say(
@@ -155,6 +156,10 @@ def _start(config, model, optimizer, template, dataset) -> state.State:
 def _first_stage(config, start: state.State, facts) -> state.State:
     """Takes encoder and decoder, as evaluated, from the best checkpoint of another run."""
     first = load(config.train.init_from)
+    if not {"encoder", "decoder"} <= start.params.keys():
+        raise UserError(
+            f"model {config.model.name} has no encoder and decoder to take: no init_from"
+        )
     fields = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor")
     there, here = (configs.to_json(one.model) for one in (first.config, config))
     changed = configs.differences(there, here, only=fields)

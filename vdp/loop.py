@@ -99,18 +99,16 @@ class Loop:
                     window.append(self._read(*pending))
                 pending = (before, metrics)
                 at_end = done == config.train.steps or self._time_is_up()
-                if at_end or _crosses(before, done, config.log.every):
-                    window.append(self._read(*pending))
-                    pending = None
-                    self._log(done, window)
-                    window = []
-                every = config.checkpoint.every or config.eval.every
-                if at_end or _crosses(before, done, config.eval.every):
+                stopping = self.preemption.reached() and not at_end
+                validates = at_end or _crosses(before, done, config.eval.every)
+                saves = stopping or _crosses(before, done, config.checkpoint.every)
+                if validates or saves or _crosses(before, done, config.log.every):
+                    pending = self._log_all(done, window, pending)  # with its seconds, when saved
+                if validates:
                     self._validate_and_save(current, done)
-                elif _crosses(before, done, every):
-                    self.checkpoints.save(current, metric=None)
-                if self.preemption.reached() and not at_end:
-                    self.checkpoints.save(current, metric=None)
+                elif saves:
+                    self._save(current)
+                if stopping:
                     self.checkpoints.wait()
                     raise Interrupted(f"stopped by SIGTERM at step {done}; saved")
             self.checkpoints.wait()
@@ -121,9 +119,10 @@ class Loop:
                 self.metrics.close()
 
     def _time_is_up(self) -> bool:
-        """Whether train.seconds are spent, in any process."""
+        """Whether train.seconds are spent, by the clock of the process that stores them."""
         spent = self.spent + time.perf_counter() - self.clock
-        return self.config.train.seconds > 0 and parallel.agreed(spent >= self.config.train.seconds)
+        limit = self.config.train.seconds
+        return limit > 0 and parallel.agreed(parallel.is_writer() and spent >= limit)
 
     def _compiled_chunk(self, current, feed, size: int):
         if size not in self.compiled:
@@ -153,7 +152,7 @@ class Loop:
             self.progress.say(
                 f"compiled {size} step(s) a dispatch in {seconds:.1f} s, {memory:.0f} MiB a device"
             )
-            self.clock = time.perf_counter()
+            self.clock += time.perf_counter() - start
         return self.compiled[size]
 
     def _read(self, before: int, metrics) -> dict[str, np.ndarray]:
@@ -170,6 +169,14 @@ class Loop:
                 f"config.optim.clip_norm, in another --workdir; checkpoints kept: {saved}"
             )
         return host
+
+    def _log_all(self, done: int, window: list, pending) -> None:
+        """Logs the window with the pending metrics and empties it; None is pending then."""
+        if pending is not None:
+            window.append(self._read(*pending))
+        if window:
+            self._log(done, window)
+            window.clear()
 
     def _log(self, done: int, window: list[dict[str, np.ndarray]]) -> None:
         joined = {name: np.concatenate([w[name] for w in window]) for name in window[0]}
@@ -195,6 +202,11 @@ class Loop:
         self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {reached}")
         if self.metrics:
             self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
+
+    def _save(self, current: state.State) -> None:
+        start = time.perf_counter()
+        self.checkpoints.save(current, metric=None)
+        self.clock += time.perf_counter() - start
 
     def _validate_and_save(self, current: state.State, done: int) -> None:
         start = time.perf_counter()
@@ -225,5 +237,5 @@ def _preview_config(config):
 
 
 def _crosses(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (before, after]."""
-    return after // every > before // every
+    """Whether a multiple of `every` lies in (before, after]; 0 has none."""
+    return every > 0 and after // every > before // every

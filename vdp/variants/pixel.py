@@ -23,7 +23,8 @@ def vdm(
     Args:
       arg: the config's argument.
       data: fields of `config.data`.
-      denoiser: fields of a UNetDenoiser.
+      denoiser: fields of a UNetDenoiser; Fourier features of n = 6, 7 (for 256 levels) where it
+        names no others.
       gamma: where the schedule starts.
       num_steps: T of its sampler and of `elbo_discrete`.
       training: `batch_size`, `steps` and `rate`, the peak learning rate.
@@ -47,9 +48,9 @@ def vdm(
         location="noisy",
         dequantization=variant["dequantization"],
     )
-    fourier = dict(fourier=(6, 7), add_input=True)
+    denoiser = dict(fourier=(6, 7), add_input=True) | denoiser
     prior["num_steps"] = 20 if variant.has("smoke") else num_steps
-    return _pixel(variant, data, denoiser | fourier, prior, end, **training)
+    return _pixel(variant, data, denoiser, prior, end, **training)
 
 
 def ddpm(
@@ -101,7 +102,7 @@ def _pixel(
     )
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))
     config.train.update(steps=steps, batch_size=batch_size, ema_decay=0.9999)
-    config.eval.update(every=max(steps // 20, 1), batch_size=50)
+    config.eval.update(every=max(steps // 20, 1), batch_size=64)
     config.eval.estimators = ("elbo", "elbo_discrete", "fid")
     if variant.has("smoke"):
         smoke(config)
