@@ -1,15 +1,19 @@
 """The command line: modes, overrides, and one clear sentence with exit code 2 for bad input."""
 
+import dataclasses
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
+import vdp
 from vdp import config, main
+from vdp.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
@@ -40,6 +44,14 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
     assert "55,000 training images of 28x28x1" in table["data"]
     floats = found["state_bytes"] / 4  # parameters, their average, two moments; a few counters
     assert 4 * parameters["total"] <= floats < 4 * parameters["total"] + 20
+
+
+def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
+    run = dataclasses.replace(vdp.load(smoke_run), model=types.SimpleNamespace())
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    for call in (run.iwae, run.encode, run.reconstruct, run.decode, run.sample, run.sample_latents):
+        with pytest.raises(UserError, match="model vae has no"):
+            call(images if call in (run.iwae, run.encode, run.reconstruct, run.decode) else 2)
 
 
 def test_without_arguments_every_config_is_listed_with_a_line(cli):

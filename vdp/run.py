@@ -78,6 +78,10 @@ class Run:
             target = data_load.binarize(x, self.facts.input_levels, seed)
         return target, x, np.full(len(x), -1, np.int32)
 
+    def _require(self, method: str) -> None:
+        if not hasattr(self.model, method):
+            raise UserError(f"model {self.config.model.name} has no {method}")
+
     def map(self, key, function, arrays, *, progress=lambda done: None):
         """Maps function(model, params, stats, batch, rng) over (target, input, labels)."""
         bound = functools.partial(function, self.model)
@@ -95,18 +99,21 @@ class Run:
 
     def iwae(self, x, *, num_samples: int | None = None) -> np.ndarray:
         """The IWAE bound in nats, [N]; `num_samples` defaults to eval.iwae_samples."""
+        self._require("log_weight")
         num_samples = num_samples or self.config.eval.iwae_samples
         function = iwae_function(num_samples, self.config.eval.iwae_chunk)
         return self.map(("iwae", num_samples), function, self._arrays(x))[0]
 
     def encode(self, x) -> Normal:
         """q(z|x): mean and log-variance, each [N, *latent_shape]."""
+        self._require("encode")
         return self.map(
             "encode", lambda model, p, s, batch, _: model.encode(p, s, batch.input), self._arrays(x)
         )
 
     def reconstruct(self, x) -> np.ndarray:
         """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
+        self._require("reconstruct")
         return self.map("reconstruct", reconstruct, self._arrays(x))
 
     def sample(self, num: int, *, seed: int = 0, mean: bool = True, **options) -> np.ndarray:
@@ -118,6 +125,7 @@ class Run:
           mean: the likelihood's mean; False draws pixels.
           options: of the prior's sampler: `sampler`, `sampler_steps`, `eta` for diffusion priors.
         """
+        self._require("sample")
         if mean and hasattr(self.model, "sample_latents"):
             return self.decode(self.sample_latents(num, seed=seed, **options))
         shape = self.facts.shape
@@ -126,6 +134,7 @@ class Run:
 
     def sample_latents(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
+        self._require("sample_latents")
         draw = functools.partial(self.model.sample_latents, **options)
         return self._draw(("latents",), draw, num, seed, options)
 
@@ -153,6 +162,7 @@ class Run:
 
     def decode(self, z) -> np.ndarray:
         """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
+        self._require("decode_mean")
         return self._images_of("decode", self.model.decode_mean, z)
 
     def show(self, z) -> np.ndarray:
