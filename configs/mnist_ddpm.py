@@ -16,4 +16,5 @@ def get_config(arg=""):
         batch_size=128,
         steps=43_000,  # 100 epochs
         rate=5e-4,
+        judged=1000,
     )

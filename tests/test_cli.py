@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import config, main
+from vdp import config, evaluate, main
 from vdp.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -44,6 +44,17 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
     assert "55,000 training images of 28x28x1" in table["data"]
     floats = found["state_bytes"] / 4  # parameters, their average, two moments; a few counters
     assert 4 * parameters["total"] <= floats < 4 * parameters["total"] + 20
+
+
+def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
+    own, chosen = config.read_run(smoke_run), config.read_run(smoke_run)
+    assert evaluate.file_name(smoke_run, chosen) == "eval.json"
+    chosen.model.prior.ode_steps = 8
+    config.check_same_run(own, chosen)
+    assert evaluate.file_name(smoke_run, chosen) == "eval-best-test-other.json"
+    chosen.model.prior.num_steps = 7
+    with pytest.raises(UserError, match=r"model\.prior\.num_steps"):
+        config.check_same_run(own, chosen)
 
 
 def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):

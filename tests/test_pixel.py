@@ -221,6 +221,9 @@ def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
     variance = jnp.full(z.shape, -2 * jnp.log(alpha_0))
     expected = Normal(jnp.zeros(z.shape), variance).log_prob(z) + 4 * np.log(2 / LEVELS)
     np.testing.assert_allclose(terms.value, expected, rtol=1e-4)
+    again = uniform.elbo(params, stats, batch, jax.random.key(9), noise=noise)
+    np.testing.assert_array_equal(again.value, terms.value)  # nothing random but the noise
+    assert noise["probes"].shape == (4, 1, *SHAPE)
     assert set(terms.parts) == {"density", "bins"}
     assert np.abs(noise["bins"]).max() <= 0.5
 

@@ -24,7 +24,8 @@ def describe(config) -> dict:
     facts = data_load.describe(config.data)
     model = build.model(_unrolled(config), facts)
     key = jax.random.key(config.seed)
-    params, stats = jax.eval_shape(lambda: model.init(key, facts.shape))
+    _, template = state_template(config, model, facts.shape, parallel.make_mesh())
+    params, stats = template.params, template.stats
     batch_size = config.train.batch_size
     images = jax.ShapeDtypeStruct((batch_size, *facts.shape), jnp.uint8)
     labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
@@ -40,7 +41,6 @@ def describe(config) -> dict:
     # counted as for an accelerator: what CPU programs do in loops would be counted once
     traced = jax.jit(gradient).trace(params, stats, batch)
     analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis() or {}
-    _, template = state_template(config, model, facts.shape, parallel.make_mesh())
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template)]
     return {
         "parameters": state.count_parameters(params),

@@ -107,11 +107,12 @@ def file_name(workdir: pathlib.Path, config) -> str:
     data = configs.differences(
         configs.to_json(own.data), configs.to_json(config.data), free=configs.PLACES
     )
+    how_estimated = configs.differences(configs.to_json(own.model), configs.to_json(config.model))
     fewer = config.eval.max_examples not in (0, own.eval.max_examples)
     missing = set(own.eval.estimators) - set(config.eval.estimators)
     fewer = fewer or config.eval.iwae_samples < own.eval.iwae_samples
     how = lambda c: [c.eval.get(f) for f in DECISIVE] + [sampler_options(c.sample)]
-    other = "-other" if data or fewer or missing or how(own) != how(config) else ""
+    other = "-other" if data or fewer or missing or how_estimated or how(own) != how(config) else ""
     name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name
 

@@ -77,7 +77,7 @@ def log_prob(
         Hutchinson probes: unbiased in the log, so fine in a bound, never in an IWAE exponent.
     """
     if probes is None and num_probes:
-        probes = jax.random.rademacher(rng, (len(y_0), num_probes, *y_0.shape[1:]), jnp.float32)
+        probes = _signs(rng, y_0.shape, num_probes)
 
     def field(gamma, state, _):
         y, _ = state
@@ -99,9 +99,12 @@ def draw(rng: Array, shape: tuple[int, ...], num_probes: int) -> Noise:
     y_rng, probe_rng = jax.random.split(rng)
     noise = {"y_0": jax.random.normal(y_rng, shape)}
     if num_probes:
-        probe_shape = (shape[0], num_probes, *shape[1:])
-        noise["probes"] = jax.random.rademacher(probe_rng, probe_shape, jnp.float32)
+        noise["probes"] = _signs(probe_rng, shape, num_probes)
     return noise
+
+
+def _signs(rng: Array, shape: tuple[int, ...], num: int) -> Array:
+    return jax.random.rademacher(rng, (shape[0], num, *shape[1:]), jnp.float32)
 
 
 def log_weight(

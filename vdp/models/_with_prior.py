@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
-from vdp.types import Array
+from vdp.types import Array, Terms
 
 
 class WithPrior:
-    """Base of models with `likelihood`, `input_levels` and a `prior`, which may be None."""
+    """Base of models with `likelihood`, `input_levels` and a `prior`, which may be None.
+
+    They define `draw` and `_terms(params, stats, batch, rng, noise, train)`, the bound's Terms.
+    """
 
     @property
     def discrete(self) -> bool:
@@ -41,6 +45,12 @@ class WithPrior:
         if not hasattr(self.prior, "as_ode"):
             return self
         return dataclasses.replace(self, prior=self.prior.as_ode(**kwargs))
+
+    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """The bound with all its parts, [B] nats; analytic KLs where there are any."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
+        return self._terms(params, stats, batch, rest_rng, noise, False)
 
     def _scaled(self, images) -> Array:
         return images.astype(jnp.float32) / (self.input_levels - 1)

@@ -72,12 +72,6 @@ class HVAE(Ladder):
         loss = -(likelihood + beta * (terms.value - likelihood))
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
 
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """The bound with the KL of every latent and the prior's parts, [B] nats."""
-        draw_rng, rest_rng = jax.random.split(rng)
-        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
-        return self._terms(params, stats, batch, rest_rng, noise, False)
-
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
         """Log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
         draw_rng, rest_rng = jax.random.split(rng)

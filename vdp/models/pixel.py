@@ -92,18 +92,22 @@ class PixelDiffusion(WithPrior):
         return self.bound_model == "ode" and self.dequantization == "uniform"
 
     def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
-        """The prior's noise, which includes that of z; for uniform dequantisation {"bins"}."""
+        """The prior's noise, which includes that of z; by uniform dequantisation "bins" for it."""
         shape = batch.target.shape
+        noise = self.prior.draw(rng, shape[0], shape[1:], purpose=purpose)
         if self._uniform and purpose == "elbo":
-            return {"bins": jax.random.uniform(rng, shape, minval=-0.5, maxval=0.5)}
-        return self.prior.draw(rng, shape[0], shape[1:], purpose=purpose)
+            bins_rng = jax.random.fold_in(rng, 1)
+            noise["bins"] = jax.random.uniform(bins_rng, shape, minval=-0.5, maxval=0.5)
+        return noise
 
     def _terms(self, params, stats, batch, rng, noise, train) -> Terms:
         prior_rng, net_rng = jax.random.split(rng)
         if "bins" in noise:
             width = self.likelihood.bin_width
             z = self.likelihood.position(batch.target) + width * noise["bins"]
-            density = self.prior.log_prob_bound(params["prior"], stats["prior"], z, prior_rng)
+            density = self.prior.log_prob_bound(
+                params["prior"], stats["prior"], z, prior_rng, probes=noise.get("probes")
+            )
             volume = math.log(width) * z[0].size
             return density + Terms.of(bins=jnp.full(len(z), volume, jnp.float32))
         q = self.code(params, batch.target)
@@ -122,12 +126,6 @@ class PixelDiffusion(WithPrior):
         if self.prior.weights != "bound":
             value = stop_gradient(value - terms.parts["diffusion"]) + terms.parts["diffusion"]
         return -value, Aux(terms=terms, stats=stats, scalars={})
-
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """The bound with all its parts, [B] nats."""
-        draw_rng, rest_rng = jax.random.split(rng)
-        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
-        return self._terms(params, stats, batch, rest_rng, noise, False)
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
         """Log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only."""

@@ -147,7 +147,10 @@ class VAE(WithPrior):
         """The prior's noise, which includes the posterior's."""
         return self.prior.draw(rng, len(batch.target), self.latent_shape, purpose=purpose)
 
-    def _terms(self, params, stats, batch, rng, noise, train):
+    def _terms(self, *args) -> Terms:
+        return self._forward(*args)[0]
+
+    def _forward(self, params, stats, batch, rng, noise, train):
         """(Terms of the bound, new stats, q)."""
         prior_rng, net_rng = jax.random.split(rng)
         apart = train and self.training != "joint"
@@ -184,7 +187,7 @@ class VAE(WithPrior):
         """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
-        terms, new_stats, q = self._terms(params, stats, batch, rest_rng, noise, train)
+        terms, new_stats, q = self._forward(params, stats, batch, rest_rng, noise, train)
         warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
         beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
         likelihood = terms.parts["likelihood"]
@@ -196,12 +199,6 @@ class VAE(WithPrior):
         else:
             loss = -(likelihood + rate)
         return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
-
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """The bound with all its parts, [B] nats; analytic KLs where the prior has them."""
-        draw_rng, rest_rng = jax.random.split(rng)
-        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
-        return self._terms(params, stats, batch, rest_rng, noise, False)[0]
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
         """Log p(x|z) + log p(z) - log q(z|x) at one draw, [B]; sampled terms only."""

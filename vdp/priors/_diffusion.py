@@ -197,12 +197,12 @@ class DiffusionPrior:
         z = q.sample(noise["z"])
         return z, Terms.of(entropy=q.entropy()) + self._bound(params, z, noise, dropout_rng)
 
-    def log_prob_bound(self, params, stats, z, rng, *, encode=None) -> Terms:
+    def log_prob_bound(self, params, stats, z, rng, *, encode=None, probes=None) -> Terms:
         """The lower bound on log r(z); merged, where z is y_0/alpha_0, its density by the ODE."""
         if self.merged:
             gamma, eps_fn = self._gamma(params), self.eps_fn(params)
             alpha_0 = process.alpha(gamma(jnp.float32(0)))
-            how = dict(num_steps=self.ode_steps, num_probes=self.ode_probes)
+            how = dict(num_steps=self.ode_steps, num_probes=self.ode_probes, probes=probes)
             density = ode.log_prob(eps_fn, gamma, alpha_0 * z, rng, **how)
             return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
         return self._bound(params, z, self.draw(rng, len(z), z.shape[1:], purpose="elbo"))

@@ -27,7 +27,8 @@ def vdm(
         names no others.
       gamma: where the schedule starts.
       num_steps: T of its sampler and of `elbo_discrete`.
-      training: `batch_size`, `steps` and `rate`, the peak learning rate.
+      training: `batch_size`, `steps` and `rate`, the peak learning rate; `judged`, how many images
+        and samples are evaluated (every one of them takes T passes; 0: all, and 10,000).
     """
     choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
     variant = parse(arg, choices=choices)
@@ -87,7 +88,16 @@ def ddpm(
 
 
 def _pixel(
-    variant, data: dict, denoiser: dict, prior: dict, end: dict, *, batch_size, steps, rate
+    variant,
+    data: dict,
+    denoiser: dict,
+    prior: dict,
+    end: dict,
+    *,
+    batch_size,
+    steps,
+    rate,
+    judged=0,
 ) -> config_dict.ConfigDict:
     config = defaults()
     config.data.update(data)
@@ -104,6 +114,8 @@ def _pixel(
     config.train.update(steps=steps, batch_size=batch_size, ema_decay=0.9999)
     config.eval.update(every=max(steps // 20, 1), batch_size=64)
     config.eval.estimators = ("elbo", "elbo_discrete", "fid")
+    if judged:
+        config.eval.update(max_examples=judged, fid_samples=judged)
     if variant.has("smoke"):
         smoke(config)
     return config
