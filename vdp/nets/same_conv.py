@@ -78,6 +78,11 @@ def _backward(saved, g):
 conv3x3.defvjp(_forward, _backward)
 
 
+def for_linen(x: Array, kernel: Array, *_, **__) -> Array:
+    """`conv3x3` as the `conv_general_dilated` of an nn.Conv of side 3 without strides."""
+    return conv3x3(x, kernel)
+
+
 class SameConv(nn.Module):
     """A biased convolution; kernel and bias start in U(+-1/sqrt(fan_in)), or at zero.
 

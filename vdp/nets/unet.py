@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
+from vdp.nets.same_conv import for_linen
 from vdp.types import Array
 
 GROUPS = 16
@@ -20,6 +21,11 @@ UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 def _norm(channels: int, dtype: str) -> nn.Module:
     groups = math.gcd(GROUPS, channels)
     return nn.GroupNorm(num_groups=groups, epsilon=EPSILON, dtype=dtype)
+
+
+def _conv3x3(channels: int, dtype: str, kernel_init: Callable) -> nn.Module:
+    body = dict(dtype=dtype, kernel_init=kernel_init, conv_general_dilated=for_linen)
+    return nn.Conv(channels, (3, 3), **body)
 
 
 class TimeResBlock(nn.Module):
@@ -35,12 +41,12 @@ class TimeResBlock(nn.Module):
         """[B, H, W, any] and a condition [B, any] to [B, H, W, width]."""
         h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
         body = dict(dtype=self.dtype, kernel_init=self.kernel_init)
-        h = nn.Conv(self.width, (3, 3), **body)(h)
+        h = _conv3x3(self.width, **body)(h)
         scale_shift = nn.Dense(2 * self.width, **body)(nn.silu(condition))
         scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
         h = nn.silu(_norm(self.width, self.dtype)(h) * (1 + scale) + shift)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        h = _conv3x3(self.width, self.dtype, nn.initializers.zeros)(h)
         if x.shape[-1] != self.width:
             x = nn.Conv(self.width, (1, 1), **body)(x)
         return x + h
@@ -116,7 +122,7 @@ class UNetDenoiser(nn.Module):
         def attended(h):
             return Attention(self.dtype, init)(h) if h.shape[1] in self.attention else h
 
-        conv = lambda width: nn.Conv(width, (3, 3), dtype=self.dtype, kernel_init=init)
+        conv = lambda width: _conv3x3(width, self.dtype, init)
         h = conv(self.width)(fourier(y, self.fourier) if self.fourier else y)
         skips = [h]
         for level, multiplier in enumerate(self.multipliers):
@@ -134,6 +140,5 @@ class UNetDenoiser(nn.Module):
             if level:
                 h = conv(h.shape[-1])(h.repeat(2, axis=1).repeat(2, axis=2))
         h = nn.silu(_norm(self.width, self.dtype)(h))
-        zeros = nn.initializers.zeros
-        out = nn.Conv(y.shape[-1], (3, 3), dtype=self.dtype, kernel_init=zeros)(h)
+        out = _conv3x3(y.shape[-1], self.dtype, nn.initializers.zeros)(h)
         return out.astype(jnp.float32) + (y if self.add_input else 0.0)
