@@ -57,7 +57,7 @@ class Shape:
         """The default of 28x28 images: half the arithmetic and a faster start.
 
         2x2 patches, one encoder block per scale, most latents at 7x7, small batches, a short
-        warm-up (benchmarks/results.md).
+        warm-up (docs/results.md).
         """
         return self.replace(
             scales=((14, 2, 2), (7, 6, 2)),

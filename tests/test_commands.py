@@ -1,0 +1,121 @@
+"""Every command of README and docs is one the programs understand, and runs (slow)."""
+
+import argparse
+import importlib
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from launch import jobset, sweep
+from vdp import config as configs
+from vdp import evaluate, main
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+PLACEHOLDERS = {"PRIOR": "vdm", "SEED": "0", "N": "50", "DIR": "DIR"}
+
+
+def commands() -> list[str]:
+    """What follows `python -m` in code, with example values for words in capitals."""
+    found = {}
+    for text in (page.read_text() for page in PAGES):
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
+        fenced = "".join(block for language, block in blocks if language in ("", "sh"))
+        spans = re.findall(r"`(python -m [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.S))
+        lines = [*fenced.splitlines(), *(" ".join(span.split()) for span in spans)]
+        for line in lines:
+            match = re.search(r"python -m ((?:vdp|launch|benchmarks)\.\w+ [-\d][^#;>]*)", line)
+            if match and not re.search(r"NAME\b|\.\.\.", match[1]):
+                values = lambda m: PLACEHOLDERS.get(m[0], m[0])
+                found[re.sub(r"\b[A-Z]+\b", values, match[1].strip())] = True
+    return list(found)
+
+
+class Parsed(Exception):
+    """Raised where a program has read its arguments, before it does anything."""
+
+
+@pytest.fixture
+def stop_after_parsing(monkeypatch):
+    whole = argparse.ArgumentParser.parse_known_args
+
+    def parse(self, *args, **kwargs):
+        raise Parsed(whole(self, *args, **kwargs)[1])
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", parse)
+
+
+def understood_by_main(argv):
+    flags, overrides = main.parse(argv)
+    assert flags.config or flags.workdir
+    config = configs.load(flags.config or pathlib.Path(flags.workdir).name)
+    configs.override(config, overrides)
+    evaluate.check(config.eval)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_understood(command, request, monkeypatch):
+    if "mine.py" in command:
+        pytest.skip("a file of docs/extend.md, which test_docs runs")
+    program, *argv = shlex.split(command)
+    if program == "vdp.main":
+        understood_by_main(argv)
+    elif program == "launch.sweep":
+        flags, overrides, _ = sweep.parse(argv)
+        assert not flags.config or sweep.plan(flags, overrides)
+    elif program == "launch.jobset":
+        flags, passed_on = jobset.parse(argv)
+        understood_by_main(passed_on)
+    elif program == "launch.local":
+        understood_by_main(argv[1:])
+    else:
+        request.getfixturevalue("stop_after_parsing")
+        monkeypatch.setattr(sys, "argv", [program, *argv])
+        with pytest.raises(Parsed) as parsed:
+            importlib.import_module(program).main()
+        for rest in parsed.value.args[0]:
+            assert rest.startswith("--config.")
+
+
+def test_all_programs_are_among_them():
+    programs = {command.split()[0] for command in commands()}
+    assert {"vdp.main", "launch.sweep", "launch.local", "launch.jobset"} <= programs
+    assert len(commands()) > 30
+
+
+def short(argv):
+    """The same as a smoke run that needs no files."""
+    for word in argv:
+        if word.startswith("--config="):
+            name = re.match(r"--config=(\w+)", word)[1]
+            yield word + ("" if "smoke" in word else ",smoke" if ":" in word else ":smoke")
+            if name.startswith(("mnist", "cifar10")):
+                shape = "28x28x1" if name.startswith("mnist") else "32x32x3"
+                levels = "" if configs.load(name).data.binarization == "none" else "x2"
+                yield f"--config.data.name=synthetic:{shape}{levels}"
+                yield "--config.data.binarization=none"
+        elif word != "--config.data.dir=DIR":
+            yield word
+
+
+@pytest.mark.slow
+def test_commands_run_one_after_the_other(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (300, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, levels=17)
+    first = "vdp.main --config=digits_vae --workdir=runs/digits_vae"
+    chosen = [c for c in commands() if c.startswith(("vdp.main", "launch.sweep --config"))]
+    chosen.sort(key=lambda command: "--mode" in command)  # of the runs made before
+    for command in [first, *chosen]:
+        if command == "vdp.main --config=digits_vae" or "mine.py" in command:
+            continue  # the first; run by test_docs
+        program, *argv = shlex.split(command)
+        done = subprocess.run([sys.executable, "-m", program, *short(argv)], cwd=tmp_path,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+                              text=True)  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr[-2000:])
