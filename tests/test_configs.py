@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -102,26 +103,39 @@ def full_size(argument):
     return cfg, facts, model, (template.params, template.stats, batch)
 
 
-@pytest.mark.parametrize(("name", "argument"), CASES, ids=lambda v: v or "default")
-def test_traces_at_full_size(name, argument):
-    """Loss, bound, weight and samples by shape alone: no memory, no data."""
-    cfg, facts, model, arguments = full_size(f"{name}:{argument}")
+@pytest.mark.parametrize("name", config.config_names())
+def test_the_description_names_all_variants(name):
+    with pytest.raises(UserError) as refused:
+        config.load(f"{name}:?")
+    listed = str(refused.value).split("there is: ")[1].split(", ")
+    described = config.find(name).read_text().split('"""')[1]
+    for variant in listed:
+        assert re.search(rf"`{variant.partition('=')[0]}[`=]", described), variant
+
+
+def traced(cfg, model, arguments, *others):
+    """Shapes by tracing alone, without memory or data, of others(params, stats, batch, key)."""
     key = jax.random.key(0)
 
     def everything(params, stats, batch):
         loss, aux = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
-        return (
-            loss,
-            aux.terms.value,
-            model.elbo(params, stats, batch, key).value,
-            model.log_weight(params, stats, batch, key),
-            model.sample(params, stats, key, 3, x_shape=facts.shape),
-        )
+        bound = model.elbo(params, stats, batch, key)
+        values = loss, aux.terms.value, bound.value
+        return *values, *(other(params, stats, batch, key) for other in others)
 
     shapes = jax.eval_shape(everything, *arguments)
-    assert [s.shape for s in shapes[:4]] == [(cfg.train.batch_size,)] * 4
-    assert shapes[4].shape == (3, *facts.shape)
+    assert [s.shape for s in shapes[:3]] == [(cfg.train.batch_size,)] * 3
     assert all(s.dtype == jnp.float32 for s in shapes)
+    return [s.shape for s in shapes[3:]]
+
+
+@pytest.mark.parametrize(("name", "argument"), CASES, ids=lambda v: v or "default")
+def test_traces_at_full_size(name, argument):
+    cfg, facts, model, arguments = full_size(f"{name}:{argument}")
+    draw = lambda params, stats, _, key: model.sample(params, stats, key, 3, x_shape=facts.shape)
+    weight, images = traced(cfg, model, arguments, model.log_weight, draw)
+    assert weight == (cfg.train.batch_size,)
+    assert images == (3, *facts.shape)
 
 
 @pytest.mark.parametrize("kind", ["", "latent=2", *KINDS])
@@ -129,20 +143,8 @@ def test_traces_at_full_size(name, argument):
 def test_autoencoders_trace_at_full_size(name, kind):
     cfg, facts, model, arguments = full_size(f"{name}:{kind}")
     assert model.kind == (kind.removeprefix("kind=") if kind in KINDS else "plain")
-    key = jax.random.key(0)
-
-    def everything(params, stats, batch):
-        loss, aux = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
-        return (
-            loss,
-            aux.terms.value,
-            model.elbo(params, stats, batch, key).value,
-            model.reconstruct(params, stats, batch.input, key),
-        )
-
-    shapes = jax.eval_shape(everything, *arguments)
-    assert [s.shape for s in shapes[:3]] == [(cfg.train.batch_size,)] * 3
-    assert shapes[3].shape == (cfg.train.batch_size, *facts.shape)
+    again = lambda params, stats, batch, key: model.reconstruct(params, stats, batch.input, key)
+    assert traced(cfg, model, arguments, again) == [(cfg.train.batch_size, *facts.shape)]
 
 
 @pytest.mark.parametrize(("name", "data"), FAMILIES)
