@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -20,6 +21,7 @@ os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "vdp-test-cac
 
 import pytest
 
+from launch import sweep
 from vdp import main
 
 
@@ -83,3 +85,27 @@ def stub(tmp_path, monkeypatch):
         return lambda: [line.split("\x1f")[:-1] for line in lines()]
 
     return make
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """The folder of a training program; files in it say how the program behaves."""
+    (tmp_path / "fake").mkdir()
+    program = pathlib.Path(__file__).with_name("fake_training.py")
+    shutil.copy(program, tmp_path / "fake" / "main.py")
+    return tmp_path / "fake"
+
+
+@pytest.fixture
+def swept(tmp_path, fake, capsys):
+    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
+
+    usual = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
+
+    def run(*argv, base=usual):
+        command = [sys.executable, str(fake / "main.py")]
+        code = sweep.run([*base, f"--workdir={tmp_path / 'sweep'}", *argv], command=command)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -12,80 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from launch import plot, slurm, sweep, table
-
-# configuring logging anew, as submitit does, closes the streams pytest gave to absl's handler
-os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+from launch import plot, sweep, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
 NORMAL, VDM = "prior=normal/seed-", "prior=vdm/seed-"
-FAKE = """
-import json, pathlib, signal, sys, time
-
-here = pathlib.Path(__file__).parent
-flags = dict(item.split("=", 1) for item in sys.argv[1:])
-folder, seed = pathlib.Path(flags["--workdir"]), int(flags["--config.seed"])
-with open(folder / "calls", "a") as calls:
-    calls.write("x")
-print("training", folder, file=sys.stderr, flush=True)
-if (here / "fail").exists() and (here / "fail").read_text() in str(folder):
-    print("Traceback", "error: the disk is full", "and so on", sep="\\n", file=sys.stderr)
-    sys.exit(2)
-if (here / "stop-once").exists():
-    (here / "stop-once").unlink()
-    sys.exit(143)
-
-def save(*_):
-    time.sleep(0.2)
-    (folder / "saved").touch()
-    sys.exit(143)
-
-if (here / "slow").exists():
-    signal.signal(signal.SIGTERM, save)
-    (here / "started").touch()
-    time.sleep(60)
-
-def bound(nats, model, **more):
-    bits = {"mean": -nats / 50, "se": 0.01}
-    return {"nats": {"mean": nats, "se": 0.5}, "bits_per_dim": bits, "model": model, **more}
-
-vdm = "prior=vdm" in flags["--config"]
-estimators = {
-    "elbo": bound(-80.0 - seed, "T=inf" if vdm else "exact"),
-    "elbo_discrete": bound(-82.0 - seed, "T=100") if vdm else None,
-    "iwae": bound(-78.0 - seed, "T=100" if vdm else "exact", k=16, ess=3.5),
-}
-fid = {"value": 10.0 * (seed + 1), "num_samples": 5000, "num_reference": 1257,
-       "reference": "train", "features": "some features"}
-result = {"step": 20, "split": "test", "num_examples": 1360, "estimators": estimators,
-          "fid": fid if vdm else None, "train_seconds": 30.0 + seed,
-          "sampling": {"num": 500, "seconds": 0.25}, "rates": [1.5, 2.5]}
-(folder / "eval.json").write_text(json.dumps(result))
-parameters = {"total": 12345, "prior": 678 if vdm else 0}
-(folder / "config.json").write_text(json.dumps({"parameters": parameters}))
-"""
-
-
-@pytest.fixture
-def fake(tmp_path):
-    """The folder of a training program; files in it say how the program behaves."""
-    (tmp_path / "fake").mkdir()
-    (tmp_path / "fake" / "main.py").write_text(FAKE)
-    return tmp_path / "fake"
-
-
-@pytest.fixture
-def swept(tmp_path, fake, capsys):
-    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
-
-    def run(*argv, base=BASE):
-        command = [sys.executable, str(fake / "main.py")]
-        code = sweep.run([*base, f"--workdir={tmp_path / 'sweep'}", *argv], command=command)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def calls(tmp_path):
@@ -317,68 +248,3 @@ def test_help_and_imports_are_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
     assert "examples:" in done.stdout
-
-
-def test_without_submitit_the_way_to_it_is_said(swept, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    code, _, err = swept("--launcher=slurm")
-    assert code == 2
-    assert "error: this launcher needs the library submitit: pip install -e '.[sweep]'" in err
-
-
-def test_jobs_are_requeued_when_stopped_and_compared_when_done(swept, fake, tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
-    monkeypatch.chdir(ROOT)
-    (fake / "fail").write_text(f"{VDM}0")
-    (fake / "stop-once").touch()
-    code, out, err = swept("--launcher=submitit-local", "--wait")
-    assert code == 1
-    assert f"failed: {VDM}0: exit code 2: error: the disk is full" in err
-    assert "| normal | 1 | -80.00 (exact) |" in out
-    assert calls(tmp_path) == {f"{NORMAL}0": 2, f"{VDM}0": 1}
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_timed_out_job_saves_and_continues(fake, tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
-    monkeypatch.chdir(ROOT)
-    (fake / "slow").touch()
-    (run,) = planned("--config=digits_vae", "--grid=prior=vdm", f"--workdir={tmp_path / 'sweep'}")
-    command = [sys.executable, str(fake / "main.py")]
-    jobs = slurm.submit([run], command, tmp_path / "sweep", "submitit-local", {})
-    until((fake / "started").exists)
-    (fake / "slow").unlink()
-    processes = [jobs[run.name].job_id]
-    for _ in range(2):  # submitit's task, and the training it started
-        path = pathlib.Path(f"/proc/{processes[-1]}/task/{processes[-1]}/children")
-        processes.append(path.read_text().split()[0])
-    for process in reversed(processes[1:]):  # Slurm warns all processes of a job
-        os.kill(int(process), signal.SIGUSR2)
-    slurm.wait(jobs, "submitit-local")
-    assert (run.folder / "saved").exists()
-    assert run.finished()
-    assert calls(tmp_path) == {run.name: 2}
-
-
-def test_slurm_gets_one_array_and_no_job_twice(swept, tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
-    (tmp_path / "bin").mkdir()
-    answers = {"sbatch": "Submitted batch job 12", "srun": "", "squeue": "12_0 12_1", "sacct": ""}
-    for name, answer in answers.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\necho {answer}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    flags = ("--launcher=slurm", "--slurm.partition=gpu", "--slurm.timeout_min=600")
-    code, out, err = swept(*flags, "--slurm.gpus_per_node=2", "--slurm.signal_delay_s=240")
-    assert code == 0, err
-    assert out == f"{NORMAL}0: job 12_0\n{VDM}0: job 12_1\n"
-    assert "--table-only" in err
-    (script,) = (tmp_path / "sweep" / "slurm").glob("*_submission.sh")
-    for line in ("--array=0-1%2", "--partition=gpu", "--time=600", "--gpus-per-node=2",
-                 "--signal=USR2@240", "--job-name=sweep"):  # fmt: skip
-        assert f"#SBATCH {line}" in script.read_text()
-    code, out, _ = swept(*flags)
-    assert (code, out.count("in the queue as job 12_")) == (0, 2)
-    code, _, err = swept("--launcher=slurm", "--slurm.partiton=gpu")
-    assert code == 2
-    assert "partiton" in err.splitlines()[-1]

@@ -1,0 +1,177 @@
+"""A finished run: its files, evaluation and samples later on, and its use from Python."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+
+import vdp
+from vdp import config, evaluate
+from vdp.errors import UserError
+
+SMOKE = "--config=digits_vae:smoke"
+
+
+def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
+    own, chosen = config.read_run(smoke_run), config.read_run(smoke_run)
+    assert evaluate.file_name(smoke_run, chosen) == "eval.json"
+    chosen.model.prior.ode_steps = 8
+    config.check_same_run(own, chosen)
+    assert evaluate.file_name(smoke_run, chosen) == "eval-best-test-other.json"
+    chosen.model.prior.num_steps = 7
+    with pytest.raises(UserError, match=r"model\.prior\.num_steps"):
+        config.check_same_run(own, chosen)
+
+
+def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
+    run = dataclasses.replace(vdp.load(smoke_run), model=types.SimpleNamespace())
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    for call in (run.iwae, run.encode, run.reconstruct, run.decode, run.sample, run.sample_latents):
+        with pytest.raises(UserError, match="model vae has no"):
+            call(images if call in (run.iwae, run.encode, run.reconstruct, run.decode) else 2)
+
+
+def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
+    found = json.loads((smoke_run / "eval.json").read_text())
+    assert set(found) == {
+        "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
+        "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
+        "accuracy", "fid", "sampling", "train_seconds",
+    }  # fmt: skip
+    assert set(found["estimators"]) == {
+        "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
+    }  # fmt: skip
+    assert found["estimators"]["dvp_reference"] is None  # of hierarchies
+    assert found["clipped"] is None
+    assert found["fid"] is found["accuracy"] is None
+    assert found["train_seconds"] > 0
+    elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
+    assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", "T=100", "T=100")
+    assert iwae["weight"] == "path"
+    assert iwae["k"] == 4
+    assert 1 <= iwae["ess"] <= 4
+    for estimate in (elbo, discrete, iwae):
+        nats, bits = estimate["nats"], estimate["bits_per_dim"]
+        assert nats["mean"] < 0 < bits["mean"]
+        assert nats["se"] > 0
+        np.testing.assert_allclose(bits["mean"], -nats["mean"] / 64 / np.log(2), rtol=1e-9)
+    np.testing.assert_allclose(sum(elbo["parts"].values()), elbo["nats"]["mean"], rtol=1e-5)
+    rate = elbo["parts"]["likelihood"] - elbo["nats"]["mean"]
+    np.testing.assert_allclose(found["rates"], [rate], atol=1e-4)
+    assert discrete["nats"]["mean"] < elbo["nats"]["mean"]
+
+
+def test_a_run_writes_what_the_design_says(smoke_run):
+    config = json.loads((smoke_run / "config.json").read_text())
+    assert set(config) == {"config", "versions", "git_revision", "parameters", "data"}
+    assert config["parameters"]["total"] > 0
+    lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
+    assert all(isinstance(line["step"], int) for line in lines)
+    assert {key.split("/")[0] for line in lines for key in line if key != "step"} == {
+        "train",
+        "eval",
+    }
+    pictures = ("samples", "reconstructions", "interpolations", "bilinear", "latents", "denoising")
+    for name in ("plots/loss.png", *(f"samples/{picture}.png" for picture in pictures)):
+        from PIL import Image
+
+        with Image.open(smoke_run / name) as picture:
+            assert min(picture.size) > 200
+            assert len(np.unique(np.asarray(picture))) > 1
+    assert list((smoke_run / "tensorboard").glob("events*"))
+    assert not list(smoke_run.rglob(".*.tmp")) + list(smoke_run.rglob(".eval*"))
+
+
+def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = (copied_run / "eval.json").read_text()
+    code, out, _ = cli(
+        "--mode=eval",
+        "--workdir=run",
+        "--config.eval.checkpoint=latest",
+        "--config.eval.split=validation",
+        "--config.eval.estimators=elbo",
+    )
+    assert code == 0
+    assert "validation elbo" in out
+    found = json.loads((copied_run / "eval-latest-validation-other.json").read_text())
+    assert found["estimators"]["iwae"] is None
+    assert found["num_examples"] == 64
+    assert (copied_run / "eval.json").read_text() == before
+    code, _, _ = cli("--mode=eval", f"--workdir={copied_run}")
+    assert code == 0
+    again = json.loads((copied_run / "eval.json").read_text())
+    assert again["estimators"]["elbo"]["nats"] == json.loads(before)["estimators"]["elbo"]["nats"]
+    code, _, _ = cli("--mode=eval", "--workdir=run", "--config.eval.max_examples=32")
+    assert code == 0
+    assert json.loads((copied_run / "eval-best-test-other.json").read_text())["num_examples"] == 32
+    assert json.loads((copied_run / "eval.json").read_text())["num_examples"] == 64
+    code, out, _ = cli("--mode=sample", "--workdir=run", "--config.sample.num=4")
+    assert code == 0
+    assert "samples.png" in out
+
+
+def test_eval_of_an_absent_checkpoint_lists_those_there(refused, copied_run):
+    refused("--mode=eval", f"--workdir={copied_run}", "--config.eval.checkpoint=7",
+            says=["'7'", "best, latest", "20"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "data.split_seed=5",  # would move training images to the test split
+        "data.num_validation=9",
+        "model.log_var_floor=-4.0",
+        "seed=3",
+    ],
+)
+def test_evaluation_refuses_another_model_or_split(refused, smoke_run, field):
+    name = field.partition("=")[0]
+    says = [name.removeprefix("data."), "another config"]
+    refused("--mode=eval", f"--workdir={smoke_run}", f"--config.{field}", says=says)
+    refused("--mode=eval", SMOKE, f"--workdir={smoke_run}", f"--config.{field}")
+
+
+def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert "already trained" in err
+    assert "nothing left to do" in err
+    (copied_run / "eval.json").unlink()
+    code, _, _ = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert (copied_run / "eval.json").exists()
+
+
+def test_another_config_on_a_workdir_names_the_fields(refused, copied_run):
+    refused(SMOKE, f"--workdir={copied_run}", "--config.optim.learning_rate=0.5",
+            "--config.seed=4", "--config.eval.every=7",
+            says=["optim.learning_rate (was 0.001, now 0.5)", "seed", "--workdir"])  # fmt: skip
+    refused(SMOKE, f"--workdir={copied_run}", "--config.train.steps=5", says=["train.steps"])
+
+
+def test_public_use_from_python(smoke_run):
+    import vdp
+    from vdp.errors import UserError
+
+    run = vdp.load(smoke_run)
+    images = run.images("test")[:5]
+    terms = run.elbo(images)
+    assert terms.value.shape == (5,)
+    np.testing.assert_allclose(terms.value, sum(terms.parts.values()), rtol=1e-5)
+    np.testing.assert_array_equal(terms.value, run.elbo(images[..., 0]).value)
+    assert run.iwae(images, num_samples=3).shape == (5,)
+    assert run.encode(images).mean.shape == (5, 12)
+    for pictures in (run.reconstruct(images), run.sample(3), run.sample(3, mean=False)):
+        assert pictures.shape[1:] == (8, 8, 1)
+        assert pictures.min() >= 0
+        assert pictures.max() <= 1
+    np.testing.assert_array_equal(run.sample(3, seed=1), run.sample(3, seed=1))
+    assert not np.array_equal(run.sample(3, seed=1), run.sample(3, seed=2))
+    assert vdp.load(str(smoke_run), step="latest").step == 20
+    assert vdp.load(smoke_run, step=10).step == 10
+    for bad in (images.astype(np.float32), images[:, :4], np.full((1, 8, 8, 1), 200, np.uint8)):
+        with pytest.raises(UserError, match="images"):
+            run.elbo(bad)
