@@ -100,6 +100,14 @@ def sampling_seconds(result: Result) -> float | None:
     return 1000 * seconds / num if seconds is not None and num else None
 
 
+def _sampler(result: Result) -> str | None:
+    """What was chosen in place of the prior's own sampler."""
+    chosen = result.get("fid.sampler")
+    if not isinstance(chosen, Mapping):
+        return None
+    return ", ".join(v if k == "sampler" else f"{k}={v}" for k, v in chosen.items())
+
+
 def _tag(estimator: str) -> Callable[[Result], str | None]:
     def tag(result):
         model, k = (result.get(f"estimators.{estimator}.{key}") for key in ("model", "k"))
@@ -137,7 +145,7 @@ COLUMNS = (
     _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
     _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
     _Column("bits/dim", lambda result: result.get("estimators.elbo.bits_per_dim.mean"), 3),
-    _Column("FID", lambda result: result.get("fid.value"), 2),
+    _Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
     _Column("mse of reconstructions", lambda result: result.get("mse")),
     _Column("path ratio", between_codes("path_ratio"), 3),
     _Column("unevenness", between_codes("unevenness"), 3),
@@ -145,7 +153,7 @@ COLUMNS = (
     _Column("parameters", lambda result: result.get("parameters.total"), 0),
     _Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
     _Column("training, s", lambda result: result.get("train_seconds")),
-    _Column("sampling, s per 1,000 images", sampling_seconds),
+    _Column("sampling, s per 1,000 images", sampling_seconds, tag=_sampler),
 )
 
 
