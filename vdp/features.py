@@ -149,8 +149,9 @@ def fid_and_sampling(
 
     Returns:
       (what eval.json holds under "fid", what it holds under "sampling": the median seconds of
-      drawing `num` images; the first draw, which compiles, is not timed). "real" is the distance of the evaluated split
-      itself from the reference, with the same features: what a perfect model would get.
+      drawing `num` images; the first draw, which compiles, is not timed). "real" is the distance
+      of the evaluated split itself from the reference, with the same features: what a perfect
+      model would get.
     """
     config, options = run.config.eval, runs.sampler_options(run.config.sample)
     levels = run.facts.info.levels
