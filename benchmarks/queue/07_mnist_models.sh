@@ -4,7 +4,7 @@
 # model (default half an hour).
 set -euo pipefail
 folder="${RUNS:-runs}/mnist_models"
-judged=(--config.eval.estimators=elbo,elbo_discrete,fid --config.eval.max_examples=0 --config.eval.fid_samples=10000)
+judged=("--config.eval.estimators=elbo,elbo_discrete,fid" --config.eval.max_examples=0 --config.eval.fid_samples=10000)
 python -m launch.sweep --config=mnist_models --grid=model=vae,vae_vdm,ddpm,vdm --seeds=0,1,2 \
   --workdir="$folder" --config.train.seconds="${SECONDS_EACH:-1800}" "${judged[@]}" \
   ${MNIST:+--config.data.dir=$MNIST}
