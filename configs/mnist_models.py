@@ -3,7 +3,8 @@
 Half an hour of training steps each on any machine (`--config.train.seconds`), a constant rate,
 one evaluation: exact masses of 256 levels, so that their bounds can be compared. In pixel space
 a step is 20 times dearer, so batches are smaller there (32, not 128) and the warm-up shorter; it is
-sampled by 50 steps of DDIM; `--mode=eval --config.sample.sampler=ancestral` takes all T.
+sampled by 50 steps of DDIM; an evaluation with `--config.sample.sampler=ancestral
+--config.sample.sampler_steps=0` takes all T.
 
 Variants: `model=vae|vae_vdm|vdm|ddpm`, `smoke`.
 """

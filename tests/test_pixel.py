@@ -84,6 +84,7 @@ def oracle_model(kind, **prior):
     [
         ("vdm", 2000, 0.0, {"schedule": {"name": "linear", "gamma_0": -9.0, "gamma_1": 9.0}}),
         ("ddpm", 200, 0.05, {"num_steps": 1000}),
+        ("ddpm", 4000, 0.05, {"num_steps": 1000, "num_strata": 50}),
         ("ddpm", 1000, None, {"num_steps": 10}),
     ],
 )

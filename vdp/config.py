@@ -17,8 +17,8 @@ SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves i
 FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
     "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
-    "model.dequantization", "model.prior.num_times", "model.prior.sequential",
-    "model.prior.ode_steps", "model.prior.ode_probes",
+    "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
+    "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
 )  # fmt: skip
 
 

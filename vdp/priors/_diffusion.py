@@ -41,6 +41,8 @@ class DiffusionPrior:
       times: of training: "low_discrepancy" (uniform) or "importance" (as of N(0, I) data).
       num_steps: T of the ancestral sampler, the path weight and the discrete bound.
       num_times: diffusion times per example in a reported continuous bound.
+      num_strata: steps per example in a reported T-step bound, one drawn from each of as many
+        strata; 0 sums all T of them.
       sequential: whether those of a report are looked at one after the other, for large latents.
       ode_steps: of the ODE solver.
       ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
@@ -56,6 +58,7 @@ class DiffusionPrior:
     times: str = "low_discrepancy"
     num_steps: int = 100
     num_times: int = 32
+    num_strata: int = 0
     sequential: bool = False
     ode_steps: int = 32
     ode_probes: int = 0
@@ -70,6 +73,8 @@ class DiffusionPrior:
                 "num_steps and ode_steps must be at least 1, num_times at least 32 (reported), "
                 "ode_probes at least 0"
             )
+        if self.num_strata and self.num_strata < 32:
+            raise ValueError("num_strata must be at least 32 (reported), or 0 for all steps")
         if self.times == "importance" and self.weights != "bound":
             raise ValueError("importance-sampled times are those of the bound: weights='bound'")
         if self.times == "importance" and "shape" in self.schedule.init():
@@ -149,8 +154,10 @@ class DiffusionPrior:
             return noise | {"path": jax.random.normal(rest_rng, path_shape)}
         if purpose == "loss":
             grid, num_times = lambda rng, num, _: times.low_discrepancy(rng, num), 1
-        elif self.bound == "discrete":
+        elif self.bound == "discrete" and not 0 < self.num_strata < self.num_steps:
             grid, num_times = lambda _, num, steps: times.every_step(num, steps), self.num_steps
+        elif self.bound == "discrete":
+            grid, num_times = times.stratified, self.num_strata
         else:
             grid, num_times = times.stratified, self.num_times
         drawn = bounds.draw(rest_rng, shape, grid, num_times)

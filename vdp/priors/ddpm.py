@@ -18,6 +18,7 @@ def make(
     bound: str = "discrete",
     weights: str = "bound",
     times: str = "low_discrepancy",
+    num_strata: int = 0,
     sequential: bool = False,
     ode_steps: int = 32,
     ode_probes: int = 0,
@@ -33,6 +34,7 @@ def make(
       bound: "discrete" or "ode"; "continuous" interpolates the table linearly in t.
       weights: "simple" for equal weights at every step in the denoiser's gradient.
       times: of training.
+      num_strata: steps per image in a report, as of `DiffusionPrior`; 0: all T.
       sequential: whether a report looks at one step after the other.
       ode_steps: of the ODE solver.
       ode_probes: of the ODE's divergence.
@@ -48,6 +50,7 @@ def make(
         weights=weights,
         times=times,
         num_steps=num_steps,
+        num_strata=num_strata,
         sequential=sequential,
         ode_steps=ode_steps,
         ode_probes=ode_probes,

@@ -28,7 +28,7 @@ def vdm(
       gamma: where the schedule starts.
       num_steps: T of its sampler and of `elbo_discrete`.
       training: `batch_size`, `steps` and `rate`, the peak learning rate; `judged`, how many images
-        and samples are evaluated (every one of them takes T passes; 0: all, and 10,000).
+        and samples are evaluated (a sample takes T passes; 0: all, and 10,000).
     """
     choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
     variant = parse(arg, choices=choices)
@@ -107,7 +107,8 @@ def _pixel(
     config.model = dict(
         name="pixel",
         prior=prior
-        | dict(denoiser=body, form="merged", sequential=True, ode_steps=32, ode_probes=1),
+        | dict(denoiser=body, form="merged", num_strata=64, sequential=True)
+        | dict(ode_steps=32, ode_probes=1),
         **end,
     )
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))
