@@ -270,6 +270,7 @@ def test_what_cannot_be_is_refused(end, prior, says):
         model("vdm", end=end, **prior)
 
 
+@pytest.mark.slow
 def test_the_unet_of_several_resolutions_and_of_fourier_features():
     y, time = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([10.0, 900.0])
     fields = dict(

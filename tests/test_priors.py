@@ -133,7 +133,7 @@ def test_weight_averages_to_the_rate_of_the_same_model(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "vdm-ode" else [])
+        pytest.param(name, marks=pytest.mark.slow if name in ("vdm-ode", "vdm-eps") else [])
         for name in sorted(SPECS.keys() - NO_DENSITY)
     ],
 )

@@ -77,6 +77,7 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_fewer_steps_then_more_is_one_run(cli, uninterrupted, tmp_path):
     """2 parts + save + restore = one part, for a constant rate; train.steps may grow."""
     constant = ["--config.optim.schedule=constant", "--config.eval.every=20"]

@@ -117,6 +117,7 @@ def test_statistics_are_averaged_like_the_parameters(joint):
         np.testing.assert_array_equal(a, b)  # a constant stays itself to the last bit
 
 
+@pytest.mark.slow
 def test_two_stages_from_the_command_line(refused, tmp_path):
     small = ["--config.train.steps=10", "--config.eval.every=10", "--config.log.tensorboard=False",
              "--config.eval.estimators=elbo,elbo_ode,iwae_ode"]  # fmt: skip
