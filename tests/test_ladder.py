@@ -142,7 +142,7 @@ SEPARATE = CODE | {"prior": MERGED["prior"] | {"form": "separate"}}
         VAMP,
         pytest.param(VAMP | {"posterior": "precision"}, marks=pytest.mark.slow),
         pytest.param(MERGED, marks=pytest.mark.slow),
-        SEPARATE,
+        pytest.param(SEPARATE, marks=pytest.mark.slow),
     ],
     ids=["vamp", "vamp precision", "merged", "separate"],
 )

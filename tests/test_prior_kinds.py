@@ -187,7 +187,10 @@ def test_hutchinson_is_refused_inside_an_iwae_exponent():
     np.testing.assert_array_equal(*weights)
 
 
-@pytest.mark.parametrize("name", ["normal", "mixture", "vamp", "flow", "vdm"])
+VDM_SLOWLY = pytest.param("vdm", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["normal", "mixture", "vamp", "flow", VDM_SLOWLY])
 def test_map_latents(name):
     """[H, W, C] latents: the same laws of shape, with a convolutional denoiser."""
     specs = {

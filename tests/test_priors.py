@@ -130,10 +130,13 @@ def test_weight_averages_to_the_rate_of_the_same_model(name):
     assert model.bound_model == model.weight_model
 
 
+SLOW_DENSITIES = ("vdm-ode", "vdm-eps", "vdm-discrete")  # "vdm" is looked at every time
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in ("vdm-ode", "vdm-eps") else [])
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW_DENSITIES else [])
         for name in sorted(SPECS.keys() - NO_DENSITY)
     ],
 )
