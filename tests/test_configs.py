@@ -45,11 +45,11 @@ CASES = [  # every config as it is, and one of each family in its variants; the 
     pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES
 ]
 FAMILIES = [  # every config is smoked on synthetic images; the digits config by test_cli.py
-    pytest.param("mnist_vae:smoke", "synthetic:28x28x1"),
+    pytest.param("mnist_vae:smoke", "synthetic:28x28x1", marks=pytest.mark.slow),
     pytest.param("mnist_dcgan:prior=flow,smoke", "synthetic:28x28x1", marks=pytest.mark.slow),
     pytest.param("digits_dvp:ladder,depth=4,smoke", "synthetic:8x8x1x17"),
     pytest.param("digits_dvp:reference,smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow),
-    pytest.param("digits_vdm:smoke", "synthetic:8x8x1x17"),
+    pytest.param("digits_vdm:smoke", "synthetic:8x8x1x17", marks=pytest.mark.slow),
     *(
         pytest.param(f"{name}:smoke", f"synthetic:{shape}", marks=pytest.mark.slow)
         for name, shape in (

@@ -198,6 +198,7 @@ def test_parameters_are_the_published_ones_to_the_digit(name):
         assert params["decoder"]["noise"].size == noise
 
 
+@pytest.mark.slow
 def test_the_reference_starts_where_the_published_program_does():
     """KL(u) = 1/2 (gamma_1 - gamma_0) D = 318.5 nats: the denoiser's output is zero."""
     model, shape = published_model("mnist_dvp:reference")

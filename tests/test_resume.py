@@ -126,6 +126,7 @@ def test_kill_in_the_middle_of_a_save(cli, uninterrupted, tmp_path):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_kill_during_training(cli, uninterrupted, tmp_path):
     process = start(tmp_path)
     lines = lambda: (tmp_path / "metrics.jsonl").exists() and len(metrics(tmp_path))
