@@ -15,6 +15,7 @@ import pytest
 from vdp import build, config, parallel
 from vdp.checkpoint import Checkpoints
 from vdp.data import load as data_load
+from vdp.loop import Loop
 from vdp.run import state_template
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -156,3 +157,28 @@ def test_sigterm_saves_and_exits_143(cli, uninterrupted, tmp_path):
     assert code == 0
     assert f"resuming at step {stopped_at}" in err
     assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
+
+
+@pytest.mark.parametrize("step", [40, 60], ids=["in the middle", "the last"])
+def test_sigterm_does_not_wait_for_a_validation(cli, uninterrupted, tmp_path, monkeypatch, step):
+    """The validation is made good at the next start, so that `best` is chosen among the same."""
+    original = Loop._stop_in_validation
+
+    def at_step(self, current):
+        if int(current.step) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, current)
+
+    monkeypatch.setattr(Loop, "_stop_in_validation", at_step)
+    code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    assert code == 143, err
+    assert f"stopped by SIGTERM at step {step}, before its validation" in err
+    assert not any(m["step"] == step and "eval/elbo" in m for m in metrics(tmp_path))
+    monkeypatch.undo()
+    code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    assert code == 0, err
+    assert f"resuming at step {step}" in err
+    assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
+    assert metrics(tmp_path) == metrics(uninterrupted)
+    best = [Checkpoints(w, read_only=True).best_step() for w in (tmp_path, uninterrupted)]
+    assert best[0] == best[1]

@@ -103,14 +103,17 @@ class Checkpoints:
         return best if best is not None else self.manager.latest_step()
 
     def save(self, state, *, metric: float | None) -> None:
-        """Starts saving; an existing step is left as it is.
+        """Starts saving; an existing step is left as it is, but for a metric that it lacked.
 
         Raises:
           UserError: the disk is full or the folder cannot be written.
         """
         step = int(state.step)
+        metrics = None if metric is None or not np.isfinite(metric) else {METRIC: float(metric)}
         if step in self.manager.all_steps():
-            return
+            if not metrics or self.manager.metrics(step):
+                return
+            self.manager.delete(step)
         _check_room(self.folder, state)
         if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
             state = jax.tree.map(jnp.copy, state)
@@ -118,7 +121,6 @@ class Checkpoints:
             "state": ocp.args.StandardSave(state),
             "info": ocp.args.JsonSave({"fingerprint": fingerprint(state)}),
         }
-        metrics = None if metric is None or not np.isfinite(metric) else {METRIC: float(metric)}
         try:
             self.manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
         except Exception as error:

@@ -16,7 +16,7 @@ from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.evaluator import Evaluator
 from vdp.loop import Loop, Preemption
-from vdp.report import METRICS_FILE, Progress, train_seconds
+from vdp.report import Progress
 from vdp.run import Run, check_sampler, load, sampler_options, state_template
 
 
@@ -50,17 +50,6 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
         if fresh:
             current = _start(config, model, optimizer, template, dataset)
         first = int(current.step)
-        spent = train_seconds(workdir / METRICS_FILE, first) or 0.0
-        spent_all = parallel.agreed(parallel.is_writer() and 0 < config.train.seconds <= spent)
-        if first >= config.train.steps or spent_all:
-            progress.say(f"{workdir}: already trained for {first} steps")
-            return
-        progress.say(
-            f"{workdir}: {parameters['total']:,} parameters, "
-            f"{len(dataset.splits['train'])} training images, "
-            f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-            + (f", resuming at step {first}" if first else "")
-        )
         run = Run(
             config=config,
             model=model,
@@ -71,6 +60,15 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
             evaluator=Evaluator(mesh, config.eval.batch_size, config.eval.seed),
         )
         loop = Loop(run, optimizer, dataset, mesh, workdir, checkpoints, progress, preemption)
+        if loop.at_end(first) and not loop.owes_validation:
+            progress.say(f"{workdir}: already trained for {first} steps")
+            return
+        progress.say(
+            f"{workdir}: {parameters['total']:,} parameters, "
+            f"{len(dataset.splits['train'])} training images, "
+            f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            + (f", resuming at step {first}" if first else "")
+        )
         loop.run(current, fresh=fresh)
     finally:
         preemption.release()

@@ -15,7 +15,7 @@ from vdp.data import feeds, transforms
 from vdp.data import load as data_load
 from vdp.errors import Interrupted, UserError
 from vdp.evals.likelihood import bits_per_dim
-from vdp.report import METRICS_FILE, Metrics, Progress, duration, train_seconds
+from vdp.report import METRICS_FILE, Metrics, Progress, duration, read_metrics, train_seconds
 from vdp.run import Run
 
 ACCELERATOR_CHUNK = 100
@@ -82,12 +82,13 @@ class Loop:
         """Trains `current` to its end; a `fresh` one is validated first."""
         config = self.config
         first = done = int(current.step)
+        owed = fresh or self.owes_validation
         if parallel.is_writer():
             self.metrics = Metrics(self.workdir, step=first, tensorboard=config.log.tensorboard)
-        if fresh:
-            self._validate_and_save(current, 0)
-        pending, window, at_end = None, [], False
+        pending, window, at_end = None, [], self.at_end(done)
         try:
+            if owed:
+                self._validate_and_save(current, done)
             while not at_end:
                 size = min(self.chunk_steps - done % self.chunk_steps, config.train.steps - done)
                 feed = self.feed.feed(done, size)
@@ -98,7 +99,7 @@ class Loop:
                 if pending is not None:  # read one chunk late, so that the device never waits
                     window.append(self._read(*pending))
                 pending = (before, metrics)
-                at_end = done == config.train.steps or self._time_is_up()
+                at_end = self.at_end(done)
                 stopping = self.preemption.reached() and not at_end
                 validates = at_end or _crosses(before, done, config.eval.every)
                 saves = stopping or _crosses(before, done, config.checkpoint.every)
@@ -118,11 +119,24 @@ class Loop:
             if self.metrics:
                 self.metrics.close()
 
-    def _time_is_up(self) -> bool:
-        """Whether train.seconds are spent, by the clock of the process that stores them."""
-        spent = self.spent + time.perf_counter() - self.clock
+    def at_end(self, done: int) -> bool:
+        """Whether the steps are done or train.seconds spent, by the clock that stores them."""
         limit = self.config.train.seconds
-        return limit > 0 and parallel.agreed(parallel.is_writer() and spent >= limit)
+        spent = self.spent + time.perf_counter() - self.clock
+        time_is_up = limit > 0 and parallel.agreed(parallel.is_writer() and spent >= limit)
+        return done >= self.config.train.steps or time_is_up
+
+    @property
+    def owes_validation(self) -> bool:
+        """Whether the run was stopped in the validation of the step where it now goes on."""
+        done, name = self.run_at.step, f"eval/{score.of(self.run_at.model).name}"
+        before = (done - 1) // self.chunk_steps * self.chunk_steps
+        due = self.at_end(done) or _crosses(before, done, self.config.eval.every)
+        if not (due and len(self.validation[0])):
+            return False
+        known = read_metrics(self.workdir / METRICS_FILE) if parallel.is_writer() else []
+        missing = not any(line["step"] == done and name in line for line in known)
+        return parallel.agreed(parallel.is_writer() and missing)
 
     def _compiled_chunk(self, current, feed, size: int):
         if size not in self.compiled:
@@ -208,6 +222,14 @@ class Loop:
         self.checkpoints.save(current, metric=None)
         self.clock += time.perf_counter() - start
 
+    def _stop_in_validation(self, current: state.State) -> None:
+        """Saves without waiting for the validation's end, which the next start makes good."""
+        if self.preemption.reached():
+            self.checkpoints.save(current, metric=None)
+            self.checkpoints.wait()
+            done = int(current.step)
+            raise Interrupted(f"stopped by SIGTERM at step {done}, before its validation; saved")
+
     def _validate_and_save(self, current: state.State, done: int) -> None:
         start = time.perf_counter()
         metric = None
@@ -215,7 +237,8 @@ class Loop:
             run = dataclasses.replace(
                 self.run_at, params=current.ema, stats=current.ema_stats, step=done
             )
-            parts = run.map("elbo", step.elbo_step, self.validation)
+            stop = lambda _: self._stop_in_validation(current)
+            parts = run.map("elbo", step.elbo_step, self.validation, progress=stop)
             means = {name: float(part.mean()) for name, part in parts.items()}
             metric = means.pop("value")
             values = score.of(run.model).metrics(metric, means)
