@@ -3,8 +3,9 @@
 python -m benchmarks.train --config=NAME [--config.FIELD=VALUE ...] [--rounds=N] [--steps=N]
 
 Compile seconds (cold where JAX_ENABLE_COMPILATION_CACHE=false), memory, steps and images per
-second, FLOP/s by XLA's own count of one gradient, and seconds for 1,000 samples. Synthetic images
-of the config's shape are used where no data.dir is given.
+second, FLOP/s by XLA's own count of one gradient, alone and as a share of what this machine's 3x3
+convolutions reach in the same run (float32, 128 channels), and seconds for 1,000 samples. Synthetic
+images of the config's shape are used where no data.dir is given.
 """
 
 import time
@@ -13,6 +14,17 @@ import jax
 
 from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
 from vdp.describe import describe
+from vdp.nets.same_conv import conv3x3
+
+CONVOLUTION = (256, 16, 16, 128)  # of the yardstick: batch, height, width, channels
+
+
+def yardstick():
+    """(a call that runs one forward convolution, its FLOPs)."""
+    x = jax.random.normal(jax.random.key(0), CONVOLUTION)
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, CONVOLUTION[-1], CONVOLUTION[-1]))
+    convolve = jax.jit(conv3x3)
+    return lambda: convolve(x, kernel).block_until_ready(), 2 * x.size * kernel[..., 0].size
 
 
 def main():
@@ -37,10 +49,13 @@ def main():
         lambda rng: bench.model.sample(params, stats, rng, 1000, x_shape=bench.facts.shape)
     )
     sample = lambda: draw(bench.key).block_until_ready()
-    ms = milliseconds(time_in_turn({"steps": steps, "sample": sample}, rounds=flags.rounds))
+    convolve, convolution_flops = yardstick()
+    cases = {"steps": steps, "sample": sample, "convolution": convolve}
+    ms = milliseconds(time_in_turn(cases, rounds=flags.rounds))
     per_second = 1e3 * chunks * k / ms["steps"]
     memory = compiled.memory_analysis()
-    flops = describe(cfg)["flops_per_example"] * cfg.train.batch_size
+    gflops = describe(cfg)["flops_per_example"] * cfg.train.batch_size * per_second / 1e9
+    peak = convolution_flops / ms["convolution"] / 1e6
     results = {
         "data": cfg.data.name,
         "parameters": bench.parameters["total"],
@@ -50,7 +65,9 @@ def main():
         "mib": round((memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20, 1),
         "steps_per_second": round(per_second, 2),
         "images_per_second": round(per_second * cfg.train.batch_size, 1),
-        "gflop_per_second": round(flops * per_second / 1e9, 1),
+        "gflop_per_second": round(gflops, 1),
+        "convolution_gflop_per_second": round(peak, 1),
+        "share_of_convolution": round(gflops / peak, 3),
         "seconds_per_1000_samples": round(ms["sample"] / 1e3, 4),
     }
     report("train", results)
