@@ -23,7 +23,14 @@ SHAPE = variants.Shape(
     warmup_epochs=10,
     clip_norm=20.0,
 )
-DEFAULT = SHAPE.replace(patch=2, head_blocks=1, batch_size=64, epochs=80)
+DEFAULT = SHAPE.replace(
+    scales=((4, 5, 2), (2, 1, 2)),
+    patch=2,
+    head_blocks=1,
+    batch_size=64,
+    epochs=64,
+    rates=(2e-2, 1e-5),
+)
 
 
 def get_config(arg=""):
@@ -36,4 +43,5 @@ def get_config(arg=""):
         default=DEFAULT,
         depths={6: (3, 3), 4: (2, 2), 8: (4, 4)},
         train_images=1257,
+        evaluation=dict(batch_size=180, iwae_samples=32),
     )

@@ -79,6 +79,7 @@ def dvp(
     depths: dict[int, tuple[int, ...]],
     train_images: int,
     standardise: tuple[float, float] = (0.5, 0.5),
+    evaluation: dict | None = None,
 ) -> config_dict.ConfigDict:
     """A hierarchical VAE, DVP-VAE unless the argument says otherwise (Kuzina & Tomczak 2024).
 
@@ -97,6 +98,7 @@ def dvp(
       depths: latents per scale for each `depth`; for the first, the shapes' own stand.
       train_images: in one epoch.
       standardise: mean and deviation of the encoder's input in `reference`.
+      evaluation: fields of `config.eval`.
     """
     sizes = (0, *range(3, 12))  # 0: the shape's own
     variant = parse(
@@ -156,6 +158,7 @@ def dvp(
     if code != "none":
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
     _training(config, shape, train_images // shape.batch_size, reference)
+    config.eval.update(evaluation or {})
     if small:
         smoke(config)
     return config
@@ -227,6 +230,6 @@ def _training(config, shape: Shape, epoch_steps: int, reference: bool) -> None:
     )
     if reference and "binarization" in config.data and config.data.binarization == "dynamic":
         config.data.encoder_input = "grey"
-    config.eval.update(every=max(shape.epochs // 50, 1) * epoch_steps, batch_size=250)
+    config.eval.update(every=max(shape.epochs // 20, 1) * epoch_steps, batch_size=250)
     config.eval.update(iwae_samples=64, iwae_chunk=4)
     config.eval.estimators = ("elbo", "elbo_discrete", "iwae")
