@@ -1,6 +1,6 @@
 """The diffusion model of Ho et al. 2020 on CIFAR-10, with its hyperparameters.
 
-The UNet's blocks are ours: normalisation in 16 groups, time as a scale and a shift.
+Its UNet has average pooling before the convolution that lowers the resolution, no strides.
 
 Variants: `weights=simple|bound`, `betas=linear|cosine`, `dequantization=variational|uniform`,
 `smoke`.
@@ -14,7 +14,14 @@ def get_config(arg=""):
     config = variants.ddpm(
         arg,
         data=dict(name="cifar10", num_validation=250, augmentation="flip"),
-        denoiser=dict(width=128, depth=2, multipliers=(1, 2, 2, 2), attention=(16,), dropout=0.1),
+        denoiser=dict(
+            width=128,
+            depth=2,
+            multipliers=(1, 2, 2, 2),
+            attention=(16,),
+            dropout=0.1,
+            **variants.VDM_BLOCKS,
+        ),
         batch_size=128,
         steps=800_000,
         rate=2e-4,

@@ -1,7 +1,7 @@
 """DVP-VAE on the 8x8 digits inside scikit-learn; minutes on two CPU cores.
 
 Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
-`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
+`pseudoinput=dct|downsample|linear|none`, `size=3..8`, `prior=vdm|ddpm|flow|mixture|normal`,
 `aggregation=full|none|z_1`, `posterior=free|precision`, `depth=6|4|8`,
 `form`, `schedule`, `smoke`.
 """
@@ -43,5 +43,6 @@ def get_config(arg=""):
         default=DEFAULT,
         depths={6: (3, 3), 4: (2, 2), 8: (4, 4)},
         train_images=1257,
+        image_size=8,
         evaluation=dict(batch_size=180, iwae_samples=32),
     )

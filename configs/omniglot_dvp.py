@@ -29,10 +29,10 @@ def get_config(arg=""):
     """Returns the config."""
     return variants.dvp(
         arg,
-        data=dict(name="omniglot", num_validation=1345, binarization="dynamic"),
+        data=dict(name="omniglot", num_validation=1000, binarization="dynamic"),
         likelihood=dict(name="bernoulli"),
         published=PUBLISHED,
         default=PUBLISHED.light(),
         depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
-        train_images=23_000,
+        train_images=23_345,
     )

@@ -10,6 +10,7 @@ from scipy import stats
 from vdp import build, config, state
 from vdp.data import load as data_load
 from vdp.dists import Normal
+from vdp.errors import UserError
 from vdp.evals import dvp_reference
 from vdp.evals import likelihood as estimators
 from vdp.models import _ladder
@@ -163,12 +164,32 @@ def test_the_published_estimator_can_exceed_the_exact_log_likelihood():
     assert np.all(found > exact_log_prob(batch_of()) + 0.1)
 
 
-def test_projection_lets_only_gradients_back_inside():
-    x = jnp.array([-13.0, -13.0, -6.0, -4.0, -4.0])
-    g = jnp.array([1.0, -1.0, 1.0, 1.0, -1.0])
-    value, pull = jax.vjp(lambda x: _ladder.projected(x, -12.0, -5.0), x)
-    np.testing.assert_array_equal(value, [-12, -12, -6, -5, -5])
-    np.testing.assert_array_equal(pull(g)[0], [0, -1, 1, 1, 0])  # descent moves against g
+def test_the_code_keeps_its_range_and_its_gradient():
+    """Clamped in value wherever a parameter comes from; the optimiser holds it inside."""
+    model, params, constants = linear(**CODE | {"prior": {"name": "normal"}})
+    ((path, limits),) = model.parameter_ranges.items()
+    assert (path, limits) == ("decoder/noise", (-12.0, -5.0))
+    for value, expected in ((-13.0, -12.0), (-6.0, -6.0), (-4.0, -5.0)):
+
+        def log_var(noise):
+            moved = params | {"decoder": params["decoder"] | {"noise": noise}}
+            return model.code(moved, constants, batch_of().input).log_var.mean()
+
+        noise = jnp.full_like(params["decoder"]["noise"], value)
+        found, gradient = jax.value_and_grad(log_var)(noise)
+        np.testing.assert_allclose(found, expected)
+        np.testing.assert_allclose(gradient.sum(), 1.0, rtol=1e-5)
+    merged, _, _ = linear()
+    assert not merged.parameter_ranges
+
+
+def test_a_diffusion_over_the_top_latent_is_as_sharp_as_its_posterior():
+    schedule = {"name": "linear", "gamma_0": -6.0, "gamma_1": 6.0}
+    denoiser = {"name": "UNetDenoiser", "width": 8, "depth": 1}
+    prior = {"name": "vdm", "denoiser": denoiser, "schedule": schedule}
+    assert linear(prior=prior, log_var_q=(-6.0, 1.0))
+    with pytest.raises(UserError, match=r"gamma_0 may reach -6, above the floor -10"):
+        linear(prior=prior)
 
 
 PUBLISHED = {  # total, encoder, decoder, prior: Kuzina & Tomczak 2024 and its program

@@ -92,3 +92,33 @@ def test_unet_starts_at_zero_and_sees_time():
     params = jax.tree.unflatten(tree, moved)
     there, later = (net.apply(params, y, t) for t in (time, time[::-1]))
     assert jnp.abs(there - later).max() > 1e-3
+
+
+def test_time_may_be_a_shift_that_starts_at_zero():
+    """VDM's block: a bias-free layer of the time is added between the convolutions."""
+    net = nets.UNetDenoiser(width=8, depth=1, time_width=32, time_as="shift", groups=4)
+    y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
+    params = net.init(jax.random.key(1), y, time)["params"]
+    assert params["Dense_0"]["kernel"].shape == (8, 32)
+    assert params["Dense_1"]["kernel"].shape == (32, 32)
+    block = params["TimeResBlock_0"]
+    assert block["Dense_0"].keys() == {"kernel"}
+    assert not block["Dense_0"]["kernel"].any()
+    block["Dense_0"]["kernel"] = jax.random.normal(jax.random.key(2), (32, 8))
+    block["Conv_1"]["kernel"] = params["TimeResBlock_1"]["Conv_1"]["kernel"] + 0.1
+    params["Conv_1"]["kernel"] += 0.1
+    there, later = (net.apply({"params": params}, y, t) for t in (time, time[::-1]))
+    assert jnp.abs(there - later).max() > 1e-3
+    with pytest.raises(ValueError, match="time_as"):
+        nets.UNetDenoiser(time_as="bias").init(jax.random.key(1), y, time)
+
+
+def test_the_published_denoiser_starts_as_its_program_does():
+    """Kernels and biases in U(+-1/sqrt(fan_in)), but for what starts at zero."""
+    net = nets.UNetDenoiser(width=16, depth=1, published=True)
+    params = net.init(jax.random.key(0), jnp.zeros((1, 7, 7, 1)), jnp.zeros(1))["params"]
+    for layer, fan_in in (("Conv_0", 9), ("Dense_0", 16)):
+        for leaf in params[layer].values():
+            assert 0.5 * fan_in**-0.5 < jnp.abs(leaf).max() <= fan_in**-0.5
+    assert not any(leaf.any() for leaf in jax.tree.leaves(params["Conv_1"]))
+    assert not params["TimeResBlock_0"]["Conv_1"]["kernel"].any()

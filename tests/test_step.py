@@ -182,6 +182,32 @@ def test_packed_steps_are_the_steps_of_leaves_apart():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_update_leads_out_of_a_range(packed):
+    """Neither the gradient nor L2, which a clamp in the model would not stop; and back at once."""
+    cfg = optimizer_config(name="adamax", l2=0.1)
+    params = PARAMS | {"noise": jnp.full(3, -6.0)}
+    optimizer = optim.make(cfg, 100, params, packed=packed, ranges={"noise": (-12.0, -5.0)})
+    pack, unpack = (
+        (optimizer.packing.pack, optimizer.packing.unpack) if packed else [lambda tree: tree] * 2
+    )
+    opt_state = optimizer.init(params)
+
+    def step_by(pull, params, opt_state):
+        gradients = jax.tree.map(jnp.zeros_like, params) | {"noise": jnp.full(3, pull)}
+        new = optimizer.update(*pack((gradients, opt_state, params)))
+        updates, opt_state = unpack(new)
+        return optax.apply_updates(params, updates), opt_state
+
+    for _ in range(50):
+        params, opt_state = step_by(-1.0, params, opt_state)
+    np.testing.assert_allclose(params["noise"], -5.0, rtol=1e-6)
+    assert jnp.abs(params["encoder"]["kernel"] - PARAMS["encoder"]["kernel"]).max() > 0.1
+    for _ in range(20):
+        params, opt_state = step_by(1.0, params, opt_state)
+    assert params["noise"].max() < -5.0
+
+
 def test_l2_enters_the_gradient_and_weight_decay_does_not():
     l2 = update(optimizer_config(name="adam", l2=0.5))
     by_hand = jax.tree.map(lambda g, p: g + 0.5 * p, GRADIENTS, PARAMS)

@@ -1,6 +1,7 @@
 """The optimiser of `config.optim`, from optax parts."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import jax
@@ -21,10 +22,12 @@ GRADIENT_UNITS = ("nats", "bits_per_dim")
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Group:
-    """How a leaf is treated: its learning-rate multiplier, and whether its weights decay."""
+    """How a leaf is treated: its learning-rate multiplier, decay of weights, and its range."""
 
     multiplier: float
     decayed: bool
+    low: float = -math.inf
+    high: float = math.inf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,14 +73,14 @@ def _path_of(key_path) -> str:
     return "/".join(str(getattr(key, "key", key)) for key in key_path)
 
 
-def _grouped(params, multipliers: Mapping[str, float], *, decay: bool):
+def _grouped(params, multipliers: Mapping[str, float], ranges: Mapping, *, decay: bool):
     """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
 
     def of(key_path, _):
         path = _path_of(key_path)
         matching = [p for p in multipliers if path == p or path.startswith(f"{p}/")]
         multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
-        return Group(multiplier, decay and path.endswith("kernel"))
+        return Group(multiplier, decay and path.endswith("kernel"), *ranges.get(path, ()))
 
     return jax.tree_util.tree_map_with_path(of, params)
 
@@ -86,8 +89,25 @@ def _multiply(factors) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
 
 
+def _held_in(ranges) -> optax.GradientTransformation:
+    """Shortens updates that lead out of a leaf's (low, high): weight decay must not either."""
+
+    def hold(update, param, limits):
+        if limits == (-math.inf, math.inf):
+            return update
+        return jnp.clip(param + update, *limits) - param
+
+    return optax.stateless(lambda updates, params: jax.tree.map(hold, updates, params, ranges))
+
+
 def make(
-    config, total_steps: int, params, *, bits_per_nat: float = 1.0, packed: bool = False
+    config,
+    total_steps: int,
+    params,
+    *,
+    bits_per_nat: float = 1.0,
+    packed: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Optimizer:
     """Builds the optimiser.
 
@@ -101,6 +121,7 @@ def make(
         gradient_unit="bits_per_dim".
       packed: whether leaves treated alike are updated as one vector: less to compile; sharded
         parameters must stay apart.
+      ranges: {path: (low, high)} of parameters that no update may lead out of.
 
     Raises:
       UserError: an unknown name, or a group that changes something and matches no parameter.
@@ -117,7 +138,7 @@ def make(
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
     unit = bits_per_nat if config.gradient_unit == "bits_per_dim" else 1.0
-    labels = _grouped(params, groups, decay=config.weight_decay > 0)
+    labels = _grouped(params, groups, ranges or {}, decay=config.weight_decay > 0)
     apart = _chain(config, total_steps, unit, labels)
     if not packed:
         return Optimizer(init=apart.init, update=apart.update)
@@ -130,6 +151,8 @@ def _chain(config, total_steps: int, unit: float, labels) -> optax.GradientTrans
     """The transformation for trees of the structure of `labels`, whose leaves are `Group`s."""
     factors = jax.tree.map(lambda group: group.multiplier, labels)
     decayed = jax.tree.map(lambda group: group.decayed, labels)
+    ranges = jax.tree.map(lambda group: (group.low, group.high), labels)
+    bounded = any(math.isfinite(g.high - g.low) for g in jax.tree.leaves(labels))
     return optax.chain(
         _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
@@ -140,4 +163,5 @@ def _chain(config, total_steps: int, unit: float, labels) -> optax.GradientTrans
         else optax.identity(),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),
         _multiply(factors),
+        _held_in(ranges) if bounded else optax.identity(),
     )

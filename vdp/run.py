@@ -32,7 +32,12 @@ def state_template(config, model: Model, x_shape, mesh):
     many = len(jax.tree.leaves(params)) >= PACKED_LEAVES
     packed = many and jax.default_backend() == "cpu" and not config.train.fsdp
     optimizer = optim.make(
-        config.optim, config.train.steps, params, bits_per_nat=bits, packed=packed
+        config.optim,
+        config.train.steps,
+        params,
+        bits_per_nat=bits,
+        packed=packed,
+        ranges=getattr(model, "parameter_ranges", None),
     )
     shapes = jax.eval_shape(lambda: state.create(model, optimizer, key, x_shape))
     shardings = parallel.state_shardings(shapes, mesh, fsdp=config.train.fsdp)

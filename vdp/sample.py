@@ -45,6 +45,7 @@ def write_reconstructions(run: Run, workdir: pathlib.Path, images: np.ndarray) -
 def write_denoising(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean."""
     options = sampler_options(run.config.sample)
+    options.pop("z_temperature", None)  # what is drawn under u is not shown
     denoised = run.denoising(TRAJECTORIES, seed=run.config.sample.seed, **options)
     steps = denoised.shape[1]
     chosen = np.unique(np.linspace(0, steps - 1, min(TRAJECTORY_STEPS, steps)).round().astype(int))
@@ -109,5 +110,9 @@ def run_mode(config, workdir: pathlib.Path) -> None:
         written = _write_from_noise(run, workdir)
     else:
         written = write_all(run, workdir, dataset)
+    if not written:
+        raise UserError(
+            f"model {config.model.name} draws pictures of images alone: name their data"
+        )
     if parallel.is_writer():
         print("\n".join(map(str, written)))

@@ -14,6 +14,7 @@ from oracles import (
     t_step_moments,
 )
 
+from vdp import nets
 from vdp.diffusion import bounds, ode, process, samplers
 
 GAMMA = linear(-6.0, 6.0)
@@ -141,3 +142,34 @@ def test_no_bound_of_a_mixture_exceeds_its_density_and_samples_find_its_modes():
         y_0, _ = draw(mixture_eps_fn, gamma, jax.random.key(7), (20_000, 2), num_steps=steps)
         found = float((y_0[:, 0] / float(process.alpha(jnp.float32(-4.0))) > 0.7).mean())
         assert abs(found - 0.5) < 0.03, draw.__name__  # the weight of the cluster on the right
+
+
+@pytest.mark.parametrize(
+    "num_probes",
+    [0, pytest.param(4000, marks=pytest.mark.slow)],
+    ids=["exact", "probes"],
+)
+def test_ode_density_under_a_convolutional_denoiser_is_the_change_of_variables(num_probes):
+    """log N(T(y); 0, I) + log |det dT/dy| for the whole flow T of a network that is no oracle's."""
+    net = nets.UNetDenoiser(width=4, depth=1, published=True)
+    y = jax.random.normal(jax.random.key(0), (1, 2, 2, 1))
+    leaves, tree = jax.tree.flatten(net.init(jax.random.key(1), y, jnp.zeros(1)))
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    params, gamma = jax.tree.unflatten(tree, moved), linear(-2.0, 2.0)
+    eps_fn = lambda y, gamma: net.apply(params, y, 250 * (gamma + 2))
+
+    @jax.jit
+    def flow(y):
+        return ode.transport(eps_fn, y.reshape(1, 2, 2, 1), -2.0, 2.0, num_steps=16).reshape(-1)
+
+    @jax.jit
+    def density(y):
+        how = dict(num_steps=16, num_probes=num_probes)
+        return ode.log_prob(eps_fn, gamma, y, jax.random.key(3), **how)[0]
+
+    end, jacobian = flow(y.reshape(-1)), jax.jit(jax.jacrev(flow))(y.reshape(-1))
+    exact = -0.5 * jnp.sum(end**2 + jnp.log(2 * jnp.pi)) + jnp.linalg.slogdet(jacobian)[1]
+    gaussian = -0.5 * jnp.sum(y**2 + jnp.log(2 * jnp.pi))
+    assert abs(exact - gaussian) > 0.1
+    np.testing.assert_allclose(density(y), exact, atol=0.05 if num_probes else 2e-3)

@@ -180,7 +180,7 @@ def discrete(
         index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
         gamma_t, gamma_s, inverse = gammas[index + 1], gammas[index], 1 / probabilities[index]
     else:
-        step = 1 + jnp.floor(num_steps * noise["t"])
+        step = jnp.minimum(1 + jnp.floor(num_steps * noise["t"]), num_steps)  # t may round to 1
         gamma_t, gamma_s = gamma(step / num_steps), gamma((step - 1) / num_steps)
         inverse = num_steps
     factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)

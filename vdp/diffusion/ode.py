@@ -81,7 +81,9 @@ def log_prob(
 
     def field(gamma, state, _):
         y, _ = state
-        velocity, derivative = jax.linearize(lambda y: _velocity(eps_fn, gamma, y), y)
+        # backwards: convolutions may define that direction alone, and v.Jv is the same either way
+        velocity, pull = jax.vjp(lambda y: _velocity(eps_fn, gamma, y), y)
+        derivative = lambda v: pull(v)[0]
         if probes is None:
             trace = _exact_trace(derivative, y)
         else:

@@ -18,21 +18,6 @@ POSTERIORS = ("free", "precision")
 CODE_LOG_VAR = (-12.0, -5.0)  # of q(u|x) in the separate form
 
 
-@jax.custom_vjp
-def projected(x: Array, low: float, high: float) -> Array:
-    """X clamped to [low, high]; outside, only gradients that lead back inside pass."""
-    return jnp.clip(x, low, high)
-
-
-def _projected_backward(saved, g):
-    x, low, high = saved
-    outwards = ((x >= high) & (g < 0)) | ((x <= low) & (g > 0))  # descent goes against g
-    return jnp.where(outwards, 0.0, g), None, None
-
-
-projected.defvjp(lambda *args: (jnp.clip(*args), args), _projected_backward)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ladder(WithPrior):
     """Latents z_L..z_1, a likelihood, and what conditions them; the fields of `HVAE`.
@@ -79,6 +64,8 @@ class Ladder(WithPrior):
             raise ValueError("a VampPrior is one over z_L: leave the pseudo-inputs out")
         if self.pseudoinput is None and self.merged:
             raise ValueError("the merged form is one of a pseudo-input's prior: form='separate'")
+        if not self.over_code:
+            self.check_floor(self.log_var_q[0])
 
     @property
     def top_down(self) -> tuple[tuple[int, int, int], ...]:
@@ -95,6 +82,11 @@ class Ladder(WithPrior):
         """Whether the prior is over u (else over z_L, or there is none)."""
         return self.pseudoinput is not None
 
+    @property
+    def parameter_ranges(self) -> dict[str, tuple[float, float]]:
+        """What no update of the optimiser may leave: q(u|x)'s log-variances."""
+        return {"decoder/noise": CODE_LOG_VAR} if self.over_code and not self.merged else {}
+
     def prior_shape(self, x_shape) -> tuple[int, ...]:
         """Shape of what the prior is over: u, or z_L."""
         if self.over_code:
@@ -105,9 +97,11 @@ class Ladder(WithPrior):
         """(latents, h, w, channels) of every scale, coarsest first."""
         found = []
         for height, num, channels in self.top_down:
-            factor = x_shape[0] // height
             if height > x_shape[0] // getattr(self.encoder, "patch", 1):
-                raise ValueError(f"a scale of height {height} is finer than the encoder's patches")
+                raise ValueError(
+                    f"a scale of height {height} is finer than the image or the encoder's patches"
+                )
+            factor = x_shape[0] // height
             if factor * height != x_shape[0] or x_shape[1] % factor:
                 raise ValueError(f"a scale of height {height} does not divide {x_shape[:2]} images")
             found.append((num, height, x_shape[1] // factor, channels))
@@ -194,7 +188,8 @@ class Ladder(WithPrior):
         if self.merged:
             log_var = self.prior.posterior_log_var(params["prior"])
         else:
-            log_var = projected(params["decoder"]["noise"], *CODE_LOG_VAR)
+            log_var = params["decoder"]["noise"]  # in its range at every update: straight through
+            log_var += jax.lax.stop_gradient(jnp.clip(log_var, *CODE_LOG_VAR) - log_var)
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
     def prior_images(self, params, stats, u, x_shape) -> Array:

@@ -34,6 +34,17 @@ class WithPrior:
         """Whether the posterior's noise is the diffusion prior's own."""
         return getattr(self.prior, "merged", False)
 
+    def check_floor(self, floor: float) -> None:
+        """Refuses a separate diffusion prior blunter than log-variances of z may be; ValueError."""
+        schedule = getattr(self.prior, "schedule", None)
+        if schedule is not None and schedule.gamma_0_max > floor:
+            raise ValueError(
+                f"the prior's gamma_0 may reach {schedule.gamma_0_max:.4g}, above the floor "
+                f"{floor:.4g} of the posterior's log-variance: the prior cannot be sharper than "
+                "exp(gamma_0), so lower gamma_0 (gamma_0_max where it is learned) or raise "
+                "log_var_floor (log_var_q of a hierarchy)"
+            )
+
     def discretized(self):
         """The model with the prior its sampler draws from; itself for exact priors."""
         if not hasattr(self.prior, "discretized"):

@@ -181,8 +181,10 @@ class HVAE(Ladder):
           images: integer levels [B, H, W, C], as the encoder sees them.
           rng: a key.
           num_scales: the coarsest scales drawn from the posterior, the others from the prior; all
-            by default. u is drawn from q(u|x) always.
+            by default. u is drawn from q(u|x) always; z_L has to be where the prior is over it.
         """
+        if num_scales == 0 and self.prior is not None and not self.over_code:
+            raise ValueError("with a prior over z_L nothing is reconstructed from num_scales=0")
         images = self._scaled(images)
         return self.likelihood.mean(self._posterior_pass(params, stats, images, rng, num_scales)[0])
 

@@ -56,13 +56,7 @@ class VAE(WithPrior):
             if self.training != "joint":
                 raise ValueError("the merged form is trained jointly: training='joint'")
             return
-        schedule = getattr(self.prior, "schedule", None)
-        if schedule is not None and schedule.gamma_0_max > self.log_var_floor:
-            raise ValueError(
-                f"the prior's gamma_0 may reach {schedule.gamma_0_max:.4g}, above log_var_floor="
-                f"{self.log_var_floor}: the prior cannot be sharper than exp(gamma_0), so lower "
-                "gamma_0 (gamma_0_max where it is learned) or raise the floor"
-            )
+        self.check_floor(self.log_var_floor)
 
     def prior_shape(self, x_shape) -> tuple[int, ...]:
         """Shape of what the prior is over: z."""

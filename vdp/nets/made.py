@@ -29,8 +29,8 @@ class MaskedDense(nn.Module):
 class MADE(nn.Module):
     """Means and log-scales of an affine autoregressive step; both start at zero.
 
-    Hidden units carry degrees 0..D-1 in turn; a unit of degree d sees inputs 0..d-1. Log-scales
-    are bounded by tanh.
+    Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
+    degree d sees inputs 0..d-1. Log-scales are bounded by tanh.
     """
 
     width: int = 256
@@ -41,7 +41,7 @@ class MADE(nn.Module):
     def __call__(self, z: Array) -> tuple[Array, Array]:
         """Z [B, D] to (mean, log_scale), each float32 [B, D]; entry i depends on z[:, :i]."""
         dims = z.shape[1]
-        inputs, hidden = np.arange(1, dims + 1), np.arange(self.width) % dims
+        inputs, hidden = np.arange(1, dims + 1), np.arange(max(self.width, dims)) % dims
         degrees, h = inputs, z
         for _ in range(self.depth):
             mask = (degrees[:, None] <= hidden[None]).astype(np.float32)

@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from vdp.nets.bottleneck import pool
@@ -12,61 +12,91 @@ from vdp.nets.embed import fourier, sinusoidal
 from vdp.nets.same_conv import for_linen
 from vdp.types import Array
 
-GROUPS = 16
 EPSILON = 1e-5  # of the normalisation
-LECUN = nn.initializers.lecun_normal()
-UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+TIME_AS = ("scale_shift", "shift")
 
 
-def _norm(channels: int, dtype: str) -> nn.Module:
-    groups = math.gcd(GROUPS, channels)
-    return nn.GroupNorm(num_groups=groups, epsilon=EPSILON, dtype=dtype)
+def _norm(channels: int, groups: int, dtype: str) -> nn.Module:
+    return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=EPSILON, dtype=dtype)
 
 
-def _conv3x3(channels: int, dtype: str, kernel_init: Callable) -> nn.Module:
-    body = dict(dtype=dtype, kernel_init=kernel_init, conv_general_dilated=for_linen)
-    return nn.Conv(channels, (3, 3), **body)
+def _start(published: bool, fan_in: int) -> dict:
+    """How kernel and bias of a layer start that does not start at zero."""
+    if not published:
+        return dict(kernel_init=nn.initializers.lecun_normal())
+    limit = fan_in**-0.5
+
+    def uniform(rng, shape, dtype=jnp.float32):
+        return jax.random.uniform(rng, shape, dtype, -limit, limit)
+
+    return dict(kernel_init=uniform, bias_init=uniform)
+
+
+ZERO = dict(kernel_init=nn.initializers.zeros)
+
+
+def _conv3x3(channels: int, dtype: str, start: dict) -> nn.Module:
+    return nn.Conv(channels, (3, 3), dtype=dtype, conv_general_dilated=for_linen, **start)
 
 
 class TimeResBlock(nn.Module):
-    """Two 3x3 convolutions, the time as scale and shift between them; the second starts at zero."""
+    """Two 3x3 convolutions, the time between them; the second starts at zero.
+
+    Attributes:
+      width: channels of the output.
+      dropout: before the second convolution.
+      time_as: "scale_shift" of the normalised features (Nichol & Dhariwal 2021), or a "shift" of
+        what the first convolution gives, which starts at zero (VDM).
+      groups: of the normalisation.
+      published: how it starts, as of `UNetDenoiser`.
+      dtype: of the arithmetic.
+    """
 
     width: int
     dropout: float = 0.0
+    time_as: str = "scale_shift"
+    groups: int = 16
+    published: bool = False
     dtype: str = "float32"
-    kernel_init: Callable = LECUN
 
     @nn.compact
     def __call__(self, x: Array, condition: Array, train: bool = False) -> Array:
         """[B, H, W, any] and a condition [B, any] to [B, H, W, width]."""
-        h = nn.silu(_norm(x.shape[-1], self.dtype)(x))
-        body = dict(dtype=self.dtype, kernel_init=self.kernel_init)
-        h = _conv3x3(self.width, **body)(h)
-        scale_shift = nn.Dense(2 * self.width, **body)(nn.silu(condition))
-        scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
-        h = nn.silu(_norm(self.width, self.dtype)(h) * (1 + scale) + shift)
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = _conv3x3(self.width, self.dtype, nn.initializers.zeros)(h)
+        start = lambda fan_in: _start(self.published, fan_in)
+        h = nn.silu(_norm(x.shape[-1], self.groups, self.dtype)(x))
+        h = _conv3x3(self.width, self.dtype, start(9 * h.shape[-1]))(h)
+        condition = nn.silu(condition)
+        if self.time_as == "shift":
+            shift = nn.Dense(self.width, use_bias=False, dtype=self.dtype, **ZERO)(condition)
+            h = _norm(self.width, self.groups, self.dtype)(h + shift[:, None, None, :])
+        else:
+            body = dict(dtype=self.dtype, **start(condition.shape[-1]))
+            scale_shift = nn.Dense(2 * self.width, **body)(condition)
+            scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
+            h = _norm(self.width, self.groups, self.dtype)(h) * (1 + scale) + shift
+        h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
+        h = _conv3x3(self.width, self.dtype, ZERO)(h)
         if x.shape[-1] != self.width:
-            x = nn.Conv(self.width, (1, 1), **body)(x)
+            x = nn.Conv(self.width, (1, 1), dtype=self.dtype, **start(x.shape[-1]))(x)
         return x + h
 
 
 class Attention(nn.Module):
     """Single-head self-attention over all positions; the projection starts at zero."""
 
+    groups: int = 16
+    published: bool = False
     dtype: str = "float32"
-    kernel_init: Callable = LECUN
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] to the same shape."""
         batch, height, width, channels = x.shape
-        h = _norm(channels, self.dtype)(x).reshape(batch, height * width, channels)
-        qkv = nn.Dense(3 * channels, dtype=self.dtype, kernel_init=self.kernel_init)
+        h = _norm(channels, self.groups, self.dtype)(x).reshape(batch, height * width, channels)
+        qkv = nn.Dense(3 * channels, dtype=self.dtype, **_start(self.published, channels))
         query, key, value = jnp.split(qkv(h), 3, axis=-1)
         h = nn.dot_product_attention(query[:, :, None], key[:, :, None], value[:, :, None])[:, :, 0]
-        h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        h = nn.Dense(channels, dtype=self.dtype, **ZERO)(h)
         return x + h.reshape(x.shape)
 
 
@@ -79,9 +109,12 @@ class UNetDenoiser(nn.Module):
     2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` computes blocks
     again in the backward pass instead of keeping them.
 
+    The time goes through two layers of `time_width` (0: the width) and into every block as
+    `time_as`, with normalisation in `groups`; VDM's are (4 width, "shift", 32).
+
     `published` is for weights carried over from the DVP program: it embeds time/1000, in [0, 1],
-    by frequencies of at most 1, so that most of the embedding is constant; kernels that do not
-    start at zero then start in U(+-1/sqrt(fan_in)).
+    by frequencies of at most 1, so that most of the embedding is constant; kernels and biases that
+    do not start at zero then start in U(+-1/sqrt(fan_in)).
     """
 
     width: int = 32
@@ -92,6 +125,9 @@ class UNetDenoiser(nn.Module):
     attention: tuple[int, ...] = ()
     fourier: tuple[int, ...] = ()
     add_input: bool = False
+    time_width: int = 0
+    time_as: str = "scale_shift"
+    groups: int = 16
     remat: bool = False
     dtype: str = "float32"
 
@@ -104,41 +140,48 @@ class UNetDenoiser(nn.Module):
                 f"{len(self.multipliers)} resolutions need sides divisible by {halvings}, not "
                 f"{y.shape[1]}x{y.shape[2]}"
             )
+        if self.time_as not in TIME_AS:
+            raise ValueError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")
         if self.published:
             embedded = sinusoidal(time / 1000, self.width, spacing="open")
         else:
             embedded = sinusoidal(time, self.width)
-        init = UNIFORM if self.published else LECUN
-        condition = nn.Dense(self.width, kernel_init=init)(embedded)
-        condition = nn.Dense(self.width, kernel_init=init)(nn.silu(condition)).astype(self.dtype)
+        time_width = self.time_width or self.width
+        start = lambda fan_in: _start(self.published, fan_in)
+        condition = nn.Dense(time_width, **start(self.width))(embedded)
+        condition = nn.Dense(time_width, **start(time_width))(nn.silu(condition))
+        condition = condition.astype(self.dtype)
         block_class = nn.remat(TimeResBlock, static_argnums=(3,)) if self.remat else TimeResBlock
+        common = dict(groups=self.groups, published=self.published, dtype=self.dtype)
         names = (f"TimeResBlock_{index}" for index in itertools.count())  # with remat as without
 
         def block(h, multiplier):
             width = multiplier * self.width
-            body = block_class(width, self.dropout, self.dtype, init, name=next(names))
+            body = block_class(width, self.dropout, self.time_as, name=next(names), **common)
             return body(h, condition, train)
 
         def attended(h):
-            return Attention(self.dtype, init)(h) if h.shape[1] in self.attention else h
+            return Attention(**common)(h) if h.shape[1] in self.attention else h
 
-        conv = lambda width: _conv3x3(width, self.dtype, init)
-        h = conv(self.width)(fourier(y, self.fourier) if self.fourier else y)
+        def conv(h, width):
+            return _conv3x3(width, self.dtype, start(9 * h.shape[-1]))(h)
+
+        h = conv(fourier(y, self.fourier) if self.fourier else y, self.width)
         skips = [h]
         for level, multiplier in enumerate(self.multipliers):
             if level:
-                h = conv(h.shape[-1])(pool(h, h.shape[1] // 2))
+                h = conv(pool(h, h.shape[1] // 2), h.shape[-1])
                 skips.append(h)
             for _ in range(self.depth):
                 h = attended(block(h, multiplier))
                 skips.append(h)
         h = block(h, multiplier)
-        h = block(Attention(self.dtype, init)(h), multiplier)
+        h = block(Attention(**common)(h), multiplier)
         for level, multiplier in reversed(list(enumerate(self.multipliers))):
             for _ in range(self.depth + 1):
                 h = attended(block(jnp.concatenate([h, skips.pop()], axis=-1), multiplier))
             if level:
-                h = conv(h.shape[-1])(h.repeat(2, axis=1).repeat(2, axis=2))
-        h = nn.silu(_norm(self.width, self.dtype)(h))
-        out = _conv3x3(y.shape[-1], self.dtype, nn.initializers.zeros)(h)
+                h = conv(h.repeat(2, axis=1).repeat(2, axis=2), h.shape[-1])
+        h = nn.silu(_norm(self.width, self.groups, self.dtype)(h))
+        out = _conv3x3(y.shape[-1], self.dtype, ZERO)(h)
         return out.astype(jnp.float32) + (y if self.add_input else 0.0)

@@ -4,7 +4,7 @@ from vdp.variants.autoencoder import autoencoder
 from vdp.variants.dvp import Shape, dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
-from vdp.variants.pixel import ddpm, vdm
+from vdp.variants.pixel import VDM_BLOCKS, ddpm, vdm
 from vdp.variants.presets import (
     PRIOR_CHOICES,
     PRIORS,
@@ -19,6 +19,7 @@ __all__ = [
     "PRIORS",
     "PRIOR_CHOICES",
     "TRAINING",
+    "VDM_BLOCKS",
     "Shape",
     "Variant",
     "autoencoder",

@@ -11,6 +11,8 @@ from vdp.variants.presets import SCHEDULES, prior
 
 CODES = ("dct", "downsample", "linear", "none")
 OVER_CODE = ("vdm", "ddpm", "flow", "mixture", "normal")
+Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
+# no sharper than its first noise: both tables of 1000 betas, and one of 50, start just below
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ def dvp(
     default: Shape,
     depths: dict[int, tuple[int, ...]],
     train_images: int,
+    image_size: int = 28,
     standardise: tuple[float, float] = (0.5, 0.5),
     evaluation: dict | None = None,
 ) -> config_dict.ConfigDict:
@@ -97,10 +100,11 @@ def dvp(
       default: the shape without it.
       depths: latents per scale for each `depth`; for the first, the shapes' own stand.
       train_images: in one epoch.
+      image_size: pixels of a side; `size` goes to 11 at most.
       standardise: mean and deviation of the encoder's input in `reference`.
       evaluation: fields of `config.eval`.
     """
-    sizes = (0, *range(3, 12))  # 0: the shape's own
+    sizes = (0, *range(3, min(image_size, 11) + 1))  # 0: the shape's own
     variant = parse(
         arg,
         words=("ladder", "vamp", "reference", "smoke"),
@@ -108,7 +112,7 @@ def dvp(
             "pseudoinput": CODES,
             "size": sizes,
             "prior": ("auto", *OVER_CODE),
-            "components": (500, 750, 1000),
+            "components": (0, 500, 750, 1000),  # 0: the first of them
             "aggregation": ("full", "none", "z_1"),
             "posterior": ("free", "precision"),
             "depth": tuple(depths),
@@ -124,6 +128,8 @@ def dvp(
     if variant["depth"] != next(iter(depths)):
         per_scale = depths[variant["depth"]]
         scales = tuple((h, n, c) for (h, _, c), n in zip(scales, per_scale, strict=True))
+    if small:  # two latents: a stack is more than one
+        scales = tuple((h, min(n, 2), c) for h, n, c in scales)
     width, hidden, blocks = (8, 8, 1) if small else (shape.width, shape.hidden, shape.blocks)
     body = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
@@ -152,9 +158,13 @@ def dvp(
         config.model.update(input_mean=standardise[0], input_std=standardise[1])
     if code != "none":
         config.model.pseudoinput = dict(name=code, size=variant["size"] or shape.code_size)
+        if code == "downsample":
+            config.model.pseudoinput.antialias = not reference
     chosen = _prior(variant, code, shape, small)
     if chosen:
         config.model.prior = chosen
+        if code == "none" and chosen["name"] in Z_FLOOR:
+            config.model.log_var_q = (Z_FLOOR[chosen["name"]], 1.0)
     if code != "none":
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
     _training(config, shape, train_images // shape.batch_size, reference)
@@ -170,13 +180,17 @@ def _check(variant, code: str) -> None:
     chosen = variant["pseudoinput"] != CODES[0] or variant["size"]
     if code == "none" and (variant["size"] or variant["form"] != "auto"):
         raise UserError("size and form are of pseudo-inputs: leave them out, or choose one")
+    if variant["components"] and not (variant.has("vamp") or variant["prior"] == "mixture"):
+        raise UserError(
+            "components are of vamp and of prior=mixture: leave them out, or choose one"
+        )
     if (variant.has("ladder") or variant.has("vamp")) and (chosen or variant["prior"] != "auto"):
         raise UserError("ladder and vamp have no pseudo-inputs and no other prior: leave those out")
 
 
 def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
     """The spec of the prior over u or z_L, or None for the ladder's own p(z_L)."""
-    components = 8 if small else variant["components"]
+    components = 8 if small else variant["components"] or 500
     if variant.has("vamp"):
         return dict(name="vamp", num_components=components)
     name = variant["prior"]
@@ -195,6 +209,7 @@ def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
     spec = prior(
         {"prior": name, "schedule": schedule, "form": form},
         width=16 if small else 128,
+        log_var_floor=Z_FLOOR["vdm"],
         num_components=components,
         num_steps=shape.num_steps,
     )
@@ -204,7 +219,7 @@ def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
             name="UNetDenoiser", width=width, depth=depth, dropout=dropout, published=reference
         )
         spec["parameterization"] = "eps" if reference else "v"
-    if name == "vdm" and not schedule.startswith("beta_"):
+    if name == "vdm" and code != "none" and not schedule.startswith("beta_"):
         spec["schedule"] = dict(name=schedule, gamma_0=shape.gamma[0], gamma_1=shape.gamma[1])
     return spec
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from vdp.errors import UserError
 
+OWN = (0, "auto")  # values that only stand for what the config chooses by itself
+
 
 class Variant(dict):
     """A parsed config argument: `variant["prior"]`, `variant.has("smoke")`."""
@@ -35,7 +37,8 @@ def parse(
     choices = dict(choices or {})
     result = Variant({word: False for word in words})
     result.update({key: values[0] for key, values in choices.items()})
-    exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in choices.items())])
+    listed = {key: [v for v in values if v not in OWN] for key, values in choices.items()}
+    exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in listed.items())])
     seen = set()
     for item in filter(None, (part.strip() for part in (arg or "").split(","))):
         key, has_value, text = item.partition("=")
@@ -45,7 +48,7 @@ def parse(
         if not has_value and key in words:
             result[key] = True
             continue
-        values = {str(value): value for value in choices.get(key, ())}
+        values = {str(value): value for value in listed.get(key, ())}
         if not has_value or text not in values:
             raise UserError(f"unknown variant {item!r}; there is: {exists}")
         result[key] = values[text]

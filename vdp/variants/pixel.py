@@ -1,10 +1,15 @@
 """The configs of diffusion in pixel space: VDM and DDPM."""
 
+import math
+
 from ml_collections import config_dict
 
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import parse
 from vdp.variants.presets import SCHEDULES
+
+VDM_BLOCKS = dict(time_width=512, time_as="shift", groups=32)  # of 128 channels; DDPM's too
+MEAN_SQUARED_ERROR = 1 / math.log(2)  # of noise, its gradient per dimension, in bits per dimension
 
 
 def vdm(
@@ -83,7 +88,7 @@ def ddpm(
         dequantization=variant["dequantization"],
     )
     config = _pixel(variant, data, denoiser, prior, end, **training)
-    config.optim.update(clip_norm=1.0, gradient_unit="bits_per_dim")
+    config.optim.update(clip_norm=MEAN_SQUARED_ERROR, gradient_unit="bits_per_dim")
     return config
 
 
@@ -103,7 +108,7 @@ def _pixel(
     config.data.update(data)
     body = dict(name="UNetDenoiser", remat=False, dtype="float32") | denoiser
     if variant.has("smoke"):
-        body.update(width=8, depth=1, multipliers=(1,), attention=())
+        body.update(width=8, depth=1, multipliers=(1,), attention=(), time_width=0)
     config.model = dict(
         name="pixel",
         prior=prior

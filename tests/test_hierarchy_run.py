@@ -1,0 +1,60 @@
+"""The main job's hierarchy from the command line: estimators, temperatures, pictures."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from vdp import main
+
+    workdir = tmp_path_factory.mktemp("hierarchy") / "run"
+    fields = {
+        "train.steps": 4, "eval.every": 4, "eval.max_examples": 8, "eval.batch_size": 8,
+        "eval.iwae_samples": 2, "eval.estimators": "elbo", "model.prior.num_steps": 4,
+        "model.prior.ode_steps": 2,
+    }  # fmt: skip
+    flags = [f"--config.{name}={value}" for name, value in fields.items()]
+    assert main.run(["--config=digits_dvp:smoke", f"--workdir={workdir}", *flags]) == 0
+    return workdir
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def test_every_estimator_is_of_its_own_model(cli, copied):
+    names = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+    code, _, err = cli(
+        "--mode=eval", f"--workdir={copied}", f"--config.eval.estimators={','.join(names)}"
+    )
+    assert code == 0, err
+    found = json.loads((copied / "eval.json").read_text())["estimators"]
+    models = {name: found[name]["model"] for name in names}
+    assert models == {
+        "elbo": "T=inf",
+        "elbo_discrete": "T=4",
+        "elbo_ode": "ode",
+        "iwae": "T=4",
+        "iwae_ode": "ode",
+        "dvp_reference": "not a bound",
+    }
+    assert found["elbo_ode"]["solver_error"] < 1
+
+
+def test_temperatures_and_every_picture(cli, copied):
+    before = (copied / "samples" / "samples.png").read_bytes()
+    for path in (copied / "samples").iterdir():
+        path.unlink()
+    code, out, err = cli(
+        "--mode=sample", f"--workdir={copied}", "--config.sample.z_temperature=0.3",
+        "--config.sample.temperature=0.5",
+    )  # fmt: skip
+    assert code == 0, err
+    names = {path.stem for path in (copied / "samples").iterdir()}
+    assert names == {"samples", "denoising", "pseudoinputs", "reconstructions", "levels"}
+    assert all(str(copied / "samples" / f"{name}.png") in out for name in names)
+    assert (copied / "samples" / "samples.png").read_bytes() != before
