@@ -1,6 +1,7 @@
 """What the host and the input pipeline cost, as a share of the training step.
 
 python -m benchmarks.input_overhead --config=mnist_vae [--config.data.dir=DIR] [--rounds=N]
+    [--steps=N]
 
 Three programs in turn in one process: the step as the trainer runs it (epoch order, gather,
 dynamic binarisation, metrics fetched one chunk late), the same step on one fixed batch that is

@@ -22,7 +22,8 @@ class Case:
     """One prior: its compiled step and samplers."""
 
     def __init__(self, prior: str, flags, argv: list[str]):
-        _, cfg = arguments("", argv=[f"--config={flags.config}:prior={prior}", *argv])
+        joint = "," if ":" in flags.config else ":"
+        _, cfg = arguments("", argv=[f"--config={flags.config}{joint}prior={prior}", *argv])
         self.bench = bench = Bench(cfg)
         self.state, self.count = bench.start(), 0
         self.params, self.stats = jax.tree.map(

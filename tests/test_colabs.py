@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -24,29 +25,42 @@ def test_one_cell_installs_and_no_output_is_stored(path):
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[] if path.stem == "open_run" else pytest.mark.slow)
-        for path in NOTEBOOKS
-    ],
-    ids=lambda path: path.stem,
-)
-def test_runs_from_end_to_end(path, tmp_path, smoke_run):
+def execute(path, folder, **environment):
+    """The notebook's standard output: all cells but the installing one, in `folder`."""
     program = "\n".join("".join(cell["source"]) for cell in code_cells(path)[1:])
-    environment = os.environ | {"VDP_SMALL": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-    if path.stem == "open_run":
-        environment["VDP_WORKDIR"] = str(smoke_run)
-        program = program.replace('WORKDIR / "latents.npz"', 'pathlib.Path("latents.npz")')
+    program = program.replace('WORKDIR / "latents.npz"', 'pathlib.Path("latents.npz")')
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment,
+        cwd=folder,
+        env=os.environ
+        | {"VDP_SMALL": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+        | environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    if path.stem == "tour":
-        assert "NOT A BOUND" in done.stdout
-    if path.stem == "open_run":
-        assert (tmp_path / "latents.npz").exists()
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tour", "digits_dvp"])
+def test_runs_from_end_to_end(name, tmp_path):
+    out = execute(ROOT / "colabs" / f"{name}.ipynb", tmp_path)
+    assert name != "tour" or "NOT A BOUND" in out
+
+
+def test_opens_a_run(tmp_path, smoke_run):
+    execute(ROOT / "colabs" / "open_run.ipynb", tmp_path, VDP_WORKDIR=str(smoke_run))
+    assert {"z_mean", "z_log_var"} == set(np.load(tmp_path / "latents.npz"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits_ae", "digits_vdm", "digits_classifier", "digits_dvp"])
+def test_opens_runs_of_every_kind(cli, tmp_path, name):
+    config = f"{name}:smoke" if name != "digits_classifier" else name
+    code, _, err = cli(
+        f"--config={config}", f"--workdir={tmp_path / 'run'}", "--config.train.steps=4"
+    )
+    assert code == 0, err
+    execute(ROOT / "colabs" / "open_run.ipynb", tmp_path, VDP_WORKDIR=str(tmp_path / "run"))
+    assert (tmp_path / "latents.npz").exists() == (name in ("digits_ae", "digits_dvp"))

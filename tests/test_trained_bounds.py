@@ -14,7 +14,9 @@ from vdp.evals.likelihood import bits_per_dim
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "steps", "close"), [("digits_vae:prior=vdm", 1500, 0.1)])
+@pytest.mark.parametrize(
+    ("name", "steps", "close"), [("digits_vae:prior=vdm", 1500, 0.1), ("digits_vdm", 1500, 0.2)]
+)
 def test_trained_bounds_stay_below_the_truth(tmp_path, name, steps, close):
     """Paired over 512 test images; `close` in bits per dimension. Trained by optimised code."""
     fields = {"data.name": "synthetic:8x8x1x17", "train.steps": steps, "eval.every": steps,

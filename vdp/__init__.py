@@ -1,6 +1,6 @@
 """Variational diffusion priors: latent-variable models with learned priors, in JAX and Flax."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 __all__ = ["__version__", "load"]
 
 
