@@ -21,6 +21,13 @@ def test_help_answers(cli):
         assert word in out
 
 
+def test_describe_reads_a_run(cli, smoke_run):
+    code, out, err = cli("--mode=describe", f"--workdir={smoke_run}")
+    assert code == 0, err
+    stored = json.loads((smoke_run / "config.json").read_text())
+    assert json.loads(out.splitlines()[-1])["parameters"] == stored["parameters"]
+
+
 def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = cli("--config=configs/mnist_vae.py:prior=normal", "--mode=describe")

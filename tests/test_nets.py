@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import nets
+from vdp import config, nets
 from vdp.nets import apply as running
 from vdp.nets.conv import TransposedConv
 
@@ -122,3 +122,12 @@ def test_the_published_denoiser_starts_as_its_program_does():
             assert 0.5 * fan_in**-0.5 < jnp.abs(leaf).max() <= fan_in**-0.5
     assert not any(leaf.any() for leaf in jax.tree.leaves(params["Conv_1"]))
     assert not params["TimeResBlock_0"]["Conv_1"]["kernel"].any()
+
+
+def test_ddpm_for_cifar10_has_the_published_size():
+    """35.7 million parameters (Ho et al. 2020, appendix B)."""
+    fields = config.load("cifar10_ddpm").model.prior.denoiser.to_dict()
+    net = getattr(nets, fields.pop("name"))(**fields)
+    y = jnp.zeros((1, 32, 32, 3))
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), y, jnp.zeros(1)))
+    assert round(sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6, 1) == 35.7

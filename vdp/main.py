@@ -14,7 +14,8 @@ modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
   eval      evaluate a checkpoint of the run in the workdir (needs no --config)
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
-  describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data
+  describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
+            and no --config where --workdir is a run's
 
 examples:
   python -m vdp.main --config=digits_vae
@@ -69,7 +70,7 @@ def _prepare_environment(config) -> None:
 def _config(flags, overrides):
     from vdp import config as configs
 
-    of_a_run = flags.mode in ("eval", "sample")
+    of_a_run = flags.mode != "train"
     if not flags.config and not (of_a_run and flags.workdir):
         hint = " or --workdir" if of_a_run else ""
         listed = configs.summaries()
@@ -82,7 +83,7 @@ def _config(flags, overrides):
     workdir = pathlib.Path(flags.workdir or configs.default_workdir(flags.config))
     config = configs.load(flags.config) if flags.config else configs.read_run(workdir)
     configs.override(config, overrides)
-    if of_a_run:
+    if flags.mode in ("eval", "sample"):
         configs.check_same_run(configs.read_run(workdir), config)
     return config, workdir
 
