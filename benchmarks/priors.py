@@ -81,9 +81,10 @@ def main():
             for name, values in seconds.items()
         }
         results[f"{what}_ratio"] = {n: round(statistics.median(r), 3) for n, r in ratios.items()}
-        results[f"{what}_ratio_se"] = {
-            n: round(statistics.stdev(r) / len(r) ** 0.5, 3) for n, r in ratios.items()
-        }
+        if flags.rounds > 1:
+            results[f"{what}_ratio_se"] = {
+                n: round(statistics.stdev(r) / len(r) ** 0.5, 3) for n, r in ratios.items()
+            }
     results["compile_seconds"] = {n: round(c.compile_seconds, 1) for n, c in cases.items()}
     results["prior_parameters"] = {n: c.bench.parameters["prior"] for n, c in cases.items()}
     report("priors", results)
