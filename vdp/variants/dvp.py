@@ -12,7 +12,7 @@ from vdp.variants.presets import SCHEDULES, prior
 CODES = ("dct", "downsample", "linear", "none")
 OVER_CODE = ("vdm", "ddpm", "flow", "mixture", "normal")
 Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
-# no sharper than its first noise: both tables of 1000 betas, and one of 50, start just below
+# no sharper than its first noise: tables of 1000 betas, and cosine ones from 25 on, start below
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
