@@ -242,6 +242,26 @@ def test_the_reference_starts_where_the_published_program_does():
     assert jnp.abs(net["scale_14"]["z_up"]["bias"]).max() > 0.5  # biases are not scaled
 
 
+@pytest.mark.slow
+def test_the_ladder_of_the_reference_starts_far_from_its_prior():
+    """By their random skips: thousands of nats, 2e4 in the published run, the ratio of two
+    variances and so heavy-tailed over seeds; a start at p = q would have none."""
+    model, shape = published_model("mnist_dvp:reference")
+    images = jax.random.randint(jax.random.key(1), (32, *shape), 0, 256).astype(jnp.uint8)
+    batch = Batch(target=images // 128, input=images, label=jnp.zeros(32, jnp.int32))
+
+    @jax.jit
+    def ladder(seed):
+        params, constants = model.init(jax.random.key(seed), shape, data=images)
+        terms = model.elbo(params, constants, batch, jax.random.key(5))
+        return -sum(terms.parts[f"z_{level}"].mean() for level in range(1, 9))
+
+    found = [float(ladder(seed)) for seed in range(12)]
+    assert min(found) > 300
+    assert 1e3 < np.median(found) < 2e4
+    assert 1e4 < max(found) < 1e5
+
+
 def test_the_precision_weighted_posterior_is_the_product_of_two_gaussians():
     """Log q - log q_own - log p is constant in z; under a prior q(z_L) stays the block's own."""
     model = linear(posterior="precision")[0]
