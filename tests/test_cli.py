@@ -166,3 +166,12 @@ def test_exit_code_of_the_process():
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert main.run(["--help"]) == 0
+
+
+def test_a_pipe_that_closes_early_is_no_error_of_a_file():
+    program = [sys.executable, "-m", "vdp.main", "--mode=describe", "--config=digits_vae:smoke"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as started:
+        started.stdout.close()
+        assert started.stderr.read() == ""
+    assert started.returncode == 141

@@ -1,6 +1,7 @@
-"""Active units of a hierarchy: variance over images, without the variance within one."""
+"""What latents carry: active units, and the information of a flat code against its closed form."""
 
 import numpy as np
+import pytest
 
 from vdp.evals import latents
 
@@ -32,3 +33,28 @@ def test_what_varies_between_images_is_active_however_it_is_batched():
 
 def test_one_image_says_nothing():
     assert latents.active_units([draws(1.0, 0.0, num=1)])["active"] == 0
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.5])
+def test_the_information_of_a_gaussian_channel(sigma):
+    """Codes x ~ N(0, I) and q(z|x) = N(x, sigma^2 I) have I = D/2 log(1 + 1/sigma^2)."""
+    means, log_var = RNG.normal(size=(4000, 2)), np.full((4000, 2), 2 * np.log(sigma))
+    exact = np.log1p(sigma**-2)
+    found = latents.information(means, log_var, rate=exact + 0.3)
+    error = 4 * found["nats"]["se"] + 1e-3  # the bias of N = 4,000 is about exp(I) / 2N
+    assert abs(found["nats"]["mean"] - exact) < error
+    assert abs(found["aggregate_kl"] - 0.3) < error
+    assert not found["saturated"]
+
+
+def test_images_without_a_code_have_no_information_whatever_their_width():
+    log_var = np.broadcast_to([-3.0, 0.0, 2.0], (300, 3))
+    found = latents.information(np.full((300, 3), 7.0), log_var, rate=1.0)
+    np.testing.assert_allclose(found["nats"]["mean"], 0.0, atol=1e-9)
+
+
+def test_information_that_the_number_of_images_hides_is_said_to_be_saturated():
+    means = RNG.normal(size=(100, 8))
+    found = latents.information(means, np.full((100, 8), -12.0), rate=40.0, block=33)
+    assert np.log(100) - 1e-3 < found["nats"]["mean"] <= np.log(100)
+    assert found["saturated"]

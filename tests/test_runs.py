@@ -38,7 +38,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
-        "accuracy", "fid", "sampling", "train_seconds",
+        "accuracy", "fid", "sampling", "train_seconds", "information",
     }  # fmt: skip
     assert set(found["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
@@ -60,6 +60,9 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     np.testing.assert_allclose(sum(elbo["parts"].values()), elbo["nats"]["mean"], rtol=1e-5)
     rate = elbo["parts"]["likelihood"] - elbo["nats"]["mean"]
     np.testing.assert_allclose(found["rates"], [rate], atol=1e-4)
+    carried = found["information"]
+    assert 0 <= carried["nats"]["mean"] <= np.log(found["num_examples"])
+    np.testing.assert_allclose(carried["nats"]["mean"] + carried["aggregate_kl"], rate, atol=1e-4)
     assert discrete["nats"]["mean"] < elbo["nats"]["mean"]
 
 

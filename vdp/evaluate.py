@@ -9,6 +9,7 @@ from vdp import config as configs
 from vdp import features, latent_space, parallel
 from vdp import workdir as files
 from vdp.data import load as data_load
+from vdp.dists import Normal
 from vdp.errors import UserError, choose_from
 from vdp.estimate import ESTIMATORS, estimate, has_its_own
 from vdp.evals import latents, pictures
@@ -54,7 +55,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         "augmentation": run.config.data.augmentation,
         "estimators": {name: None for name in ESTIMATORS},
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
-        **dict.fromkeys(("mse", "interpolation", "accuracy")),
+        **dict.fromkeys(("information", "mse", "interpolation", "accuracy")),
         "train_seconds": None if spent is None else round(spent, 3),
     }
     judged = "fid" in config.estimators and hasattr(run.model, "sample")
@@ -68,6 +69,8 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         table = _latents(run, result["estimators"], active.pop("is_active"))
         result |= {"active_units": active, "latents": table}
         result["rates"] = [row["rate"] for row in table] if "rate" in table[0] else None
+        if result["rates"] and len(table) == 1:
+            result["information"] = _information(run, arrays[1], *result["rates"])
     if getattr(run.model, "pseudoinput", None):
         result["clipped"] = float(np.mean(run.map("clipped", _clipped, arrays)))
     if hasattr(run.model, "reconstruct"):
@@ -141,6 +144,14 @@ def _latents(run: Run, estimators: dict, is_active: np.ndarray) -> list[dict]:
     return table
 
 
+def _information(run: Run, images: np.ndarray, rate: float) -> dict | None:
+    q = run.encode(images)
+    if not isinstance(q, Normal):  # a hierarchy of one latent
+        return None
+    moments = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
+    return latents.information(*moments, rate, seed=run.config.eval.seed)
+
+
 def _belongs(part: str, latent: str) -> bool:
     return part == latent or part.startswith(f"{latent}_")
 
@@ -168,6 +179,13 @@ def describe_result(result: dict) -> list[str]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
         lines.append(f"active units: {active['active']} of {active['total']}")
+    if found := result["information"]:
+        known = f"at most log {result['num_examples']} can be seen: saturated"
+        lines.append(
+            f"rate {result['rates'][0]:.2f} nats: I(x; z) at least "
+            f"{_with_error(found['nats'], 2)}{f' ({known})' if found['saturated'] else ''}, "
+            f"KL(q(z) || p(z)) at most {found['aggregate_kl']:.2f}"
+        )
     found = result["interpolation"]
     if found and found["pairs"]:
         ratio, step, middle = (

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import sys
 import traceback
 
@@ -100,7 +101,7 @@ def _dispatch(flags, overrides) -> None:
 
         found = describe(config)
         print(table(found))
-        print(json.dumps(found))
+        print(json.dumps(found), flush=True)
     elif flags.mode == "train":
         from vdp.train import train
 
@@ -122,6 +123,9 @@ def run(argv: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has read enough; nothing more is said at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         print(
