@@ -1,11 +1,15 @@
 """Checkpoints: what is kept, what is trusted."""
 
+import hashlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vdp import build, config, parallel, run
 from vdp.checkpoint import Checkpoints, Damaged, fingerprint
+from vdp.data import load as data_load
 from vdp.errors import UserError
 from vdp.state import State
 
@@ -21,6 +25,34 @@ def make_state(step):
         ema_stats={"prior": {}},
         bad_steps=jnp.int32(0),
     )
+
+
+LAYOUTS = {  # of full-size runs: what 0.1.0 wrote, 0.1.1 opens
+    "digits_vae": "e81018934d14",
+    "digits_vae:prior=flow": "eca33b9a49c4",
+    "digits_dcgan:prior=vamp": "8fec6e1d70b7",
+    "digits_dvp": "2ff8eae00b1f",
+    "mnist_dvp:reference": "e7665291a4fb",
+    "digits_vdm": "a5502f3b4aef",
+    "digits_ae": "37ee0565d0b6",
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_layout_of_checkpoints_changes_only_on_purpose(name):
+    """Runs of earlier versions are opened and continued as long as this holds.
+
+    Where a layout has to change: say in the changelog which runs are lost, and write it here.
+    """
+    cfg = config.load(name)
+    facts = data_load.describe(cfg.data)
+    shape = build.model(cfg, facts), facts.shape
+    _, state = run.state_template(cfg, *shape, parallel.make_mesh())
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    lines = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
+    parts = f"{len(state.opt_state)} parts of the optimiser"  # those without numbers count too
+    found = hashlib.sha256("\n".join([parts, *lines]).encode()).hexdigest()[:12]
+    assert found == LAYOUTS[name]
 
 
 def template():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from vdp.errors import UserError
 from vdp.evals import fid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -114,6 +115,33 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
     far, between = (fid.frechet_distance(of(x), of(train)) for x in (noise, blurred))
     assert 0 < real < between < far
     assert far > 5 * real
+
+
+@pytest.mark.slow
+def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
+    import vdp
+    from vdp import features, variants
+    from vdp.data import load as data_load
+
+    def in_few_steps(data, whole=variants.classifier):
+        config = whole(data)
+        config.train.steps = config.eval.every = 4
+        return config
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(variants, "classifier", in_few_steps)
+    run = vdp.load(copied_run)
+    dataset = data_load.load(run.config.data)
+    trained = features.of_run(run, dataset)
+    (folder,) = (tmp_path / "vdp" / "classifiers").iterdir()
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["model"]["net"]["hidden"] += 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="other parameters"):
+        vdp.load(folder)
+    assert features.of_run(run, dataset).fingerprint == trained.fingerprint
+    assert features.of_run(run, dataset).fingerprint == trained.fingerprint
+    assert vdp.load(folder).step == 4
 
 
 def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(

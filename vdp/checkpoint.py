@@ -51,7 +51,7 @@ def fingerprint(tree) -> dict[str, int]:
 def _cause(error: Exception) -> str:
     """The end of an error's first line, where storage libraries name the reason."""
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    if "structures do not match" in first:
+    if "structures do not match" in first or "is not compatible with the stored shape" in first:
         return "it holds other parameters than this config and this version of vdp have"
     return first if len(first) <= 120 else f"... {first[-120:]}"
 

@@ -21,6 +21,7 @@ from vdp.report import Progress
 
 CHUNK = 1000  # samples that are timed together at the most
 INCEPTION_BATCH = 64
+DONE = "done.json"  # in the folder of a classifier that is trained
 
 
 def check(config, dataset: data_load.Dataset) -> None:
@@ -119,13 +120,24 @@ def _trained_classifier(config, dataset: data_load.Dataset) -> runs.Run:
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
     source = config.data.name.partition(":")[0]
     folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
-    done = folder / "done.json"
-    if not done.exists():
-        _train_classifier(classifier, folder, done)
-    return runs.load(folder)
+    found = _finished(folder)
+    if found is None:
+        _train_classifier(classifier, folder)
+        found = runs.load(folder)
+    return found
 
 
-def _train_classifier(classifier, folder: pathlib.Path, done: pathlib.Path) -> None:
+def _finished(folder: pathlib.Path) -> runs.Run | None:
+    """The classifier, or None: not trained to the end yet, or with a layout of another version."""
+    if not (folder / DONE).exists():
+        return None
+    try:
+        return runs.load(folder)
+    except UserError:
+        return None
+
+
+def _train_classifier(classifier, folder: pathlib.Path) -> None:
     fitting.check(classifier)
     progress = Progress("features of FID", classifier.train.steps, enabled=parallel.is_writer())
     try:
@@ -133,10 +145,12 @@ def _train_classifier(classifier, folder: pathlib.Path, done: pathlib.Path) -> N
             return fitting.fit(classifier, folder, data_load.load(classifier.data), progress)
         files.prepare(folder)
         with files.lock(folder, wait=True):
-            if not done.exists():  # another process may have made it meanwhile
+            if _finished(folder) is None:  # another process may have made it meanwhile
+                if (folder / DONE).exists():  # of no use to this version, and only a cache
+                    files.clear(folder)
                 progress.say(f"training a classifier for the features of FID in {folder}")
                 fitting.fit(classifier, folder, data_load.load(classifier.data), progress)
-                files.write_json(done, {"steps": classifier.train.steps})
+                files.write_json(folder / DONE, {"steps": classifier.train.steps})
     finally:
         progress.close()
     return None

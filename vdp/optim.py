@@ -89,15 +89,18 @@ def _multiply(factors) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
 
 
-def _held_in(ranges) -> optax.GradientTransformation:
-    """Shortens updates that lead out of a leaf's (low, high): weight decay must not either."""
+def _finished(factors, ranges) -> optax.GradientTransformation:
+    """Multiplies, and shortens what leads out of a leaf's range: weight decay must not either."""
 
-    def hold(update, param, limits):
+    def finish(update, param, factor, limits):
+        update = update * factor
         if limits == (-math.inf, math.inf):
             return update
         return jnp.clip(param + update, *limits) - param
 
-    return optax.stateless(lambda updates, params: jax.tree.map(hold, updates, params, ranges))
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(finish, updates, params, factors, ranges)
+    )
 
 
 def make(
@@ -152,7 +155,6 @@ def _chain(config, total_steps: int, unit: float, labels) -> optax.GradientTrans
     factors = jax.tree.map(lambda group: group.multiplier, labels)
     decayed = jax.tree.map(lambda group: group.decayed, labels)
     ranges = jax.tree.map(lambda group: (group.low, group.high), labels)
-    bounded = any(math.isfinite(g.high - g.low) for g in jax.tree.leaves(labels))
     return optax.chain(
         _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
@@ -162,6 +164,5 @@ def _chain(config, total_steps: int, unit: float, labels) -> optax.GradientTrans
         if config.weight_decay
         else optax.identity(),
         optax.scale_by_learning_rate(learning_rate(config, total_steps)),
-        _multiply(factors),
-        _held_in(ranges) if bounded else optax.identity(),
+        _finished(factors, ranges),
     )

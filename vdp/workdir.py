@@ -5,10 +5,13 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
 from vdp.errors import UserError
+
+LOCK = ".lock"
 
 
 def prepare(workdir: pathlib.Path) -> None:
@@ -30,7 +33,7 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
       UserError: the folder is taken, and `wait` is not set.
     """
-    with open(workdir / ".lock", "w") as handle:
+    with open(workdir / LOCK, "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
@@ -38,6 +41,15 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
                 f"another process is training in {workdir}: wait for it, or name another --workdir"
             ) from error
         yield
+
+
+def clear(workdir: pathlib.Path) -> None:
+    """Removes all that a run wrote; for caches, by whoever holds the lock."""
+    for path in workdir.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -108,7 +108,8 @@ def _pixel(
     config.data.update(data)
     body = dict(name="UNetDenoiser", remat=False, dtype="float32") | denoiser
     if variant.has("smoke"):
-        body.update(width=8, depth=1, multipliers=(1,), attention=(), time_width=0)
+        body.update(width=8, depth=1, multipliers=(1,), attention=())
+        body.pop("time_width", None)
     config.model = dict(
         name="pixel",
         prior=prior
