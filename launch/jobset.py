@@ -15,7 +15,8 @@ workdir, are on the volume.
 
 example:
   python -m launch.jobset --name=dvp --image=IMAGE --processes=4 --claim=CLAIM \\
-      --limit=nvidia.com/gpu=8 --config=cifar10_dvp | kubectl apply -f -
+      --limit=nvidia.com/gpu=8 --config=cifar10_dvp --config.eval.batch_size=256 \\
+      | kubectl apply -f -
 """
 
 

@@ -3,7 +3,8 @@
 #
 #   TPU_NAME=vdp ZONE=us-central2-b PYTHON=/shared/venv/bin/python launch/tpu.sh \
 #     --accelerator-type=v4-32 --version=tpu-ubuntu2204-base --spot \
-#     -- --config=cifar10_dvp --workdir=/shared/runs/cifar10
+#     -- --config=cifar10_dvp --config.eval.batch_size=256 \
+#     --config.data.dir=/shared/data/cifar10 --workdir=/shared/runs/cifar10
 #
 # What comes before `--` goes to `gcloud compute tpus tpu-vm create`, where there is no such slice
 # yet; what comes after it to vdp.main. PYTHON and the workdir are on a file system that all hosts
@@ -25,6 +26,8 @@ if ! (($#)); then
 fi
 shift
 printf -v command '%q ' "$PYTHON" -m vdp.main --multihost "$@"
+printf -v mounted 'command -v %q > /dev/null' "$PYTHON" # a slice is READY before its file systems
+command="for _ in {1..60}; do $mounted && break; sleep 10; done; $command"
 
 tpu() { # the verb, then its options
   gcloud compute tpus tpu-vm "$1" "$TPU_NAME" --zone="$ZONE" "${@:2}"
@@ -34,11 +37,21 @@ state() { # empty where there is no such slice
   tpu describe --format='value(state)' 2>/dev/null || true
 }
 
+made=
 while :; do
   now=$(state)
   case $now in
     READY) ;;
-    "") tpu create "${create[@]}" ;;
+    "")
+      code=0
+      tpu create "${create[@]}" || code=$?
+      if [[ $code -ne 0 && -z $made ]]; then
+        exit "$code"
+      elif [[ $code -ne 0 ]]; then # no room for it now, as usual after a preemption
+        sleep "${POLL:-20}"
+        continue
+      fi
+      ;;
     PREEMPTED | TERMINATED)
       tpu delete --quiet
       continue
@@ -49,6 +62,7 @@ while :; do
       continue
       ;;
   esac
+  made=yes
   code=0
   tpu ssh --worker=all --command="$command" || code=$?
   if [[ $code -ne 143 && ($code -eq 0 || $(state) == READY) ]]; then

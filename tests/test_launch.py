@@ -132,6 +132,19 @@ def test_a_requeue_that_is_refused_is_said(stub):
     assert job.returncode == 143
 
 
+def test_a_job_that_always_ends_at_once_is_not_requeued_for_ever(stub, monkeypatch):
+    """As where one process cannot start and srun stops the others: 143 as well."""
+    stub("srun", "exit 143"), (scontrol := stub("scontrol"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert sbatch().wait(timeout=20) == 143
+    assert len(scontrol()) == 1
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
+    job = sbatch()
+    assert "within a minute after 3 restarts" in job.communicate(timeout=20)[1]
+    assert len(scontrol()) == 1
+    assert job.returncode == 143
+
+
 def test_slurm_is_asked_to_tell_the_processes_and_to_requeue():
     lines = (LAUNCH / "slurm.sbatch").read_text().splitlines()
     first_command = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
@@ -145,8 +158,12 @@ case $4 in
   describe)
     head -n1 state 2>/dev/null
     [[ $(wc -l < state) -le 1 ]] || sed -i 1d state ;;
-  create) echo READY > state ;;
-  delete) rm state ;;
+  create)
+    [[ ! -e full ]] || { rm full; exit 3; }
+    echo READY > state ;;
+  delete)
+    rm state
+    [[ ! -e scarce ]] || mv scarce full ;;
   ssh)
     read -r code states < next; sed -i 1d next
     [[ -z $states ]] || tr , '\\n' <<< "$states" > state
@@ -201,6 +218,17 @@ def test_a_tpu_slice_is_created_once_and_runs_the_command(slice_of_tpus):
 def test_a_tpu_run_goes_on_until_it_is_done_or_fails_by_itself(slice_of_tpus, ends, code, verbs):
     found, err, calls, _ = slice_of_tpus(*ends)
     assert (found, " ".join(call[0] for call in calls)) == (code, verbs), err
+
+
+def test_a_tpu_slice_is_asked_for_again_while_there_is_no_room_after_a_preemption(
+    slice_of_tpus, tmp_path
+):
+    (tmp_path / "scarce").touch()
+    code, err, calls, _ = slice_of_tpus("143 PREEMPTED", "0")
+    assert (code, " ".join(c[0] for c in calls)) == (0, "create ssh delete create create ssh"), err
+    (tmp_path / "state").unlink()
+    (tmp_path / "full").touch()
+    assert slice_of_tpus("0")[0] == 3, "the first is refused: options may be wrong"
 
 
 def test_tpu_arguments_that_cannot_be(slice_of_tpus, monkeypatch):

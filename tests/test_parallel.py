@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from test_resume import COMMAND, final_state, metrics, wait_for
 
-from vdp import parallel
+from vdp import config as configs
+from vdp import fit, parallel
 from vdp.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -137,6 +138,18 @@ def test_batch_has_to_fall_evenly_on_the_devices():
     parallel.check_batch_size(Mesh, 16, "train.batch_size")
     with pytest.raises(UserError, match="multiple of 8 devices"):
         parallel.check_batch_size(Mesh, 12, "train.batch_size")
+
+
+def test_both_batch_sizes_are_asked_for_before_data_is_read(monkeypatch):
+    class Mesh:
+        size = 16
+
+    monkeypatch.setattr(parallel, "make_mesh", lambda: Mesh)
+    config = configs.load("cifar10_dvp")
+    with pytest.raises(UserError, match="eval.batch_size=250 must be a positive multiple of 16"):
+        fit.check(config)
+    config.eval.batch_size = 256  # as the commands of docs/clusters.md have it
+    fit.check(config)
 
 
 def test_incomplete_addresses_are_refused(refused, monkeypatch):

@@ -181,10 +181,11 @@ def describe_result(result: dict) -> list[str]:
         lines.append(f"active units: {active['active']} of {active['total']}")
     if found := result["information"]:
         known = f"at most log {result['num_examples']} can be seen: saturated"
+        left = max(found["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
         lines.append(
             f"rate {result['rates'][0]:.2f} nats: I(x; z) at least "
             f"{_with_error(found['nats'], 2)}{f' ({known})' if found['saturated'] else ''}, "
-            f"KL(q(z) || p(z)) at most {found['aggregate_kl']:.2f}"
+            f"KL(q(z) || p(z)) at most {left:.2f}"
         )
     found = result["interpolation"]
     if found and found["pairs"]:

@@ -77,7 +77,9 @@ def fit(config, workdir: pathlib.Path, dataset, progress: Progress) -> None:
 
 def check(config) -> None:
     """Refuses what no training can be made of, before data is read."""
-    parallel.check_batch_size(parallel.make_mesh(), config.train.batch_size, "train.batch_size")
+    for section in ("train", "eval"):
+        size, name = config[section].batch_size, f"{section}.batch_size"
+        parallel.check_batch_size(parallel.make_mesh(), size, name)
     least = {
         "train.steps": 1,
         "train.seconds": 0,

@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from vdp.errors import STOPPED, UserError
 
 PATIENCE = 5.0  # s that a process which failed waits for others that fail like it
+JOIN_SECONDS = 1800  # pods and hosts start minutes apart: images are pulled, nodes added
 FSDP_MIN_SIZE = 2**14  # smaller arrays stay replicated
 
 
@@ -31,10 +32,10 @@ def initialize(multihost: bool) -> None:
     slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     if not (multihost or by_hand or slurm) or jax.distributed.is_initialized():
         return
-    arguments = {}
+    arguments = {"initialization_timeout": JOIN_SECONDS}
     if by_hand:
         try:
-            arguments = {
+            arguments |= {
                 "coordinator_address": environment["JAX_COORDINATOR_ADDRESS"],
                 "num_processes": int(environment["JAX_NUM_PROCESSES"]),
                 "process_id": int(environment["JAX_PROCESS_ID"]),
