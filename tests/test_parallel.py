@@ -146,7 +146,7 @@ def test_both_batch_sizes_are_asked_for_before_data_is_read(monkeypatch):
 
     monkeypatch.setattr(parallel, "make_mesh", lambda: Mesh)
     config = configs.load("cifar10_dvp")
-    with pytest.raises(UserError, match="eval.batch_size=250 must be a positive multiple of 16"):
+    with pytest.raises(UserError, match=r"eval\.batch_size=250 must be a positive multiple of 16"):
         fit.check(config)
     config.eval.batch_size = 256  # as the commands of docs/clusters.md have it
     fit.check(config)
