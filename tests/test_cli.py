@@ -149,6 +149,10 @@ def test_missing_data_is_one_sentence_even_in_smoke(refused, tmp_path, monkeypat
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     says = ["mnist", "train-images-idx3-ubyte", "data.download=True"]
     refused("--config=mnist_vae:smoke", f"--workdir={tmp_path / 'w'}", says=says)
+    assert not (tmp_path / "w").exists(), "nothing is left of it"
+    nowhere = f"--config.data.dir={tmp_path / 'nowhere'}"
+    says = [str(tmp_path / "nowhere"), "which is no folder"]
+    refused("--config=mnist_vae:smoke", nowhere, f"--workdir={tmp_path / 'w'}", says=says)
 
 
 def test_every_prior_argument_trains(cli, tmp_path):
@@ -166,6 +170,17 @@ def test_exit_code_of_the_process():
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert main.run(["--help"]) == 0
+
+
+def test_another_python_is_told_from_a_broken_one(monkeypatch, refused):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(main, "_dispatch", lambda *_: missing("ml_collections"))
+    refused(says=["ml_collections", sys.executable, "activate"])
+    monkeypatch.setattr(main, "_dispatch", lambda *_: missing("mine"))
+    with pytest.raises(ModuleNotFoundError):
+        main.run([])
 
 
 def test_a_pipe_that_closes_early_is_no_error_of_a_file():

@@ -119,6 +119,8 @@ def short(program, argv):
 def test_commands_run_one_after_the_other(tmp_path):
     images = np.random.default_rng(0).integers(0, 17, (300, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, levels=17)
+    prior = re.search(r"```python\n(# laplace\.py\n.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "laplace.py").write_text(prior[1])
     first = [f"vdp.main --config={n} --workdir=runs/{n}" for n in ("digits_vae", "digits_dvp")]
     again = [re.sub(" --workdir.*", "", command) for command in first]
     chosen = [c for c in commands() if c not in again and "configs/" not in c]

@@ -190,6 +190,16 @@ def test_config_survives_its_own_json(name):
     config.check_resumable(config.to_json(cfg), config.to_json(again))
 
 
+@pytest.mark.parametrize("name", ["digits_vae", "digits_dcgan", "digits_dvp"])
+def test_a_prior_of_ones_own_is_a_variant_as_well(name):
+    assert config.load(f"{name}:prior=laplace.make").model.prior.to_dict() == {
+        "name": "laplace.make"
+    }
+    for unknown in ("prior=laplace", "prior=MODULE.NAME", "form=laplace.make"):
+        with pytest.raises(UserError, match="unknown variant"):
+            config.load(f"{name}:{unknown}")
+
+
 def test_values_are_read_as_the_type_of_their_field():
     cfg = variants.defaults()
     given = {

@@ -156,7 +156,8 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
     assert code == 0, err
     assert "FID" in out
     assert "classifier of digits" in out
-    found = json.loads((copied_run / "eval-best-test-other.json").read_text())
+    (path,) = copied_run.glob("eval-best-test-other-*.json")
+    found = json.loads(path.read_text())
     assert found["fid"]["value"] > found["fid"]["real"] > 0
     assert found["fid"]["num_samples"] == 50
     assert found["fid"]["num_reference"] == 1373

@@ -58,3 +58,5 @@ def test_information_that_the_number_of_images_hides_is_said_to_be_saturated():
     found = latents.information(means, np.full((100, 8), -12.0), rate=40.0, block=33)
     assert np.log(100) - 1e-3 < found["nats"]["mean"] <= np.log(100)
     assert found["saturated"]
+    hidden = latents.information(np.zeros((100, 8)), np.zeros((100, 8)), rate=np.log(100))
+    assert hidden["saturated"], "a few images of great information would not show in the mean"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 
 import numpy as np
@@ -19,7 +20,16 @@ def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
     assert evaluate.file_name(smoke_run, chosen) == "eval.json"
     chosen.model.prior.ode_steps = 8
     config.check_same_run(own, chosen)
-    assert evaluate.file_name(smoke_run, chosen) == "eval-best-test-other.json"
+    first = evaluate.file_name(smoke_run, chosen)
+    assert re.fullmatch(r"eval-best-test-other-[0-9a-f]{6}\.json", first)
+    chosen.model.prior.ode_steps = 9
+    assert evaluate.file_name(smoke_run, chosen) != first, "no question overwrites another"
+    chosen.model.prior.ode_steps = 8
+    assert evaluate.file_name(smoke_run, chosen) == first
+    more = config.read_run(smoke_run)
+    more.eval.iwae_samples *= 10
+    more.data.dir = "/elsewhere"
+    assert evaluate.file_name(smoke_run, more) == "eval.json", "more of the same"
     chosen.model.prior.num_steps = 7
     with pytest.raises(UserError, match=r"model\.prior\.num_steps"):
         config.check_same_run(own, chosen)
@@ -38,7 +48,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
-        "accuracy", "fid", "sampling", "train_seconds", "information",
+        "accuracy", "fid", "sampling", "train_seconds", "information", "settings",
     }  # fmt: skip
     assert set(found["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
@@ -99,7 +109,9 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     )
     assert code == 0
     assert "validation elbo" in out
-    found = json.loads((copied_run / "eval-latest-validation-other.json").read_text())
+    (path,) = copied_run.glob("eval-latest-validation-other-*.json")
+    found = json.loads(path.read_text())
+    assert found["settings"] == {"eval.estimators": ["elbo"]}
     assert found["estimators"]["iwae"] is None
     assert found["num_examples"] == 64
     assert (copied_run / "eval.json").read_text() == before
@@ -109,11 +121,23 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     assert again["estimators"]["elbo"]["nats"] == json.loads(before)["estimators"]["elbo"]["nats"]
     code, _, _ = cli("--mode=eval", "--workdir=run", "--config.eval.max_examples=32")
     assert code == 0
-    assert json.loads((copied_run / "eval-best-test-other.json").read_text())["num_examples"] == 32
+    (path,) = copied_run.glob("eval-best-test-other-*.json")
+    assert json.loads(path.read_text())["num_examples"] == 32
     assert json.loads((copied_run / "eval.json").read_text())["num_examples"] == 64
+    pictures = {p: p.read_bytes() for p in (copied_run / "samples").iterdir()}
     code, out, _ = cli("--mode=sample", "--workdir=run", "--config.sample.num=4")
     assert code == 0
     assert "samples.png" in out
+    assert {p: p.read_bytes() for p in (copied_run / "samples").glob("*.png")} == pictures
+    assert all("samples/other-" in line and (tmp_path / line).exists() for line in out.split())
+
+
+def test_a_run_is_shown_without_its_arrays(smoke_run):
+    shown = repr(vdp.load(smoke_run))
+    assert "VAE(" in shown
+    assert "step=" in shown
+    assert "Array(" not in shown
+    assert len(shown) < 3000
 
 
 def test_eval_of_an_absent_checkpoint_lists_those_there(refused, copied_run):

@@ -1,6 +1,7 @@
 """Finding, reading, overriding and comparing configs; no jax here."""
 
 import ast
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -210,6 +211,18 @@ def differences(stored: Mapping, current: Mapping, *, free=(), only=()) -> dict[
         and not under(field, free)
         and (not only or under(field, only))
     }
+
+
+def changed_from_run(workdir, config: config_dict.ConfigDict, *, only) -> dict[str, tuple]:
+    """`differences` of the run in `workdir` and now in the sections `only`, wherever data lies."""
+    places = [f"data.{field}" for field in PLACES]
+    return differences(to_json(read_run(workdir)), to_json(config), only=only, free=places)
+
+
+def other_name(changed: Mapping[str, tuple]) -> str:
+    """The name other-1a2b3c for what `differences` found: one name for one set of settings."""
+    text = json.dumps({field: after for field, (_, after) in changed.items()}, sort_keys=True)
+    return f"other-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def _refuse(changed: Mapping[str, tuple]) -> None:

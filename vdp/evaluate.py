@@ -23,9 +23,9 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     """Computes `eval.estimators` on `eval.split` and writes the result.
 
     The file is eval.json for the best checkpoint on the test split, else
-    eval-<checkpoint>-<split>.json; with "-other" where data, number of examples or estimators are
-    less than or different from the run's own, or its seed, sampler or FID settings are others, so
-    that the main result is never overwritten by another question's.
+    eval-<checkpoint>-<split>.json; with "-other-<hash of the settings>" where data, number of
+    examples or estimators are less than or different from the run's own, or its seed, sampler or
+    FID settings are others, so that no question's result is overwritten by another's.
 
     Args:
       run: the checkpoint.
@@ -48,6 +48,7 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         "step": run.step,
         "checkpoint": config.checkpoint,
         "split": config.split,
+        "settings": {field: after for field, (_, after) in _changed(workdir, run.config).items()},
         "num_examples": len(split),
         "binarization_seed": (
             run.config.data.binarization_seed if run.config.data.binarization != "none" else None
@@ -106,18 +107,22 @@ def check(config) -> None:
 
 def file_name(workdir: pathlib.Path, config) -> str:
     """The name of the result of an evaluation with this config of the run in `workdir`."""
-    own = configs.read_run(workdir)
-    data = configs.differences(
-        configs.to_json(own.data), configs.to_json(config.data), free=configs.PLACES
-    )
-    how_estimated = configs.differences(configs.to_json(own.model), configs.to_json(config.model))
-    fewer = config.eval.max_examples not in (0, own.eval.max_examples)
-    missing = set(own.eval.estimators) - set(config.eval.estimators)
-    fewer = fewer or config.eval.iwae_samples < own.eval.iwae_samples
-    how = lambda c: [c.eval.get(f) for f in DECISIVE] + [sampler_options(c.sample)]
-    other = "-other" if data or fewer or missing or how_estimated or how(own) != how(config) else ""
+    own, changed = configs.read_run(workdir).eval, _changed(workdir, config)
+    fewer = config.eval.max_examples not in (0, own.max_examples)
+    fewer = fewer or config.eval.iwae_samples < own.iwae_samples
+    missing = set(own.estimators) - set(config.eval.estimators)
+    free = {f"eval.{field}" for field in own} - {f"eval.{field}" for field in DECISIVE}
+    other = f"-{configs.other_name(changed)}" if fewer or missing or changed.keys() - free else ""
     name = f"eval-{config.eval.checkpoint}-{config.eval.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name
+
+
+def _changed(workdir: pathlib.Path, config) -> dict[str, tuple]:
+    """{field: (the run's own, now)} of all that decides the numbers, but checkpoint and split."""
+    changed = configs.changed_from_run(workdir, config, only=("data", "model", "eval"))
+    changed.pop("eval.checkpoint", None), changed.pop("eval.split", None)
+    samplers = tuple(sampler_options(c.sample) for c in (configs.read_run(workdir), config))
+    return changed if samplers[0] == samplers[1] else changed | {"sample": samplers}
 
 
 def _latents(run: Run, estimators: dict, is_active: np.ndarray) -> list[dict]:
@@ -180,7 +185,8 @@ def describe_result(result: dict) -> list[str]:
         active = result["active_units"]
         lines.append(f"active units: {active['active']} of {active['total']}")
     if found := result["information"]:
-        known = f"at most log {result['num_examples']} can be seen: saturated"
+        seen = math.log(result["num_examples"])
+        known = f"saturated: {result['num_examples']} images cannot show more than {seen:.2f}"
         left = max(found["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
         lines.append(
             f"rate {result['rates'][0]:.2f} nats: I(x; z) at least "
@@ -193,9 +199,9 @@ def describe_result(result: dict) -> list[str]:
             _with_error(found[name], 3) for name in ("path_ratio", "unevenness", "nonlinearity")
         )
         lines.append(
-            f"{result['split']} mse {result['mse']:.5f}; images between two codes: path {ratio} "
-            f"times its chord, largest step {step} times the mean, middle {middle} half chords "
-            f"off; {found['pairs']} pairs"
+            f"{result['split']} mse {result['mse']:.5f} a pixel; images between two codes: path "
+            f"{ratio} times its chord, largest step {step} times the mean, middle {middle} half "
+            f"chords off; {found['pairs']} pairs"
         )
     if result["accuracy"] is not None:
         lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")

@@ -115,7 +115,7 @@ def _trained_classifier(config, dataset: data_load.Dataset) -> runs.Run:
     classifier = variants.classifier(config.data)
     images = dataset.splits["train"]
     recipe = configs.to_json(classifier)
-    for place in ("dir", "download", "verify", "placement"):
+    for place in configs.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
     source = config.data.name.partition(":")[0]
@@ -172,11 +172,14 @@ def fid_and_sampling(
     reference = dataset.splits[config.fid_reference].images
     chunk = min(CHUNK, max(config.fid_samples // 4, 1))
     drawn, seconds = [], []
+    progress = Progress("samples for FID", config.fid_samples, enabled=parallel.is_writer())
     for index in range(-(-config.fid_samples // chunk)):
         start = time.perf_counter()
         images = run.sample(chunk, seed=config.seed + index, **options)
         seconds.append(time.perf_counter() - start)
         drawn.append(fid.to_levels(images, levels))
+        progress.update(min((index + 1) * chunk, config.fid_samples), f"{seconds[-1]:.1f} s")
+    progress.close()
     samples = np.concatenate(drawn)[: config.fid_samples]
     expected = fid.cached_statistics(features, reference)
     distance = lambda images: fid.frechet_distance(fid.statistics(features.apply(images)), expected)

@@ -249,7 +249,7 @@ class Loop:
         self.checkpoints.save(current, metric=metric)
         if done and metric is not None and hasattr(run.model, "sample"):
             preview = dataclasses.replace(run, config=_preview_config(self.config))
-            sample.write_samples(preview, self.workdir, name=f"step-{done:07d}")
+            sample.write_samples(preview, self.workdir / "samples", name=f"step-{done:07d}")
         self.clock += time.perf_counter() - start
 
 

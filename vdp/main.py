@@ -9,6 +9,7 @@ import traceback
 
 from vdp.errors import STOPPED, Interrupted, Parser, UserError, choose_from
 
+NEEDED = ("jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy")
 MODES = ("train", "eval", "sample", "describe")
 EPILOG = """\
 modes:
@@ -122,6 +123,15 @@ def run(argv: list[str]) -> int:
         _dispatch(*parse(argv))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        print(
+            f"error: {error.name} is not installed for {sys.executable}: call the python that vdp "
+            "was installed into, or activate its environment (. .venv/bin/activate)",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:  # `| head` has read enough; nothing more is said at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

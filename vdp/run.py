@@ -56,13 +56,13 @@ class Run:
     Where the data is binarised, images are 0/1: `vdp.data.load.binarize` makes them so.
     """
 
-    config: config_dict.ConfigDict
+    config: config_dict.ConfigDict = dataclasses.field(repr=False)
     model: Model
-    params: Params
-    stats: Stats
+    params: Params = dataclasses.field(repr=False)
+    stats: Stats = dataclasses.field(repr=False)
     step: int
     facts: data_load.Facts
-    evaluator: Evaluator
+    evaluator: Evaluator = dataclasses.field(repr=False)
 
     def _arrays(self, x):
         x = np.asarray(x)

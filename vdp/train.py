@@ -8,7 +8,7 @@ import time
 from vdp import evaluate, features, parallel, sample
 from vdp import workdir as files
 from vdp.data import load as data_load
-from vdp.errors import Interrupted
+from vdp.errors import Interrupted, UserError
 from vdp.fit import check, fit
 from vdp.report import Progress, duration
 from vdp.run import restore
@@ -32,7 +32,11 @@ def train(config, workdir: pathlib.Path) -> dict | None:
         return _train(config, workdir)
     files.prepare(workdir)
     with files.lock(workdir):
-        return _train(config, workdir)
+        try:
+            return _train(config, workdir)
+        except UserError:
+            files.leave_nothing(workdir)
+            raise
 
 
 def _train(config, workdir: pathlib.Path) -> dict | None:
@@ -80,7 +84,7 @@ def _finish(config, workdir, dataset, progress, started) -> dict | None:
         if result.get("step") == trained.step:
             progress.say(f"{path} is there: nothing left to do")
             return result
-    sample.write_all(trained, workdir, dataset)
+    sample.write_all(trained, workdir / "samples", dataset)
     result = evaluate.evaluate(trained, workdir, dataset)
     for line in evaluate.describe_result(result):
         progress.say(line)

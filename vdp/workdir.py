@@ -43,6 +43,12 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
+def leave_nothing(workdir: pathlib.Path) -> None:
+    """Removes the folder of a run that wrote nothing, by whoever holds the lock."""
+    if [path.name for path in workdir.iterdir()] == [LOCK]:
+        shutil.rmtree(workdir)
+
+
 def clear(workdir: pathlib.Path) -> None:
     """Removes all that a run wrote; for caches, by whoever holds the lock."""
     for path in workdir.iterdir():

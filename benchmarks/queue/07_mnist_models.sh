@@ -9,6 +9,6 @@ python -m launch.sweep --config=mnist_models --grid=model=vae,vae_vdm,ddpm,vdm -
   --workdir="$folder" --config.train.seconds="${SECONDS_EACH:-1800}" "${judged[@]}" \
   ${MNIST:+--config.data.dir=$MNIST}
 for run in "$folder"/model={ddpm,vdm}/seed-*; do
-  [ -e "$run/eval-best-test-other.json" ] || python -m vdp.main --mode=eval --workdir="$run" \
+  compgen -G "$run/eval-best-test-other-*.json" > /dev/null || python -m vdp.main --mode=eval --workdir="$run" \
     --config.sample.sampler=ancestral --config.sample.sampler_steps=0 --config.eval.estimators=fid
 done

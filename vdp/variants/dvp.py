@@ -6,7 +6,7 @@ from ml_collections import config_dict
 
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
-from vdp.variants.grammar import parse
+from vdp.variants.grammar import ANY_NAME, parse
 from vdp.variants.presets import SCHEDULES, prior
 
 CODES = ("dct", "downsample", "linear", "none")
@@ -111,7 +111,7 @@ def dvp(
         choices={
             "pseudoinput": CODES,
             "size": sizes,
-            "prior": ("auto", *OVER_CODE),
+            "prior": ("auto", *OVER_CODE, ANY_NAME),
             "components": (0, 500, 750, 1000),  # 0: the first of them
             "aggregation": ("full", "none", "z_1"),
             "posterior": ("free", "precision"),

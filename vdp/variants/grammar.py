@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from vdp.errors import UserError
 
+ANY_NAME = "MODULE.NAME"  # among the choices: any name with a dot is one as well
 OWN = (0, "auto")  # values that only stand for what the config chooses by itself
 
 
@@ -26,7 +27,8 @@ def parse(
     Args:
       arg: what follows the colon of `--config=FILE:ARG`; None and "" mean no variant.
       words: bare words that switch something on.
-      choices: for each key the accepted values, the default first; integers stay integers.
+      choices: for each key the accepted values, the default first; integers stay integers, and
+        ANY_NAME stands for a component of one's own.
 
     Returns:
       A Variant with every word (True or False) and every key (the default where not given).
@@ -49,7 +51,8 @@ def parse(
             result[key] = True
             continue
         values = {str(value): value for value in listed.get(key, ())}
-        if not has_value or text not in values:
+        named = ANY_NAME in values and "." in text
+        if not has_value or not (text in values or named) or text == ANY_NAME:
             raise UserError(f"unknown variant {item!r}; there is: {exists}")
-        result[key] = values[text]
+        result[key] = values.get(text, text)
     return result

@@ -6,7 +6,7 @@ from ml_collections import config_dict
 
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
-from vdp.variants.grammar import parse
+from vdp.variants.grammar import ANY_NAME, parse
 
 PRIORS = ("vdm", "ddpm", "flow", "vamp", "mixture", "normal")
 SCHEDULES = (
@@ -17,7 +17,11 @@ SCHEDULES = (
     "beta_linear",
     "beta_cosine",
 )
-PRIOR_CHOICES = {"prior": PRIORS, "schedule": SCHEDULES, "form": ("separate", "merged")}
+PRIOR_CHOICES = {
+    "prior": (*PRIORS, ANY_NAME),
+    "schedule": SCHEDULES,
+    "form": ("separate", "merged"),
+}
 TRAINING = ("joint", "detached", "prior")
 
 
@@ -30,7 +34,7 @@ def prior(
     num_components: int = 100,
     num_steps: int = 100,
 ) -> dict:
-    """The spec of a prior over a vector latent, with every field it accepts.
+    """The spec of a prior over a vector latent, with every field it accepts, if it is vdp's.
 
     Args:
       variant: values of PRIOR_CHOICES; `schedule` is of vdm, `form` of vdm and ddpm.
@@ -49,6 +53,8 @@ def prior(
         raise UserError(
             f"schedule is of prior=vdm, form of prior=vdm and prior=ddpm, not of {name}"
         )
+    if name not in PRIORS:  # one's own, at its own defaults
+        return dict(name=name)
     diffusion = dict(
         denoiser=dict(name="MLPDenoiser", width=width, depth=depth),
         parameterization="v",

@@ -11,11 +11,13 @@ from vdp.errors import UserError
 
 def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> UserError:
     """The error for absent data: what was looked for, where, and the ways to provide it."""
-    place = f"in {request.dir}" if request.dir else "but neither data.dir nor $VDP_DATA is set"
+    place = f"in {request.dir}" if request.dir else "in no folder: data.dir and $VDP_DATA are unset"
+    if request.dir and not pathlib.Path(request.dir).is_dir():
+        place += ", which is no folder,"
     ways = f"put the files into a folder and name it by --config.data.dir=DIR (or $VDP_DATA/{name})"
     if tfds:
         ways += ", or pass --config.data.download=True to let tensorflow-datasets fetch them"
-        place += " and for a copy prepared by tensorflow-datasets"
+        wanted += " (or a copy prepared by tensorflow-datasets)"
     return UserError(f"data set {name!r} is missing: looked for {wanted} {place}; {ways}")
 
 
