@@ -47,14 +47,14 @@ def test_every_estimator_is_of_its_own_model(cli, copied):
 
 def test_temperatures_and_every_picture(cli, copied):
     before = (copied / "samples" / "samples.png").read_bytes()
-    for path in (copied / "samples").iterdir():
-        path.unlink()
     code, out, err = cli(
         "--mode=sample", f"--workdir={copied}", "--config.sample.z_temperature=0.3",
         "--config.sample.temperature=0.5",
     )  # fmt: skip
     assert code == 0, err
-    names = {path.stem for path in (copied / "samples").iterdir()}
+    (folder,) = (copied / "samples").glob("other-*")
+    names = {path.stem for path in folder.iterdir()}
     assert names == {"samples", "denoising", "pseudoinputs", "reconstructions", "levels"}
-    assert all(str(copied / "samples" / f"{name}.png") in out for name in names)
-    assert (copied / "samples" / "samples.png").read_bytes() != before
+    assert all(str(folder / f"{name}.png") in out for name in names)
+    assert (folder / "samples.png").read_bytes() != before
+    assert (copied / "samples" / "samples.png").read_bytes() == before, "the run's own stays"
