@@ -6,7 +6,6 @@ import http.server
 import os
 import pathlib
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 import yaml
 from test_jobset import TEMPLATE, pod_environment
 from test_parallel import environment
-from test_resume import COMMAND, assert_bitwise, final_state, metrics
+from test_resume import COMMAND, assert_bitwise, final_state, metrics, stopped_at
 from test_sweep import until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -182,12 +181,6 @@ def finished(launcher, code=0):
     _, err = launcher.communicate(timeout=300)
     assert launcher.returncode == code, err
     return err
-
-
-def stopped_at(err):
-    """The step all processes name that SIGTERM stopped."""
-    (step,) = set(re.findall(r"by SIGTERM at step (\d+); saved", err))
-    return int(step)
 
 
 def children(process):
