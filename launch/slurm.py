@@ -168,6 +168,7 @@ def _requeue_signal() -> int:
 
 def _parameters(options: dict[str, str], workdir: pathlib.Path) -> dict:
     parameters = {"timeout_min": 60, "name": workdir.name}
+    parameters["slurm_additional_parameters"] = {"requeue": True}  # sites may have it off
     for key, text in options.items():
         value = {"True": True, "False": False}.get(text, text)
         if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -33,8 +33,14 @@ tpu() { # the verb, then its options
   gcloud compute tpus tpu-vm "$1" "$TPU_NAME" --zone="$ZONE" "${@:2}"
 }
 
-state() { # empty where there is no such slice
-  tpu describe --format='value(state)' 2>/dev/null || true
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+state() { # empty where there is no such slice, UNKNOWN where gcloud cannot tell
+  if ! tpu describe --format='value(state)' 2>"$said" && ! grep -q NOT_FOUND "$said"; then
+    cat "$said" >&2
+    echo UNKNOWN
+  fi
 }
 
 made=
@@ -56,7 +62,10 @@ while :; do
       tpu delete --quiet
       continue
       ;;
-    *) # on its way to another state
+    *) # on its way to another state, or gcloud does not answer
+      if [[ $now == UNKNOWN && -z $made ]]; then # as without credentials
+        exit 1
+      fi
       echo "$TPU_NAME is $now" >&2
       sleep "${POLL:-20}"
       continue

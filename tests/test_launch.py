@@ -156,8 +156,11 @@ GCLOUD = """
 cd "$HERE"
 case $4 in
   describe)
-    head -n1 state 2>/dev/null
-    [[ $(wc -l < state) -le 1 ]] || sed -i 1d state ;;
+    [[ -e state ]] || { echo "ERROR: NOT_FOUND: Resource 'vdp' was not found" >&2; exit 1; }
+    now=$(head -n1 state)
+    [[ $(wc -l < state) -le 1 ]] || sed -i 1d state
+    [[ $now != UNAVAILABLE ]] || { echo "ERROR: $now" >&2; exit 1; }
+    echo "$now" ;;
   create)
     [[ ! -e full ]] || { rm full; exit 3; }
     echo READY > state ;;
@@ -211,6 +214,7 @@ def test_a_tpu_slice_is_created_once_and_runs_the_command(slice_of_tpus):
         (["255 TERMINATED", "0"], 0, "create ssh delete create ssh"),
         (["1 REPAIRING,REPAIRING,READY", "0"], 0, "create ssh ssh"),
         (["0 PREEMPTED"], 0, "create ssh"),
+        (["255 UNAVAILABLE,UNAVAILABLE,READY", "0"], 0, "create ssh ssh"),
         (["2"], 2, "create ssh"),
         (["143", "1"], 1, "create ssh ssh"),
     ],
@@ -229,6 +233,13 @@ def test_a_tpu_slice_is_asked_for_again_while_there_is_no_room_after_a_preemptio
     (tmp_path / "state").unlink()
     (tmp_path / "full").touch()
     assert slice_of_tpus("0")[0] == 3, "the first is refused: options may be wrong"
+
+
+def test_a_cloud_that_does_not_answer_is_not_an_absent_slice(slice_of_tpus, tmp_path):
+    (tmp_path / "state").write_text("UNAVAILABLE\n")
+    code, err, calls, _ = slice_of_tpus("0")
+    assert (code, calls) == (1, [])
+    assert "ERROR: UNAVAILABLE" in err
 
 
 def test_tpu_arguments_that_cannot_be(slice_of_tpus, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import config, evaluate
+from vdp import config, evaluate, report
 from vdp.errors import UserError
 
 SMOKE = "--config=digits_vae:smoke"
@@ -166,6 +166,7 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     assert code == 0
     assert "already trained" in err
     assert "nothing left to do" in err
+    assert "test elbo (" in err
     (copied_run / "eval.json").unlink()
     code, _, _ = cli(SMOKE, f"--workdir={copied_run}")
     assert code == 0
@@ -202,3 +203,11 @@ def test_public_use_from_python(smoke_run):
     for bad in (images.astype(np.float32), images[:, :4], np.full((1, 8, 8, 1), 200, np.uint8)):
         with pytest.raises(UserError, match="images"):
             run.elbo(bad)
+
+
+def test_training_that_a_validation_cuts_short_is_shown_in_even_stretches():
+    lines = [{"step": s, "train/elbo": v} for s, v in ((10, -4.0), (20, -3.0), (21, 7.0))]
+    lines += [{"step": 30, "train/elbo": -2.0}, {"step": 30, "eval/elbo": -5.0}]
+    joined = report.series(lines, "train/elbo")
+    assert joined == [(10, -4.0), (20, -3.0), (30, pytest.approx((7.0 - 9 * 2.0) / 10))]
+    assert report.series(lines, "eval/elbo") == [(30, -5.0)]

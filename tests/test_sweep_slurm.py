@@ -70,7 +70,7 @@ def test_slurm_gets_one_array_and_no_job_twice(swept, tmp_path, monkeypatch):
     assert "--table-only" in err
     (script,) = (tmp_path / "sweep" / "slurm").glob("*_submission.sh")
     for line in ("--array=0-1%2", "--partition=gpu", "--time=600", "--gpus-per-node=2",
-                 "--signal=USR2@240", "--job-name=sweep"):  # fmt: skip
+                 "--signal=USR2@240", "--job-name=sweep", "--requeue"):  # fmt: skip
         assert f"#SBATCH {line}" in script.read_text()
     code, out, _ = swept(*flags)
     assert (code, out.count("in the queue as job 12_")) == (0, 2)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from ml_collections import config_dict
 
 from vdp import workdir as files
-from vdp.errors import UserError, choose_from
+from vdp.errors import UserError, choose_from, did_you_mean
 
 RUN_FILE = "config.json"
 PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
@@ -52,8 +52,11 @@ def find(name: str) -> pathlib.Path:
         for folder in config_folders():
             if (folder / f"{bare}.py").is_file():
                 return folder / f"{bare}.py"
-    names = ", ".join(config_names())
-    raise UserError(f"there is no config {name!r}: give the path of a file or one of {names}")
+    names = config_names()
+    hint = did_you_mean(bare, names)
+    raise UserError(
+        f"there is no config {name!r}{hint}: give the path of a file or one of {', '.join(names)}"
+    )
 
 
 def load(argument: str) -> config_dict.ConfigDict:
@@ -100,7 +103,8 @@ def override(config: config_dict.ConfigDict, overrides: Sequence[tuple[str, str]
             if not isinstance(node, config_dict.ConfigDict) or key not in node:
                 siblings = node.keys() if isinstance(node, config_dict.ConfigDict) else ()
                 known = [".".join([*field.split(".")[:depth], name]) for name in siblings]
-                raise choose_from("config field", field, known)
+                elsewhere = [f for f in flatten(to_json(config)) if f.endswith(f".{leaf}")]
+                raise choose_from("config field", field, known, near=elsewhere)
             parent, node = node, node[key]
         if isinstance(node, config_dict.ConfigDict):
             raise choose_from("config field", field, [f"{field}.{key}" for key in node])

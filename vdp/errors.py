@@ -1,6 +1,7 @@
 """What is said to the person at the keyboard: exceptions, exit codes, and who raises them."""
 
 import argparse
+import difflib
 from typing import NoReturn
 
 STOPPED = 143  # the exit code after SIGTERM, saved; schedulers then requeue
@@ -17,10 +18,29 @@ class Interrupted(Exception):
     """SIGTERM came and everything is saved; `vdp.main` exits with code STOPPED."""
 
 
-def choose_from(what: str, given, accepted) -> UserError:
-    """Returns the error for a name outside a closed list, with the list."""
+def choose_from(what: str, given, accepted, near=()) -> UserError:
+    """Returns the error for a name outside a closed list, with the list and the nearest name.
+
+    Args:
+      what: the kind of name.
+      given: what was asked for.
+      accepted: all that can be asked for there.
+      near: names of other places, one of which may have been meant.
+    """
     listed = ", ".join(sorted(map(str, accepted))) or "none"
-    return UserError(f"unknown {what} {str(given)!r}; accepted: {listed}")
+    hint = did_you_mean(given, [*accepted, *near])
+    return UserError(f"unknown {what} {str(given)!r}{hint}; accepted: {listed}")
+
+
+def did_you_mean(given, names) -> str:
+    """The nearest of `names` in parentheses, to set behind `given`; empty where none is near.
+
+    Of a dotted name the last part decides, and the first of several such names is taken.
+    """
+    last = lambda name: str(name).rpartition(".")[2]
+    by_last = {last(name): name for name in reversed(list(names))}
+    near = difflib.get_close_matches(last(given), by_last, n=1)
+    return f" (did you mean {by_last[near[0]]}?)" if near else ""
 
 
 class Parser(argparse.ArgumentParser):

@@ -184,7 +184,7 @@ def describe_result(result: dict) -> list[str]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
         lines.append(f"active units: {active['active']} of {active['total']}")
-    if found := result["information"]:
+    if found := result.get("information"):  # a result of 0.1.0 has none
         seen = math.log(result["num_examples"])
         known = f"saturated: {result['num_examples']} images cannot show more than {seen:.2f}"
         left = max(found["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
@@ -210,7 +210,8 @@ def describe_result(result: dict) -> list[str]:
         real = (
             ""
             if found["real"] is None
-            else (f"; the {found['real_split']} split itself: {found['real']:.2f}")
+            else f"; the {found['real_split']} split's own {found['num_real']} images: "
+            f"{found['real']:.2f}, the larger the fewer"
         )
         lines.append(
             f"FID {found['value']:.2f} ({found['num_samples']} samples against "

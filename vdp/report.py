@@ -5,6 +5,8 @@ import math
 import pathlib
 import sys
 
+import numpy as np
+
 from vdp import workdir as files
 
 METRICS_FILE = "metrics.jsonl"
@@ -63,6 +65,30 @@ def train_seconds(path: pathlib.Path, step: int) -> float | None:
     lines = read_metrics(path)
     spent = [m["train/seconds"] for m in lines if "train/seconds" in m and m["step"] <= step]
     return sum(spent) if spent else None
+
+
+def series(metrics: list[dict], key: str) -> list[tuple[int, float]]:
+    """[(step, value)] of a metric; of training, means over stretches of about equal length.
+
+    A line of training is the mean since the line before, of few steps where a validation or a
+    save lies between; such a stretch is joined with the next.
+
+    Args:
+      metrics: what `read_metrics` returns.
+      key: e.g. "train/elbo".
+    """
+    points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None]
+    if not key.startswith("train/") or len(points) < 3:
+        return points
+    steps, values = np.array(points).T
+    lengths = np.diff(steps, prepend=min(steps[0] - 1, 0))
+    shortest, joined, length, total = np.median(lengths) / 2, [], 0.0, 0.0
+    for step, value, own in zip(steps, values, lengths, strict=True):
+        length, total = length + own, total + own * value
+        if length >= shortest:
+            joined.append((int(step), float(total / length)))
+            length = total = 0.0
+    return joined
 
 
 class Progress:

@@ -82,12 +82,17 @@ def _finish(config, workdir, dataset, progress, started) -> dict | None:
     if path.exists():
         result = files.read_json(path, path.name)
         if result.get("step") == trained.step:
+            _say(result, progress)
             progress.say(f"{path} is there: nothing left to do")
             return result
     sample.write_all(trained, workdir / "samples", dataset)
     result = evaluate.evaluate(trained, workdir, dataset)
-    for line in evaluate.describe_result(result):
-        progress.say(line)
+    _say(result, progress)
     elapsed = duration(time.perf_counter() - started)
     progress.say(f"done in {elapsed}: {path}, {workdir / 'samples'}, {workdir / 'plots'}")
     return result
+
+
+def _say(result: dict, progress: Progress) -> None:
+    for line in evaluate.describe_result(result):
+        progress.say(line)

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from vdp import report
 from vdp import workdir as files
 
 GAP = 0.125  # between images, of the larger side
@@ -149,7 +150,7 @@ def save_curves(
       label: of the vertical axis, e.g. "negative bound, bits/dim".
       scale: factor from the metric to what the label says.
     """
-    norms = [(m["step"], m["train/grad_norm"]) for m in metrics if m.get("train/grad_norm")]
+    norms = report.series(metrics, "train/grad_norm")
     figure = _figure(8, 6.5 if norms else 4.5)
     if norms:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -166,7 +167,7 @@ def save_curves(
         ("eval", "validation (EMA weights)", dict(lw=2, marker="o", ms=3)),
     ):
         key = f"{split}/{name}"
-        points = [(m["step"], m[key] * scale) for m in metrics if m.get(key) is not None]
+        points = [(step, value * scale) for step, value in report.series(metrics, key)]
         if points:
             axes.plot(*zip(*points, strict=True), label=weights, **style)
             shown += [value for _, value in points]
@@ -200,6 +201,9 @@ def save_latent_bars(path: pathlib.Path, table: list[dict]) -> None:
         100 * row["active"] / row["units"] if row["active"] is not None else 0 for row in table
     ]
     below.bar(names, active, color="tab:green")
+    for place, row in enumerate(table):
+        if row["active"] is None:
+            below.text(place, 3, "not counted", rotation=90, ha="center", va="bottom", fontsize=8)
     below.set(ylabel="active units, %", ylim=(0, 105))
     for axes in (above, below):
         axes.grid(alpha=0.25, axis="y")

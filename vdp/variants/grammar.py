@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from vdp.errors import UserError
+from vdp.errors import UserError, did_you_mean
 
 ANY_NAME = "MODULE.NAME"  # among the choices: any name with a dot is one as well
 OWN = (0, "auto")  # values that only stand for what the config chooses by itself
@@ -41,6 +41,7 @@ def parse(
     result.update({key: values[0] for key, values in choices.items()})
     listed = {key: [v for v in values if v not in OWN] for key, values in choices.items()}
     exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in listed.items())])
+    known = [*words, *(f"{key}={value}" for key, values in listed.items() for value in values)]
     seen = set()
     for item in filter(None, (part.strip() for part in (arg or "").split(","))):
         key, has_value, text = item.partition("=")
@@ -53,6 +54,7 @@ def parse(
         values = {str(value): value for value in listed.get(key, ())}
         named = ANY_NAME in values and "." in text
         if not has_value or not (text in values or named) or text == ANY_NAME:
-            raise UserError(f"unknown variant {item!r}; there is: {exists}")
+            hint = did_you_mean(item, known)
+            raise UserError(f"unknown variant {item!r}{hint}; there is: {exists}")
         result[key] = values.get(text, text)
     return result
