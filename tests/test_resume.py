@@ -165,6 +165,31 @@ def test_sigterm_saves_and_exits_143(cli, uninterrupted, tmp_path):
     assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_saves_and_a_second_one_stops_at_once(cli, tmp_path, monkeypatch, times):
+    original = Loop._read
+
+    def read(self, *pending):
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(Loop, "_read", original)
+        return original(self, *pending)
+
+    monkeypatch.setattr(Loop, "_read", read)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it
+    try:
+        code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == (143, 130)[times - 1], err
+    assert "Traceback" not in err
+    if times == 1:
+        step = re.search(r"stopped by Ctrl-C at step (\d+)", err).group(1)
+        assert (tmp_path / "checkpoints" / step).exists()
+    else:
+        assert "continues from the last checkpoint" in err
+
+
 @pytest.mark.parametrize("step", [40, 60], ids=["in the middle", "the last"])
 def test_sigterm_does_not_wait_for_a_validation(cli, uninterrupted, tmp_path, monkeypatch, step):
     """The validation is made good at the next start, so that `best` is chosen among the same."""

@@ -39,13 +39,14 @@ def has_its_own(name: str, model) -> bool:
     return other.bound_model != model.bound_model
 
 
-def estimate(name: str, run: Run, arrays) -> dict:
+def estimate(name: str, run: Run, arrays, kept=None) -> dict:
     """The entry of eval.json's "estimators" under `name`.
 
     Args:
       name: one of ESTIMATORS.
       run: the checkpoint.
       arrays: (target, input, labels).
+      kept: `unfinished.Rows` to go on from.
 
     Raises:
       UserError: a value is not finite.
@@ -61,24 +62,22 @@ def estimate(name: str, run: Run, arrays) -> dict:
     weighted = name.startswith("iwae") or name == "dvp_reference"
     if name == "dvp_reference":
         model = dvp_reference.ReferenceTerms(model)
+    key, function = name, step.elbo_step
     if weighted:
         function = iwae_function(run.config.eval.iwae_samples, run.config.eval.iwae_chunk)
-        function = functools.partial(function, model)
         key = (name, run.config.eval.iwae_samples)
-        values, ess = run.evaluator.map(
-            key, function, run.params, run.stats, arrays, progress=moved
-        )
-        parts = {}
+    function = functools.partial(function, model)
+    parts = run.evaluator.map(
+        key, function, run.params, run.stats, arrays, progress=moved, kept=kept
+    )
+    values = parts.pop("value")
+    if weighted:
         kind = "path" if model.weight_model.startswith("T=") else model.weight_model
         extra = {
             "k": run.config.eval.iwae_samples,
             "weight": kind,
-            "ess": float(ess.mean()),
+            "ess": float(parts.pop("ess").mean()),
         }
-    else:
-        bound = functools.partial(step.elbo_step, model)
-        parts = run.evaluator.map(name, bound, run.params, run.stats, arrays, progress=moved)
-        values = parts.pop("value")
     tag = model.weight_model if weighted else model.bound_model
     if tag == "ode":
         extra["solver_error"] = _solver_error(run, arrays)
@@ -94,7 +93,7 @@ def estimate(name: str, run: Run, arrays) -> dict:
         "parts": {part: float(np.mean(v)) for part, v in parts.items()},
         "model": tag,
         **extra,
-        "seconds": round(time.perf_counter() - start, 3),
+        "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
     }
 
 

@@ -15,6 +15,7 @@ from vdp.estimate import ESTIMATORS, estimate, has_its_own
 from vdp.evals import latents, pictures
 from vdp.report import METRICS_FILE, train_seconds
 from vdp.run import Run, reconstruct, restore, sampler_options
+from vdp.unfinished import Unfinished
 
 DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in config.eval
 
@@ -61,9 +62,10 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
     }
     judged = "fid" in config.estimators and hasattr(run.model, "sample")
     space = features.of_run(run, dataset) if judged else None  # what is missing stops here
+    kept = Unfinished(run, workdir)
     for name in config.estimators:
         if name in ESTIMATORS and has_its_own(name, run.model):
-            result["estimators"][name] = estimate(name, run, arrays)
+            result["estimators"][name] = estimate(name, run, arrays, kept.rows(name))
     if hasattr(run.model, "latent_table"):
         means = run.each("means", lambda model, *args: model.latent_means(*args), arrays)
         active = latents.active_units(means)
@@ -83,11 +85,13 @@ def evaluate(run: Run, workdir: pathlib.Path, dataset: data_load.Dataset) -> dic
         correct = run.map("correct", lambda model, p, s, b, _: model.correct(p, s, b), arrays)
         result["accuracy"] = float(np.mean(correct))
     if judged:
-        result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset, space)
+        drawn = kept.rows("samples")
+        result["fid"], result["sampling"] = features.fid_and_sampling(run, dataset, space, drawn)
     if parallel.is_writer():
         if result["rates"] and len(result["rates"]) > 1:
             pictures.save_latent_bars(workdir / "plots" / "latents.png", result["latents"])
         files.write_json(workdir / file_name(workdir, run.config), result)
+    kept.remove()
     return result
 
 

@@ -1,5 +1,6 @@
 """Per-example functions over arrays of any length, on all devices."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,23 +36,33 @@ class Evaluator:
             self._jitted[key] = jax.jit(on_devices, out_shardings=self._everywhere)
         return self._jitted[key]
 
-    def each(self, key, function, params, stats, arrays):
+    def each(self, key, function, params, stats, arrays, *, start: int = 0):
         """Yields the results of `arrays` = (target, input, labels) batch by batch, as numpy.
 
         Batch i gets the key fold_in(key(seed), i): numbers depend on eval.seed and
-        eval.batch_size, and on nothing else.
+        eval.batch_size, and on nothing else. Batches before `start` are left out.
         """
         compiled = self.jitted(key, function)
-        for index, (batch, real) in enumerate(padded_batches(*arrays, self.batch_size)):
+        batches = enumerate(padded_batches(*arrays, self.batch_size))
+        for index, (batch, real) in itertools.islice(batches, start, None):
             rng = jax.random.fold_in(jax.random.key(self.seed), index)
             result = compiled(params, stats, batch, rng)
             yield jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result)
 
-    def map(self, key, function, params, stats, arrays, *, progress=lambda done: None):
-        """Results of all examples of `arrays`, [N, ...]."""
-        results, done = [], 0
-        for result in self.each(key, function, params, stats, arrays):
+    def map(self, key, function, params, stats, arrays, *, progress=lambda done: None, kept=None):
+        """Results of all examples of `arrays`, [N, ...].
+
+        `progress` is told how many examples are done. What `kept`, the `unfinished.Rows` of a
+        function that returns a flat dict, has is not computed again.
+        """
+        length = lambda result: len(jax.tree.leaves(result)[0])
+        results = [rows] if kept and (rows := kept.read()) else []
+        done = sum(map(length, results))
+        first = -(-done // self.batch_size)
+        for result in self.each(key, function, params, stats, arrays, start=first):
             results.append(result)
-            done += len(jax.tree.leaves(result)[0])
+            done += length(result)
+            if kept:
+                kept.add(result)
             progress(done)
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

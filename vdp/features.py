@@ -18,6 +18,7 @@ from vdp.errors import UserError
 from vdp.evals import fid
 from vdp.nets import inception
 from vdp.report import Progress
+from vdp.unfinished import Rows
 
 CHUNK = 1000  # samples that are timed together at the most
 INCEPTION_BATCH = 64
@@ -157,30 +158,41 @@ def _train_classifier(classifier, folder: pathlib.Path) -> None:
 
 
 def fid_and_sampling(
-    run: runs.Run, dataset: data_load.Dataset, features: fid.Features
+    run: runs.Run, dataset: data_load.Dataset, features: fid.Features, kept: Rows
 ) -> tuple[dict, dict]:
     """Compares samples of a run with `eval.fid_reference`, and times the drawing of them.
 
+    Args:
+      run: the checkpoint.
+      dataset: the data of `run.config.data`.
+      features: as of `of_run`.
+      kept: the samples that are drawn already.
+
     Returns:
       (what eval.json holds under "fid", what it holds under "sampling": the median seconds of
-      drawing `num` images; the first draw, which compiles, is not timed). "real" is the distance
-      of the evaluated split itself from the reference, with the same features: what a perfect
-      model would get.
+      drawing `num` images; a process's first draw, which compiles, is not timed). "real" is the
+      distance of the evaluated split itself from the reference, with the same features: what a
+      perfect model would get.
     """
     config, options = run.config.eval, runs.sampler_options(run.config.sample)
     levels = run.facts.info.levels
     reference = dataset.splits[config.fid_reference].images
     chunk = min(CHUNK, max(config.fid_samples // 4, 1))
-    drawn, seconds = [], []
+    drawn = [rows] if (rows := kept.read()) else []
+    first = len(rows["images"]) // chunk if rows else 0
     progress = Progress("samples for FID", config.fid_samples, enabled=parallel.is_writer())
-    for index in range(-(-config.fid_samples // chunk)):
+    for index in range(first, -(-config.fid_samples // chunk)):
         start = time.perf_counter()
         images = run.sample(chunk, seed=config.seed + index, **options)
-        seconds.append(time.perf_counter() - start)
-        drawn.append(fid.to_levels(images, levels))
-        progress.update(min((index + 1) * chunk, config.fid_samples), f"{seconds[-1]:.1f} s")
+        spent = time.perf_counter() - start
+        timed = np.full(chunk, np.nan if index == first else spent)
+        drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})
+        kept.add(drawn[-1])
+        progress.update(min((index + 1) * chunk, config.fid_samples), f"{spent:.1f} s")
     progress.close()
-    samples = np.concatenate(drawn)[: config.fid_samples]
+    samples = np.concatenate([part["images"] for part in drawn])[: config.fid_samples]
+    seconds = np.concatenate([part["seconds"] for part in drawn])[::chunk]
+    seconds = seconds[np.isfinite(seconds)]
     expected = fid.cached_statistics(features, reference)
     distance = lambda images: fid.frechet_distance(fid.statistics(features.apply(images)), expected)
     real = dataset.splits[config.split].images
@@ -196,4 +208,4 @@ def fid_and_sampling(
         "rounding": f"likelihood means to {levels} levels",
         "sampler": options or "the prior's own",
     }
-    return result, {"num": chunk, "seconds": float(np.median(seconds[1:]))}
+    return result, {"num": chunk, "seconds": float(np.median(seconds)) if len(seconds) else None}

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import signal
 import time
@@ -23,15 +24,27 @@ PREVIEW = 36  # samples in the picture of each validation
 
 
 class Preemption:
-    """Whether to stop: SIGTERM to any process, from its making until `release`."""
+    """Whether to stop: SIGTERM to any process, or Ctrl-C, from its making until `release`.
+
+    Attributes:
+      reason: what came.
+    """
 
     def __init__(self):
+        self.reason = "SIGTERM"  # where another process heard of it
         self._received = False
-        self._previous = None
-        with contextlib.suppress(ValueError):  # outside the main thread there are no signals
-            self._previous = signal.signal(signal.SIGTERM, self._receive)
+        self._previous = {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as in a shell's background
+                with contextlib.suppress(ValueError):  # outside the main thread are no signals
+                    self._previous[number] = signal.signal(number, self._receive)
 
-    def _receive(self, *_):
+    def _receive(self, number, _):
+        if number == signal.SIGINT:
+            if self._received:
+                raise KeyboardInterrupt
+            self.reason = "Ctrl-C"
+            os.write(2, b"stopping after this step, saved; Ctrl-C again stops at once\n")
         self._received = True
 
     def reached(self) -> bool:
@@ -39,9 +52,9 @@ class Preemption:
         return parallel.agreed(self._received)
 
     def release(self) -> None:
-        """Gives the signal back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        """Gives the signals back."""
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
 
 
 @dataclasses.dataclass
@@ -111,10 +124,12 @@ class Loop:
                     self._save(current)
                 if stopping:
                     self.checkpoints.wait()
-                    raise Interrupted(f"stopped by SIGTERM at step {done}; saved")
+                    why = self.preemption.reason
+                    raise Interrupted(f"stopped by {why} at step {done}; saved")
             self.checkpoints.wait()
             if self.preemption.reached():
-                raise Interrupted("stopped by SIGTERM; training is saved, run again to evaluate")
+                why = self.preemption.reason
+                raise Interrupted(f"stopped by {why}; training is saved, run again to evaluate")
         finally:
             if self.metrics:
                 self.metrics.close()
@@ -227,8 +242,8 @@ class Loop:
         if self.preemption.reached():
             self.checkpoints.save(current, metric=None)
             self.checkpoints.wait()
-            done = int(current.step)
-            raise Interrupted(f"stopped by SIGTERM at step {done}, before its validation; saved")
+            done, why = int(current.step), self.preemption.reason
+            raise Interrupted(f"stopped by {why} at step {done}, before its validation; saved")
 
     def _validate_and_save(self, current: state.State, done: int) -> None:
         start = time.perf_counter()

@@ -25,7 +25,8 @@ examples:
   python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
 
-exit codes: 0 done; 2 something you can mend, said in one sentence; 143 stopped by SIGTERM, saved
+exit codes: 0 done; 2 something you can mend, said in one sentence; 143 stopped by SIGTERM
+or Ctrl-C, saved; 130 by a second Ctrl-C
 """
 
 

@@ -61,6 +61,13 @@ def agreed(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
+def least(number: int) -> int:
+    """The smallest number of all processes: the same answer in all of them."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.asarray(number)).min())
+
+
 def leave(code: int) -> None:
     """Ends this process if it has failed and is one of several; else only returns.
 

@@ -107,7 +107,7 @@ class Run:
         self._require("log_weight")
         num_samples = num_samples or self.config.eval.iwae_samples
         function = iwae_function(num_samples, self.config.eval.iwae_chunk)
-        return self.map(("iwae", num_samples), function, self._arrays(x))[0]
+        return self.map(("iwae", num_samples), function, self._arrays(x))["value"]
 
     def encode(self, x) -> Normal:
         """q(z|x): mean and log-variance, each [N, *latent_shape]."""
@@ -231,12 +231,13 @@ def reconstruct(model: Model, params, stats, batch, rng):
 
 
 def iwae_function(num_samples: int, chunk: int) -> Callable:
-    """For `Run.map`: (IWAE bound [B], effective sample size [B])."""
+    """For `Run.map`: "value", the IWAE bound, and "ess", the effective sample size, each [B]."""
     return functools.partial(_iwae, num_samples=num_samples, chunk=min(chunk, num_samples))
 
 
 def _iwae(model, params, stats, batch, rng, **kwargs):
-    return likelihood.iwae_with_ess(model, params, stats, batch, rng, **kwargs)
+    value, ess = likelihood.iwae_with_ess(model, params, stats, batch, rng, **kwargs)
+    return {"value": value, "ess": ess}
 
 
 def restore(config, workdir: pathlib.Path, which: str | int) -> Run:
