@@ -18,7 +18,7 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "evals": 4,
     "build": 5, "step": 5, "evaluator": 5,
     "run": 6,
-    "describe": 7, "estimate": 7, "hierarchy": 7, "latent_space": 7,
+    "describe": 7, "estimate": 7, "hierarchy": 7, "latent_space": 7, "unfinished": 7,
     "sample": 8,
     "loop": 9,
     "fit": 10,

@@ -1,11 +1,11 @@
 """What a run says while it works: metrics.jsonl, TensorBoard events, progress on the terminal."""
 
+import itertools
 import json
 import math
 import pathlib
+import statistics
 import sys
-
-import numpy as np
 
 from vdp import workdir as files
 
@@ -80,14 +80,14 @@ def series(metrics: list[dict], key: str) -> list[tuple[int, float]]:
     points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None]
     if not key.startswith("train/") or len(points) < 3:
         return points
-    steps, values = np.array(points).T
-    lengths = np.diff(steps, prepend=min(steps[0] - 1, 0))
-    shortest, joined, length, total = np.median(lengths) / 2, [], 0.0, 0.0
-    for step, value, own in zip(steps, values, lengths, strict=True):
+    ends = [0, *(step for step, _ in points)]
+    lengths = [after - before for before, after in itertools.pairwise(ends)]
+    shortest, joined, length, total = statistics.median(lengths) / 2, [], 0, 0.0
+    for (step, value), own in zip(points, lengths, strict=True):
         length, total = length + own, total + own * value
         if length >= shortest:
-            joined.append((int(step), float(total / length)))
-            length = total = 0.0
+            joined.append((step, total / length))
+            length, total = 0, 0.0
     return joined
 
 
