@@ -211,3 +211,13 @@ def test_training_that_a_validation_cuts_short_is_shown_in_even_stretches():
     joined = report.series(lines, "train/elbo")
     assert joined == [(10, -4.0), (20, -3.0), (30, pytest.approx((7.0 - 9 * 2.0) / 10))]
     assert report.series(lines, "eval/elbo") == [(30, -5.0)]
+
+
+def test_a_log_hears_of_long_work_once_a_minute(capsys, monkeypatch):
+    progress = report.Progress("iwae", 4)
+    progress.update(1)
+    monkeypatch.setattr(report, "SILENCE", 0.0)
+    progress.update(2)
+    progress.update(4, "")
+    report.Progress("iwae", 4, enabled=False).update(4, "")
+    assert capsys.readouterr().err.splitlines() == ["iwae 2/4", "iwae 4/4"]

@@ -6,10 +6,12 @@ import math
 import pathlib
 import statistics
 import sys
+import time
 
 from vdp import workdir as files
 
 METRICS_FILE = "metrics.jsonl"
+SILENCE = 60.0  # s without a line, in a log
 
 
 class Metrics:
@@ -97,6 +99,7 @@ class Progress:
     def __init__(self, title: str, total: int, *, enabled: bool = True):
         self.enabled = enabled
         self.total = total
+        self._said = time.monotonic()
         self._bar = None
         if enabled and sys.stderr.isatty():
             from rich.console import Console
@@ -115,15 +118,16 @@ class Progress:
         self._title = title
 
     def update(self, done: int, status: str | None = None) -> None:
-        """Moves the bar; with a `status`, shows it."""
+        """Moves the bar and shows a `status`; without a bar a line of it, or one a minute."""
         if self._bar:
             fields = {} if status is None else {"status": status}
             self._bar.update(self._task, completed=done, **fields)
-        elif self.enabled and status is not None:
-            self.say(f"{self._title} {done}/{self.total}  {status}")
+        elif status is not None or time.monotonic() - self._said >= SILENCE:
+            self.say(f"{self._title} {done}/{self.total}  {status or ''}".rstrip())
 
     def say(self, text: str) -> None:
         """One line for the person, above the bar."""
+        self._said = time.monotonic()
         if self._bar:
             self._bar.console.print(text, highlight=False, markup=False)
         elif self.enabled:
