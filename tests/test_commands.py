@@ -90,7 +90,14 @@ def test_all_programs_are_among_them():
     assert len(commands()) > 30
 
 
-SHORTER = {"--steps": 1, "--every": 1, "--rounds": 2, "--num": 4, "--sampler_steps": 2}
+SHORTER = {
+    "--config.train.steps": 1,
+    "--steps": 1,
+    "--every": 1,
+    "--rounds": 2,
+    "--num": 4,
+    "--sampler_steps": 2,
+}
 
 
 def short(program, argv):
