@@ -24,14 +24,10 @@ PREVIEW = 36  # samples in the picture of each validation
 
 
 class Preemption:
-    """Whether to stop: SIGTERM to any process, or Ctrl-C, from its making until `release`.
-
-    Attributes:
-      reason: what came.
-    """
+    """Whether to stop: SIGTERM to any process, or Ctrl-C, from its making until `release`."""
 
     def __init__(self):
-        self.reason = "SIGTERM"  # where another process heard of it
+        self._reason = "SIGTERM"  # where another process heard of it
         self._received = False
         self._previous = {}
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,7 +39,7 @@ class Preemption:
         if number == signal.SIGINT:
             if self._received:
                 raise KeyboardInterrupt
-            self.reason = "Ctrl-C"
+            self._reason = "Ctrl-C"
             os.write(2, b"stopping after this step, saved; Ctrl-C again stops at once\n")
         self._received = True
 
@@ -51,10 +47,15 @@ class Preemption:
         """The same answer in every process, so that all save the same step."""
         return parallel.agreed(self._received)
 
+    def stopped(self, where: str) -> Interrupted:
+        """What to raise when all is saved."""
+        return Interrupted(f"stopped by {self._reason}{where}")
+
     def release(self) -> None:
         """Gives the signals back."""
         for number, previous in self._previous.items():
-            signal.signal(number, previous)
+            if previous is not None:  # of another language's making: cannot be given back
+                signal.signal(number, previous)
 
 
 @dataclasses.dataclass
@@ -124,12 +125,10 @@ class Loop:
                     self._save(current)
                 if stopping:
                     self.checkpoints.wait()
-                    why = self.preemption.reason
-                    raise Interrupted(f"stopped by {why} at step {done}; saved")
+                    raise self.preemption.stopped(f" at step {done}; saved")
             self.checkpoints.wait()
             if self.preemption.reached():
-                why = self.preemption.reason
-                raise Interrupted(f"stopped by {why}; training is saved, run again to evaluate")
+                raise self.preemption.stopped("; training is saved, run again to evaluate")
         finally:
             if self.metrics:
                 self.metrics.close()
@@ -242,8 +241,8 @@ class Loop:
         if self.preemption.reached():
             self.checkpoints.save(current, metric=None)
             self.checkpoints.wait()
-            done, why = int(current.step), self.preemption.reason
-            raise Interrupted(f"stopped by {why} at step {done}, before its validation; saved")
+            where = f" at step {int(current.step)}, before its validation; saved"
+            raise self.preemption.stopped(where)
 
     def _validate_and_save(self, current: state.State, done: int) -> None:
         start = time.perf_counter()
