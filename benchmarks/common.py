@@ -11,16 +11,17 @@ from collections.abc import Callable
 
 import jax
 
-from vdp import build, config, parallel, state, step
-from vdp.data import feeds, transforms
-from vdp.data import load as data_load
-from vdp.run import state_template
+from vdp import build, configuration
+from vdp.data import datasets, feeds, transforms
+from vdp.runtime import parallel
+from vdp.settings import Settings
+from vdp.training import state, step
 
 
 def arguments(
     doc: str, *, default: str = "mnist_vae", argv: list[str] | None = None, **defaults: int
 ):
-    """(flags, config) of --config=NAME, --config.FIELD=VALUE and the integer flags given."""
+    """(flags, settings) of --config=NAME, --config.FIELD=VALUE and the integer flags given."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,44 +29,45 @@ def arguments(
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     flags, rest = parser.parse_known_args(argv)
-    cfg = config.load(flags.config)
-    config.override(cfg, [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest])
-    if not cfg.data.dir and data_load.describe(cfg.data).info.name != "digits":
-        shape = "x".join(map(str, data_load.describe(cfg.data).shape))
-        cfg.data.name, cfg.data.num_validation = f"synthetic:{shape}", 0
-    return flags, cfg
+    overrides = [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest]
+    settings = configuration.settings(flags.config, overrides)
+    facts = datasets.describe(settings.data)
+    if not settings.data.dir and facts.info.name != "digits":
+        shape = "x".join(map(str, facts.shape))
+        settings = settings.replace(data=dict(name=f"synthetic:{shape}", num_validation=0))
+    return flags, settings
 
 
 @dataclasses.dataclass
 class Bench:
     """A config with its data on the device and its model built."""
 
-    cfg: object
+    settings: Settings
 
     def __post_init__(self):
-        cfg = self.cfg
+        settings = self.settings
         self.mesh = parallel.make_mesh()
-        dataset = self.dataset = data_load.load(cfg.data)
+        dataset = self.dataset = datasets.load(settings.data)
         self.facts = dataset.facts
-        self.model = build.model(cfg, self.facts)
-        self.key = jax.random.key(cfg.seed)
-        self.optimizer, template = state_template(cfg, self.model, self.facts.shape, self.mesh)
+        self.model = build.model(settings.model, self.facts)
+        self.key = jax.random.key(settings.seed)
+        self.optimizer, template = state.template(settings, self.model, self.facts.shape, self.mesh)
         self.parameters = state.count_parameters(template.params)
-        self.transform = transforms.make(cfg.data, self.facts.info.levels)
+        self.transform = transforms.make(settings.data, self.facts.info.levels)
         on_cpu = jax.default_backend() == "cpu"
-        self.chunk_steps = cfg.train.steps_per_dispatch or (1 if on_cpu else 100)
+        self.chunk_steps = settings.train.steps_per_dispatch or (1 if on_cpu else 100)
         self.feed = feeds.make(
             dataset.splits["train"],
-            seed=cfg.seed,
-            batch_size=cfg.train.batch_size,
-            placement=cfg.data.placement,
+            seed=settings.seed,
+            batch_size=settings.train.batch_size,
+            placement=settings.data.placement,
             place=parallel.placer(self.mesh),
         )
 
     def start(self) -> state.State:
         """A fresh state."""
         train = self.dataset.splits["train"]
-        _, images = data_load.fixed_images(train, self.facts, self.cfg.data)
+        _, images = datasets.fixed_images(train, self.facts, self.settings.data)
         create = functools.partial(state.create, self.model, self.optimizer)
         jitted = jax.jit(lambda key, data: create(key, self.facts.shape, data=data))
         return jitted(self.key, images)
@@ -76,10 +78,10 @@ class Bench:
             self.model,
             self.optimizer,
             transform or self.transform,
-            seed=self.cfg.seed,
-            batch_size=self.cfg.train.batch_size,
+            seed=self.settings.seed,
+            batch_size=self.settings.train.batch_size,
             num_steps=self.chunk_steps,
-            ema_decay=self.cfg.train.ema_decay,
+            ema_decay=self.settings.train.ema_decay,
             constrain=parallel.batch_constraint(self.mesh),
         )
         return jax.jit(chunk, donate_argnums=0)

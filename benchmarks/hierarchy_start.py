@@ -16,32 +16,33 @@ import time
 import jax
 
 from benchmarks.common import Bench, arguments, report
-from vdp import step
-from vdp.data import load as data_load
-from vdp.evals import dvp_reference
-from vdp.evals.likelihood import mean_and_error
-from vdp.evaluator import Evaluator
+from vdp.data import datasets
+from vdp.metrics import dvp_reference, score
+from vdp.metrics.batched import Batched
+from vdp.metrics.likelihood import mean_and_error
+
+
+def log_weight(model, params, stats, batch, rng):
+    """One term of a model, [B]."""
+    return model.log_weight(params, stats, batch, rng)
 
 
 def main():
     """Prints one JSON line."""
-    flags, cfg = arguments(__doc__, default="mnist_dvp", steps=400, every=200, held_out=9000)
-    cfg.data.num_validation = flags.held_out
-    bench = Bench(cfg)
+    flags, given = arguments(__doc__, default="mnist_dvp", steps=400, every=200, held_out=9000)
+    settings = given.replace(data=dict(num_validation=flags.held_out))
+    bench = Bench(settings)
     split = bench.dataset.splits["validation"]
-    held_out = (*data_load.fixed_images(split, bench.facts, cfg.data), split.labels)
-    evaluator = Evaluator(bench.mesh, cfg.eval.batch_size, cfg.eval.seed)
-    estimators = {
-        "elbo": lambda *inputs: step.elbo_step(bench.model, *inputs),
-        "program": dvp_reference.ReferenceTerms(bench.model).log_weight,
-    }
+    held_out = (*datasets.fixed_images(split, bench.facts, settings.data), split.labels)
+    batched = Batched(bench.mesh, settings.eval.batch_size, settings.eval.seed)
+    reference = dvp_reference.ReferenceTerms(bench.model)
 
     def point(current, done, seconds):
+        inputs = (current.params, current.stats, held_out)
+        bound = batched.map(score.flat_terms, bench.model, *inputs)["value"]
+        program = batched.map(log_weight, reference, *inputs)
         found = {"step": done, "seconds": round(seconds, 1)}
-        for name, estimator in estimators.items():
-            values = evaluator.map(name, estimator, current.params, current.stats, held_out)
-            found[name] = mean_and_error(values["value"] if name == "elbo" else values)
-        return found
+        return found | {"elbo": mean_and_error(bound), "program": mean_and_error(program)}
 
     current, spent = bench.start(), 0.0
     curve, start = [point(current, 0, spent)], time.perf_counter()
@@ -55,7 +56,7 @@ def main():
             spent += time.perf_counter() - start
             curve.append(point(current, index + 1, spent))
             start = time.perf_counter()
-    results = {"config": flags.config, "seed": cfg.seed, "batch_size": cfg.train.batch_size}
+    results = {"config": flags.config, "seed": settings.seed, "batch_size": settings.train.batch_size}
     report("hierarchy_start", results | {"compile_seconds": compile_seconds, "curve": curve})
 
 

@@ -13,7 +13,7 @@ import time
 import jax
 
 from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
-from vdp.describe import describe
+from vdp.modes.describe import describe
 from vdp.nets.same_conv import conv3x3
 
 CONVOLUTION = (256, 16, 16, 128)  # of the yardstick: batch, height, width, channels

@@ -12,7 +12,7 @@ from launch.table import (
     nats,
     sampling_seconds,
 )
-from vdp import workdir as files
+from vdp.runtime import files
 
 
 def draw(path: pathlib.Path, results: Sequence[Result]) -> None:

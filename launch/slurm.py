@@ -10,9 +10,9 @@ import sys
 import time
 
 from launch import signals
-from vdp import workdir as files
 from vdp.errors import STOPPED, UserError
-from vdp.report import duration
+from vdp.runtime import files
+from vdp.runtime.progress import duration
 
 CLUSTERS = {"slurm": "slurm", "submitit-local": "local"}  # launcher: submitit's name
 SHARED = (  # by submitit's clusters; other options carry the prefix slurm_

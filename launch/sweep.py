@@ -9,10 +9,10 @@ import time
 
 from launch import plot, slurm, table
 from launch.signals import stopping
-from vdp import config as configs
-from vdp import workdir as files
+from vdp import configuration
 from vdp.errors import STOPPED, Parser, UserError, choose_from
-from vdp.report import duration
+from vdp.runtime import files
+from vdp.runtime.progress import duration
 
 LAUNCHERS = ("local", "slurm", "submitit-local")
 ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
@@ -140,7 +140,7 @@ def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
       UserError: a grid, seeds, a variant or a field that cannot be; nothing has been started.
     """
     if not flags.config:
-        names = ", ".join(configs.config_names())
+        names = ", ".join(configuration.config_names())
         raise UserError(f"--config is missing: a file or one of {names}; see --help")
     grid, seeds = parse_grid(flags.grid), parse_seeds(flags.seeds)
     given = {f"config.{field}" for field, _ in overrides}
@@ -158,7 +158,7 @@ def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
         variant = ",".join([*items, *filter(None, [base])])
         argument = f"{name}:{variant}" if variant else name
         fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
-        configs.override(configs.load(argument), fields)
+        configuration.settings(argument, fields)
         point = {key.removeprefix("config."): value for key, value in chosen.items()}
         folder = ",".join(f"{k}={v}" for k, v in point.items()).replace("/", "_")
         for seed in seeds:
@@ -171,7 +171,7 @@ def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
 
 def sweep_folder(flags) -> pathlib.Path:
     """--workdir, or runs/sweep-<config>[-<variant>]."""
-    default = configs.default_workdir(flags.config or "")
+    default = configuration.default_workdir(flags.config or "")
     return pathlib.Path(flags.workdir or default.with_name(f"sweep-{default.name}"))
 
 

@@ -7,8 +7,8 @@ import pathlib
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from vdp import workdir as files
 from vdp.errors import STOPPED, UserError
+from vdp.runtime import files
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
 DASH = "–"  # noqa: RUF001

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from test_step import setup
 
-from vdp import parallel, step
+from vdp.runtime import parallel
+from vdp.training import step
 from vdp.types import Batch
 
 BATCH = {"train.batch_size": "16"}

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, config
-from vdp.data import load as data_load
+from vdp import build, configuration
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.models.ae import JacobianProbes, NoNoise
 from vdp.types import Batch
 
 X_SHAPE, LEVELS, NUM = (3, 2, 1), 17, 5
@@ -119,8 +120,8 @@ def test_denoising_compares_with_the_clean_image():
     batch = batch_of()
     noise = model.draw(jax.random.key(3), batch)
     x = scaled(batch)
-    seen = np.where(noise["kept"], x + 0.3 * np.asarray(noise["noise"], np.float64), 0)
-    assert 0 < np.mean(noise["kept"]) < 1
+    seen = np.where(noise.kept, x + 0.3 * np.asarray(noise.eps, np.float64), 0)
+    assert 0 < np.mean(noise.kept) < 1
     exact = squares(x - reconstructed(params, seen))
     loss, aux = loss_of(model, params, stats, batch, noise)
     np.testing.assert_allclose(loss, exact, rtol=1e-5)
@@ -134,9 +135,9 @@ def test_denoising_compares_with_the_clean_image():
 def test_corruption_has_its_deviation_and_its_share():
     model, _, _ = autoencoder("denoising")
     noise = model.draw(jax.random.key(0), batch_of(2000))
-    assert abs(np.std(noise["noise"]) - 1) < 0.03
-    assert abs(np.mean(noise["kept"]) - 0.6) < 0.02
-    assert model.draw(jax.random.key(0), batch_of(), purpose="elbo") == {}
+    assert abs(np.std(noise.eps) - 1) < 0.03
+    assert abs(np.mean(noise.kept) - 0.6) < 0.02
+    assert model.draw(jax.random.key(0), batch_of(), purpose="elbo") == NoNoise()
 
 
 @pytest.mark.parametrize("latent_shape", [(3,), (2, 1, 2)])
@@ -163,12 +164,12 @@ def test_probes_average_to_the_exact_penalty():
     probed, _, _ = autoencoder("contractive", "test_ae.Curved", probes=8)
     batch = batch_of()
     signs = np.array(np.meshgrid(*[[-1, 1]] * 3), np.float32).reshape(3, 8).T
-    every = {"probes": jnp.broadcast_to(signs, (NUM, 8, 3))}
+    every = JacobianProbes(signs=jnp.broadcast_to(signs, (NUM, 8, 3)))
     wanted = loss_of(exact, params, stats, batch)[0]
     np.testing.assert_allclose(loss_of(probed, params, stats, batch, every)[0], wanted, rtol=1e-4)
-    one = {"probes": every["probes"][:, :1]}
+    one = JacobianProbes(signs=every.signs[:, :1])
     assert np.abs(loss_of(probed, params, stats, batch, one)[0] - wanted).max() > 0.01
-    drawn = probed.draw(jax.random.key(0), batch)["probes"]
+    drawn = probed.draw(jax.random.key(0), batch).signs
     assert drawn.shape == (NUM, 8, 3)
     assert set(np.unique(drawn)) == {-1.0, 1.0}
 
@@ -180,7 +181,7 @@ def test_randomness_is_drawn_or_passed(kind):
     )
     batch, key = batch_of(), jax.random.key(7)
     drawn = model.draw(jax.random.split(key)[0], batch)
-    assert (drawn == {}) == (kind == "plain")
+    assert isinstance(drawn, NoNoise) == (kind == "plain")
     assert all(len(leaf) == NUM for leaf in jax.tree.leaves(drawn))
     passed, own = (loss_of(model, params, stats, batch, noise, key=7)[0] for noise in (drawn, None))
     np.testing.assert_allclose(passed, own, rtol=1e-6)
@@ -197,10 +198,10 @@ def test_batch_norm_keeps_its_running_statistics():
 
 
 def test_jacobians_of_normalised_batches_are_refused():
-    cfg = config.load("digits_ae:kind=contractive")
+    cfg = configuration.settings("digits_ae:kind=contractive")
     cfg.model.encoder = {"name": "DCGANEncoder", "channels": (8, 8)}
     with pytest.raises(UserError, match=r"^kind='contractive' needs .* BatchNorm"):
-        build.model(cfg, data_load.describe(cfg.data))
+        build.model(cfg, datasets.describe(cfg.data))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, config, parallel, run
-from vdp.checkpoint import Checkpoints, Damaged, fingerprint
-from vdp.data import load as data_load
+from vdp import build, configuration
+from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.state import State
+from vdp.runtime import parallel
+from vdp.training import state
+from vdp.training.checkpoint import Checkpoints, Damaged, fingerprint
+from vdp.training.state import State
 
 
 def make_state(step):
@@ -44,13 +46,13 @@ def test_the_layout_of_checkpoints_changes_only_on_purpose(name):
 
     Where a layout has to change: say in the changelog which runs are lost, and write it here.
     """
-    cfg = config.load(name)
-    facts = data_load.describe(cfg.data)
-    shape = build.model(cfg, facts), facts.shape
-    _, state = run.state_template(cfg, *shape, parallel.make_mesh())
-    leaves = jax.tree_util.tree_leaves_with_path(state)
+    settings = configuration.settings(name)
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    _, shapes = state.template(settings, model, facts.shape, parallel.make_mesh())
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
     lines = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
-    parts = f"{len(state.opt_state)} parts of the optimiser"  # those without numbers count too
+    parts = f"{len(shapes.opt_state)} parts of the optimiser"  # those without numbers count too
     found = hashlib.sha256("\n".join([parts, *lines]).encode()).hexdigest()[:12]
     assert found == LAYOUTS[name]
 

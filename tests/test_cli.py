@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vdp import config, main
+from vdp import configuration, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
@@ -51,7 +51,7 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
 def test_without_arguments_every_config_is_listed_with_a_line(cli):
     code, _, err = cli()
     assert code == 2
-    for name in config.config_names():
+    for name in configuration.config_names():
         assert re.search(rf"^{name} +\w.+\.$", err, re.M), name
     assert "--config=digits_vae" in err.splitlines()[-1]
 
@@ -84,8 +84,8 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
         ([SMOKE, "--config.model.latent_shape=0"], ["latent_shape"]),
         ([SMOKE, "--config.model.prior.name=normal"], ["bound", "accepted", "learned"]),
         ([SMOKE, "--config.train.steps_per_dispatch=-1"], ["steps_per_dispatch"]),
-        ([SMOKE, "--config.data.binarization_seed=-1"], ["negative"]),
-        ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model"]),
+        ([SMOKE, "--config.data.binarization_seed=-1"], ["at least 0"]),
+        ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model", "whole"]),
         ([SMOKE, "--config.model.log_var_floor=-12.0"], ["gamma_0", "log_var_floor"]),
         ([SMOKE, "--config.model.prior.num_steps=0"], ["num_steps"]),
         (["--config=README.md"], ["README.md"]),
@@ -134,17 +134,32 @@ def test_wrong_input_is_refused_in_one_sentence(refused, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [
-        ("raise ValueError('deep reason')", "deep reason"),
-        ("def get_config(arg=''):\n    return {}", "ConfigDict"),
-        ("x = ", "SyntaxError"),
-        ("y = 1", "get_config"),
-    ],
+    [("def get_config(arg=''):\n    return {}", "ConfigDict"), ("y = 1", "get_config")],
 )
-def test_broken_config_files_are_named(refused, tmp_path, text, says):
+def test_config_files_that_are_none_are_refused(refused, tmp_path, text, says):
     path = tmp_path / "mine.py"
     path.write_text(text)
     refused(f"--config={path}", says=[str(path), says])
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "line"),
+    [
+        ("def get_config(arg=''):\n    raise ValueError('deep reason')", "deep reason", 2),
+        ("\nx = ", "SyntaxError", 2),
+        ("def get_config(arg=''):\n    return 1 / 0", "ZeroDivisionError", 2),
+    ],
+)
+def test_config_files_that_fail_keep_their_traceback(cli, tmp_path, text, says, line):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    code, _, err = cli(f"--config={path}")
+    assert code == 1
+    first, *rest = err.splitlines()
+    assert first.startswith("error: ")
+    assert str(path) in first
+    assert says in first
+    assert f'File "{path}", line {line}' in "\n".join(rest)
 
 
 def test_missing_data_is_one_sentence_even_in_smoke(refused, tmp_path, monkeypatch):

@@ -8,18 +8,22 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from vdp import build, config, parallel, variants
-from vdp.data import load as data_load
+from vdp import build, configuration, variants
+from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.run import state_template
+from vdp.metrics import score
+from vdp.runtime import parallel
+from vdp.settings import compare
+from vdp.settings.parse import parse, to_config, to_json
+from vdp.training import state
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-PIXEL = [n for n in config.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
-FLAT = [n for n in config.config_names() if n.endswith(("_vae", "_dcgan"))]
-AUTOENCODERS = [name for name in config.config_names() if name.endswith("_ae")]
+PIXEL = [n for n in configuration.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
+FLAT = [n for n in configuration.config_names() if n.endswith(("_vae", "_dcgan"))]
+AUTOENCODERS = [name for name in configuration.config_names() if name.endswith("_ae")]
 KINDS = [f"kind={kind}" for kind in ("plain", "denoising", "robust", "contractive")]
-HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
+HIERARCHIES = [name for name in configuration.config_names() if name.endswith("_dvp")]
 VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
     "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
     "pseudoinput=linear,prior=flow", "pseudoinput=downsample,size=5,prior=mixture",
@@ -38,7 +42,9 @@ CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
-QUICK = {(name, "") for name in config.config_names() if name == "digits_vdm" or name not in PIXEL}
+QUICK = {
+    (name, "") for name in configuration.config_names() if name == "digits_vdm" or name not in PIXEL
+}
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}
 QUICK |= {("digits_dvp", argument) for argument in VARIANTS[:4]}
 CASES = [  # every config as it is, and one of each family in its variants; the others are slow
@@ -93,22 +99,22 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
 
 def full_size(argument):
     """(config, facts, model, shapes of (params, stats, batch)) of a config."""
-    cfg = config.load(argument)
-    facts = data_load.describe(cfg.data)
-    model = build.model(cfg, facts)
-    _, template = state_template(cfg, model, facts.shape, parallel.make_mesh())
+    cfg = configuration.settings(argument)
+    facts = datasets.describe(cfg.data)
+    model = build.model(cfg.model, facts)
+    _, template = state.template(cfg, model, facts.shape, parallel.make_mesh())
     images = jax.ShapeDtypeStruct((cfg.train.batch_size, *facts.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((cfg.train.batch_size,), jnp.int32)
     batch = Batch(target=images, input=images, label=label)
     return cfg, facts, model, (template.params, template.stats, batch)
 
 
-@pytest.mark.parametrize("name", config.config_names())
+@pytest.mark.parametrize("name", configuration.config_names())
 def test_the_description_names_all_variants(name):
     with pytest.raises(UserError) as refused:
-        config.load(f"{name}:?")
+        configuration.load(f"{name}:?")
     listed = str(refused.value).split("there is: ")[1].split(", ")
-    described = config.find(name).read_text().split('"""')[1]
+    described = configuration.find(name).read_text().split('"""')[1]
     for variant in listed:
         assert re.search(rf"`{variant.partition('=')[0]}[`=]", described), variant
 
@@ -119,8 +125,8 @@ def traced(cfg, model, arguments, *others):
 
     def everything(params, stats, batch):
         loss, aux = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
-        bound = model.elbo(params, stats, batch, key)
-        values = loss, aux.terms.value, bound.value
+        compared = score.terms(model, params, stats, batch, key)
+        values = loss, aux.terms.value, compared.value
         return *values, *(other(params, stats, batch, key) for other in others)
 
     shapes = jax.eval_shape(everything, *arguments)
@@ -180,24 +186,25 @@ def test_smoke_run_of_autoencoders(cli, tmp_path, name, data):
     assert found["interpolation"]["path_ratio"]["mean"] > 1
 
 
-@pytest.mark.parametrize("name", config.config_names())
+@pytest.mark.parametrize("name", configuration.config_names())
 def test_config_survives_its_own_json(name):
-    cfg = config.load(name)
-    again = config.from_json(json.loads(json.dumps(config.to_json(cfg))))
-    assert config.to_json(again) == config.to_json(cfg)
-    config.check_resumable(config.to_json(cfg), config.to_json(again))
-    config.override(again, [("data.dir", "/somewhere"), ("train.steps", "10000000")])
-    config.check_resumable(config.to_json(cfg), config.to_json(again))
+    settings = configuration.settings(name)
+    again = parse(json.loads(json.dumps(to_json(settings))))
+    assert to_json(again) == to_json(settings)
+    assert to_json(parse(to_config(again))) == to_json(settings)
+    compare.check_resumable(settings, again)
+    moved = again.replace(data=dict(dir="/somewhere"), train=dict(steps=10_000_000))
+    compare.check_resumable(settings, moved)
 
 
 @pytest.mark.parametrize("name", ["digits_vae", "digits_dcgan", "digits_dvp"])
 def test_a_prior_of_ones_own_is_a_variant_as_well(name):
-    assert config.load(f"{name}:prior=laplace.make").model.prior.to_dict() == {
+    assert configuration.load(f"{name}:prior=laplace.make").model.prior.to_dict() == {
         "name": "laplace.make"
     }
     for unknown in ("prior=laplace", "prior=MODULE.NAME", "form=laplace.make"):
         with pytest.raises(UserError, match="unknown variant"):
-            config.load(f"{name}:{unknown}")
+            configuration.load(f"{name}:{unknown}")
 
 
 def test_values_are_read_as_the_type_of_their_field():
@@ -210,7 +217,7 @@ def test_values_are_read_as_the_type_of_their_field():
         "data.dir": "3",
         "optim.groups.prior": "0",
     }
-    config.override(cfg, list(given.items()))
+    configuration.override(cfg, list(given.items()))
     assert cfg.eval.estimators == ("elbo", "iwae")
     assert cfg.optim.learning_rate == 1.0
     assert cfg.train.steps == 2000
@@ -218,7 +225,7 @@ def test_values_are_read_as_the_type_of_their_field():
     assert cfg.data.dir == "3"
     assert cfg.optim.groups.prior == 0.0
     for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
-        config.override(cfg, [("eval.estimators", text)])
+        configuration.override(cfg, [("eval.estimators", text)])
         assert cfg.eval.estimators == ("elbo",), text
 
 

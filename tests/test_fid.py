@@ -11,7 +11,7 @@ import pytest
 from scipy import linalg
 
 from vdp.errors import UserError
-from vdp.evals import fid
+from vdp.metrics import fid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -101,7 +101,7 @@ def test_the_classifier_is_a_run_like_any_other(classifier_run):
 
 def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
     import vdp
-    from vdp import features
+    from vdp.evaluation import features
 
     run = vdp.load(classifier_run)
     space = features._of_classifier(run, 17)
@@ -120,8 +120,9 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
 @pytest.mark.slow
 def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
     import vdp
-    from vdp import features, variants
-    from vdp.data import load as data_load
+    from vdp import variants
+    from vdp.data import datasets
+    from vdp.evaluation import features
 
     def in_few_steps(data, whole=variants.classifier):
         config = whole(data)
@@ -131,7 +132,7 @@ def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(variants, "classifier", in_few_steps)
     run = vdp.load(copied_run)
-    dataset = data_load.load(run.config.data)
+    dataset = datasets.load(run.settings.data)
     trained = features.of_run(run, dataset)
     (folder,) = (tmp_path / "vdp" / "classifiers").iterdir()
     config = json.loads((folder / "config.json").read_text())

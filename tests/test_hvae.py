@@ -10,9 +10,9 @@ from scipy import stats
 from vdp import build
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.evals import dvp_reference
-from vdp.evals import likelihood as estimators
-from vdp.models import _ladder
+from vdp.metrics import dvp_reference
+from vdp.metrics import likelihood as estimators
+from vdp.models import ladder
 from vdp.types import Batch
 
 SCALE, LEVELS = 0.5, 256
@@ -137,11 +137,11 @@ def test_with_a_code_the_exponentials_average_to_the_joint_likelihood():
     model, params, constants = linear(**CODE)
     wide = jnp.full((2, 2, 1), 0.0)  # the test needs a q(u|x) that covers p(u|x)
     params["decoder"]["noise"] = wide
-    old, _ladder.CODE_LOG_VAR = _ladder.CODE_LOG_VAR, (-12.0, 5.0)
+    old, ladder.CODE_LOG_VAR = ladder.CODE_LOG_VAR, (-12.0, 5.0)
     try:
         log_w = weights(model, params, constants, 60_000)
     finally:
-        _ladder.CODE_LOG_VAR = old
+        ladder.CODE_LOG_VAR = old
     ratio = np.exp(log_w - exact_log_prob(batch_of(), extra=0.25))
     assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vdp.errors import UserError
-from vdp.nets import inception
+from vdp.evaluation import inception
 
 FIRST = "Conv2d_1a_3x3.conv.weight"
 IMAGES = np.random.default_rng(1).random((2, 20, 24, 3)).astype(np.float32)

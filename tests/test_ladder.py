@@ -170,11 +170,12 @@ def test_the_same_draw_of_the_code_serves_decoder_and_prior():
     params, constants = init(model)
     noise = model.draw(jax.random.key(1), batch_of())
     first = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=noise)
-    other = noise | {"prior": noise["prior"] | {"eps": -noise["prior"]["eps"]}}
+    diffusion = noise.prior.diffusion.replace(eps=-noise.prior.diffusion.eps)
+    other = noise.replace(prior=noise.prior.replace(diffusion=diffusion))
     second = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=other)
     for name in ("likelihood", "z_3", "z_1"):
         np.testing.assert_array_equal(first.parts[name], second.parts[name])
-    moved = noise | {"prior": noise["prior"] | {"z": noise["prior"]["z"] + 3}}
+    moved = noise.replace(prior=noise.prior.replace(z=noise.prior.z + 3))
     third = elbo(model, params, constants, batch_of(), jax.random.key(2), noise=moved)
     assert jnp.all(jnp.abs(third.parts["z_1"] - first.parts["z_1"]) > 1e-6)
 

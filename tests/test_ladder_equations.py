@@ -82,7 +82,7 @@ def test_bound_is_what_the_equations_say():
         h = maps[height] = halve(h)
 
     code = model.code(params, stats, jnp.float32(x))
-    u = np.float64(code.mean) + np.exp(-3.0) * np.float64(noise["prior"]["z"])  # log var = -6
+    u = np.float64(code.mean) + np.exp(-3.0) * np.float64(noise.prior.z)  # log var = -6
     image = np.float64(
         model.pseudoinput.back(
             params["pseudoinput"], stats["pseudoinput"], jnp.float32(u), x_shape=(8, 8, 1)
@@ -99,7 +99,7 @@ def test_bound_is_what_the_equations_say():
             mu_p, lv_p, h = out[..., :2], np.clip(out[..., 2:4], -10, 1), out[..., 4:]
             out = bottleneck(block["s_to_q"], (maps[height] + s) / np.sqrt(2))
             mu_q, lv_q = out[..., :2], np.clip(out[..., 2:], -10, 1)
-            z = mu_q + np.exp(lv_q / 2) * np.float64(noise["z"][scale][:, k])
+            z = mu_q + np.exp(lv_q / 2) * np.float64(noise.z[scale][:, k])
             kl = np.exp(lv_q - lv_p) + (mu_q - mu_p) ** 2 * np.exp(-lv_p) - 1 + lv_p - lv_q
             np.testing.assert_allclose(found.parts[f"z_{level}"], -0.5 * total(kl), rtol=1e-3)
             if not last:

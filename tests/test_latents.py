@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vdp.evals import latents
+from vdp.metrics import latents
 
 RNG = np.random.default_rng(0)
 

@@ -20,13 +20,13 @@ from test_parallel import environment
 from test_resume import COMMAND, assert_bitwise, final_state, metrics, stopped_at
 from test_sweep import until
 
-from vdp import config
-from vdp.report import read_metrics
+from vdp import configuration
+from vdp.runtime.metric_log import read_metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOIN = """
 import os, sys, time
-from vdp import parallel
+from vdp.runtime import parallel
 parallel.initialize("--multihost" in sys.argv)
 import jax, numpy as np
 from jax.experimental import multihost_utils
@@ -217,7 +217,7 @@ def test_a_run_that_was_stopped_and_killed_ends_like_one_that_was_not(launch, tm
     assert (broken / "eval.json").exists()
     assert_bitwise(final_state(whole), final_state(broken))
     # A stop between two lines of the log is a line of its own.
-    every = config.read_run(whole).log.every
+    every = configuration.read_run(whole).settings.log.every
     uncut = lambda lines: [m for m in lines if not step - every < m["step"] < step + every]
     assert uncut(metrics(whole)) == uncut(metrics(broken))
 
@@ -259,7 +259,7 @@ def test_a_slurm_job_is_requeued_and_continues(stub, start, tmp_path):
 @pytest.mark.slow
 def test_a_workdir_in_use_is_said_at_once(launch, tmp_path):
     """By the first process; the others do not hold it back."""
-    from vdp import workdir as files
+    from vdp.runtime import files
 
     with files.lock(tmp_path):
         err = finished(launch(tmp_path), 2)

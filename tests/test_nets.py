@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import config, nets
-from vdp.nets import apply as running
+from vdp import configuration, nets
+from vdp.nets import stateful as running
 from vdp.nets.conv import TransposedConv
 
 
@@ -126,7 +126,7 @@ def test_the_published_denoiser_starts_as_its_program_does():
 
 def test_ddpm_for_cifar10_has_the_published_size():
     """35.7 million parameters (Ho et al. 2020, appendix B)."""
-    fields = config.load("cifar10_ddpm").model.prior.denoiser.to_dict()
+    fields = configuration.load("cifar10_ddpm").model.prior.denoiser.to_dict()
     net = getattr(nets, fields.pop("name"))(**fields)
     y = jnp.zeros((1, 32, 32, 3))
     params = jax.eval_shape(lambda: net.init(jax.random.key(0), y, jnp.zeros(1)))

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from test_resume import COMMAND, final_state, metrics, stopped_at, wait_for
 
-from vdp import config as configs
-from vdp import fit, parallel
+from vdp import configuration
 from vdp.errors import UserError
+from vdp.runtime import parallel
+from vdp.training import fit
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = (
@@ -144,11 +145,11 @@ def test_both_batch_sizes_are_asked_for_before_data_is_read(monkeypatch):
         size = 16
 
     monkeypatch.setattr(parallel, "make_mesh", lambda: Mesh)
-    config = configs.load("cifar10_dvp")
+    settings = configuration.settings("cifar10_dvp")
     with pytest.raises(UserError, match=r"eval\.batch_size=250 must be a positive multiple of 16"):
-        fit.check(config)
-    config.eval.batch_size = 256  # as the commands of docs/clusters.md have it
-    fit.check(config)
+        fit.check_batch_sizes(settings)
+    # as the commands of docs/clusters.md have it
+    fit.check_batch_sizes(settings.replace(eval=dict(batch_size=256)))
 
 
 def test_incomplete_addresses_are_refused(refused, monkeypatch):

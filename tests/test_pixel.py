@@ -189,9 +189,10 @@ def test_equal_weights_train_the_denoiser_alone_and_report_the_bound():
     noise = simple.draw(jax.random.key(1), batch, purpose="loss")
 
     def error(params):
-        gamma = simple.prior.schedule.gamma({}, (1 + jnp.floor(10 * noise["t"][:, 0])) / 10)
+        gamma = simple.prior.schedule.gamma({}, (1 + jnp.floor(10 * noise.diffusion.t[:, 0])) / 10)
         code = simple.likelihood.position(batch.target)
-        y, eps = process.diffuse(code, gamma, noise["eps"][:, 0]), noise["eps"][:, 0]
+        eps = noise.diffusion.eps[:, 0]
+        y = process.diffuse(code, gamma, eps)
         return jnp.square(eps - simple.prior.eps_fn(params["prior"])(y, gamma)).sum()
 
     given = dict(step=0, train=True, noise=noise)
@@ -217,16 +218,16 @@ def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
     batch = batch_of(IMAGES)
     noise = uniform.draw(jax.random.key(1), batch, purpose="elbo")
     terms = uniform.elbo(params, stats, batch, jax.random.key(2), noise=noise)
-    z = 2 * (np.asarray(batch.target) + 0.5 + np.asarray(noise["bins"])) / LEVELS - 1
+    z = 2 * (np.asarray(batch.target) + 0.5 + np.asarray(noise.bins)) / LEVELS - 1
     alpha_0 = process.alpha(jnp.float32(-1.0))
     variance = jnp.full(z.shape, -2 * jnp.log(alpha_0))
     expected = Normal(jnp.zeros(z.shape), variance).log_prob(z) + 4 * np.log(2 / LEVELS)
     np.testing.assert_allclose(terms.value, expected, rtol=1e-4)
     again = uniform.elbo(params, stats, batch, jax.random.key(9), noise=noise)
     np.testing.assert_array_equal(again.value, terms.value)  # nothing random but the noise
-    assert noise["probes"].shape == (4, 1, *SHAPE)
+    assert noise.prior.diffusion.probes.shape == (4, 1, *SHAPE)
     assert set(terms.parts) == {"density", "bins"}
-    assert np.abs(noise["bins"]).max() <= 0.5
+    assert np.abs(noise.bins).max() <= 0.5
 
 
 def test_the_categorical_end_is_the_softmax_of_the_noise_it_was_made_with():

@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 
 from vdp import build, variants
 from vdp.dists import Normal
+from vdp.errors import UserError
 
 Z = jax.random.normal(jax.random.key(0), (5, 3))
 
@@ -101,7 +102,7 @@ def test_ddpm_is_the_t_step_model_of_its_table(betas):
     assert prior.schedule.grid == 50
     params, _ = prior.init(jax.random.key(0), (3,))
     noise = prior.draw(jax.random.key(1), 5, (3,), purpose="elbo")
-    assert noise["t"].shape == (5, 50)
+    assert noise.diffusion.eps.shape == (5, 50, 3)
     # the zero network is eps_hat = sigma y, so E|eps - eps_hat|^2 = alpha^4 + sigma^2 alpha^2 z^2
     if betas == "linear":
         beta = np.minimum(np.linspace(1e-4, 0.02, 50) * 20, 0.999)
@@ -181,8 +182,8 @@ def test_hutchinson_is_refused_inside_an_iwae_exponent():
     q = Normal(Z, jnp.zeros_like(Z))
     assert jnp.isfinite(prior.rate(params, {}, q, jax.random.key(1))[1].value).all()
     noise = prior.draw(jax.random.key(2), 5, (3,), purpose="elbo")
-    assert noise["probes"].shape == (5, 2, 3)
-    with pytest.raises(ValueError, match="IWAE"):
+    assert noise.diffusion.probes.shape == (5, 2, 3)
+    with pytest.raises(UserError, match="IWAE"):
         prior.log_prob_weight(params, {}, q, None, noise=noise)
     exact = dataclasses.replace(prior, ode_probes=0)
     weights = [p.log_prob_weight(params, {}, q, jax.random.key(1))[1] for p in (prior, exact)]

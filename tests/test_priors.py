@@ -9,6 +9,9 @@ import pytest
 
 from vdp import build, variants
 from vdp.dists import Normal
+from vdp.errors import UserError
+from vdp.priors.diffusion import DiffusionPrior
+from vdp.priors.noise import DiffusionNoise, PosteriorNoise
 
 Z_SHAPE = (2,)
 DEFAULT = {"schedule": "learned_scalar", "form": "separate"}
@@ -60,7 +63,7 @@ def make(name, seed=0):
 
 def few_steps(prior):
     """The model of `log_prob_weight`, with few enough steps that its weights can be averaged."""
-    if getattr(prior, "bound", "ode") == "ode":
+    if not isinstance(prior, DiffusionPrior) or prior.bound == "ode":
         return prior
     return prior.discretized(6)
 
@@ -74,7 +77,8 @@ def test_every_prior_is_under_these_laws():
 def test_value_is_the_sum_of_finite_float32_parts(name):
     prior, params, stats = make(name)
     z, terms = prior.rate(params, stats, Q, jax.random.key(0), encode=encode)
-    bound = prior.log_prob_bound(params, stats, z, jax.random.key(1), encode=encode)
+    dense = prior.as_ode() if name == "vdm-merged" else prior  # no bound of a latent but the ODE's
+    bound = dense.log_prob_bound(params, stats, z, jax.random.key(1), encode=encode)
     for found in (terms, bound):
         assert found.value.shape == (3,)
         assert found.value.dtype == jnp.float32
@@ -88,12 +92,12 @@ def test_value_is_the_sum_of_finite_float32_parts(name):
 @pytest.mark.parametrize("name", SPECS)
 def test_gradients_reach_every_parameter(name):
     prior, params, stats = make(name)
+    train = name != "vdm-ode"  # which is evaluated alone
 
     def loss(params):
-        noise = prior.draw(jax.random.key(0), 3, Z_SHAPE, purpose="loss")
-        key = jax.random.key(1)
-        rate = prior.rate(params, stats, Q, key, encode=encode, noise=noise, train=True)[1]
-        return rate.value.sum()
+        noise = prior.draw(jax.random.key(0), 3, Z_SHAPE, purpose="loss" if train else "elbo")
+        how = dict(encode=encode, noise=noise, train=train)
+        return prior.rate(params, stats, Q, jax.random.key(1), **how)[1].value.sum()
 
     for path, gradient in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(params)):
         assert jnp.any(gradient != 0), jax.tree_util.keystr(path)
@@ -107,6 +111,7 @@ def test_noise_stands_in_for_the_key_and_jit_changes_nothing(name):
     by_key = prior.rate(params, stats, Q, rng, encode=encode)[1].value
     by_noise = prior.rate(params, stats, Q, None, encode=encode, noise=noise)[1].value
     jitted = jax.jit(functools.partial(prior.rate, encode=encode))(params, stats, Q, rng)[1].value
+    assert type(noise) is (DiffusionNoise if isinstance(prior, DiffusionPrior) else PosteriorNoise)
     np.testing.assert_array_equal(by_key, by_noise)
     np.testing.assert_allclose(by_key, jitted, rtol=1e-4)
     assert all(len(leaf) == 3 for leaf in jax.tree.leaves(noise))
@@ -199,7 +204,7 @@ def test_merged_loses_the_end_term_and_the_entropy():
     # the density of the latent itself is the ODE's; here, at the start, that of N(0, I) shrunk
     z = jnp.array([[0.2, -1.0]])
     exact = Normal(jnp.zeros((1, 2)), jnp.zeros((1, 2))).log_prob(z)
-    bound = merged.log_prob_bound(params, stats, z, None).value
+    bound = merged.as_ode().log_prob_bound(params, stats, z, None).value
     scale = float(jax.nn.sigmoid(-prior_gamma_0(merged, params)))
     shrunk = Normal(jnp.zeros((1, 2)), jnp.full((1, 2), -np.log(scale))).log_prob(z)
     np.testing.assert_allclose(bound, shrunk, atol=2e-3)
@@ -246,7 +251,5 @@ BAD = [
 
 @pytest.mark.parametrize("field", BAD)
 def test_impossible_settings_are_refused(field):
-    from vdp.errors import UserError
-
     with pytest.raises(UserError, match=r"is not one of|at least|importance"):
         build.build("prior", SPECS["vdm"] | field)

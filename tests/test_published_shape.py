@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, config, state
-from vdp.data import load as data_load
-from vdp.evals import dvp_reference
+from vdp import build, configuration
+from vdp.data import datasets
+from vdp.metrics import dvp_reference
+from vdp.training import state
 from vdp.types import Batch, Terms
 
 PUBLISHED = {  # total, encoder, decoder, prior: Kuzina & Tomczak 2024 and its program
@@ -20,9 +21,9 @@ PUBLISHED = {  # total, encoder, decoder, prior: Kuzina & Tomczak 2024 and its p
 
 
 def published_model(name):
-    cfg = config.load(name)
-    facts = data_load.describe(cfg.data)
-    return build.model(cfg, facts), facts.shape
+    settings = configuration.settings(name)
+    facts = datasets.describe(settings.data)
+    return build.model(settings.model, facts), facts.shape
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -50,7 +51,7 @@ def test_the_reference_starts_where_the_published_program_does():
         jax.random.split(jax.random.key(3), 8)
     )
     assert abs(-float(rate.mean()) - 318.5) < 1.5
-    assert set(noise) == {"z", "t", "eps"}
+    assert noise.diffusion.t.shape == (32, 32)
     net = params["decoder"]["net"]
     for part in ("s_to_p", "s_to_q"):
         assert not net["scale_7"][part]["conv_3"]["kernel"].any()
@@ -91,7 +92,7 @@ def test_the_published_estimator_takes_right_ends_and_one_draw_of_each_end():
         draw = staticmethod(model.draw)
 
         def elbo(self, params, stats, batch, rng, *, noise):
-            seen.update(noise["prior"])
+            seen.update(prior=noise.prior)
             return Terms.of(nothing=jnp.zeros(len(batch.target)))
 
     reference.model = Recorder()
@@ -99,9 +100,10 @@ def test_the_published_estimator_takes_right_ends_and_one_draw_of_each_end():
     batch = Batch(target=images, input=images, label=jnp.zeros(4000, jnp.int32))
     added = jax.jit(lambda k: (reference.log_weight({}, {}, batch, k), dict(seen)))
     value, noise = added(jax.random.key(0))
-    np.testing.assert_allclose(noise["t"][0], np.arange(1, 26) / 25, rtol=1e-6)
-    assert noise["eps"].shape == (4000, 25, 7, 7, 1)
-    code = 0.5 * (np.square(noise["z"]).reshape(4000, -1) - 1).sum(1)
+    times, z = noise["prior"].diffusion, noise["prior"].z
+    np.testing.assert_allclose(times.t[0], np.arange(1, 26) / 25, rtol=1e-6)
+    assert times.eps.shape == (4000, 25, 7, 7, 1)
+    code = 0.5 * (np.square(z).reshape(4000, -1) - 1).sum(1)
     rest = np.asarray(value - code)  # -1/2 sum(eps_0^2 - 1): mean 0, variance D/2
     assert abs(rest.mean()) < 5 * rest.std() / np.sqrt(4000)
     np.testing.assert_allclose(rest.var(), 49 / 2, rtol=0.1)

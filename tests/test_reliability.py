@@ -63,9 +63,9 @@ def test_damaged_checkpoints_are_refused_and_training_falls_back(refused, cli, c
 
 
 def test_two_processes_on_one_workdir(refused, tmp_path):
-    from vdp import workdir
+    from vdp.runtime import files
 
-    with workdir.lock(tmp_path):
+    with files.lock(tmp_path):
         refused(SMOKE, f"--workdir={tmp_path}", says=["another process", str(tmp_path)])
 
 
@@ -75,7 +75,7 @@ def test_workdir_that_cannot_be_written(refused, tmp_path):
 
 
 def test_full_disk_while_saving(refused, tmp_path, monkeypatch):
-    from vdp import checkpoint
+    from vdp.training import checkpoint
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -104,7 +104,7 @@ def test_sigterm_while_evaluating_loses_nothing(copied_run):
     """Training is saved: the signal stops at once, and the same command evaluates."""
     (copied_run / "eval.json").unlink()
     code = (
-        "import os, signal, sys, vdp.evaluate as e, vdp.main as m\n"
+        "import os, signal, sys, vdp.evaluation.evaluate as e, vdp.main as m\n"
         "e.latents.active_units = lambda means: os.kill(os.getpid(), signal.SIGTERM)\n"
         f"sys.exit(m.run(['{SMOKE}', '--workdir={copied_run}']))"
     )
@@ -150,6 +150,6 @@ def test_diverging_training_stops_with_a_good_checkpoint(cli, tmp_path):
     assert code == 2
     for word in ("train/", "at step", "config.optim.learning_rate", "train.max_bad_steps=3"):
         assert word in err
-    from vdp.checkpoint import Checkpoints
+    from vdp.training.checkpoint import Checkpoints
 
     assert Checkpoints(tmp_path, read_only=True).steps

@@ -13,11 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from vdp import build, config, parallel
-from vdp.checkpoint import Checkpoints
-from vdp.data import load as data_load
-from vdp.loop import Loop
-from vdp.run import state_template
+from vdp import build, configuration
+from vdp.data import datasets
+from vdp.runtime import parallel
+from vdp.training import state
+from vdp.training.checkpoint import Checkpoints
+from vdp.training.loop import Loop
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMAND = [
@@ -31,13 +32,13 @@ COMMAND = [
 
 def final_state(workdir, step=None):
     """Every leaf of a checkpoint, as numpy."""
-    stored = config.read_run(workdir)
-    facts = data_load.describe(stored.data)
-    model = build.model(stored, facts)
-    _, template = state_template(stored, model, facts.shape, parallel.make_mesh())
+    stored = configuration.read_run(workdir).settings
+    facts = datasets.describe(stored.data)
+    model = build.model(stored.model, facts)
+    _, template = state.template(stored, model, facts.shape, parallel.make_mesh())
     checkpoints = Checkpoints(workdir, read_only=True)
-    state = checkpoints.restore(step or checkpoints.steps[-1], template)
-    return jax.tree.map(np.asarray, state)
+    restored = checkpoints.restore(step or checkpoints.steps[-1], template)
+    return jax.tree.map(np.asarray, restored)
 
 
 def assert_bitwise(a, b):
@@ -102,7 +103,8 @@ def test_fewer_steps_then_more_is_one_run(cli, uninterrupted, tmp_path):
 
 KILL_IN_SAVE = """
 import os, pathlib, signal, sys, time
-from vdp import checkpoint, main
+from vdp import main
+from vdp.training import checkpoint
 original = checkpoint.ocp.CheckpointManager.save
 def save(self, step, *args, **kwargs):
     done = original(self, step, *args, **kwargs)

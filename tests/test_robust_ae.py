@@ -15,7 +15,8 @@ from test_ae import (
     squares,
 )
 
-from vdp.models import _smooth
+from vdp.models import perturbations
+from vdp.models.ae import BallStart
 
 
 def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
@@ -24,7 +25,7 @@ def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
     x = scaled(batch).astype(np.float32)
     noise = model.draw(jax.random.key(3), batch)
     worst = jax.jit(model.worst)
-    delta = worst(params, stats, x, x, noise["start"])
+    delta = worst(params, stats, x, x, noise.start)
     lengths = np.sqrt(squares(np.asarray(delta)))
     assert np.all(lengths <= 0.7 * (1 + 1e-6))
     assert np.mean(lengths > 0.699) > 0.8
@@ -32,10 +33,10 @@ def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
     loss, aux = loss_of(model, params, stats, batch, noise, train=False)
     np.testing.assert_allclose(loss, errors(delta), rtol=1e-5)
     np.testing.assert_array_equal(aux.terms.value, -loss)
-    for easier in (0 * delta, 0.7 * noise["start"]):
+    for easier in (0 * delta, 0.7 * noise.start):
         assert np.all(loss >= errors(easier) * (1 - 1e-6))
         assert loss.mean() > 1.3 * errors(easier).mean()
-    others = noise["start"].at[1:].set(0.0)
+    others = noise.start.at[1:].set(0.0)
     alone = worst(params, stats, x, x, others)
     np.testing.assert_allclose(alone[0], delta[0], atol=1e-5, err_msg="examples do not mix")
 
@@ -46,7 +47,7 @@ def test_no_gradient_passes_through_the_search():
     batch = batch_of()
     noise = model.draw(jax.random.key(3), batch)
     x = scaled(batch).astype(np.float32)
-    delta = jax.jit(model.worst)(params, stats, x, x, noise["start"])
+    delta = jax.jit(model.worst)(params, stats, x, x, noise.start)
     found = jax.grad(lambda p: loss_of(model, p, stats, batch, noise)[0].sum())(params)
     held = jax.jit(jax.grad(lambda p: plain.errors(p, stats, x + delta, x).sum()))(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, held)
@@ -69,11 +70,11 @@ def test_the_worst_perturbation_of_a_linear_autoencoder():
     model, params, stats = autoencoder("robust", ascent_steps=40)
     batch, radius = batch_of(), 0.7
     x = scaled(batch)
-    start = model.draw(jax.random.key(3), batch)["start"]
+    start = model.draw(jax.random.key(3), batch).start
     both, _ = affine_map(params)
     residuals = (x - reconstructed(params, x)).reshape(NUM, -1)
     exact = [exact_worst(residual, both, radius) for residual in residuals]
-    found = loss_of(model, params, stats, batch, {"start": start})[0]
+    found = loss_of(model, params, stats, batch, BallStart(start=start))[0]
     np.testing.assert_allclose(found, exact, rtol=1e-4)
 
     left, sizes, _ = np.linalg.svd(both)  # of a perfect reconstruction: the top singular direction
@@ -87,15 +88,15 @@ def test_the_worst_perturbation_of_a_linear_autoencoder():
 
 def test_the_best_point_may_lie_inside_the_ball():
     """At the start, or at no perturbation; steps are too long to meet either again."""
-    start = _smooth.in_unit_ball(jax.random.key(0), (NUM, *X_SHAPE))
+    start = perturbations.in_unit_ball(jax.random.key(0), (NUM, *X_SHAPE))
     for peak in (0.7 * start, 0 * start):
         errors = lambda delta, peak=peak: -squares(delta - peak)
-        found = _smooth.worst(errors, start, radius=0.7, steps=3)
+        found = perturbations.worst(errors, start, radius=0.7, steps=3)
         np.testing.assert_allclose(found, peak, atol=1e-6)
 
 
 def test_starts_fill_the_unit_ball_evenly():
-    start = np.asarray(_smooth.in_unit_ball(jax.random.key(0), (4000, *X_SHAPE)))
+    start = np.asarray(perturbations.in_unit_ball(jax.random.key(0), (4000, *X_SHAPE)))
     volume = np.sqrt(squares(start)) ** 6  # uniform on [0, 1] in six dimensions
     assert volume.max() <= 1 + 1e-5
     np.testing.assert_allclose([volume.mean(), volume.var()], [1 / 2, 1 / 12], rtol=0.05)

@@ -9,30 +9,37 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import config, evaluate, report
+from vdp import configuration
 from vdp.errors import UserError
+from vdp.evaluation import naming
+from vdp.runtime import metric_log, progress
+from vdp.runtime.progress import Progress
+from vdp.settings import compare
+from vdp.settings.parse import parse
 
 SMOKE = "--config=digits_vae:smoke"
 
 
 def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
-    own, chosen = config.read_run(smoke_run), config.read_run(smoke_run)
-    assert evaluate.file_name(smoke_run, chosen) == "eval.json"
-    chosen.model.prior.ode_steps = 8
-    config.check_same_run(own, chosen)
-    first = evaluate.file_name(smoke_run, chosen)
+    record = configuration.read_run(smoke_run)
+    own = record.settings
+
+    def chosen(**fields):
+        config = record.config
+        configuration.override(config, [(k.replace("__", "."), str(v)) for k, v in fields.items()])
+        return parse(config)
+
+    assert naming.file_name(own, chosen()) == "eval.json"
+    compare.check_same_run(own, chosen(model__prior__ode_steps=8))
+    first = naming.file_name(own, chosen(model__prior__ode_steps=8))
     assert re.fullmatch(r"eval-best-test-other-[0-9a-f]{6}\.json", first)
-    chosen.model.prior.ode_steps = 9
-    assert evaluate.file_name(smoke_run, chosen) != first, "no question overwrites another"
-    chosen.model.prior.ode_steps = 8
-    assert evaluate.file_name(smoke_run, chosen) == first
-    more = config.read_run(smoke_run)
-    more.eval.iwae_samples *= 10
-    more.data.dir = "/elsewhere"
-    assert evaluate.file_name(smoke_run, more) == "eval.json", "more of the same"
-    chosen.model.prior.num_steps = 7
+    other = naming.file_name(own, chosen(model__prior__ode_steps=9))
+    assert other != first, "no question overwrites another"
+    assert naming.file_name(own, chosen(model__prior__ode_steps=8)) == first
+    more = chosen(eval__iwae_samples=10 * own.eval.iwae_samples, data__dir="/elsewhere")
+    assert naming.file_name(own, more) == "eval.json", "more of the same"
     with pytest.raises(UserError, match=r"model\.prior\.num_steps"):
-        config.check_same_run(own, chosen)
+        compare.check_same_run(own, chosen(model__prior__num_steps=7))
 
 
 def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
@@ -48,14 +55,14 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
     assert set(found) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
-        "accuracy", "fid", "sampling", "train_seconds", "information", "settings",
+        "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
     }  # fmt: skip
     assert set(found["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
     }  # fmt: skip
     assert found["estimators"]["dvp_reference"] is None  # of hierarchies
     assert found["clipped"] is None
-    assert found["fid"] is found["accuracy"] is None
+    assert found["fid"] is found["accuracy"] is found["score"] is None
     assert found["train_seconds"] > 0
     elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
     assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", "T=100", "T=100")
@@ -208,16 +215,16 @@ def test_public_use_from_python(smoke_run):
 def test_training_that_a_validation_cuts_short_is_shown_in_even_stretches():
     lines = [{"step": s, "train/elbo": v} for s, v in ((10, -4.0), (20, -3.0), (21, 7.0))]
     lines += [{"step": 30, "train/elbo": -2.0}, {"step": 30, "eval/elbo": -5.0}]
-    joined = report.series(lines, "train/elbo")
+    joined = metric_log.series(lines, "train/elbo")
     assert joined == [(10, -4.0), (20, -3.0), (30, pytest.approx((7.0 - 9 * 2.0) / 10))]
-    assert report.series(lines, "eval/elbo") == [(30, -5.0)]
+    assert metric_log.series(lines, "eval/elbo") == [(30, -5.0)]
 
 
 def test_a_log_hears_of_long_work_once_a_minute(capsys, monkeypatch):
-    progress = report.Progress("iwae", 4)
-    progress.update(1)
-    monkeypatch.setattr(report, "SILENCE", 0.0)
-    progress.update(2)
-    progress.update(4, "")
-    report.Progress("iwae", 4, enabled=False).update(4, "")
+    shown = Progress("iwae", 4)
+    shown.update(1)
+    monkeypatch.setattr(progress, "SILENCE", 0.0)
+    shown.update(2)
+    shown.update(4, "")
+    Progress("iwae", 4, enabled=False).update(4, "")
     assert capsys.readouterr().err.splitlines() == ["iwae 2/4", "iwae 4/4"]

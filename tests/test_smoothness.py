@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 import vdp
-from vdp import latent_space
-from vdp.evals import pictures, smoothness
+from vdp.evaluation import interpolation
+from vdp.metrics import smoothness
+from vdp.pictures import grids, latent_space
 
 T = np.linspace(0, 1, 17)
 
@@ -120,9 +121,9 @@ def test_the_numbers_are_those_of_neighbouring_pairs(smoke_run, monkeypatch):
         expected = [values.mean(), values.std(ddof=1) / np.sqrt(32)]
         np.testing.assert_allclose(list(found[name].values()), expected, rtol=1e-4)
         assert values.std() > 0
-    monkeypatch.setattr(latent_space, "PAIRS_AT_ONCE", 3)
-    monkeypatch.setattr(latent_space, "PAIRS", 10)
-    fewer = latent_space.interpolation(run, images)
+    monkeypatch.setattr(interpolation, "PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(interpolation, "PAIRS", 10)
+    fewer = interpolation.measure(run, images)
     assert fewer["pairs"] == 10
     np.testing.assert_allclose(
         fewer["path_ratio"]["mean"], each["path_ratio"][:10].mean(), rtol=1e-4
@@ -132,7 +133,7 @@ def test_the_numbers_are_those_of_neighbouring_pairs(smoke_run, monkeypatch):
 def test_the_corners_of_the_square_are_four_reconstructions(smoke_run, tmp_path, monkeypatch):
     drawn = {}
     keep = lambda path, images, columns: drawn.update({path.stem: (images, columns)})
-    monkeypatch.setattr(pictures, "save_grid", keep)
+    monkeypatch.setattr(grids, "save_grid", keep)
     run = vdp.load(smoke_run)
     images = run.images("test")[:6]
     codes = run.encode(images).mean
@@ -153,7 +154,7 @@ def test_the_corners_of_the_square_are_four_reconstructions(smoke_run, tmp_path,
 
 def test_the_plane_spans_the_central_codes(ae_run, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(pictures, "save_plane", lambda path, *args: drawn.extend(args))
+    monkeypatch.setattr(grids, "save_plane", lambda path, *args: drawn.extend(args))
     run = vdp.load(ae_run[0])
     images = run.images("test")
     latent_space.write_plane(run, tmp_path / "plane.png", images)
@@ -171,7 +172,7 @@ def test_the_plane_grows_to_the_right_and_upwards(tmp_path):
     shade = np.linspace(0.1, 0.4, 4)
     images = np.broadcast_to(shade[None, :, None, None, None], (3, 4, 8, 8, 1)).copy()
     images[-1] = 1.0
-    pictures.save_plane(tmp_path / "p.png", images, np.linspace(-1, 1, 4), np.linspace(0, 6, 3))
+    grids.save_plane(tmp_path / "p.png", images, np.linspace(-1, 1, 4), np.linspace(0, 6, 3))
     with Image.open(tmp_path / "p.png") as picture:
         pixels = np.asarray(picture.convert("L"), np.float64) / 255
     height, width = pixels.shape
@@ -187,8 +188,8 @@ def test_codes_without_a_prior_fill_one_panel(tmp_path):
     rng = np.random.default_rng(0)
     for dims in (1, 2, 5):
         codes, labels = rng.normal(size=(50, dims)), rng.integers(0, 10, 50)
-        pictures.save_latents(tmp_path / "one.png", codes, None, labels)
-        pictures.save_latents(tmp_path / "two.png", codes, codes, labels)
+        grids.save_latents(tmp_path / "one.png", codes, None, labels)
+        grids.save_latents(tmp_path / "two.png", codes, codes, labels)
         with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
             assert one.width < 0.7 * two.width
             assert len(np.unique(np.asarray(one))) > 10

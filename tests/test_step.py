@@ -1,15 +1,18 @@
 """One training step: golden numbers, chunks, bad updates, optimiser and EMA."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from vdp import build, config, optim, state, step, variants
-from vdp.data import feeds, transforms
-from vdp.data import load as data_load
+from vdp import build, configuration
+from vdp.data import datasets, feeds, transforms
 from vdp.errors import UserError
+from vdp.settings import Optim
+from vdp.training import optim, state, step
 
 GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or the data only
     "loss": 178.12387084960938,
@@ -26,11 +29,10 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 
 def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True, **overrides):
     """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
-    cfg = config.load("digits_vae:smoke")
-    config.override(cfg, list(overrides.items()))
-    dataset = data_load.load(cfg.data)
+    cfg = configuration.settings("digits_vae:smoke", list(overrides.items()))
+    dataset = datasets.load(cfg.data)
     facts = dataset.facts
-    model = build.model(cfg, facts)
+    model = build.model(cfg.model, facts)
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
     optimizer = optim.make(cfg.optim, cfg.train.steps, params, packed=packed)
     start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)
@@ -124,9 +126,7 @@ GRADIENTS = jax.tree.map(lambda x: 0.3 * jnp.ones_like(x), PARAMS)
 
 
 def optimizer_config(**fields):
-    cfg = variants.defaults().optim
-    cfg.update(schedule="constant", learning_rate=0.1, **fields)
-    return cfg
+    return Optim(**(dict(schedule="constant", learning_rate=0.1) | fields))
 
 
 def update(cfg, gradients=GRADIENTS, steps=1):
@@ -235,12 +235,11 @@ def test_groups_scale_and_freeze():
 
 
 def test_clipping_is_by_global_norm_of_what_is_trained():
-    cfg = variants.defaults().optim
-    cfg.update(name="adam", b1=0.0, eps=1e6, learning_rate=1e6, schedule="constant")
-    cfg.update(clip_norm=0.1)  # so large an eps makes Adam a plain gradient step
+    plain = dict(name="adam", b1=0.0, eps=1e6, learning_rate=1e6, schedule="constant")
+    cfg = Optim(**plain, clip_norm=0.1)  # so large an eps makes Adam a plain gradient step
     moved = jax.tree.map(lambda a, b: a - b, PARAMS, update(cfg))
     np.testing.assert_allclose(optax.tree.norm(moved), 0.1, rtol=1e-4)
-    cfg.groups = {"encoder": 0.0}
+    cfg = dataclasses.replace(cfg, groups={"encoder": 0.0})
     moved = jax.tree.map(lambda a, b: a - b, PARAMS, update(cfg))
     np.testing.assert_allclose(moved["prior"]["kernel"], 0.1, rtol=1e-4)
 
@@ -250,9 +249,8 @@ def test_clipping_is_by_global_norm_of_what_is_trained():
     [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1, 1)],
 )
 def test_learning_rate_schedules(schedule, middle, end):
-    cfg = variants.defaults().optim
-    cfg.update(schedule=schedule, learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10)
-    rate = optim.learning_rate(cfg, 110)
+    chosen = dict(schedule=schedule, learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10)
+    rate = optim.learning_rate(Optim(**chosen), 110)
     np.testing.assert_allclose([rate(0), rate(5), rate(10)], [0, 0.5, 1.0], atol=1e-6)
     np.testing.assert_allclose([rate(60), rate(110), rate(500)], [middle, end, end], atol=1e-6)
 
@@ -262,9 +260,8 @@ def test_parameters_are_counted_by_role():
 
 
 def test_a_warm_up_in_stairs_reaches_the_peak_in_equal_steps():
-    cfg = variants.defaults().optim
-    cfg.update(schedule="constant", learning_rate=1.0, warmup_steps=10, warmup_stairs=2)
-    rate = optim.learning_rate(cfg, 100)
+    chosen = dict(schedule="constant", learning_rate=1.0, warmup_steps=10, warmup_stairs=2)
+    rate = optim.learning_rate(Optim(**chosen), 100)
     np.testing.assert_allclose([rate(s) for s in (0, 4, 5, 9, 10)], [0.5, 0.5, 1, 1, 1])
 
 
@@ -290,4 +287,4 @@ def test_the_gradient_is_clipped_in_its_own_unit_and_l2_comes_after():
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), given(**fields), expected
         )
     with pytest.raises(UserError, match="bits_per_dim"):
-        optim.make(optimizer_config(gradient_unit="bits"), 10, PARAMS)
+        optimizer_config(gradient_unit="bits")

@@ -2,7 +2,7 @@
 
 import json
 
-from vdp.report import read_metrics, train_seconds
+from vdp.runtime.metric_log import read_metrics, train_seconds
 
 ARGUMENTS = [
     "--config=digits_vae:prior=normal,smoke", "--config.eval.estimators=elbo",

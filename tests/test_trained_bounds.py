@@ -10,7 +10,7 @@ import pytest
 
 import vdp
 from vdp.data.sources import synthetic
-from vdp.evals.likelihood import bits_per_dim
+from vdp.metrics.likelihood import bits_per_dim
 
 
 @pytest.mark.slow

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import build, config, main, step
-from vdp.data import load as data_load
+from vdp import build, configuration, main
+from vdp.data import datasets
 from vdp.dists import standard_normal
+from vdp.training import step
 from vdp.types import Batch
 
 
 def setup(argument="smoke"):
     """(model, params moved off their zero start, stats, batch, noise) of the digits DCGAN."""
-    cfg = config.load(f"digits_dcgan:{argument}")
-    dataset = data_load.load(cfg.data)
+    cfg = configuration.settings(f"digits_dcgan:{argument}")
+    dataset = datasets.load(cfg.data)
     images = dataset.splits["train"].images[:16]
-    model = build.model(cfg, dataset.facts)
+    model = build.model(cfg.model, dataset.facts)
     params, stats = model.init(jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -64,7 +65,7 @@ def test_detached_trains_the_prior_as_joint_does_and_the_rest_with_a_normal(join
     def with_normal(params):
         q, _ = model.posterior(params, stats, batch.input / 16.0, train=True)
         outputs, _ = model.decode(
-            params, stats, q.sample(noise["z"]), batch.target.shape[1:], train=True
+            params, stats, q.sample(noise.z), batch.target.shape[1:], train=True
         )
         log_prob = model.likelihood.log_prob(outputs, batch.target)
         return -(log_prob - q.kl(standard_normal(q.mean))).mean()
@@ -89,20 +90,20 @@ def test_the_second_stage_moves_the_prior_alone(joint):
 def test_pseudo_inputs_never_enter_running_statistics(joint, prior):
     """The new statistics are those of the batch, whatever the prior does with the encoder."""
     _, rest, (_, aux) = joint
-    other, *_ = setup(f"prior={prior},smoke")
+    other, *_, other_noise = setup(f"prior={prior},smoke")
     fresh, _ = other.init(jax.random.key(0), (8, 8, 1), data=jnp.asarray(rest[2].input))
-    params, stats, batch, noise = rest
-    _, found = gradients(other, params | {"prior": fresh["prior"]}, stats, batch, noise)
+    params, stats, batch, _ = rest
+    _, found = gradients(other, params | {"prior": fresh["prior"]}, stats, batch, other_noise)
     close(found.stats, aux.stats)
     changed = zip(jax.tree.leaves(aux.stats), jax.tree.leaves(stats), strict=True)
     assert all(not np.allclose(a, b) for a, b in changed)
 
 
 def test_statistics_are_averaged_like_the_parameters(joint):
-    from vdp import optim, state
+    from vdp.training import optim, state
 
     model, rest, _ = joint
-    cfg = config.load("digits_dcgan:smoke")
+    cfg = configuration.settings("digits_dcgan:smoke")
     optimizer = optim.make(cfg.optim, 10, rest[0])
     start = state.create(model, optimizer, jax.random.key(0), (8, 8, 1))
     metrics = {"loss": jnp.float32(1.0)}

@@ -8,11 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
-from vdp import config, evaluate, features, unfinished
+import vdp
+from vdp import configuration
 from vdp import run as runs
-from vdp.data import load as data_load
-from vdp.evals import fid
-from vdp.evaluator import Evaluator
+from vdp.data import datasets
+from vdp.evaluation import resume, samples
+from vdp.metrics import fid, likelihood, score
+from vdp.metrics.batched import Batched
+from vdp.modes import evaluate
+
+ELBO, IWAE = score.flat_terms, likelihood.iwae_terms
 
 PIXELS = fid.Features(
     name="pixels",
@@ -31,28 +36,29 @@ def evaluation(copied_run, monkeypatch):
 
     With `after`, it is stopped when so many batches of the estimators are done.
     """
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    original = Evaluator.jitted
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    original = Batched.compiled
 
     def run(after=None, **settings):
         computed = collections.Counter()
 
-        def counted(self, key, function, **kwargs):
-            compiled = original(self, key, function, **kwargs)
+        def counted(self, function, model, **options):
+            compiled = original(self, function, model, **options)
 
             def call(*arguments):
                 if computed.total() == after:
                     raise Stopped
-                computed[key if isinstance(key, str) else key[0]] += 1
+                computed[function] += 1
                 return compiled(*arguments)
 
             return call
 
-        monkeypatch.setattr(Evaluator, "jitted", counted)
-        chosen = config.read_run(copied_run)
-        chosen.eval.update(max_examples=0, estimators=("elbo", "iwae"), **settings)
-        opened = runs.restore(chosen, copied_run, "best")
-        result = evaluate.evaluate(opened, copied_run, data_load.load(chosen.data))
+        monkeypatch.setattr(Batched, "compiled", counted)
+        record = configuration.read_run(copied_run)
+        fields = dict(max_examples=0, estimators=("elbo", "iwae"), **settings)
+        chosen = record.settings.replace(eval=fields)
+        opened = runs.restore(chosen, record, "best")
+        result, _ = evaluate.evaluate(opened, copied_run, datasets.load(chosen.data))
         for entry in filter(None, result["estimators"].values()):
             entry.pop("seconds")
         return result, computed
@@ -62,14 +68,14 @@ def evaluation(copied_run, monkeypatch):
 
 def test_batches_that_are_done_are_not_computed_again(evaluation, copied_run):
     whole, computed = evaluation()
-    assert (computed["elbo"], computed["iwae"]) == (12, 12)
+    assert (computed[ELBO], computed[IWAE]) == (12, 12)
     assert not (copied_run / "unfinished").exists()
     with pytest.raises(Stopped):
         evaluation(after=17)
     with pytest.raises(Stopped):
         evaluation(after=2)
     result, computed = evaluation()
-    assert (computed["elbo"], computed["iwae"]) == (0, 12 - 5 - 2)
+    assert (computed[ELBO], computed[IWAE]) == (0, 12 - 5 - 2)
     assert result == whole
     assert not (copied_run / "unfinished").exists()
 
@@ -78,29 +84,28 @@ def test_other_settings_begin_anew(evaluation, copied_run):
     with pytest.raises(Stopped):
         evaluation(after=3)
     other, computed = evaluation(seed=5)
-    assert computed["elbo"] == 12
+    assert computed[ELBO] == 12
     assert [path.name for path in (copied_run / "unfinished").rglob("*.npz")]
     result, computed = evaluation()
-    assert computed["elbo"] == 9
+    assert computed[ELBO] == 9
     assert result["estimators"]["elbo"] != other["estimators"]["elbo"]
     assert not (copied_run / "unfinished").exists()
 
 
 def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
-    chosen = config.read_run(smoke_run)
-    run = runs.restore(chosen, smoke_run, "best")
-    unfinished.Unfinished(run, tmp_path).rows("elbo")._write(0, {"value": np.ones(3)}, 1.0)
-    assert len(unfinished.Unfinished(run, tmp_path).rows("elbo").read()["value"]) == 3
+    run = vdp.load(smoke_run)
+    resume.Unfinished(run, tmp_path).rows("elbo")._write(0, {"value": np.ones(3)}, 1.0)
+    assert len(resume.Unfinished(run, tmp_path).rows("elbo").read()["value"]) == 3
     params = {name: dict(leaves) for name, leaves in run.params.items()}
     run = dataclasses.replace(run, params=params | {"decoder": params["encoder"]})
-    assert unfinished.Unfinished(run, tmp_path).rows("elbo").read() == {}
+    assert resume.Unfinished(run, tmp_path).rows("elbo").read() == {}
 
 
 def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    chosen = config.read_run(smoke_run)
-    chosen.eval.fid_samples = 100
-    run, dataset = runs.restore(chosen, smoke_run, "best"), data_load.load(chosen.data)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    record = configuration.read_run(smoke_run)
+    chosen = record.settings.replace(eval=dict(fid_samples=100))
+    run, dataset = runs.restore(chosen, record, "best"), datasets.load(chosen.data)
     original, drawn = runs.Run.sample, []
 
     def judged(folder, stop=None):
@@ -112,7 +117,7 @@ def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeyp
 
         drawn.clear()
         monkeypatch.setattr(runs.Run, "sample", sample)
-        return features.fid_and_sampling(run, dataset, PIXELS, unfinished.Rows(folder))
+        return samples.fid_and_sampling(run, dataset, PIXELS, resume.Rows(folder))
 
     whole, timing = judged(tmp_path / "whole")
     assert drawn == [0, 1, 2, 3]
@@ -128,27 +133,27 @@ def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeyp
 
 
 def rows(folder, *starts):
-    kept = unfinished.Rows(folder)
+    kept = resume.Rows(folder)
     for start, end in itertools.pairwise(starts):
         kept._write(start, {"value": np.arange(start, end)}, 2.0)
 
 
 def test_processes_go_on_from_what_all_of_them_have(tmp_path, monkeypatch):
     rows(tmp_path, 0, 4, 8, 12)
-    monkeypatch.setattr(unfinished.parallel, "least", lambda number: min(number, 6))
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    kept = unfinished.Rows(tmp_path)
+    monkeypatch.setattr(resume.parallel, "least", lambda number: min(number, 6))
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    kept = resume.Rows(tmp_path)
     assert kept.read()["value"].tolist() == list(range(6))
     assert kept.seconds == 6.0
     kept.add({"value": np.arange(6, 9)})
     monkeypatch.undo()
-    assert unfinished.Rows(tmp_path).read()["value"].tolist() == list(range(9))
+    assert resume.Rows(tmp_path).read()["value"].tolist() == list(range(9))
 
 
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(b"PK\3\4")])
 def test_what_is_damaged_is_computed_again(tmp_path, damage):
     rows(tmp_path, 0, 4, 8, 12)
     damage(tmp_path / "4.npz")
-    assert unfinished.Rows(tmp_path).read()["value"].tolist() == [0, 1, 2, 3]
+    assert resume.Rows(tmp_path).read()["value"].tolist() == [0, 1, 2, 3]
     shutil.rmtree(tmp_path)
-    assert unfinished.Rows(tmp_path).read() == {}
+    assert resume.Rows(tmp_path).read() == {}

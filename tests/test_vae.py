@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from vdp import build
-from vdp.evals import likelihood as estimators
+from vdp.metrics import likelihood as estimators
 from vdp.types import Batch
 
 SCALE, LEVELS = 0.5, 256

@@ -7,10 +7,18 @@ from typing import NoReturn
 STOPPED = 143  # the exit code after SIGTERM, saved; schedulers then requeue
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Something the user can mend; the message is one sentence that says what to do.
 
-    `vdp.main` prints the message on stderr without a traceback and exits with code 2.
+    `vdp.main` prints the message on stderr without a traceback and exits with code 2. In Python it
+    is a ValueError, as what it says is that a value cannot be meant.
+    """
+
+
+class Fault(Exception):
+    """A component or a config of the user's failed; the message is one sentence that names it.
+
+    `vdp.main` prints the sentence, then the traceback of the cause, and exits with code 1.
     """
 
 

@@ -1,23 +1,28 @@
 """Command line: `python -m vdp.main --config=FILE_OR_NAME[:VARIANT] [--config.FIELD=VALUE ...]`."""
 
-import json
+import importlib
 import os
 import pathlib
 import signal
 import sys
 import traceback
 
-from vdp.errors import STOPPED, Interrupted, Parser, UserError, choose_from
+from vdp.errors import STOPPED, Fault, Interrupted, Parser, UserError, choose_from
 
 NEEDED = ("jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy")
-MODES = ("train", "eval", "sample", "describe")
+MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
+    "train": "train",
+    "eval": "evaluate",
+    "sample": "sample",
+    "describe": "describe",
+}
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
   eval      evaluate a checkpoint of the run in the workdir (needs no --config)
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
-            and no --config where --workdir is a run's
+            and no --config where --workdir is a run's; --parameters lists every one of them
 
 examples:
   python -m vdp.main --config=digits_vae
@@ -25,13 +30,13 @@ examples:
   python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
 
-exit codes: 0 done; 2 something you can mend, said in one sentence; 143 stopped by SIGTERM
-or Ctrl-C, saved; 130 by a second Ctrl-C
+exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
+own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C
 """
 
 
 def parse(argv: list[str]):
-    """Returns (namespace with config, workdir, mode, multihost; overrides [(field, text)])."""
+    """Returns (namespace of the flags, overrides [(field, text)])."""
     parser = Parser(
         prog="python -m vdp.main",
         description="Variational diffusion priors: train, evaluate and sample.",
@@ -42,6 +47,12 @@ def parse(argv: list[str]):
     parser.add_argument("--mode", default="train", help=f"one of {', '.join(MODES)}")
     parser.add_argument(
         "--multihost", action="store_true", help="join the other processes of this job"
+    )
+    parser.add_argument(
+        "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of every error, not a sentence"
     )
     parser.add_argument("--config.FIELD", metavar="VALUE", help="override one field of the config")
     overrides, rest = [], []
@@ -59,92 +70,100 @@ def parse(argv: list[str]):
     flags = parser.parse_args(rest)
     if flags.mode not in MODES:
         raise choose_from("mode", flags.mode, MODES)
+    if flags.parameters and flags.mode != "describe":
+        raise UserError("--parameters belongs to --mode=describe")
     return flags, overrides
 
 
-def _prepare_environment(config) -> None:
+def _prepare_environment(settings) -> None:
     """What has to be set before jax starts."""
-    if config.train.deterministic:
+    if settings.train.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def _config(flags, overrides):
-    from vdp import config as configs
+def _settings(flags, overrides):
+    """(the settings, checked; the workdir)."""
+    from vdp import configuration
+    from vdp.settings.parse import parse as checked
 
     of_a_run = flags.mode != "train"
     if not flags.config and not (of_a_run and flags.workdir):
         hint = " or --workdir" if of_a_run else ""
-        listed = configs.summaries()
+        listed = configuration.summaries()
         for name, line in listed.items():
             print(f"{name:{max(map(len, listed))}}  {line}", file=sys.stderr)
         example = "python -m vdp.main --config=digits_vae"
         raise UserError(
             f"--config{hint} is missing: a file or one of these names, as in {example}; see --help"
         )
-    workdir = pathlib.Path(flags.workdir or configs.default_workdir(flags.config))
-    config = configs.load(flags.config) if flags.config else configs.read_run(workdir)
-    configs.override(config, overrides)
-    if flags.mode in ("eval", "sample"):
-        configs.check_same_run(configs.read_run(workdir), config)
-    return config, workdir
+    workdir = pathlib.Path(flags.workdir or configuration.default_workdir(flags.config))
+    if flags.config:
+        config = configuration.load(flags.config)
+    else:
+        config = configuration.read_run(workdir).config
+    configuration.override(config, overrides)
+    return checked(config), workdir
 
 
 def _dispatch(flags, overrides) -> None:
-    config, workdir = _config(flags, overrides)
-    _prepare_environment(config)
-    from vdp import compile_cache, parallel
+    settings, workdir = _settings(flags, overrides)
+    _prepare_environment(settings)
+    from vdp.runtime import compile_cache, parallel
 
-    compile_cache.enable()
-    parallel.initialize(flags.multihost)
-    if flags.mode == "describe":
-        from vdp.describe import describe, table
+    with compile_cache.enabled():
+        parallel.initialize(flags.multihost)
+        mode = importlib.import_module(f"vdp.modes.{MODES[flags.mode]}")
+        options = {"parameters": True} if flags.parameters else {}
+        try:
+            mode.main(settings, workdir, **options)
+        except (UserError, Fault, Interrupted):
+            raise
+        except Exception as error:
+            from vdp import build
 
-        found = describe(config)
-        print(table(found))
-        print(json.dumps(found), flush=True)
-    elif flags.mode == "train":
-        from vdp.train import train
-
-        train(config, workdir)
-    elif flags.mode == "eval":
-        from vdp.evaluate import run_mode
-
-        run_mode(config, workdir)
-    else:
-        from vdp.sample import run_mode
-
-        run_mode(config, workdir)
+            where = build.blame(error, settings.model)
+            if where is None:
+                raise
+            what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+            raise Fault(f"{where} fails: {what}") from error
 
 
 def run(argv: list[str]) -> int:
-    """Runs the command line and returns the exit code; never raises for what a user can mend."""
+    """Runs the command line and returns the exit code.
+
+    Only a UserError, or a file that cannot be written or read, is shortened to a sentence; with
+    --debug its traceback is shown too. What fails in a component or a config of the user's keeps
+    its traceback, after a sentence that names it. Other errors are vdp's own, and are raised.
+    """
     try:
         _dispatch(*parse(argv))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error), argv)
+    except Fault as fault:
+        print(f"error: {fault}\n", file=sys.stderr)
+        cause = fault.__cause__ or fault
+        traceback.print_exception(cause)
+        return 1
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
-        print(
-            f"error: {error.name} is not installed for {sys.executable}: call the python that vdp "
-            "was installed into, or activate its environment (. .venv/bin/activate)",
-            file=sys.stderr,
+        return _refused(
+            f"{error.name} is not installed for {sys.executable}: call the python that vdp was "
+            "installed into, or activate its environment (. .venv/bin/activate)",
+            argv,
         )
-        return 2
     except BrokenPipeError:  # `| head` has read enough; nothing more is said at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(
-            f"error: a file could not be written or read:{where} ({error.strerror or error}); mend "
-            "that and run the same command again, saved checkpoints are intact",
-            file=sys.stderr,
+        return _refused(
+            f"a file could not be written or read:{where} ({error.strerror or error}); mend that "
+            "and run the same command again, saved checkpoints are intact",
+            argv,
         )
-        return 2
     except SystemExit as stop:  # argparse's --help
         return int(stop.code or 0)
     except KeyboardInterrupt:
@@ -156,14 +175,22 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+def _refused(sentence: str, argv: list[str]) -> int:
+    """Says what can be mended, inside an `except`; the traceback goes before it with --debug."""
+    if "--debug" in argv:
+        traceback.print_exc()
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
 def _program(argv: list[str]) -> None:
     try:
         code = run(argv)
     except Exception:
         traceback.print_exc()
         code = 1
-    if "vdp.parallel" in sys.modules:  # not where the flags were wrong
-        sys.modules["vdp.parallel"].leave(code)
+    if "vdp.runtime.parallel" in sys.modules:  # not where the flags were wrong
+        sys.modules["vdp.runtime.parallel"].leave(code)
     sys.exit(code)
 
 

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vdp import variants
-from vdp.data import feeds, transforms
-from vdp.data import load as data_load
+from vdp.data import datasets, feeds, transforms
 from vdp.data.core import Split
 
 N, B = 23, 8
@@ -65,14 +64,14 @@ def test_dynamic_binarisation_has_the_right_probability():
 def test_fixed_binarisation_is_one_recorded_draw():
     config = variants.defaults().data
     config.update(name="synthetic:4x4x1", binarization="dynamic")
-    dataset = data_load.load(config)
-    first, seen = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
-    again, _ = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
+    dataset = datasets.load(config)
+    first, seen = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
+    again, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
     assert np.array_equal(first, again)
     assert first is seen
     assert dataset.facts.levels == 2
     config.binarization_seed = 1
-    other, _ = data_load.fixed_images(dataset.splits["test"], dataset.facts, config)
+    other, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
     assert not np.array_equal(first, other)
     grey = dataset.splits["test"].images / 255
     assert abs((first - grey).mean()) < 5 * 0.5 / np.sqrt(first.size)

@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 
-from vdp import variants
-from vdp.data import load as data_load
+from vdp.data import datasets
 from vdp.data.sources import synthetic
 from vdp.errors import UserError
+from vdp.settings import Data
 
 
 def settings(name, **fields):
-    config = variants.defaults().data
-    config.update(name=name, **fields)
-    return config
+    return Data(name=name, **fields)
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +23,15 @@ def test_npz_of_any_images(tmp_path):
     images = np.random.default_rng(4).integers(0, 5, (50, 6, 4)).astype(np.uint8)
     path = tmp_path / "some.npz"
     np.savez(path, images=images, levels=5)
-    dataset = data_load.load(settings(f"npz:{path}", num_validation=5))
+    dataset = datasets.load(settings(f"npz:{path}", num_validation=5))
     assert dataset.facts.shape == (6, 4, 1)
     assert dataset.facts.levels == 5
     assert [len(dataset.splits[n]) for n in ("train", "validation", "test")] == [40, 5, 5]
     np.savez(path, images=images, levels=4)
     with pytest.raises(UserError, match="announces 4 levels"):
-        data_load.load(settings(f"npz:{path}"))
+        datasets.load(settings(f"npz:{path}"))
     np.savez(path, train_images=images, test_images=images[:3], train_labels=np.arange(50))
-    splits = data_load.load(settings(f"npz:{path}")).splits
+    splits = datasets.load(settings(f"npz:{path}")).splits
     assert len(splits["test"]) == 3
     assert np.array_equal(splits["train"].labels, np.arange(50))
 
@@ -47,14 +45,14 @@ def test_broken_npz_is_named(tmp_path, content, says):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=says):
-        data_load.load(settings(f"npz:{path}"))
+        datasets.load(settings(f"npz:{path}"))
 
 
 def test_npz_never_unpickles(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, images=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match="not a readable npz"):
-        data_load.load(settings(f"npz:{path}"))
+        datasets.load(settings(f"npz:{path}"))
 
 
 def test_folder_of_images(tmp_path):
@@ -67,17 +65,17 @@ def test_folder_of_images(tmp_path):
             for i in range(4):
                 pixels = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
                 Image.fromarray(pixels).save(tmp_path / split / label / f"{i}.png")
-    dataset = data_load.load(settings(f"folder:{tmp_path}"))
+    dataset = datasets.load(settings(f"folder:{tmp_path}"))
     assert dataset.facts.shape == (5, 7, 3)
     assert dataset.facts.info.num_classes == 2
     assert dataset.splits["train"].labels.tolist() == [0] * 4 + [1] * 4
     assert np.array_equal(dataset.splits["test"].images[3], pixels)
     (tmp_path / "train" / "cat" / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(UserError, match=r"bad\.png"):
-        data_load.load(settings(f"folder:{tmp_path}"))
+        datasets.load(settings(f"folder:{tmp_path}"))
     Image.fromarray(pixels[:3]).save(tmp_path / "train" / "cat" / "bad.png")
     with pytest.raises(UserError, match="differ in size"):
-        data_load.load(settings(f"folder:{tmp_path}"))
+        datasets.load(settings(f"folder:{tmp_path}"))
 
 
 def test_grey_folder_keeps_one_channel(tmp_path):
@@ -85,7 +83,7 @@ def test_grey_folder_keeps_one_channel(tmp_path):
 
     for i in range(20):
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i:02d}.png")
-    dataset = data_load.load(settings(f"folder:{tmp_path}"))
+    dataset = datasets.load(settings(f"folder:{tmp_path}"))
     assert dataset.facts.shape == (4, 4, 1)
     assert len(dataset.splits["test"]) == 2
 
@@ -111,17 +109,17 @@ def test_synthetic_density_is_normalised_and_its_samples_follow_it():
 @pytest.mark.parametrize("arg", ["", "28", "28x28", "axbxc", "8x8x1x1", "8x8x1x300", "0x8x1"])
 def test_synthetic_names_its_form(arg):
     with pytest.raises(UserError, match="synthetic"):
-        data_load.describe(settings(f"synthetic:{arg}"))
+        datasets.describe(settings(f"synthetic:{arg}"))
 
 
 def test_unknown_names_list_what_exists():
     with pytest.raises(UserError, match="npz:PATH") as error:
-        data_load.load(settings("mnits"))
+        datasets.load(settings("mnits"))
     assert "fashion_mnist" in str(error.value)
     with pytest.raises(UserError, match="dynamic, none"):
-        data_load.load(settings("digits", binarization="sometimes"))
+        datasets.load(settings("digits", binarization="sometimes"))
     with pytest.raises(UserError, match="lower it"):
-        data_load.load(settings("digits", num_validation=5000))
+        datasets.load(settings("digits", num_validation=5000))
 
 
 def test_tfds_copies_are_read_without_tensorflow():

@@ -11,18 +11,16 @@ import sys
 import numpy as np
 import pytest
 
-from vdp import variants
-from vdp.data import load as data_load
+from vdp.data import datasets
 from vdp.data.sources import cifar10, omniglot
 from vdp.errors import UserError
+from vdp.settings import Data
 
 REAL = pathlib.Path(os.environ.get("VDP_TEST_DATA", "data"))
 
 
 def settings(name, **fields):
-    config = variants.defaults().data
-    config.update(name=name, **fields)
-    return config
+    return Data(name=name, **fields)
 
 
 def idx(array):
@@ -52,7 +50,7 @@ def no_user_data(monkeypatch, tmp_path):
 
 
 def test_digits_are_split_once_and_for_all():
-    dataset = data_load.load(settings("digits", num_validation=180))
+    dataset = datasets.load(settings("digits", num_validation=180))
     splits = dataset.splits
     assert [len(splits[n]) for n in ("train", "validation", "test")] == [1257, 180, 360]
     assert dataset.facts.levels == 17
@@ -62,16 +60,16 @@ def test_digits_are_split_once_and_for_all():
     everything = np.concatenate([s.images[..., 0].reshape(-1, 64) for s in splits.values()])
     rows = lambda a: sorted(map(bytes, a.astype(np.uint8)))
     assert rows(everything) == rows(load_digits().data)
-    again = data_load.load(settings("digits", num_validation=180)).splits
+    again = datasets.load(settings("digits", num_validation=180)).splits
     assert all(np.array_equal(splits[n].images, again[n].images) for n in splits)
-    other = data_load.load(settings("digits", num_validation=100)).splits
+    other = datasets.load(settings("digits", num_validation=100)).splits
     assert np.array_equal(splits["test"].images, other["test"].images)
 
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_idx_files_are_read(tmp_path, compress):
     arrays = write_mnist(tmp_path, compress=compress)
-    dataset = data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+    dataset = datasets.load(settings("mnist", dir=str(tmp_path), verify=False))
     train = dataset.splits["train"]
     assert np.array_equal(train.images[..., 0], arrays["train-images-idx3-ubyte"])
     assert np.array_equal(train.labels, arrays["train-labels-idx1-ubyte"])
@@ -81,7 +79,7 @@ def test_idx_files_are_read(tmp_path, compress):
 def test_checksums_refuse_another_file(tmp_path):
     write_mnist(tmp_path)
     with pytest.raises(UserError, match="md5"):
-        data_load.load(settings("mnist", dir=str(tmp_path)))
+        datasets.load(settings("mnist", dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_damaged_idx_files_are_named(tmp_path, damage, says):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=says) as error:
-        data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+        datasets.load(settings("mnist", dir=str(tmp_path), verify=False))
     assert str(path) in str(error.value)
 
 
@@ -107,14 +105,14 @@ def test_truncated_gzip_is_named(tmp_path):
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match="cannot be used"):
-        data_load.load(settings("mnist", dir=str(tmp_path), verify=False))
+        datasets.load(settings("mnist", dir=str(tmp_path), verify=False))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "omniglot", "celeba"])
 def test_missing_data_says_what_where_and_how(tmp_path, monkeypatch, name):
     monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)
     with pytest.raises(UserError) as error:
-        data_load.load(settings(name, dir=str(tmp_path)))
+        datasets.load(settings(name, dir=str(tmp_path)))
     message = str(error.value)
     assert "\n" not in message
     assert str(tmp_path) in message
@@ -127,7 +125,7 @@ def test_default_folder_is_below_vdp_data(tmp_path, monkeypatch):
     (tmp_path / "mnist").mkdir()
     write_mnist(tmp_path / "mnist")
     monkeypatch.setenv("VDP_DATA", str(tmp_path))
-    assert len(data_load.load(settings("mnist", verify=False)).splits["train"]) == 20
+    assert len(datasets.load(settings("mnist", verify=False)).splits["train"]) == 20
 
 
 def write_cifar(folder, kind, num=12):
@@ -153,7 +151,7 @@ def test_cifar10_official_versions(tmp_path, kind, nested):
     folder = tmp_path / f"cifar-10-batches-{kind}" if nested else tmp_path
     folder.mkdir(exist_ok=True)
     expected = write_cifar(folder, kind)
-    splits = data_load.load(settings("cifar10", dir=str(tmp_path), verify=False)).splits
+    splits = datasets.load(settings("cifar10", dir=str(tmp_path), verify=False)).splits
     assert splits["train"].images.shape == (60, 32, 32, 3)
     assert np.array_equal(splits["train"].images[12:24], expected["data_batch_2"][0])
     assert np.array_equal(splits["test"].labels, expected["test_batch"][1])
@@ -168,22 +166,22 @@ def test_cifar10_pickle_that_wants_to_run_code_is_refused(tmp_path):
 
     (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
     with pytest.raises(UserError, match="which no image needs"):
-        data_load.load(settings("cifar10", dir=str(tmp_path), verify=False))
+        datasets.load(settings("cifar10", dir=str(tmp_path), verify=False))
     assert not (tmp_path / "pwned").exists()
 
 
 def test_cifar10_checks_what_is_published(tmp_path):
     write_cifar(tmp_path, "py")
     with pytest.raises(UserError, match="md5"):
-        data_load.load(settings("cifar10", dir=str(tmp_path)))
+        datasets.load(settings("cifar10", dir=str(tmp_path)))
     other = tmp_path / "bin"
     other.mkdir()
     write_cifar(other, "bin")
     with pytest.raises(UserError, match="10,000 records"):
-        data_load.load(settings("cifar10", dir=str(other)))
+        datasets.load(settings("cifar10", dir=str(other)))
     (other / "test_batch.bin").unlink()
     with pytest.raises(UserError, match=r"test_batch\.bin"):
-        data_load.load(settings("cifar10", dir=str(other), verify=False))
+        datasets.load(settings("cifar10", dir=str(other), verify=False))
 
 
 def test_cifar10_npz_drops_stand_ins(tmp_path):
@@ -193,7 +191,7 @@ def test_cifar10_npz_drops_stand_ins(tmp_path):
         np.savez(
             tmp_path / f"cifar10_{split}.npz", images=images, labels=np.zeros(num), exact=exact
         )
-    splits = data_load.load(settings("cifar10", dir=str(tmp_path))).splits
+    splits = datasets.load(settings("cifar10", dir=str(tmp_path))).splits
     assert (len(splits["train"]), len(splits["test"])) == (20, 6)
     assert np.array_equal(splits["test"].images, images[exact])
 
@@ -206,19 +204,19 @@ def test_omniglot_mat_is_read_column_by_column(tmp_path, monkeypatch):
     columns = {k: v.transpose(0, 2, 1).reshape(len(v), 784).T for k, v in images.items()}
     path = tmp_path / "chardata.mat"
     scipy.io.savemat(path, columns)
-    splits = data_load.load(settings("omniglot", dir=str(tmp_path), verify=False)).splits
+    splits = datasets.load(settings("omniglot", dir=str(tmp_path), verify=False)).splits
     expected = np.rint(images["testdata"] * 255)[..., None]
     assert np.array_equal(splits["test"].images, expected)
     with pytest.raises(UserError, match="not the published file"):
-        data_load.load(settings("omniglot", dir=str(tmp_path)))
+        datasets.load(settings("omniglot", dir=str(tmp_path)))
     content = path.read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     monkeypatch.setattr(omniglot, "GIT_BLOB", blob)
     with pytest.raises(UserError, match="instead of"):
-        data_load.load(settings("omniglot", dir=str(tmp_path)))
+        datasets.load(settings("omniglot", dir=str(tmp_path)))
     path.write_bytes(content[:300])
     with pytest.raises(UserError, match="cannot be used"):
-        data_load.load(settings("omniglot", dir=str(tmp_path), verify=False))
+        datasets.load(settings("omniglot", dir=str(tmp_path), verify=False))
 
 
 REAL_SETS = [
@@ -233,6 +231,6 @@ def test_real_files(name, train, test):
     folder = REAL / name
     if not folder.is_dir():
         pytest.skip(f"no real files at {folder}: set VDP_TEST_DATA to their parent folder")
-    splits = data_load.load(settings(name, dir=str(folder), num_validation=5000)).splits
+    splits = datasets.load(settings(name, dir=str(folder), num_validation=5000)).splits
     assert (len(splits["train"]) + 5000, len(splits["test"])) == (train, test)
     assert np.bincount(splits["train"].labels, minlength=10).min() > 4000

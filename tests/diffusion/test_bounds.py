@@ -7,6 +7,7 @@ import pytest
 from oracles import gaussian_eps_fn, linear, smoothed_log_density, t_step_moments
 
 from vdp.diffusion import bounds, paths, process, times
+from vdp.diffusion.noise import AllSteps, Path, Quantiles, Times
 from vdp.dists import Normal, standard_normal
 
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
@@ -64,8 +65,12 @@ def test_t_step_bound_falls_to_the_continuous_one():
 def test_t_step_bound_sums_every_step_once():
     gamma, num_steps = linear(-5.0, 4.0), 7
     eps = jax.random.normal(jax.random.key(3), (len(Z), num_steps, 2))
-    noise = {"t": times.every_step(len(Z), num_steps), "eps": eps}
+    noise = AllSteps(eps=eps)
     found = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    middles = jnp.tile((jnp.arange(num_steps) + 0.5) / num_steps, (len(Z), 1))
+    noise = Times(t=middles, eps=eps)  # every time falls into its step
+    same = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    np.testing.assert_array_equal(found.value, same.value)
     expected = 0.0
     for i in range(1, num_steps + 1):
         g_t, g_s = gamma(i / num_steps), gamma((i - 1) / num_steps)
@@ -123,7 +128,8 @@ def test_path_weight_is_the_ratio_of_the_two_path_densities():
         y = y_s
     end = Normal(y / process.alpha(g[0])[:, None], jnp.full_like(Z, gamma(0.0)))
     expected = weight + end.log_prob(Z)
-    np.testing.assert_allclose(paths.log_weight(eps_fn, gamma, Z, path), expected, rtol=2e-4)
+    found = paths.log_weight(eps_fn, gamma, Z, Path(steps=path))
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
 
 
 def test_posterior_step_keeps_the_forward_marginal():
@@ -145,9 +151,8 @@ def test_path_weight_averages_to_the_exact_t_step_density(num_steps):
     mean, var = t_step_moments(gamma, num_steps)
     exact = -0.5 * (np.log(2 * np.pi * var) + (np.asarray(z)[:, 0] - mean) ** 2 / var)
     path = jax.random.normal(jax.random.key(8), (200_000, 3, num_steps + 1, 1))
-    weights = jax.lax.map(
-        lambda p: paths.log_weight(gaussian_eps_fn(), gamma, z, p), path, batch_size=20_000
-    )
+    weigh = lambda steps: paths.log_weight(gaussian_eps_fn(), gamma, z, Path(steps=steps))
+    weights = jax.lax.map(weigh, path, batch_size=20_000)
     ratio, se = with_error(np.exp(np.asarray(weights, np.float64) - exact))
     assert np.all(np.abs(ratio - 1) < 5 * se)
     assert np.all(se < 0.02)
@@ -179,7 +184,7 @@ def test_importance_of_times_changes_the_variance_and_not_the_mean():
 
     def draw(key, eps_fn=gaussian_eps_fn(), grid=times.low_discrepancy):
         noise = bounds.draw(key, Z.shape, lambda r, n, _: grid(r, n), 1)
-        other = {"u": noise["t"], "eps": noise["eps"]}
+        other = Quantiles(u=noise.t, eps=noise.eps)
         of = lambda n, steps: (
             (
                 bounds.discrete(eps_fn, gamma, Z, num_steps=steps, noise=n)
@@ -219,10 +224,10 @@ def test_importance_of_steps_has_the_exact_mean():
     eps = jax.random.normal(jax.random.key(11), (len(Z), num_steps, 2))
     total = 0.0
     for i in range(num_steps):
-        noise = {"u": jnp.full((len(Z), 1), u[i]), "eps": eps[:, i : i + 1]}
+        noise = Quantiles(u=jnp.full((len(Z), 1), u[i]), eps=eps[:, i : i + 1])
         one = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
         total += p[i] * one.parts["diffusion"]
-    noise = {"t": times.every_step(len(Z), num_steps), "eps": eps}
+    noise = AllSteps(eps=eps)
     full = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
     np.testing.assert_allclose(total, full.parts["diffusion"], rtol=1e-4)
 
@@ -241,10 +246,10 @@ def test_simple_weights_reach_the_denoiser_and_nothing_else(weights):
         ).value.sum()
 
     def simple(p, z):
-        step = 1 + jnp.floor(5 * noise["t"])
+        step = 1 + jnp.floor(5 * noise.t)
         g = gamma_of(p)(step / 5)
         ones = jnp.ones_like(g)
-        return -bounds.weighted_errors(eps_fn_of(p["w"]), g, ones, z, noise["eps"]).mean(1).sum()
+        return -bounds.weighted_errors(eps_fn_of(p["w"]), g, ones, z, noise.eps).mean(1).sum()
 
     p = {"w": jnp.float32(0.8), "low": jnp.float32(-4.0)}
     value, (by_p, by_z) = jax.value_and_grad(terms, argnums=(0, 1))(p, Z, weights)

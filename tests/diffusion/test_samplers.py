@@ -96,9 +96,8 @@ def test_ode_density_of_gaussian_data_is_exact(num_probes):
     The Jacobian is diagonal here, so Rademacher probes are exact as well.
     """
     y_0 = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
-    found = ode.log_prob(
-        gaussian_eps_fn(), GAMMA, y_0, jax.random.key(4), num_steps=24, num_probes=num_probes
-    )
+    probes = ode.rademacher(jax.random.key(4), y_0.shape, num_probes) if num_probes else None
+    found = ode.log_prob(gaussian_eps_fn(), GAMMA, y_0, num_steps=24, probes=probes)
     (m_0, s_0), (m_1, s_1) = moments_at(-6.0), moments_at(6.0)
     std, mean = s_0 / s_1, m_0 - s_0 * m_1 / s_1
     scores = (np.asarray(y_0) - mean) / std
@@ -113,14 +112,10 @@ def test_ode_density_of_a_mixture_is_exact():
     exact = mixture_log_density(y_0, jnp.full(4, -4.0))
     found = ode.log_prob(mixture_eps_fn, gamma, y_0, num_steps=48)
     np.testing.assert_allclose(found, exact, atol=0.02)
-    estimates = ode.log_prob(
-        mixture_eps_fn,
-        gamma,
-        jnp.repeat(y_0, 400, axis=0),
-        jax.random.key(5),
-        num_steps=24,
-        num_probes=1,
-    ).reshape(4, 400)
+    many = jnp.repeat(y_0, 400, axis=0)
+    probes = ode.rademacher(jax.random.key(5), many.shape, 1)
+    estimates = ode.log_prob(mixture_eps_fn, gamma, many, num_steps=24, probes=probes)
+    estimates = estimates.reshape(4, 400)
     error = estimates.std(1) / np.sqrt(400)
     assert np.all(np.abs(estimates.mean(1) - exact) < 5 * error + 0.02)
     assert np.all(error > 0)
@@ -165,8 +160,9 @@ def test_ode_density_under_a_convolutional_denoiser_is_the_change_of_variables(n
 
     @jax.jit
     def density(y):
-        how = dict(num_steps=16, num_probes=num_probes)
-        return ode.log_prob(eps_fn, gamma, y, jax.random.key(3), **how)[0]
+        key = jax.random.key(3)
+        probes = ode.rademacher(key, y.shape, num_probes) if num_probes else None
+        return ode.log_prob(eps_fn, gamma, y, num_steps=16, probes=probes)[0]
 
     end, jacobian = flow(y.reshape(-1)), jax.jit(jax.jacrev(flow))(y.reshape(-1))
     exact = -0.5 * jnp.sum(end**2 + jnp.log(2 * jnp.pi)) + jnp.linalg.slogdet(jacobian)[1]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vdp.settings import Data
 from vdp.types import Array, Batch
 
 
@@ -32,13 +33,13 @@ class Transform:
         return Batch(target=target, input=images if self.grey_input else target, label=labels)
 
 
-def make(config, stored_levels: int) -> Transform:
-    """The training transform of `config.data`."""
+def make(data: Data, stored_levels: int) -> Transform:
+    """The training transform of `settings.data`."""
     return Transform(
         stored_levels=stored_levels,
-        binarize=config.binarization == "dynamic",
-        grey_input=config.encoder_input == "grey",
-        flip=config.augmentation == "flip",
+        binarize=data.binarization == "dynamic",
+        grey_input=data.encoder_input == "grey",
+        flip=data.augmentation == "flip",
     )
 
 

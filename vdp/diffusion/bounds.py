@@ -4,8 +4,8 @@
 L1 = 1/2 sum(sigma_1^2 + alpha_1^2 z^2 - 1 - log sigma_1^2) and the closed form
 L0 = D/2 (1 + log 2 pi + gamma_0) of -E log N(z; y_0/alpha_0, exp gamma_0).
 
-Noise is {"t": [B, n] times in [0, 1), "eps": [B, n, ...]}, or "u" in place of "t": quantiles of the
-importance density of `times.by_importance`. Everything is averaged over n.
+Both bounds are made of `Times` or `Quantiles` and averaged over them; that of T steps also of
+`AllSteps`, which it sums over. Every other noise is refused.
 
 `weights` says what the gradient is; the values are the bound's always:
   "bound"       the gradient of the value.
@@ -22,13 +22,16 @@ from jax.lax import stop_gradient
 from jax.nn import softplus
 
 from vdp.diffusion import process
-from vdp.diffusion.times import by_importance, every_step, step_probabilities, stratified
+from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect
+from vdp.diffusion.times import by_importance, step_probabilities, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
-from vdp.types import Array, Noise, Terms
+from vdp.errors import UserError
+from vdp.types import Array, Terms
 
 EpsFn = Callable[[Array, Array], Array]
 Gamma = Callable[[Array], Array]
 WEIGHTS = ("bound", "simple", "simple_all")
+OWN_NOISE = "a prior of this bound draws it for purpose='loss' and 'elbo'"
 
 
 def latent_0(gamma_0: Array, z: Array) -> Array:
@@ -71,6 +74,8 @@ def weighted_errors(
       weights: one of WEIGHTS; see the top of the module.
       sequential: one time after the other instead of all at once: a batch's memory for large z.
     """
+    if weights not in WEIGHTS:
+        raise UserError(f"weights={weights!r} is not one of {', '.join(WEIGHTS)}")
     if sequential and gamma_t.shape[1] > 1:
         own = lambda xs: weighted_errors(eps_fn, xs[0], xs[1], z, xs[2], weights)
         alone = lambda x: jnp.swapaxes(x, 0, 1)[:, :, None]
@@ -101,10 +106,19 @@ def _with_ends(losses: Array, gamma: Gamma, z: Array) -> Terms:
     )
 
 
-def _gamma_and_slope(gamma: Gamma, noise: Noise) -> tuple[Array, Array]:
-    if "u" in noise:
-        gamma = by_importance(gamma)
-    times = noise["u"] if "u" in noise else noise["t"]
+def _check_weights(noise: Times | Quantiles | AllSteps, weights: str) -> None:
+    if isinstance(noise, Quantiles) and weights != "bound":
+        raise UserError(
+            f"weights={weights!r} count every time alike, and Quantiles lie closer where the bound "
+            "weighs more: importance-sampled times need weights='bound'"
+        )
+
+
+def _gamma_and_slope(gamma: Gamma, noise: Times | Quantiles) -> tuple[Array, Array]:
+    if isinstance(noise, Quantiles):
+        gamma, times = by_importance(gamma), noise.u
+    else:
+        times = noise.t
     return jax.jvp(gamma, (times,), (jnp.ones_like(times),))
 
 
@@ -115,7 +129,7 @@ def continuous(
     rng: Array | None = None,
     *,
     num_times: int = 32,
-    noise: Noise | None = None,
+    noise: Times | Quantiles | None = None,
     weights: str = "bound",
     sequential: bool = False,
 ) -> Terms:
@@ -128,16 +142,21 @@ def continuous(
       rng: draws a fresh stratified grid per example and its noise.
       num_times: points of that grid.
       noise: instead of rng.
-      weights: of the gradient.
+      weights: of the gradient; of `Quantiles` the bound's own alone.
       sequential: as of `weighted_errors`.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
+
+    Raises:
+      UserError: a noise that holds no times.
     """
     noise = draw(rng, z.shape, stratified, num_times) if noise is None else noise
+    expect(noise, Times, Quantiles, by="the bound in continuous time", instead=OWN_NOISE)
+    _check_weights(noise, weights)
     gamma_t, slope = _gamma_and_slope(gamma, noise)
     losses = weighted_errors(
-        eps_fn, gamma_t, 0.5 * slope, z, noise["eps"], weights, sequential=sequential
+        eps_fn, gamma_t, 0.5 * slope, z, noise.eps, weights, sequential=sequential
     )
     return _with_ends(losses, gamma, z)
 
@@ -149,7 +168,7 @@ def discrete(
     rng: Array | None = None,
     *,
     num_steps: int,
-    noise: Noise | None = None,
+    noise: Times | Quantiles | AllSteps | None = None,
     weights: str = "bound",
     sequential: bool = False,
 ) -> Terms:
@@ -164,33 +183,44 @@ def discrete(
       rng: sums over all T steps per example, fresh noise for each.
       num_steps: T.
       noise: instead of rng; t falls into step 1 + floor(T t), and the sum over steps is estimated
-        as the mean over n of the step's term divided by its probability (1/T for "t").
-      weights: of the gradient.
+        as the mean over n of the step's term divided by its probability (1/T for `Times`).
+      weights: of the gradient; of `Quantiles` the bound's own alone.
       sequential: as of `weighted_errors`.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
+
+    Raises:
+      UserError: a noise that holds no times, or all steps of another T.
     """
-    if noise is None:
-        noise = draw(rng, z.shape, lambda _, num, steps: every_step(num, steps), num_steps)
-    if "u" in noise:
-        gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
-        probabilities = step_probabilities(gammas)
-        index = jnp.searchsorted(jnp.cumsum(probabilities), noise["u"], side="right")
-        index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
-        gamma_t, gamma_s, inverse = gammas[index + 1], gammas[index], 1 / probabilities[index]
-    else:
-        step = jnp.minimum(1 + jnp.floor(num_steps * noise["t"]), num_steps)  # t may round to 1
-        gamma_t, gamma_s = gamma(step / num_steps), gamma((step - 1) / num_steps)
-        inverse = num_steps
+    noise = draw_all_steps(rng, z.shape, num_steps) if noise is None else noise
+    expect(noise, Times, Quantiles, AllSteps, by="the bound of T steps", instead=OWN_NOISE)
+    _check_weights(noise, weights)
+    gamma_t, gamma_s, inverse = _steps(gamma, noise, num_steps)
     factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)
-    losses = weighted_errors(
-        eps_fn, gamma_t, factor, z, noise["eps"], weights, sequential=sequential
-    )
+    losses = weighted_errors(eps_fn, gamma_t, factor, z, noise.eps, weights, sequential=sequential)
     return _with_ends(losses, gamma, z)
 
 
-def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise) -> Array:
+def _steps(gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int):
+    """Gamma at the end and at the start of the steps [B, n], and one over their probabilities."""
+    if isinstance(noise, Quantiles):
+        gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
+        probabilities = step_probabilities(gammas)
+        index = jnp.searchsorted(jnp.cumsum(probabilities), noise.u, side="right")
+        index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
+        return gammas[index + 1], gammas[index], 1 / probabilities[index]
+    if isinstance(noise, AllSteps):
+        batch, held = noise.eps.shape[:2]
+        if held != num_steps:
+            raise UserError(f"noise of all {held} steps is not that of a model of {num_steps}")
+        step = jnp.broadcast_to(jnp.arange(1.0, num_steps + 1), (batch, num_steps))
+    else:
+        step = jnp.minimum(1 + jnp.floor(num_steps * noise.t), num_steps)  # t may round to 1
+    return gamma(step / num_steps), gamma((step - 1) / num_steps), num_steps
+
+
+def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Times) -> Array:
     """Zero in value; its gradient lowers the variance of the continuous estimator, [B].
 
     The bound does not depend on gamma between its endpoints, the noise of its estimate does: what
@@ -201,10 +231,15 @@ def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise) -> Arra
       eps_fn: the denoiser; nothing of it is trained here.
       gamma: with gradients into the schedule's inner shape alone.
       z: [B, ...]; no gradient reaches it.
-      noise: as of `continuous`.
+      noise: that of the estimate, of one time per example or many.
+
+    Raises:
+      UserError: times of the importance density, in whose estimate the shape does not occur.
     """
-    gamma_t, slope = jax.jvp(gamma, (noise["t"],), (jnp.ones_like(noise["t"]),))
-    z, eps = stop_gradient(z), noise["eps"]
+    by = "the objective of a schedule's learned shape"
+    expect(noise, Times, by=by, instead="a prior of times='low_discrepancy' draws it")
+    gamma_t, slope = _gamma_and_slope(gamma, noise)
+    z, eps = stop_gradient(z), noise.eps
 
     def losses(gamma_t, slope):
         return jnp.mean(weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, eps), axis=1)
@@ -215,8 +250,14 @@ def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise) -> Arra
     return total - stop_gradient(total)
 
 
-def draw(rng: Array, z_shape: tuple[int, ...], grid: Callable, num_times: int) -> Noise:
-    """Draws {"t": [B, n], "eps": [B, n, ...]} with times from `grid(rng, B, n)`."""
+def draw(rng: Array, z_shape: tuple[int, ...], grid: Callable, num_times: int) -> Times:
+    """Draws n times for every example of z_shape = (B, ...) from `grid(rng, B, n)`, and noise."""
     time_rng, eps_rng = jax.random.split(rng)
     eps = jax.random.normal(eps_rng, (z_shape[0], num_times, *z_shape[1:]))
-    return {"t": grid(time_rng, z_shape[0], num_times), "eps": eps}
+    return Times(t=grid(time_rng, z_shape[0], num_times), eps=eps)
+
+
+def draw_all_steps(rng: Array, z_shape: tuple[int, ...], num_steps: int) -> AllSteps:
+    """Draws the noise of every one of T steps for every example of z_shape = (B, ...)."""
+    _, eps_rng = jax.random.split(rng)  # the first half is the times' of `draw`
+    return AllSteps(eps=jax.random.normal(eps_rng, (z_shape[0], num_steps, *z_shape[1:])))

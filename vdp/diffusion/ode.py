@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from vdp.diffusion import process
 from vdp.diffusion.bounds import EpsFn, Gamma
+from vdp.diffusion.noise import ExactOde, HutchinsonOde, expect
 from vdp.dists import Normal, standard_normal, sum_nonbatch
-from vdp.types import Array, Noise
+from vdp.errors import UserError
+from vdp.types import Array
 
 EXACT_CHUNK = 64  # columns of the Jacobian computed at once
 
@@ -55,11 +57,9 @@ def log_prob(
     eps_fn: EpsFn,
     gamma: Gamma,
     y_0: Array,
-    rng: Array | None = None,
     *,
     num_steps: int = 32,
     probes: Array | None = None,
-    num_probes: int = 0,
 ) -> Array:
     """Log density of y_0 under the ODE model, up to solver error: [B].
 
@@ -70,14 +70,11 @@ def log_prob(
       eps_fn: the denoiser.
       gamma: the schedule; only its endpoints matter.
       y_0: [B, ...].
-      rng: draws Rademacher probes where `num_probes` is positive.
       num_steps: of the solver; six evaluations of eps_fn each.
-      probes: instead of rng, [B, n, ...] of +-1.
-      num_probes: 0 for the exact trace (D evaluations of a derivative), else the number of
-        Hutchinson probes: unbiased in the log, so fine in a bound, never in an IWAE exponent.
+      probes: None for the exact trace (D evaluations of a derivative), else of `rademacher`,
+        [B, n, ...], for Hutchinson's estimate: unbiased in the log, so fine in a bound, never in
+        an IWAE exponent.
     """
-    if probes is None and num_probes:
-        probes = _signs(rng, y_0.shape, num_probes)
 
     def field(gamma, state, _):
         y, _ = state
@@ -96,23 +93,43 @@ def log_prob(
     return standard_normal(y_1).log_prob(y_1) + change
 
 
-def draw(rng: Array, shape: tuple[int, ...], num_probes: int) -> Noise:
-    """{"y_0": [B, ...]} and, where there are any, Rademacher "probes" [B, n, ...]."""
+def draw(rng: Array, shape: tuple[int, ...], num_probes: int) -> ExactOde | HutchinsonOde:
+    """Draws the noise of y_0 [B, ...] and, where there are any, that many probes of the trace."""
     y_rng, probe_rng = jax.random.split(rng)
-    noise = {"y_0": jax.random.normal(y_rng, shape)}
-    if num_probes:
-        noise["probes"] = _signs(probe_rng, shape, num_probes)
-    return noise
+    y_0 = jax.random.normal(y_rng, shape)
+    if not num_probes:
+        return ExactOde(y_0=y_0)
+    return HutchinsonOde(y_0=y_0, probes=rademacher(probe_rng, shape, num_probes))
 
 
-def _signs(rng: Array, shape: tuple[int, ...], num: int) -> Array:
+def rademacher(rng: Array, shape: tuple[int, ...], num: int) -> Array:
+    """Probes [B, n, ...] of +-1 for y of `shape` (B, ...)."""
     return jax.random.rademacher(rng, (shape[0], num, *shape[1:]), jnp.float32)
 
 
-def log_weight(
-    eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Noise, *, num_steps: int, merged: bool
+def probes_of(noise: ExactOde | HutchinsonOde) -> Array | None:
+    """The probes of the trace, [B, n, ...]; None where it is computed exactly.
+
+    Raises:
+      UserError: another noise.
+    """
+    instead = "a prior of bound='ode' (`as_ode`) draws it for purpose='elbo' and 'weight'"
+    expect(noise, ExactOde, HutchinsonOde, by="the ODE's density", instead=instead)
+    return noise.probes if isinstance(noise, HutchinsonOde) else None
+
+
+def log_ratio(
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    z: Array,
+    noise: ExactOde | HutchinsonOde,
+    *,
+    num_steps: int,
+    merged: bool,
 ) -> Array:
     """Log r_ode(y_0) + log r(z|y_0) - log q(y_0|z) at one y_0, [B]; merged without its middle term.
+
+    A lower bound on log r(z) in expectation.
 
     Args:
       eps_fn: the denoiser.
@@ -122,14 +139,29 @@ def log_weight(
       num_steps: of the solver.
       merged: whether z is a code.
     """
+    probes = probes_of(noise)
     gamma_0 = jnp.broadcast_to(gamma(jnp.float32(0)), z.shape)
     q_0 = Normal(process.alpha(gamma_0) * z, -jax.nn.softplus(-gamma_0))
-    y_0 = q_0.sample(noise["y_0"])
-    density = log_prob(eps_fn, gamma, y_0, num_steps=num_steps, probes=noise.get("probes"))
-    weight = density - q_0.log_prob(y_0)
+    y_0 = q_0.sample(noise.y_0)
+    density = log_prob(eps_fn, gamma, y_0, num_steps=num_steps, probes=probes)
+    ratio = density - q_0.log_prob(y_0)
     if merged:
-        return weight
-    return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
+        return ratio
+    return ratio + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
+
+
+def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: ExactOde, **how) -> Array:
+    """`log_ratio` with the exact trace, [B]: its exponential averages to r(z), so it is a weight.
+
+    Raises:
+      UserError: Hutchinson's probes, or another noise.
+    """
+    if probes_of(noise) is not None:
+        raise UserError(
+            "Hutchinson's estimate may not stand in an IWAE exponent: draw the noise for "
+            "purpose='weight', or with ode_probes=0"
+        )
+    return log_ratio(eps_fn, gamma, z, noise, **how)
 
 
 def _exact_trace(derivative, y: Array) -> Array:

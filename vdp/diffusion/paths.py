@@ -12,11 +12,23 @@ from jax.nn import softplus
 
 from vdp.diffusion import process
 from vdp.diffusion.bounds import EpsFn, Gamma
+from vdp.diffusion.noise import Path, expect
 from vdp.dists import Normal, standard_normal, sum_nonbatch
 from vdp.types import Array
 
 
-def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> Array:
+def num_steps_of(path: Path) -> int:
+    """T of a path's noise.
+
+    Raises:
+      UserError: another noise.
+    """
+    instead = "a prior of T steps draws it for purpose='weight'"
+    expect(path, Path, by="the importance weight of T steps", instead=instead)
+    return path.steps.shape[1] - 1
+
+
+def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> Array:
     """Log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B]: the separate form.
 
     Arguments as of `walk`.
@@ -26,7 +38,7 @@ def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> Array:
     return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
 
 
-def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> tuple[Array, Array]:
+def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> tuple[Array, Array]:
     """One path of q(y_0..y_1 | z) and log r(y_0..y_1) - log q(y_0..y_1 | z).
 
     The merged form's weight, where y_0 is the latent and z the encoder's code.
@@ -39,19 +51,22 @@ def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> tuple[Array, Arr
       eps_fn: the denoiser.
       gamma: the schedule.
       z: [B, ...].
-      path: standard normal noise [B, T + 1, ...]: first y_1, then the T steps down to y_0.
+      path: its noise; T is the number of its steps.
 
     Returns:
       (y_0 [B, ...], weight [B]).
+
+    Raises:
+      UserError: another noise.
     """
-    num_steps = path.shape[1] - 1
+    num_steps, noises = num_steps_of(path), path.steps
     batch = z.shape[0]
 
     def gamma_at(index) -> Array:
         return jnp.broadcast_to(gamma(index / num_steps), (batch,)).astype(jnp.float32)
 
     gamma_1 = gamma_at(num_steps)
-    y = process.diffuse(z, gamma_1, path[:, 0])
+    y = process.diffuse(z, gamma_1, noises[:, 0])
     wide_1 = process.expand(gamma_1, z)
     q_end = Normal(process.alpha(wide_1) * z, jnp.broadcast_to(-softplus(-wide_1), z.shape))
     weight = standard_normal(y).log_prob(y) - q_end.log_prob(y)
@@ -70,5 +85,5 @@ def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Array) -> tuple[Array, Arr
         return (mean + std * noise, weight), None
 
     steps = jnp.arange(num_steps, 0, -1).astype(jnp.float32)
-    (y_0, weight), _ = jax.lax.scan(step, (y, weight), (steps, jnp.moveaxis(path[:, 1:], 1, 0)))
+    (y_0, weight), _ = jax.lax.scan(step, (y, weight), (steps, jnp.moveaxis(noises[:, 1:], 1, 0)))
     return y_0, weight

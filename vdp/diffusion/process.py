@@ -6,6 +6,7 @@ alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma), y_t = alpha_t z + sigma_t e
 import jax.numpy as jnp
 from jax.nn import softplus
 
+from vdp.errors import UserError
 from vdp.types import Array
 
 PARAMETERIZATIONS = ("v", "eps", "x0")
@@ -38,6 +39,9 @@ def to_eps(output: Array, y: Array, gamma: Array, parameterization: str) -> Arra
     v = alpha eps - sigma z gives eps_hat = sigma y + alpha v (Salimans & Ho 2022); "x0" is z_hat
     itself, eps_hat = (y - alpha z_hat) / sigma.
     """
+    if parameterization not in PARAMETERIZATIONS:
+        known = ", ".join(PARAMETERIZATIONS)
+        raise UserError(f"parameterization={parameterization!r} is not one of {known}")
     if parameterization == "eps":
         return output
     gamma = expand(gamma, y)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from vdp.diffusion import ode, process
 from vdp.diffusion.bounds import EpsFn, Gamma
+from vdp.errors import UserError
 from vdp.types import Array
 
 NAMES = ("ancestral", "ddim", "dpmpp", "ode")
@@ -19,15 +20,15 @@ NAMES = ("ancestral", "ddim", "dpmpp", "ode")
 def check(
     *, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0, temperature: float = 1.0
 ) -> None:
-    """Raises ValueError for options that mean nothing; "" and 0 leave the choice to the prior."""
+    """Raises UserError for options that mean nothing; "" and 0 leave the choice to the prior."""
     if sampler and sampler not in NAMES:
-        raise ValueError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
+        raise UserError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
     if sampler_steps < 0 or not 0 <= eta <= 1:
-        raise ValueError("sampler_steps must not be negative, and eta lies in [0, 1]")
+        raise UserError("sampler_steps must not be negative, and eta lies in [0, 1]")
     if eta and sampler != "ddim":
-        raise ValueError(f"eta={eta} belongs to sampler='ddim'")
+        raise UserError(f"eta={eta} belongs to sampler='ddim'")
     if temperature < 0 or (temperature != 1 and sampler not in ("", "ancestral")):
-        raise ValueError(
+        raise UserError(
             f"temperature={temperature} must not be negative, and belongs to sampler='ancestral'"
         )
 

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import softplus
 
+from vdp.errors import UserError
 from vdp.types import Array, Params
 
 BETA_CLIP = 0.999
+LIVE = ("all", "shape", "ends")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Schedule:
           live: which parameters receive gradients: "all", "shape" (the inner shape alone) or
             "ends" (all but it).
         """
+        if live not in LIVE:
+            raise UserError(f"live={live!r} is not one of {', '.join(LIVE)}")
         if live != "all" and "shape" in params:
             frozen = {k: (k == "shape") != (live == "shape") for k in params}
             params = {k: jax.lax.stop_gradient(v) if frozen[k] else v for k, v in params.items()}
@@ -56,7 +60,7 @@ class Schedule:
 
 def _check_range(gamma_0: float, gamma_1: float) -> None:
     if not gamma_0 < gamma_1:
-        raise ValueError(f"gamma_0 = {gamma_0} must lie below gamma_1 = {gamma_1}")
+        raise UserError(f"gamma_0 = {gamma_0} must lie below gamma_1 = {gamma_1}")
 
 
 def _inverse_softplus(x: float) -> float:
@@ -110,7 +114,7 @@ def _table(betas: np.ndarray) -> Schedule:
     """
     num_steps = len(betas)
     if num_steps < 2:
-        raise ValueError(f"num_steps must be at least 2 for a table of betas, not {num_steps}")
+        raise UserError(f"num_steps must be at least 2 for a table of betas, not {num_steps}")
     gamma = np.log(np.expm1(-np.cumsum(np.log1p(-betas))))
     gamma = np.concatenate([gamma[:1], gamma]).astype(np.float32)
     grid = np.arange(num_steps + 1, dtype=np.float32)

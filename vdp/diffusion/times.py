@@ -26,12 +26,6 @@ def stratified(rng: Array, num: int, num_times: int) -> Array:
     return (jnp.arange(num_times) + shifts) / num_times
 
 
-def every_step(num: int, num_steps: int) -> Array:
-    """The middle of every one of T steps for every example: [num, num_steps]."""
-    middles = (jnp.arange(num_steps) + 0.5) / num_steps
-    return jnp.broadcast_to(middles, (num, num_steps))
-
-
 def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """Returns u -> gamma that spends u in [0, 1] where the loss of N(0, I) data is (LSGM).
 

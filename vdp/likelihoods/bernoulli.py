@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vdp import dists
+from vdp.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class Bernoulli:
 
     def __post_init__(self):
         if self.levels != 2:
-            raise ValueError(
+            raise UserError(
                 f"a Bernoulli likelihood needs images of 2 levels, these have {self.levels}: set "
                 "data.binarization=dynamic or choose the likelihood discretized_logistic"
             )

@@ -10,6 +10,9 @@ import math
 
 import jax.numpy as jnp
 
+from vdp.errors import UserError
+from vdp.levels import to_symmetric
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationScale:
@@ -21,11 +24,11 @@ class LocationScale:
 
     def __post_init__(self):
         if self.levels < 2:
-            raise ValueError(f"images need at least 2 levels, not {self.levels}")
+            raise UserError(f"images need at least 2 levels, not {self.levels}")
         if isinstance(self.scale, str) and self.scale not in ("predicted", "learned"):
-            raise ValueError(f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number")
+            raise UserError(f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number")
         if not isinstance(self.scale, str) and self.scale <= 0:
-            raise ValueError(f"a fixed scale must be positive, not {self.scale}")
+            raise UserError(f"a fixed scale must be positive, not {self.scale}")
 
     def init(self):
         """{"log_scale": []} where one is learned."""
@@ -55,7 +58,7 @@ class LocationScale:
 
     def position(self, level):
         """Where a level stands on [-1, 1], float32."""
-        return 2.0 * level.astype(jnp.float32) / (self.levels - 1) - 1.0
+        return to_symmetric(level, self.levels)
 
     @property
     def bin_width(self) -> float:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from vdp import dists
+from vdp.errors import UserError
+from vdp.levels import to_symmetric
 
 GROUP = {1: 2, 3: 3}  # channels -> what a channel has for every component
 
@@ -31,9 +33,9 @@ class LogisticMixture:
 
     def __post_init__(self):
         if self.levels < 2:
-            raise ValueError(f"images need at least 2 levels, not {self.levels}")
+            raise UserError(f"images need at least 2 levels, not {self.levels}")
         if self.num_components < 1:
-            raise ValueError(f"a mixture needs at least 1 component, not {self.num_components}")
+            raise UserError(f"a mixture needs at least 1 component, not {self.num_components}")
 
     def init(self):
         """No parameters of its own."""
@@ -50,7 +52,7 @@ class LogisticMixture:
     def num_outputs(self, channels):
         """Channels of `outputs`: 10 K for C = 3, 3 K for C = 1."""
         if channels not in GROUP:
-            raise ValueError(
+            raise UserError(
                 f"a logistic mixture needs images of 1 or 3 channels, these have {channels}: "
                 "choose the likelihood discretized_logistic"
             )
@@ -60,7 +62,7 @@ class LogisticMixture:
         """Logits [B, H, W, K]; means, clamped log-scales, coefficients [B, H, W, C, K]; float32."""
         sizes = {self.num_outputs(channels): channels for channels in GROUP}
         if outputs.shape[-1] not in sizes:
-            raise ValueError(f"outputs need {list(sizes)} channels, these have {outputs.shape[-1]}")
+            raise UserError(f"outputs need {list(sizes)} channels, these have {outputs.shape[-1]}")
         channels, k = sizes[outputs.shape[-1]], self.num_components
         outputs = outputs.astype(jnp.float32)
         groups = outputs[..., k:].reshape(*outputs.shape[:-1], channels, GROUP[channels] * k)
@@ -113,7 +115,7 @@ class LogisticMixture:
 
     def position(self, level):
         """Where a level is on [-1, 1], float32."""
-        return 2.0 * level.astype(jnp.float32) / (self.levels - 1) - 1.0
+        return to_symmetric(level, self.levels)
 
 
 def _couple(means, coefficients, earlier):

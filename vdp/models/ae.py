@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from vdp.diffusion.noise import expect, structure
 from vdp.dists import Normal, sum_nonbatch
 from vdp.errors import UserError
-from vdp.models import _smooth
-from vdp.nets import apply as nets
-from vdp.score import Score
-from vdp.types import Array, Aux, Batch, Noise, Terms
+from vdp.levels import to_unit
+from vdp.models import perturbations
+from vdp.models.base import check_latent_shape
+from vdp.nets import stateful
+from vdp.types import Array, Aux, Batch, Score, Terms
 
 OPTIONS = {  # of each kind
     "plain": (),
@@ -27,6 +29,46 @@ OPTIONS = {  # of each kind
     "robust": ("radius", "ascent_steps"),
     "contractive": ("weight", "probes"),
 }
+
+
+@structure
+class NoNoise:
+    """Nothing is random: the error of the clean image, and the Jacobian computed exactly."""
+
+
+@structure
+class Corruption:
+    """What corrupts the input of a denoising autoencoder.
+
+    Attributes:
+      eps: [B, H, W, C], standard normal; times `corruption` it is added to the image.
+      kept: [B, H, W, C], bool: False, with probability `masking`, sets the number to 0.
+    """
+
+    eps: Array
+    kept: Array
+
+
+@structure
+class BallStart:
+    """Where the search of a robust autoencoder begins.
+
+    Attributes:
+      start: [B, H, W, C], uniform in the unit ball of each example.
+    """
+
+    start: Array
+
+
+@structure
+class JacobianProbes:
+    """What estimates the squared Jacobian of a contractive autoencoder.
+
+    Attributes:
+      signs: [B, probes, *latent_shape] of +-1, each with probability 1/2.
+    """
+
+    signs: Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,56 +101,57 @@ class Autoencoder:
     ascent_steps: int = 0
     weight: float = 0.0
     probes: int = 0
-    discrete: ClassVar[bool] = False
     score: ClassVar[Score] = Score(
         name="squared_error", label="reconstruction", unit="squared error an image", sign=-1.0
     )
 
     def __post_init__(self):
-        if not self.latent_shape or min(self.latent_shape) < 1:
-            raise ValueError(f"latent_shape must be positive sizes, not {self.latent_shape}")
+        check_latent_shape(self.latent_shape)
         if self.kind not in OPTIONS:
-            raise ValueError(f"kind={self.kind!r} is not one of {', '.join(OPTIONS)}")
+            raise UserError(f"kind={self.kind!r} is not one of {', '.join(OPTIONS)}")
         for kind, names in OPTIONS.items():
             for name in names:
                 if kind != self.kind and getattr(self, name):
-                    raise ValueError(f"{name} is of kind={kind!r}, not of kind={self.kind!r}")
+                    raise UserError(f"{name} is of kind={kind!r}, not of kind={self.kind!r}")
         corruptions = self.corruption >= 0 and 0 <= self.masking < 1
         if self.kind == "denoising" and not (corruptions and self.corruption + self.masking):
-            raise ValueError("denoising needs a corruption above 0, a masking in (0, 1), or both")
+            raise UserError("denoising needs a corruption above 0, a masking in (0, 1), or both")
         if self.kind == "robust" and not (self.radius > 0 and self.ascent_steps > 0):
-            raise ValueError("robust needs a radius and ascent_steps above 0")
+            raise UserError("robust needs a radius and ascent_steps above 0")
         if self.kind == "contractive" and not (self.weight > 0 and self.probes >= 0):
-            raise ValueError("contractive needs a weight above 0 and probes not below 0")
+            raise UserError("contractive needs a weight above 0 and probes not below 0")
 
     def init(self, rng, x_shape, *, data=None):
         """Parameters and stats, each {"encoder", "decoder"}.
 
         Raises:
-          UserError: a contractive model whose encoder normalises over the batch.
+          UserError: a contractive model whose encoder keeps statistics, as with BatchNorm.
         """
         encoder_rng, decoder_rng = jax.random.split(rng)
         x, z = jnp.zeros((1, *x_shape)), jnp.zeros((1, *self.latent_shape))
-        encoder, encoder_stats = nets.init(self.encoder, encoder_rng, x, self.latent_shape)
-        decoder, decoder_stats = nets.init(self.decoder, decoder_rng, z, x_shape)
+        encoder, encoder_stats = stateful.init(self.encoder, encoder_rng, x, self.latent_shape)
+        decoder, decoder_stats = stateful.init(self.decoder, decoder_rng, z, x_shape)
         if self.kind == "contractive" and encoder_stats:
             raise UserError(
                 "kind='contractive' needs the Jacobian of each example alone, which an encoder "
-                "with BatchNorm does not have: choose one without, as ConvEncoder or FeedForward"
+                "that keeps statistics, as with BatchNorm, does not have: choose one without, as "
+                "ConvEncoder or FeedForward"
             )
         stats = {"encoder": encoder_stats, "decoder": decoder_stats}
         return {"encoder": encoder, "decoder": decoder}, stats
 
     def code(self, params, stats, images, **net_kwargs):
-        """(g(x) [B, *latent_shape], statistics used) of images in [0, 1], float [B, H, W, C]."""
+        """(g(x) [B, *latent_shape], its `Statistics`) of images in [0, 1], float [B, H, W, C]."""
         own = params["encoder"], stats["encoder"]
-        return nets.apply(self.encoder, *own, 2.0 * images - 1.0, self.latent_shape, **net_kwargs)
+        return stateful.apply(
+            self.encoder, *own, 2.0 * images - 1.0, self.latent_shape, **net_kwargs
+        )
 
     def decode(self, params, stats, z, x_shape, **net_kwargs):
-        """(f(z) [B, H, W, C], statistics used), in units of images in [0, 1] but not clipped."""
+        """(f(z) [B, H, W, C], its `Statistics`), in units of images in [0, 1] but not clipped."""
         own = params["decoder"], stats["decoder"]
-        output, used_stats = nets.apply(self.decoder, *own, z, x_shape, **net_kwargs)
-        return (output + 1.0) / 2.0, used_stats
+        output, statistics = stateful.apply(self.decoder, *own, z, x_shape, **net_kwargs)
+        return (output + 1.0) / 2.0, statistics
 
     def errors(self, params, stats, seen, target) -> Array:
         """|target - f(g(seen))|^2, [B], images in [0, 1]; the nets as in evaluation."""
@@ -118,26 +161,29 @@ class Autoencoder:
 
     def _images(self, batch: Batch):
         """(input, target) in [0, 1]."""
-        scaled = lambda levels, num: levels.astype(jnp.float32) / (num - 1)
-        return scaled(batch.input, self.input_levels), scaled(batch.target, self.levels)
+        seen, target = to_unit(batch.input, self.input_levels), to_unit(batch.target, self.levels)
+        return seen, target
 
-    def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
-        """What the loss of this kind needs; the error of the clean image needs nothing.
+    @property
+    def _training_noise(self) -> type:
+        """The structure that the loss of this kind is made of."""
+        kinds = {"denoising": Corruption, "robust": BallStart}
+        return kinds.get(self.kind, JacobianProbes if self.probes else NoNoise)
 
-        {"noise", "kept"} [B, H, W, C], normal and bool; {"start"} [B, H, W, C] in the unit ball; or
-        {"probes"} [B, probes, *latent_shape], signs.
-        """
+    def draw(self, rng, batch: Batch, *, purpose="loss"):
+        """What the loss of this kind needs; the error of the clean image needs `NoNoise`."""
         first, second = jax.random.split(rng)
         shape, num = batch.input.shape, len(batch.input)
-        if purpose == "loss" and self.kind == "denoising":
+        kind = self._training_noise if purpose == "loss" else NoNoise
+        if kind is Corruption:
             kept = jax.random.bernoulli(second, 1.0 - self.masking, shape)
-            return {"noise": jax.random.normal(first, shape), "kept": kept}
-        if purpose == "loss" and self.kind == "robust":
-            return {"start": _smooth.in_unit_ball(first, shape)}
-        if purpose == "loss" and self.probes:
+            return Corruption(eps=jax.random.normal(first, shape), kept=kept)
+        if kind is BallStart:
+            return BallStart(start=perturbations.in_unit_ball(first, shape))
+        if kind is JacobianProbes:
             signs = (num, self.probes, *self.latent_shape)
-            return {"probes": jax.random.rademacher(first, signs, jnp.float32)}
-        return {}
+            return JacobianProbes(signs=jax.random.rademacher(first, signs, jnp.float32))
+        return NoNoise()
 
     def worst(self, params, stats, images, target, start) -> Array:
         """The worst perturbation found of images in [0, 1], [B, H, W, C], from radius * start.
@@ -147,34 +193,47 @@ class Autoencoder:
         """
         params, stats, images, target = stop_gradient((params, stats, images, target))
         errors = lambda delta: self.errors(params, stats, images + delta, target)
-        return _smooth.worst(errors, start, radius=self.radius, steps=self.ascent_steps)
+        return perturbations.worst(errors, start, radius=self.radius, steps=self.ascent_steps)
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """The loss of this kind, [B], and Aux whose terms are minus its squared error."""
+        """The loss of this kind, [B], and Aux whose terms are minus its squared error.
+
+        Raises:
+          UserError: the noise of another kind.
+        """
         draw_rng, net_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
+        by, instead = f"the loss of kind={self.kind!r}", "draw it with purpose='loss'"
+        expect(noise, self._training_noise, by=by, instead=instead)
         net_kwargs = {"train": train, "rngs": {"dropout": net_rng} if train else None}
         encode = lambda seen: self.code(params, stats, seen, **net_kwargs)
         seen, target = self._images(batch)
         penalty, scalars = 0.0, {}
         if self.kind == "denoising":
-            seen = _smooth.corrupted(seen, noise["noise"], noise["kept"], self.corruption)
+            seen = perturbations.corrupted(seen, noise.eps, noise.kept, self.corruption)
         if self.kind == "robust":
-            seen = seen + self.worst(params, stats, seen, target, noise["start"])
+            seen = seen + self.worst(params, stats, seen, target, noise.start)
         if self.kind == "contractive":
-            z, pull, encoder_stats = jax.vjp(encode, seen, has_aux=True)
-            squares = _smooth.squared_jacobian(pull, z, noise.get("probes"))
+            z, pull, of_encoder = jax.vjp(encode, seen, has_aux=True)
+            signs = noise.signs if self.probes else None
+            squares = perturbations.squared_jacobian(pull, z, signs)
             penalty, scalars = self.weight * squares, {"squared_jacobian": jnp.mean(squares)}
         else:
-            z, encoder_stats = encode(seen)
-        decoded, decoder_stats = self.decode(params, stats, z, target.shape[1:], **net_kwargs)
+            z, of_encoder = encode(seen)
+        decoded, of_decoder = self.decode(params, stats, z, target.shape[1:], **net_kwargs)
         terms = Terms.of(squared_error=-sum_nonbatch(jnp.square(target - decoded)))
-        used = {"encoder": encoder_stats, "decoder": decoder_stats}
-        new_stats = {role: nets.averaged(stats[role], used[role]) for role in used}
+        new_stats = {"encoder": of_encoder.running, "decoder": of_decoder.running}
         return penalty - terms.value, Aux(terms=terms, stats=new_stats, scalars=scalars)
 
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """-|x - f(g(x))|^2 of the clean image, [B]: no bound, but what validation compares by."""
+    def evaluate(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """-|x - f(g(x))|^2 of the clean image, [B]: no bound, but what validations compare.
+
+        Raises:
+          UserError: a noise that would change the image.
+        """
+        if noise is not None:
+            by, instead = "the error of the clean image", "draw it with purpose='elbo'"
+            expect(noise, NoNoise, by=by, instead=instead)
         return Terms.of(squared_error=-self.errors(params, stats, *self._images(batch)))
 
     def decode_mean(self, params, stats, z, x_shape) -> Array:
@@ -183,7 +242,7 @@ class Autoencoder:
 
     def encode(self, params, stats, images) -> Normal:
         """The point g(x) of integer levels [B, H, W, C]: a Normal without variance."""
-        z, _ = self.code(params, stats, images.astype(jnp.float32) / (self.input_levels - 1))
+        z, _ = self.code(params, stats, to_unit(images, self.input_levels))
         return Normal(z, jnp.full_like(z, -jnp.inf))
 
     def reconstruct(self, params, stats, images, rng) -> Array:

@@ -7,8 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vdp.nets import apply as nets
-from vdp.types import Array, Aux, Batch, Terms
+from vdp.errors import UserError
+from vdp.levels import to_unit
+from vdp.nets import stateful
+from vdp.types import Array, Aux, Batch, Score, Terms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,13 +30,13 @@ class Classifier:
     input_levels: int
     num_features: int = 64
     dropout: float = 0.2
-    bound_model: ClassVar[str] = "exact"
-    weight_model: ClassVar[str] = "exact"
-    discrete: ClassVar[bool] = False
+    score: ClassVar[Score] = Score(
+        name="label_log_prob", label="negative log-probability of the label", unit="nats"
+    )
 
     def __post_init__(self):
         if self.num_classes < 2:
-            raise ValueError("a classifier needs a data set with at least two classes of labels")
+            raise UserError("a classifier needs a data set with at least two classes of labels")
 
     @property
     def _head(self) -> nn.Module:
@@ -44,13 +46,13 @@ class Classifier:
         """Parameters {"net", "head"} and stats {"net"}."""
         net_rng, head_rng = jax.random.split(rng)
         x = jnp.zeros((1, *x_shape))
-        net, stats = nets.init(self.net, net_rng, x, (self.num_features,))
+        net, stats = stateful.init(self.net, net_rng, x, (self.num_features,))
         head = self._head.init(head_rng, jnp.zeros((1, self.num_features)))["params"]
         return {"net": net, "head": head}, {"net": stats}
 
     def features(self, params, stats, images, *, train=False, rngs=None):
         """(features [B, num_features], new stats) of images in [0, 1], [B, H, W, C]."""
-        hidden, used_stats = nets.apply(
+        hidden, statistics = stateful.apply(
             self.net,
             params["net"],
             stats["net"],
@@ -59,17 +61,17 @@ class Classifier:
             train=train,
             rngs=rngs,
         )
-        return nn.silu(hidden), stats | {"net": nets.averaged(stats["net"], used_stats)}
+        return nn.silu(hidden), stats | {"net": statistics.running}
 
     def _log_probs(self, params, stats, batch, rng=None):
         """(log p(class|x) [B, classes], new stats); with `rng` in training mode."""
         train = rng is not None
-        images = batch.input.astype(jnp.float32) / (self.input_levels - 1)
+        images = to_unit(batch.input, self.input_levels)
         rngs = {"dropout": rng} if train else None
         hidden, new_stats = self.features(params, stats, images, train=train, rngs=rngs)
-        if train and self.dropout:
-            kept = jax.random.bernoulli(jax.random.fold_in(rng, 1), 1 - self.dropout, hidden.shape)
-            hidden = jnp.where(kept, hidden / (1 - self.dropout), 0.0)
+        if train:
+            dropout = nn.Dropout(self.dropout, deterministic=False)
+            hidden = dropout.apply({}, hidden, rng=jax.random.fold_in(rng, 1))
         return nn.log_softmax(self._head.apply({"params": params["head"]}, hidden)), new_stats
 
     def draw(self, rng, batch: Batch, *, purpose="loss"):
@@ -79,7 +81,9 @@ class Classifier:
     def _terms(self, log_probs, batch) -> Terms:
         known = jnp.maximum(batch.label, 0)[:, None]
         log_prob = jnp.take_along_axis(log_probs, known, 1)[:, 0]
-        return Terms.of(label=jnp.where(batch.label >= 0, log_prob, jnp.nan))  # nan: no label
+        return Terms.of(
+            label_log_prob=jnp.where(batch.label >= 0, log_prob, jnp.nan)
+        )  # nan: no label
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
         """-log p(label | x), [B]."""
@@ -88,8 +92,8 @@ class Classifier:
         accuracy = jnp.mean(jnp.argmax(log_probs, -1) == batch.label)
         return -terms.value, Aux(terms=terms, stats=new_stats, scalars={"accuracy": accuracy})
 
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """{"label": log p(label | x)}, exact: what a validation compares checkpoints by."""
+    def evaluate(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """log p(label | x), [B]: what validations compare; nan where there is no label."""
         return self._terms(self._log_probs(params, stats, batch)[0], batch)
 
     def correct(self, params, stats, batch) -> Array:

@@ -1,11 +1,11 @@
 """A deep top-down hierarchical VAE, with or without pseudo-inputs (DVP-VAE: Kuzina & Tomczak 2024).
 
-log p(x) >= E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, u, x) || p(z_l|z_>l, u))] + rate(u)
+log p(x) >= E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, u, x) || p(z_l|z_>l, u))] - rate(u)
 
-with rate(u) = E_q[bound(log r(u))] + H[q(u|x)]. u is a small code of the image that conditions
-every level; any prior stands over it. Without pseudo-inputs there is the ladder alone, with p(z_L)
-its own top block or any prior over z_L, such as a VampPrior (whose pseudo-inputs are images).
-docs/dvp.md has the parameter tree and the noise names.
+with rate(u) = -E_q[bound(log r(u))] - H[q(u|x)], at least KL(q(u|x) || r(u)). u is a small code of
+the image that conditions every level; any prior stands over it. Without pseudo-inputs there is the
+ladder alone, with p(z_L) its own top block or any prior over z_L, such as a VampPrior (whose
+pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
@@ -13,9 +13,40 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from vdp.diffusion.noise import expect, structure
 from vdp.dists import Normal
-from vdp.models._ladder import Ladder
+from vdp.errors import UserError
+from vdp.models.ladder import Ladder
+from vdp.priors.noise import DiffusionNoise, PosteriorNoise
 from vdp.types import Array, Aux, Batch, Terms
+
+
+@structure
+class LadderNoise:
+    """What one pass down a hierarchy needs that has no prior of its own.
+
+    Drawn by `HVAE.draw`.
+
+    Attributes:
+      z: standard normal, one array for every scale, coarsest first: [B, latents, h, w, channels].
+    """
+
+    z: list[Array]
+
+
+@structure
+class HierarchyNoise:
+    """The same with a prior over u, or over z_L.
+
+    Drawn by `HVAE.draw`.
+
+    Attributes:
+      z: as of `LadderNoise`; z[0][:, 0] is not looked at where the prior is over z_L.
+      prior: of `prior.draw`; its z is the draw of u, or of z_L, in the ladder and in the prior.
+    """
+
+    z: list[Array]
+    prior: PosteriorNoise | DiffusionNoise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,32 +68,53 @@ class HVAE(Ladder):
         """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
         return lambda images: self.top_posterior(params, images)
 
+    def draw(self, rng, batch: Batch, *, purpose="loss") -> LadderNoise | HierarchyNoise:
+        """The noise of all latents and, where there is a prior, the prior's."""
+        z_rng, prior_rng = jax.random.split(rng)
+        num, *x_shape = batch.target.shape
+        z = self.latent_noise(z_rng, num, x_shape)
+        if self.prior is None:
+            return LadderNoise(z=z)
+        shape = self.prior_shape(x_shape)
+        return HierarchyNoise(z=z, prior=self.prior.draw(prior_rng, num, shape, purpose=purpose))
+
+    def _noise_of(self, noise) -> tuple[list[Array], PosteriorNoise | DiffusionNoise | None]:
+        """(noise of the latents per scale, noise of the prior or None)."""
+        own = LadderNoise if self.prior is None else HierarchyNoise
+        expect(noise, own, by="the bound of this hierarchy", instead="its own draw gives it")
+        if self.prior is None:
+            return noise.z, None
+        if self.over_code:
+            return noise.z, noise.prior
+        return [noise.z[0].at[:, 0].set(noise.prior.z), *noise.z[1:]], noise.prior
+
     def _terms(self, params, stats, batch: Batch, rng, noise, train) -> Terms:
         """The bound: KLs in closed form, the prior's rate by the prior."""
         x_shape = batch.target.shape[1:]
         images = self._scaled(batch.input)
-        rate_args = dict(noise=noise.get("prior"), train=train)
-        conditions, rate = self.no_conditions, None
+        z_noise, prior_noise = self._noise_of(noise)
+        rate_args = dict(noise=prior_noise, train=train)
+        conditions, minus_rate = self.no_conditions, None
         if self.over_code:
             q = self.code(params, stats, images)
-            u, rate = self.prior.rate(*self._prior_args(params, stats), q, rng, **rate_args)
+            u, minus_rate = self.prior.rate(*self._prior_args(params, stats), q, rng, **rate_args)
             conditions = self.conditions(params, stats, u, x_shape)
         features = self.features(params, images, train=train)
-        outputs, reports = self.descend(
-            params, features, conditions, noise["z"], x_shape, train=train
-        )
+        outputs, reports = self.descend(params, features, conditions, z_noise, x_shape, train=train)
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
             rate_args["encode"] = self._encode_fn(params)
-            _, rate = self.prior.rate(*self._prior_args(params, stats), top, rng, **rate_args)
+            own = self._prior_args(params, stats)
+            _, minus_rate = self.prior.rate(*own, top, rng, **rate_args)
         over = "u" if self.over_code else self.latent_names[0]
-        parts = {f"{over}_{name}": part for name, part in (rate.parts if rate else {}).items()}
+        found = minus_rate.parts if minus_rate else {}
+        parts = {f"{over}_{name}": part for name, part in found.items()}
         kls = self.per_latent(reports, lambda q, p, z: -q.kl(p))
         log_prob = self.likelihood.log_prob(outputs, batch.target)
         return Terms.of(likelihood=log_prob, **parts, **kls)
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-(log p(x|z) + beta(step) * rate), [B], and Aux with the un-annealed terms."""
+        """-log p(x|z) + beta(step) * (all KLs and the rate), [B], and Aux: un-annealed terms."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms = self._terms(params, stats, batch, rest_rng, noise, train)
@@ -79,19 +131,25 @@ class HVAE(Ladder):
         x_shape = batch.target.shape[1:]
         images = self._scaled(batch.input)
         conditions, weight = self.no_conditions, 0.0
+        z_noise, prior_noise = self._noise_of(noise)
         weigh = lambda q, **kw: self.prior.log_prob_weight(
-            *self._prior_args(params, stats), q, rest_rng, noise=noise["prior"], **kw
+            *self._prior_args(params, stats), q, rest_rng, noise=prior_noise, **kw
         )
         if self.over_code:
             u, weight = weigh(self.code(params, stats, images))
             conditions = self.conditions(params, stats, u, x_shape)
         features = self.features(params, images)
-        outputs, reports = self.descend(params, features, conditions, noise["z"], x_shape)
+        outputs, reports = self.descend(params, features, conditions, z_noise, x_shape)
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
             _, weight = weigh(top, encode=self._encode_fn(params))
         ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
         return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
+
+    def check_sampler(self, **options) -> None:
+        """As of every model with a prior; `z_temperature` is the ladder's own."""
+        self.tempered([], options.pop("z_temperature", ()))
+        super().check_sampler(**options)
 
     def sample_prior(self, params, stats, rng, num, *, x_shape, **options) -> Array:
         """[num, *prior_shape] draws of u, or of z_L where the prior is over that."""
@@ -184,7 +242,7 @@ class HVAE(Ladder):
             by default. u is drawn from q(u|x) always; z_L has to be where the prior is over it.
         """
         if num_scales == 0 and self.prior is not None and not self.over_code:
-            raise ValueError("with a prior over z_L nothing is reconstructed from num_scales=0")
+            raise UserError("with a prior over z_L nothing is reconstructed from num_scales=0")
         images = self._scaled(images)
         return self.likelihood.mean(self._posterior_pass(params, stats, images, rng, num_scales)[0])
 

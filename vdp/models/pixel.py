@@ -1,7 +1,7 @@
 """Diffusion in pixel space: VDM (Kingma et al. 2021) and DDPM (Ho et al. 2020).
 
 The merged form of the latent models with the image itself for a code: c = positions of the levels,
-z = y_0/alpha_0 = c + e^{gamma_0/2} eps, and with the diffusion prior's rate -L1 - LT
+z = y_0/alpha_0 = c + e^{gamma_0/2} eps, and with the diffusion prior's rate L1 + LT
 
 log p(x) >= E[log p(x | z)] - L1(c) - LT(c).
 
@@ -17,14 +17,33 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from vdp.diffusion import process
+from vdp.diffusion.noise import expect, structure
 from vdp.dists import Normal
+from vdp.errors import UserError
 from vdp.likelihoods.location_scale import LocationScale
-from vdp.models._with_prior import WithPrior
-from vdp.priors._diffusion import DiffusionPrior
-from vdp.types import Array, Aux, Batch, Noise, Terms
+from vdp.models.base import WithPrior
+from vdp.priors.diffusion import DiffusionPrior
+from vdp.priors.noise import DiffusionNoise
+from vdp.types import Array, Aux, Batch, Terms
 
 LOCATIONS = ("noisy", "denoised")
 DEQUANTIZATIONS = ("variational", "uniform")
+
+
+@structure
+class BinNoise:
+    """What the ODE's density of uniformly dequantised images needs.
+
+    Drawn by `PixelDiffusion.draw`.
+
+    Attributes:
+      bins: [B, H, W, C], uniform in [-1/2, 1/2): where in the bin of its level a number lies, in
+        bin widths from the middle.
+      prior: of `prior.draw`; of it the probes of the divergence alone, if there are any.
+    """
+
+    bins: Array
+    prior: DiffusionNoise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +57,8 @@ class PixelDiffusion(WithPrior):
         gamma_0; variance sigma_0^2, which is beta_1 of a table).
       dequantization: how a level becomes a number for the ODE's density: "variational", the noise
         of y_0 together with the likelihood, log p(x|z) + log r(y_0) - log q(y_0|x); or "uniform"
-        over the level's bin, log r(z) + D log(bin width). Both are bounds on log p(x).
+        over the level's bin, log r(z) + D log(bin width). Both are bounds on log p(x); importance
+        weights there are of the variational alone.
     """
 
     prior: DiffusionPrior
@@ -48,16 +68,16 @@ class PixelDiffusion(WithPrior):
 
     def __post_init__(self):
         if not self.merged:
-            raise ValueError("a diffusion in pixel space needs a diffusion prior of form='merged'")
+            raise UserError("a diffusion in pixel space needs a diffusion prior of form='merged'")
         if not hasattr(self.likelihood, "bin_width") or not self.likelihood.discrete:
-            raise ValueError(
+            raise UserError(
                 "a diffusion in pixel space needs the likelihood categorical, discretized_normal "
                 "or discretized_logistic"
             )
         for field, accepted in (("location", LOCATIONS), ("dequantization", DEQUANTIZATIONS)):
             if getattr(self, field) not in accepted:
                 given = getattr(self, field)
-                raise ValueError(f"{field}={given!r} is not one of {', '.join(accepted)}")
+                raise UserError(f"{field}={given!r} is not one of {', '.join(accepted)}")
 
     def prior_shape(self, x_shape) -> tuple[int, ...]:
         """Shape of what the prior is over: images."""
@@ -91,31 +111,51 @@ class PixelDiffusion(WithPrior):
     def _uniform(self) -> bool:
         return self.bound_model == "ode" and self.dequantization == "uniform"
 
-    def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
-        """The prior's noise, which includes that of z; by uniform dequantisation "bins" for it."""
+    def draw(self, rng, batch: Batch, *, purpose="loss") -> DiffusionNoise | BinNoise:
+        """The prior's noise, whose `z` is that of z given the image; or that of the bins.
+
+        Raises:
+          UserError: weights by uniform dequantisation, or the prior's refusal.
+        """
         shape = batch.target.shape
+        if purpose == "weight":
+            self._check_weight()
         noise = self.prior.draw(rng, shape[0], shape[1:], purpose=purpose)
-        if self._uniform and purpose == "elbo":
-            bins_rng = jax.random.fold_in(rng, 1)
-            noise["bins"] = jax.random.uniform(bins_rng, shape, minval=-0.5, maxval=0.5)
-        return noise
+        if not self._uniform:
+            return noise
+        bins_rng = jax.random.fold_in(rng, 1)
+        bins = jax.random.uniform(bins_rng, shape, minval=-0.5, maxval=0.5)
+        return BinNoise(bins=bins, prior=noise)
+
+    def _check_weight(self) -> None:
+        if self._uniform:
+            raise UserError(
+                "importance weights by the ODE are those of dequantization='variational': choose "
+                "it, or evaluate with eval.estimators=elbo_ode"
+            )
+
+    def _uniform_terms(self, params, stats, batch, rng, noise) -> Terms:
+        """Log r(z) + D log(bin width) at a z of the level's bin, by the ODE's density."""
+        by, instead = "the bound by uniform dequantisation", "this model draws it"
+        expect(noise, BinNoise, by=by, instead=instead)
+        width = self.likelihood.bin_width
+        z = self.likelihood.position(batch.target) + width * noise.bins
+        density = self.prior.log_prob_bound(
+            params["prior"], stats["prior"], z, rng, noise=noise.prior
+        )
+        volume = math.log(width) * z[0].size
+        return density + Terms.of(bins=jnp.full(len(z), volume, jnp.float32))
 
     def _terms(self, params, stats, batch, rng, noise, train) -> Terms:
         prior_rng, net_rng = jax.random.split(rng)
-        if "bins" in noise:
-            width = self.likelihood.bin_width
-            z = self.likelihood.position(batch.target) + width * noise["bins"]
-            density = self.prior.log_prob_bound(
-                params["prior"], stats["prior"], z, prior_rng, probes=noise.get("probes")
-            )
-            volume = math.log(width) * z[0].size
-            return density + Terms.of(bins=jnp.full(len(z), volume, jnp.float32))
+        if self._uniform:
+            return self._uniform_terms(params, stats, batch, prior_rng, noise)
         q = self.code(params, batch.target)
-        z, rate = self.prior.rate(
+        z, minus_rate = self.prior.rate(
             params["prior"], stats["prior"], q, prior_rng, noise=noise, train=train
         )
         outputs = self.outputs(params, z, net_rng if train else None)
-        return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + rate
+        return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + minus_rate
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
         """Minus the bound, [B]; with equal weights ("simple") the end terms are not trained."""
@@ -128,7 +168,12 @@ class PixelDiffusion(WithPrior):
         return -value, Aux(terms=terms, stats=stats, scalars={})
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """Log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only."""
+        """Log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only.
+
+        Raises:
+          UserError: uniform dequantisation of the ODE, whose weights are others.
+        """
+        self._check_weight()
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         q = self.code(params, batch.target)

@@ -1,6 +1,7 @@
 """A variational autoencoder with any prior over one latent z (Kingma & Welling 2014).
 
-log p(x) >= E_q[log p(x|z)] + rate,  rate = -KL(q(z|x) || p(z)) or the prior's lower bound on it.
+log p(x) >= E_q[log p(x|z)] - rate,  rate = KL(q(z|x) || p(z)) or the prior's upper bound on it, in
+nats and never negative in its mean (Alemi et al. 2018).
 """
 
 import dataclasses
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from vdp.dists import Normal, standard_normal
-from vdp.models._with_prior import WithPrior
-from vdp.nets import apply as nets
+from vdp.errors import UserError
+from vdp.models.base import WithPrior, check_latent_shape
+from vdp.nets import stateful
 from vdp.types import Array, Aux, Batch, Likelihood, Noise, Prior, Terms
 
 TRAINING = ("joint", "detached", "prior")
@@ -48,13 +50,12 @@ class VAE(WithPrior):
     training: str = "joint"
 
     def __post_init__(self):
-        if not self.latent_shape or min(self.latent_shape) < 1:
-            raise ValueError(f"latent_shape must be positive sizes, not {self.latent_shape}")
+        check_latent_shape(self.latent_shape)
         if self.training not in TRAINING:
-            raise ValueError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
+            raise UserError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
         if self.merged:
             if self.training != "joint":
-                raise ValueError("the merged form is trained jointly: training='joint'")
+                raise UserError("the merged form is trained jointly: training='joint'")
             return
         self.check_floor(self.log_var_floor)
 
@@ -81,8 +82,8 @@ class VAE(WithPrior):
         """
         encoder_rng, decoder_rng, prior_rng = jax.random.split(rng, 3)
         x, z = jnp.zeros((1, *x_shape)), jnp.zeros((1, *self.latent_shape))
-        encoder, encoder_stats = nets.init(self.encoder, encoder_rng, x, self._moments_shape)
-        decoder, decoder_stats = nets.init(
+        encoder, encoder_stats = stateful.init(self.encoder, encoder_rng, x, self._moments_shape)
+        decoder, decoder_stats = stateful.init(
             self.decoder, decoder_rng, z, self._feature_shape(x_shape)
         )
         prior, prior_stats = self.prior.init(
@@ -103,8 +104,8 @@ class VAE(WithPrior):
         return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
 
     def posterior(self, params, stats, images, *, train=False, rngs=None):
-        """(q(z|x), statistics it was normalised by) for images in [0, 1], float [B, H, W, C]."""
-        moments, used_stats = nets.apply(
+        """(q(z|x), the encoder's `Statistics`) for images in [0, 1], float [B, H, W, C]."""
+        moments, statistics = stateful.apply(
             self.encoder,
             params["encoder"],
             stats["encoder"],
@@ -118,15 +119,15 @@ class VAE(WithPrior):
             log_var = jnp.broadcast_to(self.prior.posterior_log_var(params["prior"]), mean.shape)
         else:
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
-        return Normal(mean, log_var), used_stats
+        return Normal(mean, log_var), statistics
 
     def _encode_fn(self, params, stats):
         """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
         return lambda images: self.posterior(params, stats, images)[0]
 
     def decode(self, params, stats, z, x_shape, *, train=False, rngs=None):
-        """(likelihood outputs [B, H, W, num_outputs], statistics used) for z [B, *latent_shape]."""
-        features, used_stats = nets.apply(
+        """(likelihood outputs [B, H, W, num_outputs], `Statistics`) for z [B, *latent_shape]."""
+        features, statistics = stateful.apply(
             self.decoder,
             params["decoder"]["net"],
             stats["decoder"],
@@ -135,10 +136,10 @@ class VAE(WithPrior):
             train=train,
             rngs=rngs,
         )
-        return self.likelihood.attach(params["decoder"]["likelihood"], features), used_stats
+        return self.likelihood.attach(params["decoder"]["likelihood"], features), statistics
 
     def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
-        """The prior's noise, which includes the posterior's."""
+        """The prior's noise, a structure whose `z` is the posterior's."""
         return self.prior.draw(rng, len(batch.target), self.latent_shape, purpose=purpose)
 
     def _terms(self, *args) -> Terms:
@@ -154,11 +155,11 @@ class VAE(WithPrior):
         else:
             train_nets = train
         net_kwargs = {"train": train_nets, "rngs": {"dropout": net_rng} if train_nets else None}
-        q, encoder_stats = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
+        q, of_encoder = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
         # pseudo-inputs are normalised as the batch is, and never enter the running statistics
-        seen = params, stats | {"encoder": encoder_stats}
+        seen = params, stats | {"encoder": of_encoder.used}
         seen = stop_gradient((params | {"prior": {}}, seen[1])) if apart else seen
-        z, rate = self.prior.rate(
+        z, minus_rate = self.prior.rate(
             params["prior"],
             stats["prior"],
             stop_gradient(q) if apart else q,
@@ -167,17 +168,16 @@ class VAE(WithPrior):
             noise=noise,
             train=train,
         )
-        z = q.sample(noise["z"]) if apart else z
-        outputs, decoder_stats = self.decode(params, stats, z, batch.target.shape[1:], **net_kwargs)
+        z = q.sample(noise.z) if apart else z
+        outputs, of_decoder = self.decode(params, stats, z, batch.target.shape[1:], **net_kwargs)
         log_prob = self.likelihood.log_prob(outputs, batch.target)
-        used = {"encoder": encoder_stats, "decoder": decoder_stats}
-        new_stats = stats | {role: nets.averaged(stats[role], used[role]) for role in used}
-        return Terms.of(likelihood=log_prob) + rate, new_stats, q
+        new_stats = stats | {"encoder": of_encoder.running, "decoder": of_decoder.running}
+        return Terms.of(likelihood=log_prob) + minus_rate, new_stats, q
 
     def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-(log p(x|z) + beta(step) * rate), [B], and Aux with the un-annealed terms.
+        """-log p(x|z) + beta(step) * rate, [B], and Aux with the un-annealed terms.
 
-        Detached: -(log p(x|z) - beta(step) * KL(q || N(0, I))) - rate on the detached latent.
+        Detached: -log p(x|z) + beta(step) * KL(q || N(0, I)) + rate on the detached latent.
         """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
@@ -185,13 +185,13 @@ class VAE(WithPrior):
         warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
         beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
         likelihood = terms.parts["likelihood"]
-        rate = terms.value - likelihood
+        minus_rate = terms.value - likelihood
         if self.training == "joint":
-            loss = -(likelihood + beta * rate)
+            loss = -(likelihood + beta * minus_rate)
         elif self.training == "detached":
-            loss = -(likelihood - beta * q.kl(standard_normal(q.mean))) - rate
+            loss = -(likelihood - beta * q.kl(standard_normal(q.mean))) - minus_rate
         else:
-            loss = -(likelihood + rate)
+            loss = -(likelihood + minus_rate)
         return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:

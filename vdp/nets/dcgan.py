@@ -9,7 +9,7 @@ from vdp.nets.conv import TransposedConv
 from vdp.types import Array
 
 SLOPE = 0.2
-BATCH_NORM = dict(momentum=0.0, epsilon=1e-5)  # the batch's own statistics: vdp.nets.apply
+BATCH_NORM = dict(momentum=0.9, epsilon=1e-5)
 
 
 class DCGANEncoder(nn.Module):

@@ -1,5 +1,5 @@
 """Priors over a latent; one file each, found by its name."""
 
-from vdp.priors._density import DensityPrior
+from vdp.priors.density import DensityPrior
 
 __all__ = ["DensityPrior"]

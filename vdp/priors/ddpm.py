@@ -1,9 +1,12 @@
 """A diffusion prior of T steps on a fixed table of betas (Ho et al. 2020)."""
 
+import inspect
+
 import flax.linen as nn
 
 from vdp.diffusion import schedules
-from vdp.priors._diffusion import DiffusionPrior
+from vdp.errors import UserError
+from vdp.priors.diffusion import DiffusionPrior
 
 TABLES = {"linear": schedules.beta_linear, "cosine": schedules.beta_cosine}
 
@@ -13,15 +16,8 @@ def make(
     denoiser: nn.Module,
     betas: str = "cosine",
     num_steps: int = 100,
-    parameterization: str = "v",
-    form: str = "separate",
     bound: str = "discrete",
-    weights: str = "bound",
-    times: str = "low_discrepancy",
-    num_strata: int = 0,
-    sequential: bool = False,
-    ode_steps: int = 32,
-    ode_probes: int = 0,
+    **fields,
 ) -> DiffusionPrior:
     """Builds the T-step prior.
 
@@ -29,29 +25,24 @@ def make(
       denoiser: net(y, time, train) -> array of y's shape.
       betas: "linear" or "cosine".
       num_steps: T, also the length of the table.
-      parameterization: this and the following as of `DiffusionPrior`.
-      form: "separate" or "merged".
-      bound: "discrete" or "ode"; "continuous" interpolates the table linearly in t.
-      weights: "simple" for equal weights at every step in the denoiser's gradient.
-      times: of training.
-      num_strata: steps per image in a report, as of `DiffusionPrior`; 0: all T.
-      sequential: whether a report looks at one step after the other.
-      ode_steps: of the ODE solver.
-      ode_probes: of the ODE's divergence.
+      bound: as of `DiffusionPrior`; "continuous" interpolates the table linearly in t.
+      fields: the others of `DiffusionPrior` but the schedule, at its defaults.
     """
     if betas not in TABLES:
-        raise ValueError(f"betas={betas!r} is not one of {', '.join(TABLES)}")
+        raise UserError(f"betas={betas!r} is not one of {', '.join(TABLES)}")
+    schedule = TABLES[betas](num_steps=num_steps)
     return DiffusionPrior(
-        denoiser=denoiser,
-        schedule=TABLES[betas](num_steps=num_steps),
-        parameterization=parameterization,
-        form=form,
-        bound=bound,
-        weights=weights,
-        times=times,
-        num_steps=num_steps,
-        num_strata=num_strata,
-        sequential=sequential,
-        ode_steps=ode_steps,
-        ode_probes=ode_probes,
+        denoiser=denoiser, schedule=schedule, num_steps=num_steps, bound=bound, **fields
     )
+
+
+def _signature() -> inspect.Signature:
+    """That of `make` with all it accepts: what a config may set, and what a refusal lists."""
+    own = inspect.signature(make).parameters
+    fields = {k: v for k, v in inspect.signature(DiffusionPrior).parameters.items() if k not in own}
+    del fields["schedule"]
+    named = [v for v in own.values() if v.kind is not v.VAR_KEYWORD]
+    return inspect.Signature([*named, *fields.values()], return_annotation=DiffusionPrior)
+
+
+make.__signature__ = _signature()

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from vdp.dists import standard_normal, sum_nonbatch
-from vdp.priors._density import DensityPrior
+from vdp.errors import UserError
+from vdp.nets import stateful
+from vdp.priors.density import DensityPrior
 from vdp.types import Array
 
 
@@ -28,13 +30,16 @@ class FlowPrior(DensityPrior):
 
     def __post_init__(self):
         if self.num_flows < 1:
-            raise ValueError(f"num_flows must be at least 1, not {self.num_flows}")
+            raise UserError(f"num_flows must be at least 1, not {self.num_flows}")
 
     def init(self, rng, z_shape, *, x_shape=None, data=None):
         """Returns {"step_0": ..., "step_1": ..., ...}; no stats."""
         z = jnp.zeros((1, *z_shape)).reshape(1, -1)
         keys = jax.random.split(rng, self.num_flows)
-        params = {f"step_{i}": self.net.init(key, z)["params"] for i, key in enumerate(keys)}
+        params = {
+            f"step_{i}": stateful.init_stateless(self.net, key, z, role="a step of a flow")
+            for i, key in enumerate(keys)
+        }
         return params, {}
 
     def _moments(self, params, index: int, z: Array) -> tuple[Array, Array]:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from vdp.dists import Normal, mixture_log_prob
-from vdp.priors._density import DensityPrior
+from vdp.errors import UserError
+from vdp.priors.density import DensityPrior
 from vdp.types import Array
 
 
@@ -24,7 +25,7 @@ class MixturePrior(DensityPrior):
 
     def __post_init__(self):
         if self.num_components < 1 or not self.spread > 0:
-            raise ValueError("num_components must be at least 1 and spread above 0")
+            raise UserError("num_components must be at least 1 and spread above 0")
 
     def init(self, rng, z_shape, *, x_shape=None, data=None):
         """Returns {"logits" [K], "mean", "log_var" [K, *z_shape]}; no stats."""

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from vdp.dists import Normal
-from vdp.priors._density import DensityPrior
+from vdp.priors.density import DensityPrior
 from vdp.types import Array, Terms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormalPrior(DensityPrior):
-    """p(z) = N(mean, exp(log_var)); the rate is the exact KL divergence."""
+    """p(z) = N(mean, exp(log_var)); the rate is the KL divergence, exact."""
 
     learned: bool = False
 
@@ -33,7 +33,7 @@ class NormalPrior(DensityPrior):
     def rate(
         self, params, stats, q, rng, *, encode=None, noise=None, train=False
     ) -> tuple[Array, Terms]:
-        """Z ~ q and {"kl": -KL(q || p)}, exact."""
+        """Z ~ q and *minus* the rate, {"kl": -KL(q || p)}, exact."""
         z = self._posterior_draw(q, rng, noise, "elbo")
         return z, Terms.of(kl=-q.kl(self._normal(params, len(z), z.shape[1:])))
 

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from vdp.dists import mixture_log_prob
-from vdp.priors._density import DensityPrior
+from vdp.errors import UserError
+from vdp.levels import to_unit
+from vdp.priors.density import DensityPrior
 from vdp.types import Array
 
 MARGIN = 0.02  # initial pseudo-inputs stay this far inside [0, 1], where the sigmoid still moves
@@ -29,7 +31,7 @@ class VampPrior(DensityPrior):
 
     def __post_init__(self):
         if self.num_components < 1:
-            raise ValueError(f"num_components must be at least 1, not {self.num_components}")
+            raise UserError(f"num_components must be at least 1, not {self.num_components}")
 
     def init(self, rng, z_shape, *, x_shape=None, data=None):
         """Returns {"logit_inputs": [K, H, W, C]}, starting at random images of `data`; no stats."""
@@ -40,7 +42,7 @@ class VampPrior(DensityPrior):
             replace = len(data) < self.num_components
             shape = (self.num_components,)
             index = jax.random.choice(choice_rng, len(data), shape, replace=replace)
-            images = data[index].astype(jnp.float32) / (self.input_levels - 1)
+            images = to_unit(data[index], self.input_levels)
         images = jnp.clip(images, MARGIN, 1 - MARGIN)
         return {"logit_inputs": jnp.log(images) - jnp.log1p(-images)}, {}
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vdp.pseudoinputs._square import Square
+from vdp.levels import to_unit
+from vdp.pseudoinputs.base import Square
 
 CHUNK = 1024  # images transformed at once while the scale is computed
 ROUNDING = 3e-7  # of float32, in units of the largest coefficient there can be: sqrt(H W)
@@ -39,7 +40,7 @@ class DCT(Square):
         def largest(index, maximum):
             # the last slice is moved back into the data: a maximum may see an image twice
             levels = jax.lax.dynamic_slice_in_dim(data, index * chunk, chunk)
-            found = self._coefficients(levels.astype(jnp.float32) / (self.input_levels - 1))
+            found = self._coefficients(to_unit(levels, self.input_levels))
             return jnp.maximum(maximum, jnp.abs(found).max(0))
 
         maximum = jax.lax.fori_loop(0, -(-len(data) // chunk), largest, jnp.zeros(shape))

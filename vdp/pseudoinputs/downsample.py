@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vdp.pseudoinputs._square import Square, resize
+from vdp.pseudoinputs.base import Square, resize
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from vdp.pseudoinputs._square import Square
+from vdp.pseudoinputs.base import Square
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

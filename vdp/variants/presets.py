@@ -113,7 +113,7 @@ def classifier(data: config_dict.ConfigDict) -> config_dict.ConfigDict:
     config.optim.update(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50)
     config.train.update(steps=1000, batch_size=128)
     config.eval.update(every=250, batch_size=360)
-    config.eval.estimators = ("elbo",)
+    config.eval.estimators = ()  # there is no probability of images to estimate
     config.log.update(every=250, tensorboard=False)
     return config
 

@@ -1,0 +1,67 @@
+"""The classifier whose features are those of FID by default: trained on first use, then kept."""
+
+import pathlib
+
+from vdp import variants
+from vdp.data import datasets
+from vdp.errors import UserError
+from vdp.metrics import fid
+from vdp.run import Run, load
+from vdp.runtime import files, parallel
+from vdp.runtime.progress import Progress
+from vdp.settings import Settings, compare
+from vdp.settings.parse import parse, to_config, to_json
+from vdp.training.fit import fit
+
+DONE = "done.json"  # in the folder of a classifier that is trained
+
+
+def trained(settings: Settings, dataset: datasets.Dataset) -> Run:
+    """The classifier of a data set, from the user's cache where it is there.
+
+    Args:
+      settings: of the run whose samples are judged; its `data` is what the classifier sees.
+      dataset: of settings.data.
+    """
+    own = parse(variants.classifier(to_config(settings).data))
+    images = dataset.splits["train"]
+    recipe = to_json(own)
+    for place in compare.PLACES:
+        recipe["data"].pop(place)
+    name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
+    source = str(settings.data.name).partition(":")[0]
+    folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
+    found = _finished(folder)
+    if found is None:
+        _train(own, folder)
+        found = load(folder)
+    return found
+
+
+def _finished(folder: pathlib.Path) -> Run | None:
+    """The classifier, or None: not trained to the end yet, or with a layout of another version."""
+    if not (folder / DONE).exists():
+        return None
+    try:
+        return load(folder)
+    except UserError:
+        return None
+
+
+def _train(settings: Settings, folder: pathlib.Path) -> None:
+    progress = Progress("features of FID", settings.train.steps, enabled=parallel.is_writer())
+    dataset = datasets.load(settings.data)
+    try:
+        if not parallel.is_writer():
+            fit(settings, folder, dataset, progress)
+            return
+        files.prepare(folder)
+        with files.lock(folder, wait=True):
+            if _finished(folder) is None:  # another process may have made it meanwhile
+                if (folder / DONE).exists():  # of no use to this version, and only a cache
+                    files.clear(folder)
+                progress.say(f"training a classifier for the features of FID in {folder}")
+                fit(settings, folder, dataset, progress)
+                files.write_json(folder / DONE, {"steps": settings.train.steps})
+    finally:
+        progress.close()

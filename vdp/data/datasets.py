@@ -1,0 +1,122 @@
+"""From `settings.data` to the splits of a run; the test split is never touched by training."""
+
+import dataclasses
+import importlib
+import importlib.resources
+import os
+import pathlib
+
+import numpy as np
+
+from vdp.data.core import Info, Request, Split, hold_out
+from vdp.errors import UserError, choose_from
+from vdp.settings import Data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a model has to know of its data: shape (H, W, C), target and encoder-input levels."""
+
+    info: Info
+    levels: int
+    input_levels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.info.shape
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The three splits as they lie on disk (not binarised), and the facts."""
+
+    facts: Facts
+    splits: dict[str, Split]
+
+
+def _source(data: Data):
+    name, _, arg = str(data.name or "").partition(":")
+    folder = importlib.resources.files("vdp.data.sources")
+    names = {e.name.removesuffix(".py") for e in folder.iterdir() if e.name.endswith(".py")}
+    known = {name for name in names if not name.startswith("_")}
+    if name not in known:
+        needs_arg = {"npz": "npz:PATH", "folder": "folder:PATH", "tfds": "tfds:NAME"}
+        needs_arg["synthetic"] = "synthetic:HxWxC[xLEVELS]"
+        raise choose_from("data set", name, {needs_arg.get(n, n) for n in known})
+    return importlib.import_module(f"vdp.data.sources.{name}"), name, arg
+
+
+def _request(data: Data) -> Request:
+    root = os.environ.get("VDP_DATA")
+    default = pathlib.Path(root).expanduser() / str(data.name).partition(":")[0] if root else None
+    return Request(
+        dir=pathlib.Path(data.dir).expanduser() if data.dir else default,
+        download=data.download,
+        verify=data.verify,
+        split_seed=data.split_seed,
+    )
+
+
+def _facts(info: Info, data: Data) -> Facts:
+    levels = 2 if data.binarization == "dynamic" else info.levels
+    grey = data.encoder_input == "grey"
+    return Facts(info=info, levels=levels, input_levels=info.levels if grey else levels)
+
+
+def recall(info: dict, data: Data) -> Facts:
+    """The facts of `settings.data` from what a run has stored of its data set."""
+    return _facts(Info(**{**info, "shape": tuple(info["shape"])}), data)
+
+
+def describe(data: Data) -> Facts:
+    """The facts of `settings.data`, without files where the data set is known by name."""
+    source, _, arg = _source(data)
+    return _facts(source.info(arg, _request(data)), data)
+
+
+def load(data: Data) -> Dataset:
+    """Reads the data set and cuts off the validation split.
+
+    Args:
+      data: which images; see `vdp.settings.Data`.
+
+    Returns:
+      Dataset with splits train, validation (the last empty where data.num_validation is 0), test.
+
+    Raises:
+      UserError: unknown name, missing or damaged files.
+    """
+    source, _, arg = _source(data)
+    info, splits = source.load(arg, _request(data))
+    train = splits["train"]
+    if "test" not in splits:
+        train, splits["test"] = hold_out(train, len(train) // 10, data.split_seed)
+    if data.num_validation >= len(train):
+        raise UserError(
+            f"data.num_validation={data.num_validation} leaves nothing of the {len(train)} "
+            "training images: lower it"
+        )
+    if not len(splits["test"]) or splits["test"].images.shape[1:] != train.images.shape[1:]:
+        raise UserError(
+            f"the test split of {data.name} has {len(splits['test'])} images of shape "
+            f"{splits['test'].images.shape[1:]}, the training split has {train.images.shape[1:]}: "
+            "provide at least ten images, all of one shape"
+        )
+    train, validation = hold_out(train, data.num_validation, data.split_seed + 1)
+    splits = {"train": train, "validation": validation, "test": splits["test"]}
+    return Dataset(facts=_facts(info, data), splits=splits)
+
+
+def fixed_images(split: Split, facts: Facts, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """(target, input) uint8 arrays for evaluation: one binarisation draw by a recorded seed."""
+    if data.binarization == "none":
+        return split.images, split.images
+    target = binarize(split.images, facts.info.levels, data.binarization_seed)
+    return target, split.images if data.encoder_input == "grey" else target
+
+
+def binarize(images: np.ndarray, levels: int = 256, seed: int = 0) -> np.ndarray:
+    """One Bernoulli draw per pixel with probability level/(levels-1): uint8 in {0, 1}."""
+    uniform = np.random.default_rng(seed).random(images.shape, dtype=np.float32)
+    return (uniform * (levels - 1) < images).astype(np.uint8)

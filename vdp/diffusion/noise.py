@@ -1,0 +1,119 @@
+"""Everything random of one diffusion estimate, as structures that say what they are.
+
+A function looks at the type of the noise it is given and never at what happens to be in it: an
+estimate has the structures that it can be made of, and refuses all others by `expect`.
+
+Every leaf has the leading axis B, so that noise is split over devices as the batch is. `...` are
+the axes of one latent z (in pixel space: of one image).
+"""
+
+import functools
+
+import chex
+
+from vdp.errors import UserError
+from vdp.types import Array, Noise
+
+structure = functools.partial(
+    chex.dataclass, frozen=True, mappable_dataclass=False, kw_only=True
+)  # the decorator of every noise: a pytree that jit, vmap and sharding constraints go through
+
+
+@structure
+class Times:
+    """Diffusion times and the noise that z is diffused with there: for the bounds.
+
+    Drawn by `bounds.draw`. Every time is uniform on its stratum of [0, 1) or, in training, on
+    [0, 1) with one grid over the batch, so that a mean over n estimates an integral over t.
+
+    Attributes:
+      t: [B, n] in [0, 1).
+      eps: [B, n, ...], standard normal.
+    """
+
+    t: Array
+    eps: Array
+
+
+@structure
+class Quantiles:
+    """The same at quantiles of the importance density of times: for the bounds.
+
+    Drawn by a prior of times="importance" for its loss; a term is divided by its time's density.
+
+    Attributes:
+      u: [B, n], as `Times.t`; `times.by_importance` makes gammas of it, and
+        `times.step_probabilities` steps.
+      eps: [B, n, ...], standard normal.
+    """
+
+    u: Array
+    eps: Array
+
+
+@structure
+class AllSteps:
+    """The noise of every one of T steps, for the bound of the T-step model: the times are known.
+
+    Drawn by `bounds.draw_all_steps`.
+
+    Attributes:
+      eps: [B, T, ...], standard normal; index i is that of step i + 1, at t = (i + 1)/T.
+    """
+
+    eps: Array
+
+
+@structure
+class Path:
+    """One path from noise to y_0 through T steps, for the importance weight of the T-step model.
+
+    Drawn by a diffusion prior for purpose="weight".
+
+    Attributes:
+      steps: [B, T + 1, ...], standard normal: that of y_1, then of the T steps down to y_0.
+    """
+
+    steps: Array
+
+
+@structure
+class ExactOde:
+    """The clean end of the probability flow, its divergence computed: for its density anywhere.
+
+    Drawn by `ode.draw` without probes.
+
+    Attributes:
+      y_0: [B, ...], standard normal: the noise of y_0 given z.
+    """
+
+    y_0: Array
+
+
+@structure
+class HutchinsonOde:
+    """The same with a divergence estimated by n probes: for a bound, never a weight's exponent.
+
+    Drawn by `ode.draw` with probes.
+
+    Attributes:
+      y_0: [B, ...], standard normal: the noise of y_0 given z.
+      probes: [B, n, ...] of +-1, each with probability 1/2 (Rademacher).
+    """
+
+    y_0: Array
+    probes: Array
+
+
+def expect(noise: Noise, *accepted: type, by: str, instead: str) -> None:
+    """Raises UserError unless `noise` is one of the structures `accepted`.
+
+    Args:
+      noise: what was given.
+      accepted: what the estimate can be made of.
+      by: the estimate, as the subject of a sentence.
+      instead: where the noise that it takes comes from.
+    """
+    if not isinstance(noise, accepted):
+        names = " or ".join(kind.__name__ for kind in accepted)
+        raise UserError(f"{by} is made of {names}, not of {type(noise).__name__}: {instead}")

@@ -1,1 +1,0 @@
-"""Estimates, latent statistics and pictures of a trained model."""

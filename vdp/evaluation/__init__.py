@@ -1,0 +1,1 @@
+"""What is estimated of a checkpoint, how it is reported, and what a stopped evaluation keeps."""

@@ -1,0 +1,116 @@
+"""One estimator on one set of images: the bound, importance weights, and what they stand for."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from vdp.errors import UserError
+from vdp.evaluation.resume import Rows
+from vdp.metrics import dvp_reference, likelihood, score
+from vdp.run import Run
+from vdp.runtime import parallel
+from vdp.runtime.progress import Progress
+from vdp.types import Hierarchical, Model, OverPrior, Probabilistic, Reinterpretable, Weighted
+
+SOLVER_EXAMPLES = 256  # images on which the ODE solver's error is looked at
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimator:
+    """What is computed under one name of eval.estimators.
+
+    Attributes:
+      of: the capability of a model that it is an estimator of.
+      model: from the run's model to the one that is estimated, with the same parameters.
+      weighted: whether it averages importance weights; else it is the bound.
+    """
+
+    of: type
+    model: Callable[[Any], Any] = lambda model: model
+    weighted: bool = False
+
+    def tag(self, model) -> str:
+        """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
+        return model.weight_model if self.weighted else model.bound_model
+
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "elbo": Estimator(of=Probabilistic),
+    "elbo_discrete": Estimator(of=Reinterpretable, model=lambda model: model.discretized()),
+    "elbo_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode()),
+    "iwae": Estimator(of=Weighted, weighted=True),
+    "iwae_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode(), weighted=True),
+    "dvp_reference": Estimator(of=Hierarchical, model=dvp_reference.ReferenceTerms, weighted=True),
+}
+
+
+def has_its_own(name: str, model: Model) -> bool:
+    """Whether a model has this estimator, and it is not just another one of the same again."""
+    estimator = ESTIMATORS[name]
+    if not isinstance(model, estimator.of):
+        return False
+    if estimator.of is not Reinterpretable:
+        return True
+    return estimator.tag(estimator.model(model)) != estimator.tag(model)
+
+
+def estimate(name: str, run: Run, arrays, kept: Rows | None = None) -> dict[str, Any]:
+    """The entry of eval.json's "estimators" under `name`.
+
+    Args:
+      name: one of ESTIMATORS, which the run's model has.
+      run: the checkpoint.
+      arrays: (target, input, labels).
+      kept: results to go on from.
+
+    Raises:
+      UserError: a value is not finite.
+    """
+    progress = Progress(name, len(arrays[0]), enabled=parallel.is_writer())
+    start = time.perf_counter()
+
+    def moved(done):
+        progress.update(done, None if done < len(arrays[0]) else "")
+
+    estimator, options = ESTIMATORS[name], {}
+    model, function = estimator.model(run.model), score.flat_terms
+    if estimator.weighted:
+        chosen = run.settings.eval
+        chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
+        function, options = (
+            likelihood.iwae_terms,
+            dict(num_samples=chosen.iwae_samples, chunk=chunk),
+        )
+    parts = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
+    values, tag, extra = parts.pop("value"), estimator.tag(model), {}
+    if estimator.weighted:
+        weight = "path" if tag.startswith("T=") else tag
+        ess = float(parts.pop("ess").mean())
+        extra = {"k": run.settings.eval.iwae_samples, "weight": weight, "ess": ess}
+    if tag == "ode":
+        extra["solver_error"] = _solver_error(run, arrays)
+    note = getattr(model.prior, "note", None) if isinstance(model, OverPrior) else None
+    if note:
+        extra["note"] = note
+    progress.close()
+    if not np.all(np.isfinite(values)):
+        raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
+    summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
+    return {
+        **summary,
+        "parts": {part: float(np.mean(v)) for part, v in parts.items()},
+        "model": tag,
+        **extra,
+        "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
+    }
+
+
+def _solver_error(run: Run, arrays) -> float:
+    """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
+    some = tuple(array[:SOLVER_EXAMPLES] for array in arrays)
+    models = [run.model.as_ode(coarser=coarser) for coarser in (1, 2)]
+    values = [run.map(score.flat_terms, some, model=model)["value"] for model in models]
+    return float(np.mean(np.abs(values[0] - values[1])))

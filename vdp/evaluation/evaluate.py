@@ -1,0 +1,187 @@
+"""The numbers of one checkpoint on one split: what eval.json holds."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vdp.data import datasets
+from vdp.data.core import Split
+from vdp.dists import Normal
+from vdp.errors import UserError
+from vdp.evaluation import interpolation, naming, samples
+from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
+from vdp.evaluation.resume import Unfinished
+from vdp.metrics import fid, latents, likelihood, per_batch, score
+from vdp.run import Run
+from vdp.runtime.metric_log import METRICS_FILE, train_seconds
+from vdp.types import (
+    Classifying,
+    Generative,
+    Hierarchical,
+    Latent,
+    Reconstructing,
+    Scored,
+    Stochastic,
+)
+
+BOUNDS = ("elbo", "elbo_discrete", "elbo_ode")  # the first that is there says what latents cost
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Question:
+    """A checkpoint, the images it is asked about, and the estimates that are there already."""
+
+    run: Run
+    split: Split
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # target, input, labels
+    estimators: dict[str, dict | None]
+
+
+def evaluate(
+    run: Run,
+    workdir: pathlib.Path,
+    dataset: datasets.Dataset,
+    features: fid.Features | None = None,
+) -> dict[str, Any]:
+    """Computes `eval.estimators` on `eval.split`, and what else the model can be asked.
+
+    Args:
+      run: the checkpoint.
+      workdir: of the run: its metrics, and what a stopped evaluation has kept.
+      dataset: the data of `run.settings.data`.
+      features: of FID, where it is wanted.
+
+    Returns:
+      What eval.json holds; null where a question does not apply to the model.
+
+    Raises:
+      UserError: the split is empty, or an estimate is not finite.
+    """
+    chosen, data = run.settings.eval, run.settings.data
+    split = dataset.splits[chosen.split]
+    if chosen.max_examples:
+        split = split.take(slice(chosen.max_examples))
+    if not len(split):
+        raise UserError(f"the {chosen.split} split is empty: set data.num_validation when training")
+    spent = train_seconds(workdir / METRICS_FILE, run.step)
+    changes = naming.changed(run.trained, run.settings)
+    question = Question(
+        run=run,
+        split=split,
+        arrays=(*datasets.fixed_images(split, run.facts, data), split.labels),
+        estimators=dict.fromkeys(ESTIMATORS),
+    )
+    result = {
+        "step": run.step,
+        "checkpoint": chosen.checkpoint,
+        "split": chosen.split,
+        "settings": {field: after for field, (_, after) in changes.items()},
+        "num_examples": len(split),
+        "binarization_seed": data.binarization_seed if data.binarization != "none" else None,
+        "augmentation": data.augmentation,
+        "estimators": question.estimators,
+        **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
+        **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
+        "train_seconds": None if spent is None else round(spent, 3),
+    }
+    kept = Unfinished(run, workdir)
+    for name in chosen.estimators:
+        if name in ESTIMATORS and has_its_own(name, run.model):
+            question.estimators[name] = estimate(name, run, question.arrays, kept.rows(name))
+    for capability, measure in MEASURES:
+        if isinstance(run.model, capability):
+            result |= measure(question)
+    if features and isinstance(run.model, Generative):
+        drawn = kept.rows("samples")
+        result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
+    return result
+
+
+def _latents(question: Question) -> dict[str, Any]:
+    """What every latent carries, top first: {"name", "height", "units", "active", "rate"}.
+
+    The rate is minus its parts of the bound, in nats; that of a hierarchy's z_l is conditional on
+    all above. A pseudo-input has a rate alone.
+    """
+    run = question.run
+    active = latents.active_units(run.each(per_batch.latent_means, question.arrays))
+    is_active = active.pop("is_active")
+    table = run.model.latent_table(run.facts.shape)
+    ends = np.cumsum([row["units"] for row in table])[:-1]
+    for row, own in zip(table, np.split(is_active, ends), strict=True):
+        row["active"] = int(own.sum())
+    if isinstance(run.model, Hierarchical) and run.model.pseudoinput is not None:
+        units = math.prod(run.model.prior_shape(run.facts.shape))
+        table.insert(0, {"name": "u", "height": None, "units": units, "active": None})
+    bound = next((b for name in BOUNDS if (b := question.estimators[name])), None)
+    parts = dict(bound["parts"]) if bound else {}
+    if "likelihood" in parts:
+        del parts["likelihood"]
+        for row in table:
+            own = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
+            row["rate"] = -sum(parts[part] for part in own)
+    rates = [row["rate"] for row in table] if "rate" in table[0] else None
+    alone = rates is not None and len(table) == 1
+    return {
+        "active_units": active,
+        "latents": table,
+        "rates": rates,
+        "information": _information(question, rates[0]) if alone else None,
+    }
+
+
+def _belongs(part: str, latent: str) -> bool:
+    return part == latent or part.startswith(f"{latent}_")
+
+
+def _information(question: Question, rate: float) -> dict[str, Any] | None:
+    images = question.arrays[1]
+    q = question.run.encode(images)
+    if not isinstance(q, Normal):  # a hierarchy of one latent
+        return None
+    moments = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
+    return latents.information(*moments, rate, seed=question.run.settings.eval.seed)
+
+
+def _clipped(question: Question) -> dict[str, Any]:
+    if question.run.model.pseudoinput is None:
+        return {}
+    return {"clipped": float(np.mean(question.run.map(per_batch.clipped, question.arrays)))}
+
+
+def _squared_error(question: Question) -> dict[str, Any]:
+    run, target = question.run, question.arrays[0]
+    images = run.map(per_batch.reconstruct, question.arrays)
+    return {"mse": float(np.mean((images - target / (run.facts.levels - 1)) ** 2))}
+
+
+def _interpolation(question: Question) -> dict[str, Any]:
+    if len(question.split) < 2:
+        return {}
+    return {"interpolation": interpolation.measure(question.run, question.arrays[1])}
+
+
+def _accuracy(question: Question) -> dict[str, Any]:
+    return {"accuracy": float(np.mean(question.run.map(per_batch.correct, question.arrays)))}
+
+
+def _score(question: Question) -> dict[str, Any]:
+    """What a model without a probability of images is compared by, with its own name and sign."""
+    shown = score.score_of(question.run.model)
+    values = shown.sign * question.run.map(score.flat_terms, question.arrays)["value"]
+    about = {"name": shown.name, "unit": shown.unit}
+    return {"score": about | likelihood.mean_and_error(values)}
+
+
+MEASURES: tuple[tuple[type, Callable[[Question], dict[str, Any]]], ...] = (
+    (Stochastic, _latents),
+    (Hierarchical, _clipped),
+    (Reconstructing, _squared_error),
+    (Latent, _interpolation),
+    (Classifying, _accuracy),
+    (Scored, _score),
+)

@@ -1,0 +1,110 @@
+"""The feature functions of FID by name: a classifier of the data's labels, or Inception-v3."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from vdp import build, configuration
+from vdp.data import datasets
+from vdp.errors import UserError
+from vdp.evaluation import inception
+from vdp.metrics import fid, per_batch
+from vdp.run import Run, load
+from vdp.settings import Eval, Settings
+from vdp.types import Classifying
+
+INCEPTION_BATCH = 64
+
+
+def _parts(chosen: Eval) -> tuple[str, str]:
+    name, _, argument = chosen.fid_features.partition(":")
+    return name, argument
+
+
+def check(settings: Settings, dataset: datasets.Dataset) -> None:
+    """Refuses features of FID that cannot be had, before anything is trained.
+
+    Raises:
+      UserError: no labels to train a classifier on, no such file, run or function.
+    """
+    chosen = settings.eval
+    name, argument = _parts(chosen)
+    if name == "classifier" and not argument and dataset.splits["train"].labels.min() < 0:
+        raise UserError(
+            f"{settings.data.name} has no labels to train the features of FID on: name a file of "
+            "Inception weights in eval.fid_features=inception:FILE, or leave fid out of "
+            "eval.estimators"
+        )
+    if argument and not pathlib.Path(argument).exists():
+        raise UserError(f"eval.fid_features={chosen.fid_features} names nothing that exists")
+    if len(dataset.splits[chosen.fid_reference]) < 2:
+        raise UserError(f"eval.fid_reference={chosen.fid_reference} has less than two images")
+    if name == "classifier" and argument:
+        data = configuration.read_run(argument).data or {}
+        shape = tuple(data.get("shape", ()))
+        if shape != dataset.facts.shape:
+            raise UserError(
+                f"the classifier in {argument} takes images of shape {shape}, not of "
+                f"{dataset.facts.shape}"
+            )
+    if "." in name:
+        build.resolve("eval.fid_features", name)
+
+
+def named(
+    settings: Settings, dataset: datasets.Dataset, classifier: Callable[[], Run]
+) -> fid.Features:
+    """The feature function that `eval.fid_features` names; UserError as of `check`.
+
+    Args:
+      settings: of the run whose samples are judged.
+      dataset: of settings.data.
+      classifier: trains, or opens, the classifier of that data; called where it is asked for.
+    """
+    check(settings, dataset)
+    name, argument = _parts(settings.eval)
+    levels = dataset.facts.info.levels
+    if name == "classifier":
+        return of_classifier(load(argument) if argument else classifier(), levels)
+    if name == "inception":
+        return of_inception(argument, levels)
+    return build.resolve("eval.fid_features", name)(levels)
+
+
+def of_classifier(trained: Run, levels: int) -> fid.Features:
+    """The features before a trained classifier's last layer, of images with `levels` levels."""
+    if not isinstance(trained.model, Classifying):
+        raise UserError("eval.fid_features=classifier:WORKDIR must name the run of a classifier")
+
+    def apply(images):
+        arrays = (images, images, np.full(len(images), -1, np.int32))
+        return trained.map(per_batch.features, arrays, levels=levels)
+
+    leaves = [np.asarray(x) for x in jax.tree.leaves((trained.params, trained.stats))]
+    name = f"classifier of {trained.settings.data.name}, trained by vdp"
+    return fid.Features(name=name, fingerprint=fid.fingerprint(name, *leaves), apply=apply)
+
+
+def of_inception(path: str, levels: int) -> fid.Features:
+    """The 2048 features of Inception-v3's last pooling, with the weights in a file."""
+    weights = inception.load_weights(path)
+    compiled = jax.jit(functools.partial(inception.pool_features, weights))
+
+    def apply(images):
+        found = []
+        for start in range(0, len(images), INCEPTION_BATCH):
+            batch = images[start : start + INCEPTION_BATCH]
+            padded = np.resize(batch, (INCEPTION_BATCH, *batch.shape[1:]))
+            scaled = padded.astype(np.float32) / (levels - 1)
+            found.append(np.asarray(compiled(scaled))[: len(batch)])
+        return np.concatenate(found)
+
+    checksum = inception.checksum(path)
+    return fid.Features(
+        name=f"Inception-v3 pool3, weights sha256 {checksum[:12]}",
+        fingerprint=checksum,
+        apply=apply,
+    )

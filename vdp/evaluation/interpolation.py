@@ -1,0 +1,38 @@
+"""How smooth the images are that lie between the codes of two images: the numbers of eval.json."""
+
+import numpy as np
+
+from vdp.metrics import smoothness
+from vdp.run import Run
+
+PAIRS, STEPS = 500, 16
+PAIRS_AT_ONCE = 50  # their images are not all kept
+
+
+def measure(run: Run, images: np.ndarray) -> dict:
+    """How smooth decoded straight lines between codes are, as eval.json has it.
+
+    Args:
+      run: of a model with `decode_mean`.
+      images: uint8 as the encoder sees them; pairs are (2i, 2i + 1), PAIRS of them at most.
+
+    Returns:
+      {"steps": M, "pairs", "skipped": those that decode to one image, and every entry of
+      `smoothness.measures` as {"mean", "se"} over the pairs that are left}.
+    """
+    pairs = min(len(images) // 2, PAIRS)
+    codes = run.encode(images[: 2 * pairs]).mean
+    found = []
+    for first in range(0, 2 * pairs, 2 * PAIRS_AT_ONCE):
+        some = codes[first : first + 2 * PAIRS_AT_ONCE]
+        found.append(smoothness.measures(lines(run, some, STEPS + 1)))
+    each = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    left = len(each["path_ratio"])
+    counts = {"steps": STEPS, "pairs": left, "skipped": pairs - left}
+    return counts | smoothness.summary(each)
+
+
+def lines(run: Run, codes: np.ndarray, num: int) -> np.ndarray:
+    """Images at `num` points between each two codes (2i, 2i + 1): [pairs, num, H, W, C]."""
+    lines = smoothness.between(codes[0::2], codes[1::2], num)
+    return run.decode(lines.reshape(-1, *codes.shape[1:])).reshape(-1, num, *run.facts.shape)

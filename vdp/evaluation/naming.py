@@ -1,0 +1,40 @@
+"""Where the result of an evaluation goes: no question's answer is overwritten by another's."""
+
+from typing import Any
+
+from vdp.settings import Settings, compare
+
+DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in `eval`
+
+
+def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
+    """{field: (the run's own, now)} of all that decides the numbers, but checkpoint and split."""
+    found = compare.changed(trained, chosen, only=("data", "model", "eval"))
+    found.pop("eval.checkpoint", None)
+    found.pop("eval.split", None)
+    samplers = trained.sample.options(), chosen.sample.options()
+    return found if samplers[0] == samplers[1] else found | {"sample": samplers}
+
+
+def file_name(trained: Settings, chosen: Settings) -> str:
+    """The name of the result of an evaluation.
+
+    eval.json for the best checkpoint on the test split, else eval-<checkpoint>-<split>.json; with
+    "-other-<hash of the settings>" where data, number of examples or estimators are less than or
+    different from the run's own, or its seed, sampler or FID settings are others.
+
+    Args:
+      trained: the settings the run was trained with.
+      chosen: those of the evaluation.
+    """
+    own, now, fields = trained.eval, chosen.eval, changed(trained, chosen)
+    fewer = now.max_examples not in (0, own.max_examples) or now.iwae_samples < own.iwae_samples
+    missing = set(own.estimators) - set(now.estimators)
+    decisive = {
+        field
+        for field in fields
+        if not field.startswith("eval.") or field.removeprefix("eval.") in DECISIVE
+    }
+    other = f"-{compare.other_name(fields)}" if fewer or missing or decisive else ""
+    name = f"eval-{now.checkpoint}-{now.split}{other}.json"
+    return "eval.json" if name == "eval-best-test.json" else name

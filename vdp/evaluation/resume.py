@@ -1,0 +1,121 @@
+"""What an evaluation that was stopped has computed, kept in the workdir to go on from.
+
+A result depends on the checkpoint, the settings and the place of its batch alone: what is kept is
+what would be computed again. Every process keeps its own, for all of them hold all results.
+"""
+
+import contextlib
+import json
+import pathlib
+import shutil
+import time
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.metrics import fid
+from vdp.run import Run
+from vdp.runtime import files, parallel
+from vdp.settings import compare
+from vdp.settings.parse import to_json
+
+FOLDER = "unfinished"
+SECONDS = 10.0  # of work that may be lost; an estimator that takes less writes nothing
+SPENT = "seconds spent"
+
+
+class Unfinished:
+    """The rows of one evaluation, in a folder that its fingerprint names.
+
+    Args:
+      run: the checkpoint with the settings.
+      workdir: where the folder `unfinished` is.
+    """
+
+    def __init__(self, run: Run, workdir: pathlib.Path):
+        name = _fingerprint(run)[:32]
+        self._folder = pathlib.Path(workdir) / FOLDER / name / str(jax.process_index())
+
+    def rows(self, name: str) -> "Rows":
+        """Those of one estimator."""
+        return Rows(self._folder / name)
+
+    def remove(self) -> None:
+        """Called when the result is there."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # absent, or others' are in them
+            self._folder.parent.rmdir()
+            self._folder.parent.parent.rmdir()
+
+
+class Rows:
+    """Results of examples 0 to n, {name: [n, ...]}, a file for every stretch of them.
+
+    Attributes:
+      seconds: how long what was read took to compute.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder, self._clock = folder, time.monotonic()
+        self._pending, self._end = [], 0
+        self.seconds = 0.0
+
+    def read(self) -> dict[str, np.ndarray]:
+        """What is kept, as far as all processes have it; {} where nothing is."""
+        parts, end = [], 0
+        while part := _read(self._path(end)):
+            self.seconds += float(part.pop(SPENT))
+            parts.append(part)
+            end += _length(part)
+        self._end = parallel.least(end)
+        if not self._end:
+            return {}
+        rows = {name: array[: self._end] for name, array in _joined(parts).items()}
+        if self._end < end:  # the next stretch follows on this one
+            self._write(0, rows, self.seconds)
+        return rows
+
+    def add(self, rows: dict[str, np.ndarray]) -> None:
+        """Takes the results of the next batch; written when there are some seconds of them."""
+        self._pending.append(rows)
+        spent = time.monotonic() - self._clock
+        if spent >= SECONDS:
+            joined = _joined(self._pending)
+            self._write(self._end, joined, spent)
+            self._end += _length(joined)
+            self._pending, self._clock = [], time.monotonic()
+
+    def _path(self, start: int) -> pathlib.Path:
+        return self._folder / f"{start}.npz"
+
+    def _write(self, start: int, rows: dict[str, np.ndarray], spent: float) -> None:
+        with files.replacing(self._path(start)) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **rows, **{SPENT: spent})
+
+
+def _length(rows: dict[str, np.ndarray]) -> int:
+    return len(next(iter(rows.values())))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as stored:
+            return dict(stored)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # absent or damaged
+        return {}
+
+
+def _fingerprint(run: Run) -> str:
+    settings = to_json(run.settings)
+    del settings["eval"]["estimators"], settings["log"], settings["checkpoint"]
+    for place in compare.PLACES:
+        del settings["data"][place]
+    leaves = jax.tree.leaves((run.params, run.stats))
+    arrays = (np.asarray(jnp.asarray(leaf).addressable_data(0)) for leaf in leaves)
+    return fid.fingerprint(json.dumps(settings, sort_keys=True), *arrays)

@@ -1,0 +1,18 @@
+"""Integer levels of images, 0..num_levels - 1, as numbers: the one conversion to each range.
+
+Both take numpy or jax arrays of any integer type and shape, and return float32 of the same kind.
+"""
+
+import numpy as np
+
+from vdp.types import Array
+
+
+def to_unit(levels: Array, num_levels: int) -> Array:
+    """Level / (num_levels - 1), in [0, 1]."""
+    return levels.astype(np.float32) / (num_levels - 1)
+
+
+def to_symmetric(levels: Array, num_levels: int) -> Array:
+    """2 * level / (num_levels - 1) - 1, in [-1, 1]."""
+    return 2.0 * levels.astype(np.float32) / (num_levels - 1) - 1.0

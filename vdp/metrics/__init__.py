@@ -1,0 +1,1 @@
+"""Numbers of models and images, as pure functions of arrays: bounds, codes, distances."""

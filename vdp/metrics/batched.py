@@ -1,0 +1,139 @@
+"""Per-example functions over arrays of any length, on all devices."""
+
+import functools
+import itertools
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from vdp.data.transforms import padded_batches
+from vdp.runtime import parallel
+
+PROGRAMS = 64  # compiled functions that are kept
+
+
+class Batched:
+    """Maps functions of one batch over arrays of any length.
+
+    A program is compiled for the function itself with its options: two functions never share one,
+    and the same function with the same options is compiled once.
+
+    Args:
+      mesh: the devices.
+      batch_size: of every program, a multiple of the devices.
+      seed: batch i gets the key fold_in(key(seed), i).
+
+    Raises:
+      UserError: the batch size does not fall evenly on the devices.
+    """
+
+    def __init__(self, mesh: jax.sharding.Mesh, batch_size: int, seed: int):
+        parallel.check_batch_size(mesh, batch_size, "eval.batch_size")
+        self.batch_size = batch_size
+        self.seed = seed
+        self._constrain = parallel.batch_constraint(mesh)
+        self._everywhere = parallel.replicated(mesh)
+        self._programs = functools.lru_cache(PROGRAMS)(self._program)
+
+    def compiled(
+        self, function: Callable, model: Any, /, *, split: bool = True, **options
+    ) -> Callable:
+        """The program (params, stats, batch, rng) -> function(model, params, stats, batch, rng).
+
+        Args:
+          function: jitted; `options` are passed on to it as keywords and are static.
+          model: its first argument, static.
+          split: whether the batch is spread over the devices, which its size then has to allow.
+          options: hashable, or else told apart by identity.
+        """
+        static = tuple((name, _hashable(value)) for name, value in sorted(options.items()))
+        return self._programs(function, _hashable(model), split, static)
+
+    def _program(self, function, model, split, static) -> Callable:
+        options = {name: _value(value) for name, value in static}
+
+        def on_devices(params, stats, batch, rng):
+            batch = self._constrain(batch) if split else batch
+            return function(_value(model), params, stats, batch, rng, **options)
+
+        return jax.jit(on_devices, out_shardings=self._everywhere)
+
+    def each(
+        self, function: Callable, model: Any, params, stats, arrays, /, *, start: int = 0, **options
+    ) -> Iterator[Any]:
+        """Yields the results of `arrays` = (target, input, labels) batch by batch, as numpy.
+
+        Numbers depend on the seed and the batch size, and on nothing else. Batches before `start`
+        are left out; `function`, `model` and `options` are as of `compiled`.
+        """
+        program = self.compiled(function, model, **options)
+        batches = enumerate(padded_batches(*arrays, self.batch_size))
+        for index, (batch, real) in itertools.islice(batches, start, None):
+            rng = jax.random.fold_in(jax.random.key(self.seed), index)
+            result = program(params, stats, batch, rng)
+            yield jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result)
+
+    def map(
+        self,
+        function: Callable,
+        model: Any,
+        params,
+        stats,
+        arrays,
+        /,
+        *,
+        progress: Callable[[int], None] = lambda done: None,
+        kept=None,
+        **options,
+    ):
+        """Results of all examples of `arrays` = (target, input, labels), [N, ...].
+
+        Args:
+          function: as of `compiled`, like `model` and `options`.
+          model: the function's first argument.
+          params: of the model.
+          stats: of the model.
+          arrays: uint8 images twice, and labels, of one length N.
+          progress: told how many examples are done.
+          kept: results of a function that returns a flat dict, with `read` and `add`, to go on
+            from: what it has is not computed again (`vdp.evaluation.resume.Rows`).
+          options: of the function.
+        """
+        length = lambda result: len(jax.tree.leaves(result)[0])
+        results = [rows] if kept and (rows := kept.read()) else []
+        done = sum(map(length, results))
+        first = -(-done // self.batch_size)
+        for result in self.each(function, model, params, stats, arrays, start=first, **options):
+            results.append(result)
+            done += length(result)
+            if kept:
+                kept.add(result)
+            progress(done)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+class _Identity:
+    """Stands for an object that cannot be hashed: equal to nothing but itself."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Identity) and other.value is self.value
+
+    def __hash__(self):
+        return id(self.value)
+
+
+def _hashable(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:
+        return _Identity(value)
+    return value
+
+
+def _value(value: Any) -> Any:
+    return value.value if isinstance(value, _Identity) else value

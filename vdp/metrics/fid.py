@@ -1,0 +1,103 @@
+"""Frechet distance between Gaussian fits of features (Heusel et al. 2017), any feature function.
+
+The number depends on the features, on how many images there are, on the reference and on rounding:
+it is never given without them.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from vdp.runtime import files
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Features:
+    """A feature function.
+
+    Attributes:
+      name: what every output calls it, e.g. "classifier of digits".
+      fingerprint: of its weights; names the cache of its statistics.
+      apply: images uint8 [N, H, W, C] of any number N to features [N, D].
+    """
+
+    name: str
+    fingerprint: str
+    apply: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Mean [D] and covariance [D, D] (ddof = 1) of features of `num` images, float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    num: int
+
+
+def statistics(features: np.ndarray) -> Statistics:
+    """Fits a Gaussian to features [N, D], N >= 2."""
+    features = np.asarray(features, np.float64)
+    covariance = np.atleast_2d(np.cov(features, rowvar=False))
+    return Statistics(mean=features.mean(0), covariance=covariance, num=len(features))
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2).
+
+    The root is taken of a symmetric positive matrix by its eigenvalues, so that singular
+    covariances (fewer images than features) need no correction and nothing turns complex.
+    """
+    values, vectors = np.linalg.eigh(a.covariance)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    inner = np.linalg.eigvalsh(root @ b.covariance @ root)
+    cross = np.sqrt(np.clip(inner, 0, None)).sum()
+    difference = np.sum((a.mean - b.mean) ** 2)
+    total = difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    return float(max(total, 0.0))  # rounding alone can take it below
+
+
+def cache_folder() -> pathlib.Path:
+    """Where statistics and classifiers for features are kept: in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(base).expanduser() / "vdp"
+
+
+def fingerprint(*arrays: np.ndarray | str) -> str:
+    """A hash of arrays and strings."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if isinstance(array, str):
+            digest.update(array.encode())
+        else:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def cached_statistics(features: Features, images: np.ndarray) -> Statistics:
+    """Statistics of uint8 images [N, H, W, C], read from the cache where these are in it."""
+    name = fingerprint(features.fingerprint, images)[:32]
+    path = cache_folder() / "statistics" / f"{name}.npz"
+    try:
+        with np.load(path) as stored:
+            return Statistics(
+                mean=stored["mean"], covariance=stored["covariance"], num=int(stored["num"])
+            )
+    except (OSError, ValueError, KeyError):  # absent or unreadable
+        found = statistics(features.apply(images))
+    try:
+        with files.replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **dataclasses.asdict(found))
+    except OSError:  # a read-only cache costs time, nothing else
+        pass
+    return found
+
+
+def to_levels(images: np.ndarray, levels: int) -> np.ndarray:
+    """Images in [0, 1] rounded to uint8 levels, as those of the data set are."""
+    return np.rint(np.clip(images, 0, 1) * (levels - 1)).astype(np.uint8)

@@ -1,0 +1,76 @@
+"""What the latents carry."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.special import logsumexp
+
+from vdp.metrics.likelihood import mean_and_error
+
+ACTIVE_THRESHOLD = 0.01
+
+
+def active_units(batches: Iterable[np.ndarray]) -> dict:
+    """Latent dimensions whose posterior mean varies over the data (Burda et al. 2015).
+
+    A_i = var_n(mean_s mu_ns) - mean_n(var_s(mu_ns))/S > 0.01 (both ddof = 1): below the top of a
+    hierarchy the mean depends on what is drawn above it, and S joint draws of that let the variance
+    within one image be taken out. Where the mean is deterministic, S = 1 and nothing is.
+
+    Args:
+      batches: posterior means [B, S, D], in any number of batches of any size.
+
+    Returns:
+      {"active", "total", "share", "is_active": bool [D]}.
+    """
+    count, total, squares, within = 0, 0.0, 0.0, 0.0
+    for means in batches:
+        means = np.asarray(means, np.float64)
+        draws, each = means.shape[1], means.mean(1)
+        count, total = count + len(means), total + each.sum(0)
+        squares = squares + np.square(each).sum(0)
+        if draws > 1:
+            within = within + means.var(axis=1, ddof=1).sum(0) / draws
+    variance = (squares - np.square(total) / count) / max(count - 1, 1) - within / count
+    active = np.atleast_1d(variance > ACTIVE_THRESHOLD) & (count > 1)
+    return {
+        "active": int(active.sum()),
+        "total": len(active),
+        "share": float(active.mean()),
+        "is_active": active,
+    }
+
+
+def information(mean, log_var, rate: float, *, seed: int = 0, block: int = 500) -> dict:
+    """Splits the rate of a flat VAE: E_x KL(q(z|x) || p) = I(x; z) + KL(q(z) || p(z)).
+
+    I is estimated against the N posteriors themselves, mean_n[log q(z_n|x_n) - log 1/N sum_m
+    q(z_n|x_m)] with one draw z_n each: a lower bound in expectation (Poole et al. 2019) that cannot
+    exceed log N, so what is left of the rate is at least the divergence of the aggregate posterior
+    from the prior (Hoffman & Johnson 2016). Within 2 nats of log N, or with a rate beyond that, it
+    says how many images there were rather than what the code carries: "saturated".
+
+    Args:
+      mean: posterior means [N, D].
+      log_var: their log-variances [N, D].
+      rate: mean rate in nats, or an upper bound on it.
+      seed: of the draws.
+      block: images at once; memory is 3 * block * N doubles.
+
+    Returns:
+      {"nats": {"mean", "se"}, "saturated": bool, "aggregate_kl": rate - mean, an upper bound}; the
+      standard error takes the N terms for independent.
+    """
+    mean, log_var = np.asarray(mean, np.float64), np.asarray(log_var, np.float64)
+    z = mean + np.exp(log_var / 2) * np.random.default_rng(seed).standard_normal(mean.shape)
+    precision, num = np.exp(-log_var), len(mean)
+    constant = (mean**2 * precision + log_var).sum(1)
+    terms = []
+    for start in range(0, num, block):
+        own = np.arange(start, min(start + block, num))
+        squares = z[own] ** 2 @ precision.T - 2 * z[own] @ (mean * precision).T
+        log_q = -(squares + constant) / 2  # [block, N], up to D log(2 pi) / 2
+        terms.append(log_q[own - start, own] - logsumexp(log_q, axis=1) + np.log(num))
+    found = mean_and_error(np.concatenate(terms))
+    saturated = bool(max(rate, found["mean"]) > np.log(num) - 2)
+    return {"nats": found, "saturated": saturated, "aggregate_kl": rate - found["mean"]}

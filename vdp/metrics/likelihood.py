@@ -1,0 +1,64 @@
+"""Estimates of log p(x): the IWAE bound, bits per dimension, means with standard errors."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from vdp.types import Array, Batch, Model
+
+
+def bits_per_dim(nats, x_shape: tuple[int, ...]):
+    """-nats / (log 2 * H * W * C); the one place where nats become bits."""
+    return -nats / (math.log(2) * math.prod(x_shape))
+
+
+def iwae_with_ess(
+    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int = 1
+) -> tuple[Array, Array]:
+    """Log 1/K sum_k w_k (Burda et al. 2015) and the effective sample size of the weights.
+
+    Every k has its own latent and diffusion path; `chunk` of them are evaluated at once.
+
+    Returns:
+      (bound [B] in nats, (sum w)^2 / sum w^2 [B], between 1 and K).
+    """
+    keys = jax.random.split(rng, num_samples)
+    log_w = jax.lax.map(
+        lambda key: model.log_weight(params, stats, batch, key), keys, batch_size=chunk
+    )
+    total = logsumexp(log_w, axis=0)
+    ess = jnp.exp(2 * total - logsumexp(2 * log_w, axis=0))
+    return total - math.log(num_samples), ess
+
+
+def iwae_terms(
+    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int
+) -> dict[str, Array]:
+    """For `Batched.map`: "value", the IWAE bound, and "ess", the effective sample size, [B]."""
+    how = dict(num_samples=num_samples, chunk=chunk)
+    value, ess = iwae_with_ess(model, params, stats, batch, rng, **how)
+    return {"value": value, "ess": ess}
+
+
+def iwae(
+    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int = 1
+) -> Array:
+    """The IWAE bound alone, [B] nats."""
+    return iwae_with_ess(model, params, stats, batch, rng, num_samples=num_samples, chunk=chunk)[0]
+
+
+def mean_and_error(values) -> dict[str, float | None]:
+    """{"mean", "se"} over examples; se is None for fewer than two."""
+    values = np.asarray(values, np.float64)
+    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": float(values.mean()), "se": se}
+
+
+def summary(values, x_shape: tuple[int, ...], *, discrete: bool) -> dict[str, dict | None]:
+    """Nats and, for discrete likelihoods, bits per dimension of per-example log-probabilities."""
+    nats = mean_and_error(values)
+    bits = mean_and_error(bits_per_dim(np.asarray(values, np.float64), x_shape))
+    return {"nats": nats, "bits_per_dim": bits if discrete else None}

@@ -1,0 +1,59 @@
+"""The one number by which validations compare checkpoints: what it is called, and computing it.
+
+Older runs: until 0.1.1 every score was called "elbo", with the sign of `Terms`, in checkpoints, and
+that of a classifier in metrics.jsonl too. `stored` and `series_name` are the places that know.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from vdp.types import ELBO, Array, Batch, Model, Probabilistic, Score, Scored, Terms
+
+OLDER = "elbo"
+
+
+def score_of(model: Model) -> Score:
+    """The score of a model: a bound in nats, or what it declares itself.
+
+    Raises:
+      TypeError: it is neither `Probabilistic` nor `Scored`.
+    """
+    if isinstance(model, Probabilistic):
+        return ELBO
+    if isinstance(model, Scored):
+        return model.score
+    raise TypeError(
+        f"a model has either `elbo`, `discrete` and `bound_model`, or `score` and `evaluate`: "
+        f"{type(model).__name__} has neither (vdp.types: Probabilistic, Scored)"
+    )
+
+
+def terms(model: Model, params, stats, batch: Batch, rng: Array) -> Terms:
+    """What validations compare, [B], higher is better: the un-annealed bound, or `evaluate`."""
+    if isinstance(model, Probabilistic):
+        return model.elbo(params, stats, batch, rng)
+    assert isinstance(model, Scored)
+    return model.evaluate(params, stats, batch, rng)
+
+
+def flat_terms(model: Model, params, stats, batch: Batch, rng: Array) -> dict[str, Array]:
+    """{"value": [B], and every part of `terms` by its name: [B]}, for `Batched.map`."""
+    found = terms(model, params, stats, batch, rng)
+    return {"value": found.value, **found.parts}
+
+
+def shown(score: Score, value, parts: Mapping) -> dict:
+    """{name: value, part: part} of mean terms, each with the sign that people read."""
+    return {name: score.sign * v for name, v in ({score.name: value} | dict(parts)).items()}
+
+
+def stored(score: Score, metrics: Mapping[str, float]) -> float:
+    """The score in a checkpoint's metrics, higher is better, whatever version wrote them."""
+    if score.name in metrics:
+        return score.sign * metrics[score.name]
+    return metrics[OLDER]
+
+
+def series_name(score: Score, lines: Iterable[Mapping]) -> str:
+    """The score's name in lines of metrics.jsonl: its own, or the one of an older version."""
+    names = {name.partition("/")[2] for line in lines for name in line}
+    return OLDER if score.name not in names and OLDER in names else score.name

@@ -1,0 +1,107 @@
+"""What every model around a prior shares: whose bound it is, and the other models it stands for."""
+
+import dataclasses
+import inspect
+
+import jax
+
+from vdp.errors import UserError
+from vdp.levels import to_unit
+from vdp.priors.diffusion import DiffusionPrior
+from vdp.types import Array, DiffusionLike, Terms
+
+
+class WithPrior:
+    """Base of models with `likelihood`, `input_levels` and a `prior`, which may be None.
+
+    They define `draw` and `_terms(params, stats, batch, rng, noise, train)`, the bound's Terms.
+    """
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the data's probabilities are masses, so that bits/dim are defined."""
+        return self.likelihood.discrete
+
+    @property
+    def bound_model(self) -> str:
+        """The model `elbo` bounds."""
+        return "exact" if self.prior is None else self.prior.bound_model
+
+    @property
+    def weight_model(self) -> str:
+        """The model `log_weight` estimates."""
+        return "exact" if self.prior is None else self.prior.weight_model
+
+    @property
+    def merged(self) -> bool:
+        """Whether the posterior's noise is the diffusion prior's own."""
+        return isinstance(self.prior, DiffusionLike) and self.prior.merged
+
+    @property
+    def shows_prior(self) -> bool:
+        """Whether what the prior is over can be looked at by itself (`prior_images`)."""
+        return True
+
+    def check_floor(self, floor: float) -> None:
+        """Refuses a separate diffusion prior blunter than log-variances of z may be; UserError."""
+        if not isinstance(self.prior, DiffusionPrior):
+            return
+        schedule = self.prior.schedule
+        if schedule.gamma_0_max > floor:
+            raise UserError(
+                f"the prior's gamma_0 may reach {schedule.gamma_0_max:.4g}, above the floor "
+                f"{floor:.4g} of the posterior's log-variance: the prior cannot be sharper than "
+                "exp(gamma_0), so lower gamma_0 (gamma_0_max where it is learned) or raise "
+                "log_var_floor (log_var_q of a hierarchy)"
+            )
+
+    def discretized(self):
+        """The model with the prior its sampler draws from; itself for exact priors."""
+        if not isinstance(self.prior, DiffusionLike):
+            return self
+        return dataclasses.replace(self, prior=self.prior.discretized())
+
+    def as_ode(self, **kwargs):
+        """The model with the density of the prior's probability flow; itself for exact priors."""
+        if not isinstance(self.prior, DiffusionLike):
+            return self
+        return dataclasses.replace(self, prior=self.prior.as_ode(**kwargs))
+
+    def check_sampler(self, **options) -> None:
+        """Refuses options of `sample` that the prior's sampler does not have, or cannot take.
+
+        Raises:
+          UserError: the option is named.
+        """
+        accepted = inspect.signature(self.prior.sample).parameters if self.prior else {}
+        for option in options:
+            if option not in accepted:
+                raise UserError(
+                    f"the prior of this run is sampled exactly: there is no option {option!r}"
+                )
+        if isinstance(self.prior, DiffusionLike):
+            self.prior.check_sampler(**options)
+        if not options.get("temperature", 1.0) >= 0:
+            raise UserError("sample.temperature must not be negative")
+
+    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+        """The bound with all its parts, [B] nats; analytic KLs where there are any."""
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
+        return self._terms(params, stats, batch, rest_rng, noise, False)
+
+    def _scaled(self, images) -> Array:
+        """Integer levels as the encoder sees them, in [0, 1]."""
+        return to_unit(images, self.input_levels)
+
+    def _drawn_image(self, outputs, rng, mean: bool) -> Array:
+        """[B, H, W, C] in [0, 1]: the likelihood's mean, or a draw from it."""
+        if mean:
+            return self.likelihood.mean(outputs)
+        return to_unit(self.likelihood.sample(outputs, rng), self.likelihood.levels)
+
+
+def check_latent_shape(shape: tuple[int, ...]) -> None:
+    """Refuses what is no shape of a latent, a vector (16,) or a map (7, 7, 4); UserError."""
+    if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise UserError(f"latent_shape must be whole positive sizes, not {shape}")

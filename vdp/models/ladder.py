@@ -1,0 +1,276 @@
+"""The ladder itself: what an image becomes on its way up, and what is drawn on the way down."""
+
+import dataclasses
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vdp.dists import Normal
+from vdp.errors import UserError
+from vdp.models.base import WithPrior
+from vdp.nets import stateful
+from vdp.nets.bottleneck import pool
+from vdp.nets.ladder import top_posterior
+from vdp.types import Array, Likelihood, Prior, PseudoInput
+
+POSTERIORS = ("free", "precision")
+CODE_LOG_VAR = (-12.0, -5.0)  # of q(u|x) in the separate form
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ladder(WithPrior):
+    """Latents z_L..z_1, a likelihood, and what conditions them; the fields of `HVAE`.
+
+    Attributes:
+      encoder, decoder: nets of `vdp.nets.ladder`.
+      likelihood: of the image.
+      scales: (height of the latents' map, number of latents, channels), finest first.
+      input_levels: levels of the images the encoder sees.
+      pseudoinput: the code u and its way back to an image; None for a plain ladder.
+      prior: over u; without pseudo-inputs over z_L, or None (the top block's own Gaussian).
+      posterior: "free" (q's moments are the block's) or "precision" (they are multiplied with p:
+        Soenderby et al. 2016).
+      log_var_p, log_var_q: what the log-variances of p and q are clamped to.
+      code_log_var: start of q(u|x)'s log-variance in the separate form.
+      input_mean, input_std: of the encoder's input, for images in [0, 1].
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    likelihood: Likelihood
+    scales: tuple[tuple[int, int, int], ...]
+    input_levels: int
+    pseudoinput: PseudoInput | None = None
+    prior: Prior | None = None
+    posterior: str = "free"
+    log_var_p: tuple[float, float] = (-10.0, 1.0)
+    log_var_q: tuple[float, float] = (-10.0, 1.0)
+    code_log_var: float = -6.0
+    input_mean: float = 0.5
+    input_std: float = 0.5
+
+    def __post_init__(self):
+        heights = [height for height, _, _ in self.scales]
+        if not heights or min(min(scale) for scale in self.scales) < 1:
+            raise UserError("scales must be (height, latents, channels), all at least 1")
+        if any(low <= high for high, low in zip(heights[1:], heights, strict=False)):
+            raise UserError(f"scales go from the finest to the coarsest, not {heights}")
+        if self.posterior not in POSTERIORS:
+            raise UserError(f"posterior={self.posterior!r} is not one of {', '.join(POSTERIORS)}")
+        if self.pseudoinput is not None and self.prior is None:
+            raise UserError("pseudo-inputs need a prior over them")
+        if self.pseudoinput is not None and hasattr(self.prior, "pseudo_inputs"):
+            raise UserError("a VampPrior is one over z_L: leave the pseudo-inputs out")
+        if self.pseudoinput is None and self.merged:
+            raise UserError("the merged form is one of a pseudo-input's prior: form='separate'")
+        if not self.over_code:
+            self.check_floor(self.log_var_q[0])
+
+    @property
+    def top_down(self) -> tuple[tuple[int, int, int], ...]:
+        """The scales as the decoder runs them, coarsest first."""
+        return self.scales[::-1]
+
+    @property
+    def num_latents(self) -> int:
+        """L."""
+        return sum(num for _, num, _ in self.scales)
+
+    @property
+    def over_code(self) -> bool:
+        """Whether the prior is over u (else over z_L, or there is none)."""
+        return self.pseudoinput is not None
+
+    @property
+    def shows_prior(self) -> bool:
+        """Whether the prior is over something that can be looked at: u; not z_L."""
+        return self.over_code
+
+    @property
+    def parameter_ranges(self) -> dict[str, tuple[float, float]]:
+        """What no update of the optimiser may leave: q(u|x)'s log-variances."""
+        return {"decoder/noise": CODE_LOG_VAR} if self.over_code and not self.merged else {}
+
+    def prior_shape(self, x_shape) -> tuple[int, ...]:
+        """Shape of what the prior is over: u, or z_L."""
+        if self.over_code:
+            return self.pseudoinput.shape(x_shape)
+        return self.latent_shapes(x_shape)[0][1:]
+
+    def latent_shapes(self, x_shape) -> list[tuple[int, int, int, int]]:
+        """(latents, h, w, channels) of every scale, coarsest first."""
+        found = []
+        for height, num, channels in self.top_down:
+            if height > x_shape[0] // getattr(self.encoder, "patch", 1):
+                raise UserError(
+                    f"a scale of height {height} is finer than the image or the encoder's patches"
+                )
+            factor = x_shape[0] // height
+            if factor * height != x_shape[0] or x_shape[1] % factor:
+                raise UserError(f"a scale of height {height} does not divide {x_shape[:2]} images")
+            found.append((num, height, x_shape[1] // factor, channels))
+        channels = {c for *_, c in found}
+        if self.decoder.output_from == "aggregation" and len(channels) > 1:
+            raise UserError("aggregation adds the latents up: give all scales the same channels")
+        return found
+
+    def init(self, rng, x_shape, *, data=None):
+        """Parameters {"encoder", "decoder", "prior", "pseudoinput"} and stats of the last two.
+
+        Args as of `Model.init`; `data` is what the pseudo-input's constants and a VampPrior's
+        start are taken from. "decoder" is {"net", "likelihood"} and, in the separate form,
+        "noise": the log-variances of q(u|x).
+        """
+        encoder_rng, decoder_rng, prior_rng, code_rng = jax.random.split(rng, 4)
+        params, stats = {}, {}
+        if self.over_code:
+            params["pseudoinput"], stats["pseudoinput"] = self.pseudoinput.init(
+                code_rng, x_shape, data=data
+            )
+        x = jnp.zeros((1, *x_shape))
+        params["encoder"] = stateful.init_stateless(
+            self.encoder, encoder_rng, x, self.scales, role="an encoder of a hierarchy"
+        )
+        noise = self.latent_noise(decoder_rng, 1, x_shape)
+        features = self.features(params, x)
+        conditions = self.no_conditions
+        if self.over_code:
+            u = jnp.zeros((1, *self.prior_shape(x_shape)))
+            conditions = self.conditions(params, stats, u, x_shape)
+        net = stateful.init_stateless(
+            self.decoder, decoder_rng, self.step, features, conditions, self._by_block(noise),
+            self.top_down, self._out_shape(x_shape), role="a decoder of a hierarchy",
+        )  # fmt: skip
+        params["decoder"] = {"net": net, "likelihood": self.likelihood.init()}
+        if self.over_code and not self.merged:
+            log_var = jnp.full(self.prior_shape(x_shape), self.code_log_var, jnp.float32)
+            params["decoder"]["noise"] = log_var
+        if self.prior is not None:
+            params["prior"], stats["prior"] = self.prior.init(
+                prior_rng, self.prior_shape(x_shape), x_shape=x_shape, data=data
+            )
+        return params, stats
+
+    def _out_shape(self, x_shape):
+        return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
+
+    def latent_noise(self, rng, num: int, x_shape) -> list[Array]:
+        """[num, latents, h, w, channels] of every scale, coarsest first."""
+        shapes = self.latent_shapes(x_shape)
+        keys = jax.random.split(rng, len(shapes))
+        return [jax.random.normal(k, (num, *shape)) for k, shape in zip(keys, shapes, strict=True)]
+
+    def tempered(self, noise: list[Array], temperature: tuple[float, ...]) -> list[Array]:
+        """Latent noise times factors on the standard deviations: (), (one,) or one per latent."""
+        factors = tuple(temperature) or (1.0,)
+        factors = factors * self.num_latents if len(factors) == 1 else factors
+        if len(factors) != self.num_latents or min(factors) < 0:
+            raise UserError(
+                f"z_temperature needs one value or {self.num_latents}, none negative, not {factors}"
+            )
+        ends = np.cumsum([0, *(num for _, num, _ in self.top_down)])
+        parts = [jnp.array(factors[a:b]) for a, b in itertools.pairwise(ends)]
+        return [n * f[:, None, None, None] for n, f in zip(noise, parts, strict=False)]
+
+    @staticmethod
+    def _by_block(noise: list[Array]) -> list[Array]:
+        return [jnp.swapaxes(each, 0, 1) for each in noise]
+
+    def code(self, params, stats, images) -> Normal:
+        """q(u|x) for images in [0, 1], float [B, H, W, C]."""
+        mean = self.pseudoinput.apply(params["pseudoinput"], stats["pseudoinput"], images)
+        if self.merged:
+            log_var = self.prior.posterior_log_var(params["prior"])
+        else:
+            log_var = params["decoder"]["noise"]  # in its range at every update: straight through
+            log_var += jax.lax.stop_gradient(jnp.clip(log_var, *CODE_LOG_VAR) - log_var)
+        return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
+
+    def prior_images(self, params, stats, u, x_shape) -> Array:
+        """What u looks like: images in [0, 1], [B, H, W, C]."""
+        back = self.pseudoinput.back(
+            params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape
+        )
+        return jnp.clip((back + 1) / 2, 0, 1)
+
+    @property
+    def no_conditions(self) -> list[None]:
+        """For a ladder without pseudo-inputs."""
+        return [None] * len(self.scales)
+
+    def conditions(self, params, stats, u, x_shape) -> list[Array]:
+        """The image of u in [-1, 1], averaged to the size of every scale; once per scale."""
+        image = self.pseudoinput.back(
+            params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape
+        )
+        return [pool(image, height) for height, _, _ in self.top_down]
+
+    def features(self, params, images, *, train=False) -> list[Array]:
+        """The encoder's maps, coarsest first."""
+        x = (images - self.input_mean) / self.input_std
+        return self.encoder.apply({"params": params["encoder"]}, x, self.scales, train=train)[::-1]
+
+    def top_posterior(self, params, images) -> Normal:
+        """The top block's own q(z_L|x), from its features and s = 1; images in [0, 1]."""
+        scale, features = self.top_down[0], self.features(params, images)[0]
+        mean, log_var = top_posterior(self.decoder, params["decoder"]["net"], features, scale)
+        return Normal(mean, jnp.clip(log_var, *self.log_var_q))
+
+    def _p(self, moments) -> Normal:
+        return Normal(moments[0], jnp.clip(moments[1], *self.log_var_p))
+
+    def _q(self, p: Normal, moments, top) -> Normal:
+        q = Normal(moments[0], jnp.clip(moments[1], *self.log_var_q))
+        if self.posterior == "free":
+            return q
+        log_var = -jnp.logaddexp(-q.log_var, -p.log_var)
+        mean = jnp.exp(log_var) * (q.mean * jnp.exp(-q.log_var) + p.mean * jnp.exp(-p.log_var))
+        if self.prior is None or self.over_code:
+            return Normal(mean, log_var)
+        keep = lambda own, product: jnp.where(top > 0, own, product)  # q(z_L) is the encoder's own
+        return Normal(keep(q.mean, mean), keep(q.log_var, log_var))
+
+    def step(self, p, q, noise, top):
+        """For the decoder: z ~ q where there are features, else z ~ p; reports both and z."""
+        p = self._p(p)
+        if q is None:
+            z = p.sample(noise)
+            return z, {"z": z, "p": p, "q": p}
+        q = self._q(p, q, top)
+        z = q.sample(noise)
+        return z, {"z": z, "p": p, "q": q}
+
+    def descend(self, params, features, conditions, noise, x_shape, latent=None, *, train=False):
+        """(likelihood outputs, per scale {"z", "p", "q"} with leading axis of its latents)."""
+        out, reports = self.decoder.apply(
+            {"params": params["decoder"]["net"]},
+            latent or self.step,
+            features, conditions, self._by_block(noise), self.top_down, self._out_shape(x_shape),
+            train=train,
+        )  # fmt: skip
+        return self.likelihood.attach(params["decoder"]["likelihood"], out), reports
+
+    def per_latent(self, reports, score) -> dict[str, Array]:
+        """{"z_L".."z_1": [B]} of score(q, p, z); z_L is left to its prior where it has one."""
+        scores = [jax.vmap(score)(r["q"], r["p"], r["z"]) for r in reports]
+        named = dict(zip(self.latent_names, jnp.concatenate(scores), strict=True))
+        if self.prior is not None and not self.over_code:
+            del named[self.latent_names[0]]
+        return named
+
+    def latent_table(self, x_shape) -> list[dict]:
+        """Name, height of the map and number of units of every latent, z_L first."""
+        maps = [
+            {"height": h, "units": h * w * channels}
+            for num, h, w, channels in self.latent_shapes(x_shape)
+            for _ in range(num)
+        ]
+        return [{"name": n} | one for n, one in zip(self.latent_names, maps, strict=True)]
+
+    @property
+    def latent_names(self) -> list[str]:
+        """Names of the ladder's parts, z_L first."""
+        return [f"z_{level}" for level in range(self.num_latents, 0, -1)]

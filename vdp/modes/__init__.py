@@ -1,0 +1,1 @@
+"""One file for each `--mode` of the command line: what it does, from settings to files."""

@@ -1,0 +1,130 @@
+"""`--mode=describe`: what a config is, from shapes alone; it needs no data and no memory."""
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vdp import build
+from vdp.data import datasets
+from vdp.data.feeds import DEVICE_LIMIT
+from vdp.runtime import parallel
+from vdp.settings import Settings
+from vdp.settings.parse import to_json
+from vdp.training import state
+from vdp.types import Batch
+
+
+def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False) -> None:
+    """Prints a table for people, and as the last line one JSON object for programs.
+
+    Args:
+      settings: of a config, or of a run.
+      workdir: not looked at.
+      parameters: whether every parameter is listed too, with its shape and size.
+
+    Raises:
+      UserError: the config cannot be built.
+    """
+    found = describe(settings)
+    print(table(found))
+    if parameters:
+        print(parameter_table(settings))
+    print(json.dumps(found), flush=True)
+
+
+def _template(settings: Settings):
+    """(facts of the data, model with every block counted by itself, shapes of its state)."""
+    facts = datasets.describe(settings.data)
+    model = build.model(_unrolled(settings.model), facts)
+    _, template = state.template(settings, model, facts.shape, parallel.make_mesh())
+    return facts, model, template
+
+
+def parameter_table(settings: Settings) -> str:
+    """Every parameter: its path, shape and how many numbers it has."""
+    from clu import parameter_overview
+
+    params = _template(settings)[2].params
+    return parameter_overview.get_parameter_overview(params, include_stats=False)
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """The JSON object of `--mode=describe`.
+
+    Returns:
+      {"parameters": {"total", by role}, "flops_per_example": training step (forward, backward)
+      of one batch as XLA counts it, divided by its size, "state_bytes": parameters, their average
+      and the optimiser's moments, "data": ..., "config": ...}
+    """
+    facts, model, template = _template(settings)
+    key = jax.random.key(settings.seed)
+    params, stats = template.params, template.stats
+    batch_size = settings.train.batch_size
+    images = jax.ShapeDtypeStruct((batch_size, *facts.shape), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    batch = Batch(target=images, input=images, label=labels)
+
+    def gradient(params, stats, batch):
+        def mean_loss(params):
+            loss, _ = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
+            return jnp.mean(loss)
+
+        return jax.grad(mean_loss)(params)
+
+    # counted as for an accelerator: what CPU programs do in loops would be counted once
+    traced = jax.jit(gradient).trace(params, stats, batch)
+    analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis() or {}
+    sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template)]
+    return {
+        "parameters": state.count_parameters(params),
+        "flops_per_example": float(analysis.get("flops", float("nan"))) / batch_size,
+        "state_bytes": sum(sizes),
+        "data": {
+            "name": facts.info.name,
+            "shape": list(facts.shape),
+            "levels": facts.levels,
+            "counts": facts.info.counts,
+        },
+        "config": to_json(settings),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The result of `describe` for people: names on the left, one line each."""
+    parameters, data, config = found["parameters"], found["data"], found["config"]
+    model, train = config["model"], config["train"]
+    prior = model.get("prior") or {}
+    shape, flops = data["shape"], found["flops_per_example"]
+    images = data["counts"].get("train", 0) - config["data"]["num_validation"]
+    stored, seen = images * math.prod(shape), train["steps"] * train["batch_size"]
+    placement = config["data"]["placement"]
+    resident = placement == "device" or (placement == "auto" and stored <= DEVICE_LIMIT)
+    mebibytes = lambda size: f"{size / 2**20:,.1f} MiB"
+    rows = {
+        "model": model["name"] + (f" with prior {prior['name']}" if prior else ""),
+        "parameters": f"{parameters['total']:,}",
+        **{f"  {role}": f"{n:,}" for role, n in parameters.items() if role != "total"},
+        "training": f"{train['steps']:,} steps of {train['batch_size']} images, "
+        f"{seen / max(images, 1):,.4g} epochs"
+        + (f", at most {train['seconds']:g} s" if train["seconds"] else ""),
+        "arithmetic": f"{flops / 1e9:.4g} GFLOP an image"
+        + ("" if train["seconds"] else f", {flops * seen / 1e15:.4g} PFLOP in all"),
+        "state": f"{mebibytes(found['state_bytes'])} (parameters, their average, the optimiser's)",
+        "data": f"{data['name']}: {images:,} training images of {'x'.join(map(str, shape))}, "
+        f"{data['levels']} levels, {mebibytes(stored)} on the {'device' if resident else 'host'}",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
+
+
+def _unrolled(spec):
+    """The model's spec with every block of a hierarchy written out, so that each is counted."""
+    parts = {part: dict(spec[part]) for part in ("encoder", "decoder") if part in spec}
+    for part in parts.values():
+        if "blocks_by" in part:
+            part["blocks_by"] = "loop"
+    return {**spec, **parts}

@@ -1,0 +1,60 @@
+"""`--mode=eval`: evaluates one checkpoint of a run and says what came out."""
+
+import pathlib
+from typing import Any
+
+from vdp import classifier, configuration
+from vdp.data import datasets
+from vdp.evaluation import features, naming, report, resume
+from vdp.evaluation.evaluate import evaluate as numbers_of
+from vdp.pictures import grids
+from vdp.run import Run, restore
+from vdp.runtime import files, parallel
+from vdp.settings import Settings, compare
+from vdp.types import Generative
+
+
+def main(settings: Settings, workdir: pathlib.Path) -> None:
+    """Evaluates `eval.checkpoint` of the run in `workdir`.
+
+    Args:
+      settings: the run's own, with other `data`, `eval` or `sample`.
+      workdir: of the run.
+
+    Raises:
+      UserError: anything the user can mend.
+    """
+    record = configuration.read_run(workdir)
+    compare.check_same_run(record.settings, settings)
+    run = restore(settings, record, settings.eval.checkpoint)
+    result, path = evaluate(run, workdir, datasets.load(settings.data))
+    if parallel.is_writer():
+        print("\n".join(report.in_words(result)))
+        print(path)
+
+
+def evaluate(
+    run: Run, workdir: pathlib.Path, dataset: datasets.Dataset
+) -> tuple[dict[str, Any], pathlib.Path]:
+    """Evaluates a checkpoint and writes the result.
+
+    Args:
+      run: the checkpoint.
+      workdir: of the run.
+      dataset: of `run.settings.data`.
+
+    Returns:
+      (what the file holds, its path).
+    """
+    space = None
+    if "fid" in run.settings.eval.estimators and isinstance(run.model, Generative):
+        trained = lambda: classifier.trained(run.settings, dataset)
+        space = features.named(run.settings, dataset, trained)  # what is missing stops here
+    result = numbers_of(run, workdir, dataset, space)
+    path = workdir / naming.file_name(run.trained, run.settings)
+    if parallel.is_writer():
+        if result["rates"] and len(result["rates"]) > 1:
+            grids.save_latent_bars(workdir / "plots" / "latents.png", result["latents"])
+        files.write_json(path, result)
+    resume.Unfinished(run, workdir).remove()
+    return result, path

@@ -1,0 +1,40 @@
+"""`--mode=sample`: draws pictures from one checkpoint of a run."""
+
+import pathlib
+import sys
+
+from vdp import configuration
+from vdp.data import datasets
+from vdp.errors import UserError
+from vdp.pictures import sample
+from vdp.run import restore
+from vdp.runtime import parallel
+from vdp.settings import Settings, compare
+
+
+def main(settings: Settings, workdir: pathlib.Path) -> None:
+    """Draws from `sample.checkpoint`, and what needs images where their data is.
+
+    Args:
+      settings: the run's own, with other `data`, `eval` or `sample`.
+      workdir: of the run.
+
+    Raises:
+      UserError: anything the user can mend.
+    """
+    record = configuration.read_run(workdir)
+    compare.check_same_run(record.settings, settings)
+    run = restore(settings, record, settings.sample.checkpoint)
+    folder = sample.folder_of(workdir, record.settings, settings)
+    try:
+        dataset = datasets.load(settings.data)
+    except UserError as error:
+        print(f"no pictures of test images: {error}", file=sys.stderr)
+        written = sample.write_from_noise(run, folder)
+    else:
+        written = sample.write_all(run, folder, dataset)
+    if not written:
+        name = settings.model["name"]
+        raise UserError(f"model {name} draws pictures of images alone: name their data")
+    if parallel.is_writer():
+        print("\n".join(map(str, written)))

@@ -1,0 +1,143 @@
+"""Networks with and without state of their own behind one pair of functions.
+
+Flax keeps what a network changes while it runs in mutable collections: "batch_stats" (the running
+averages of BatchNorm) and whatever else it names. The statistics of one network are the variables
+of its "batch_stats" as they stand, {"BatchNorm_0": {"mean", "var"}, ...}, and under the key OTHERS,
+where there are any, {collection: variables} of the others.
+"""
+
+import contextlib
+import inspect
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from vdp.errors import UserError
+from vdp.types import Array, Params, Stats
+
+OTHERS = "+collections"  # no name that a module or variable can have by itself
+_BATCH_NORM = inspect.unwrap(nn.BatchNorm.__call__)
+_traced_anew = jax.make_user_context()
+
+
+class Statistics(NamedTuple):
+    """A network's statistics after a call.
+
+    In training, for every nn.BatchNorm, `used` are the batch's own statistics and `running` the
+    average they enter, by the layer's momentum; every other variable is what the network wrote.
+    Otherwise both are what was given.
+    """
+
+    used: Stats
+    running: Stats
+
+
+def init(net: nn.Module, rng: Array, *args) -> tuple[Params, Stats]:
+    """(parameters, statistics) of a net called with `args`; either may be {}."""
+    collections = net.init(rng, *args)
+    params = collections.pop("params", {})
+    return params, jax.tree.map(jnp.asarray, _to_stats(collections))
+
+
+def init_stateless(net: nn.Module, rng: Array, *args, role: str) -> Params:
+    """Parameters of a net called with `args` that may keep nothing else.
+
+    Raises:
+      UserError: it has a mutable collection, which what stands in the `role` ("a denoiser") cannot
+        have.
+    """
+    collections = net.init(rng, *args)
+    params = collections.pop("params", {})
+    if collections:
+        raise UserError(
+            f"{type(net).__name__} keeps {', '.join(sorted(collections))}, which {role} cannot "
+            "have: choose layers that keep nothing but parameters, as GroupNorm or LayerNorm for "
+            "BatchNorm"
+        )
+    return params
+
+
+def apply(
+    net: nn.Module, params: Params, stats: Stats, *args, train: bool = False, rngs=None
+) -> tuple[Array, Statistics]:
+    """(output of the net, its `Statistics` after the call); only in training do these change.
+
+    Raises:
+      UserError: a variable changes its shape or its type in training, or appears only there.
+    """
+    collections = _to_collections(stats)
+    variables = {"params": params} | collections
+    if not (train and stats):
+        return net.apply(variables, *args, train=train, rngs=rngs), Statistics(stats, stats)
+    momenta = {}
+    with _batch_norms_write_the_batch(momenta):
+        output, written = net.apply(
+            variables, *args, train=True, rngs=rngs, mutable=list(collections)
+        )
+    written = dict(written)
+    changed = [name for name, old in collections.items() if _types(old) != _types(written[name])]
+    if changed:
+        raise UserError(
+            f"{type(net).__name__} changes the shape or type of what it keeps in "
+            f"{', '.join(changed)} while it trains: start every variable as it is to stay, and "
+            'sow into no collection but "intermediates"'
+        )
+
+    def average(path, old, new):
+        momentum = momenta.get(tuple(getattr(key, "key", None) for key in path[:-1]))
+        return new if momentum is None else old + (1 - momentum) * (new - old)
+
+    running = stop_gradient(written)
+    if momenta:
+        averages = (collections["batch_stats"], running["batch_stats"])
+        running |= {"batch_stats": jax.tree_util.tree_map_with_path(average, *averages)}
+    return output, Statistics(_to_stats(written), _to_stats(running))
+
+
+def _to_stats(collections) -> Stats:
+    others = {name: tree for name, tree in collections.items() if name != "batch_stats"}
+    return {**collections.get("batch_stats", {})} | ({OTHERS: others} if others else {})
+
+
+def _to_collections(stats: Stats) -> dict:
+    averages = {name: tree for name, tree in stats.items() if name != OTHERS}
+    return ({"batch_stats": averages} if averages else {}) | stats.get(OTHERS, {})
+
+
+def _types(tree):
+    return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+
+
+@contextlib.contextmanager
+def _batch_norms_write_the_batch(momenta: dict):
+    """Makes every nn.BatchNorm in training write the batch's own statistics as its average.
+
+    Args:
+      momenta: filled with {path of the layer: factor of the old average in the new one}.
+    """
+    calls = {}  # by identity, with the module itself, so that no other takes its place
+
+    def intercept(call, args, kwargs, context):
+        module = context.module
+        if context.orig_method.func is not _BATCH_NORM:
+            return call(*args, **kwargs)
+        given = args[1] if len(args) > 1 else kwargs.get("use_running_average")
+        if nn.merge_param("use_running_average", module.use_running_average, given):
+            return call(*args, **kwargs)
+        momentum, count = module.momentum, calls.get(id(module), (module, 0))[1] + 1
+        calls[id(module)] = module, count
+        momenta[module.path] = momentum**count
+        # of several calls: the average of their batches in which flax's own weighs them
+        weight = 1 / sum(momentum**power for power in range(count))
+        object.__setattr__(module, "momentum", 1 - weight)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            object.__setattr__(module, "momentum", momentum)
+
+    # a block under nn.jit that is cached would neither ask here nor be plain flax's later
+    with _traced_anew(object()), nn.intercept_methods(intercept):
+        yield

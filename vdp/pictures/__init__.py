@@ -1,0 +1,1 @@
+"""PNG pictures of a checkpoint."""

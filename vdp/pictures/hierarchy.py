@@ -1,0 +1,79 @@
+"""Pictures of hierarchical models: pseudo-inputs and what they bring forth, levels of detail."""
+
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from vdp import levels
+from vdp.pictures import grids
+from vdp.run import Run
+from vdp.runtime import parallel
+from vdp.types import Hierarchical
+
+CODES, SAMPLES_EACH = 12, 6
+IMAGES = 12
+
+
+def write_pseudoinputs(run: Run, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes a row of pseudo-inputs drawn from their prior above samples drawn from each.
+
+    Nothing is written of a ladder without pseudo-inputs.
+    """
+    if run.model.pseudoinput is None:
+        return []
+    chosen, path = run.settings.sample, folder / "pseudoinputs.png"
+    options = dict(chosen.options())
+    temperature = options.pop("z_temperature", ())
+    images = _on_devices(
+        run, _pseudoinputs, seed=chosen.seed, x_shape=run.facts.shape, temperature=temperature,
+        options=tuple(options.items()),
+    )  # fmt: skip
+    if parallel.is_writer():
+        grids.save_grid(path, np.concatenate(images), CODES)
+    return [path]
+
+
+def _pseudoinputs(model: Hierarchical, params, stats, _, rng, *, x_shape, temperature, options):
+    u_rng, z_rng = jax.random.split(rng)
+    u = model.sample_prior(params, stats, u_rng, CODES, x_shape=x_shape, **dict(options))
+    each = [model.prior_images(params, stats, u, x_shape)]
+    for key in jax.random.split(z_rng, SAMPLES_EACH):
+        how = dict(x_shape=x_shape, u=u, z_temperature=temperature)
+        each.append(model.sample(params, stats, key, CODES, **how))
+    return each
+
+
+def write_levels(
+    run: Run, folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+) -> list[pathlib.Path]:
+    """Writes images above their reconstructions with the top k scales from the posterior.
+
+    Rows: the image; what its pseudo-input shows, where there is one; then k = 0, 1, ... scales from
+    q, the finer ones drawn from p.
+    """
+    images, path = images[:IMAGES], folder / "levels.png"
+    rows = [levels.to_unit(images, run.facts.input_levels)]
+    rows += _on_devices(run, _levels, images, seed=run.settings.sample.seed)
+    if parallel.is_writer():
+        grids.save_grid(path, np.concatenate(rows), len(images))
+    return [path]
+
+
+def _levels(model: Hierarchical, params, stats, images, rng):
+    x_shape, over_code = images.shape[1:], model.pseudoinput is not None
+    found = []
+    if over_code:
+        u = model.code(params, stats, levels.to_unit(images, model.input_levels)).mean
+        found.append(model.prior_images(params, stats, u, x_shape))
+    for k in range(0 if over_code else 1, len(model.scales) + 1):
+        found.append(model.reconstruct(params, stats, images, rng, num_scales=k))
+    return found
+
+
+def _on_devices(run: Run, function: Callable, array=None, *, seed: int, **options) -> list:
+    """function(model, params, stats, array, rng, **options) on all devices, as numpy."""
+    program = run.batched.compiled(function, run.model, split=False, **options)
+    drawn = program(run.params, run.stats, array, jax.random.key(seed))
+    return jax.tree.map(np.asarray, drawn)

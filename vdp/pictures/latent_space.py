@@ -1,0 +1,80 @@
+"""Codes and what is decoded from them: lines, squares, the plane, and where images lie."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from vdp.evaluation.interpolation import lines as decoded_lines
+from vdp.metrics import smoothness
+from vdp.pictures import grids
+from vdp.run import Run
+from vdp.runtime import parallel
+from vdp.types import LatentGenerative
+
+LINES, LINE_POINTS = 8, 10
+SQUARE_SIDE = 10
+PLANE_SIDE, PLANE_PERCENTILES = 20, (1, 99)
+NUM_CODES = 2000
+
+
+def write_interpolations(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+    """Writes decoded straight lines between the codes (posterior means) of pairs of images."""
+    codes = run.encode(images[: 2 * min(LINES, len(images) // 2)]).mean
+    lines = decoded_lines(run, codes, LINE_POINTS)
+    if parallel.is_writer():
+        grids.save_grid(path, np.concatenate(lines), LINE_POINTS)
+
+
+def write_bilinear(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+    """Writes what lies between the codes of four images, whose reconstructions are the corners."""
+    codes = run.encode(images[:4]).mean
+    left, right = smoothness.between(codes[:2], codes[2:], SQUARE_SIDE)
+    square = smoothness.between(left, right, SQUARE_SIDE)  # [rows, columns, ...]
+    decoded = run.decode(square.reshape(-1, *codes.shape[1:]))
+    if parallel.is_writer():
+        grids.save_grid(path, decoded, SQUARE_SIDE)
+
+
+def write_plane(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+    """Writes the decoded plane of two latents over the central 98 % of the images' codes."""
+    codes = run.encode(images).mean
+    ends = np.percentile(codes, PLANE_PERCENTILES, axis=0)
+    first, second = np.linspace(*ends, PLANE_SIDE).T
+    grid = np.stack(np.meshgrid(first, second), axis=-1)  # [second, first, 2]
+    decoded = run.decode(grid.reshape(-1, 2)).reshape(*grid.shape[:2], *run.facts.shape)
+    if parallel.is_writer():
+        grids.save_plane(path, decoded, first, second)
+
+
+def write_latents(run: Run, path: pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Writes draws of the aggregate posterior, beside draws of the prior where there is one."""
+    q, chosen, prior = run.encode(images), run.settings.sample, None
+    posterior = q.sample(jax.random.normal(jax.random.key(chosen.seed), q.mean.shape))
+    if isinstance(run.model, LatentGenerative):
+        prior = run.sample_latents(NUM_CODES, seed=chosen.seed, **chosen.options())
+    if parallel.is_writer():
+        flat = lambda z: None if z is None else np.asarray(z).reshape(len(z), -1)
+        grids.save_latents(path, flat(posterior), flat(prior), labels)
+
+
+def write_all(
+    run: Run, folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+) -> list[pathlib.Path]:
+    """Writes every picture that these images, uint8 as the encoder sees them, are enough for.
+
+    Args:
+      run: of a `Latent` model.
+      folder: for interpolations.png, bilinear.png, plane.png (two latents) and latents.png.
+      images: [N, H, W, C]; NUM_CODES of them at most are used.
+      labels: [N], -1 where there is none.
+    """
+    images, labels = images[:NUM_CODES], labels[:NUM_CODES]
+    writers = {"interpolations": write_interpolations} if len(images) > 1 else {}
+    writers |= {"bilinear": write_bilinear} if len(images) > 3 else {}
+    writers |= {"plane": write_plane} if run.model.latent_shape == (2,) else {}
+    paths = {name: folder / f"{name}.png" for name in (*writers, "latents")}
+    for name, write in writers.items():
+        write(run, paths[name], images)
+    write_latents(run, paths["latents"], images, labels)
+    return list(paths.values())

@@ -1,0 +1,212 @@
+"""What the diffusion priors share: every estimate made of a denoiser and a schedule.
+
+Separate form: z ~ q(z|x) keeps its own learned variances and the diffusion adds its noise on top,
+so that every prior can be compared on one posterior; the rate, an upper bound on KL(q || r), is
+L0 + L1 + LT - H[q]. Merged form: the mean of q is a code c and z = y_0/alpha_0 = c +
+exp(gamma_0/2) eps is the latent; the rate is L1(c) + LT(c).
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from vdp.diffusion import bounds, ode, paths, process, times
+from vdp.diffusion.noise import ExactOde, HutchinsonOde, Path, Quantiles, expect
+from vdp.errors import UserError
+from vdp.priors.diffusion_model import DiffusionModel, check_choices
+from vdp.priors.noise import DiffusionNoise
+from vdp.types import Array, Terms
+
+CHOICES = {"weights": bounds.WEIGHTS, "times": ("low_discrepancy", "importance")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffusionPrior(DiffusionModel):
+    """A diffusion model, and how its bound is estimated in training and in a report.
+
+    Attributes:
+      weights: of the gradient, see `vdp.diffusion.bounds`; what is reported is the bound always.
+      times: of training: "low_discrepancy" (uniform) or "importance" (as of N(0, I) data); those of
+        a report are stratified.
+      num_times: diffusion times per example in a reported continuous bound.
+      num_strata: steps per example in a reported T-step bound (that of `discretized` included), one
+        drawn from each of as many strata; with 0, or T and more, all T of them are summed.
+      sequential: whether those of a report are looked at one after the other, for large latents.
+      ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
+        importance weight always does.
+      denoiser, schedule, parameterization, form, bound, num_steps, ode_steps: of `DiffusionModel`.
+    """
+
+    weights: str = "bound"
+    times: str = "low_discrepancy"
+    num_times: int = 32
+    num_strata: int = 0
+    sequential: bool = False
+    ode_probes: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choices(self, CHOICES)
+        if self.num_times < 32 or self.ode_probes < 0:
+            raise UserError("num_times must be at least 32 (reported), ode_probes at least 0")
+        if self.num_strata and self.num_strata < 32:
+            raise UserError("num_strata must be at least 32 (reported), or 0 for all steps")
+        if self.times == "importance" and self.weights != "bound":
+            raise UserError("importance-sampled times are those of the bound: weights='bound'")
+        if self.times == "importance" and "shape" in self.schedule.init():
+            raise UserError("times='importance' and a schedule of learned shape do the same twice")
+
+    def draw(self, rng, num, z_shape, *, purpose) -> DiffusionNoise:
+        """The noise of a posterior draw and, by purpose, of this prior's estimate.
+
+        "loss": one time per example, of a grid over the batch; "elbo": many times, all steps or the
+        ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact trace.
+
+        Raises:
+          UserError: the loss of bound="ode", or another purpose.
+        """
+        purposes = {"loss": self._training, "elbo": self._report, "weight": self._weight}
+        if purpose not in purposes:
+            raise UserError(f"purpose={purpose!r} is not one of {', '.join(purposes)}")
+        z_rng, rest_rng = jax.random.split(rng)
+        shape = (num, *z_shape)
+        z = jax.random.normal(z_rng, shape)
+        return DiffusionNoise(z=z, diffusion=purposes[purpose](rest_rng, shape))
+
+    def _training(self, rng, shape):
+        self._check_training()
+        drawn = bounds.draw(rng, shape, lambda rng, num, _: times.low_discrepancy(rng, num), 1)
+        return Quantiles(u=drawn.t, eps=drawn.eps) if self.times == "importance" else drawn
+
+    def _report(self, rng, shape):
+        if self.bound == "ode":
+            return ode.draw(rng, shape, self.ode_probes)
+        if self.bound == "continuous":
+            return bounds.draw(rng, shape, times.stratified, self.num_times)
+        if 0 < self.num_strata < self.num_steps:
+            return bounds.draw(rng, shape, times.stratified, self.num_strata)
+        return bounds.draw_all_steps(rng, shape, self.num_steps)
+
+    def _weight(self, rng, shape):
+        if self.bound == "ode":
+            return ode.draw(rng, shape, num_probes=0)
+        num, *z_shape = shape
+        return Path(steps=jax.random.normal(rng, (num, self.num_steps + 1, *z_shape)))
+
+    def _check_training(self) -> None:
+        if self.bound == "ode":
+            raise UserError(
+                "the density of the ODE is an estimate for evaluation: train with "
+                "bound='continuous' or 'discrete', and evaluate with eval.estimators=elbo_ode"
+            )
+
+    def _own(self, noise, rng, shape, purpose) -> DiffusionNoise:
+        """`noise`, which has to be of a diffusion prior, or where it is None what is drawn."""
+        if noise is None:
+            return self.draw(rng, shape[0], shape[1:], purpose=purpose)
+        by = "an estimate of a diffusion prior"
+        expect(noise, DiffusionNoise, by=by, instead="the prior itself draws it")
+        return noise
+
+    def _bound(self, params, z, noise, dropout_rng=None) -> Terms:
+        """Lower bound on log r(z), for the code z in the merged form without its L0.
+
+        Args:
+          params: of `init`.
+          z: latents or codes, [B, *z_shape].
+          noise: the diffusion's alone.
+          dropout_rng: of training.
+
+        Raises:
+          UserError: a noise of another estimate.
+        """
+        eps_fn = self.eps_fn(params, dropout_rng)
+        if self.bound == "ode":
+            how = dict(num_steps=self.ode_steps, merged=self.merged)
+            return Terms.of(density=ode.log_ratio(eps_fn, self._gamma(params), z, noise, **how))
+        how = dict(noise=noise, weights=self.weights, sequential=self.sequential)
+        if self.bound == "discrete":
+            terms = bounds.discrete(eps_fn, self._gamma(params), z, num_steps=self.num_steps, **how)
+        else:
+            terms = bounds.continuous(eps_fn, self._gamma(params, "ends"), z, **how)
+            if dropout_rng is not None and "shape" in params["schedule"]:
+                inner = self._gamma(params, "shape")
+                objective = bounds.shape_objective(eps_fn, inner, z, noise)
+                terms.parts["diffusion"] = terms.parts["diffusion"] - objective
+        if self.merged:
+            del terms.parts["latent_0"]
+        return Terms.of(**terms.parts)
+
+    def rate(
+        self, params, stats, q, rng, *, encode=None, noise=None, train=False
+    ) -> tuple[Array, Terms]:
+        """Z ~ q and *minus* the rate in parts; its mean is at most -KL(q || r).
+
+        Separate {"entropy", "latent_0", "latent_1", "diffusion"}, merged {"latent_1", "diffusion"};
+        with the ODE "density" stands for the diffusion's parts.
+
+        Raises:
+          UserError: a noise of another estimate than this prior's, or training of bound="ode".
+        """
+        if train:
+            self._check_training()
+        noise = self._own(noise, rng, q.mean.shape, "elbo")
+        drawn, dropout_rng = noise.diffusion, rng if train else None
+        if self.merged:
+            flows = isinstance(drawn, ExactOde | HutchinsonOde)  # the ODE's y_0 is the latent
+            z = q.sample(drawn.y_0 if flows else noise.z)
+            return z, self._bound(params, q.mean, drawn, dropout_rng)
+        z = q.sample(noise.z)
+        return z, Terms.of(entropy=q.entropy()) + self._bound(params, z, drawn, dropout_rng)
+
+    def log_prob_bound(  # noqa: D417
+        self, params, stats, z, rng, *, encode=None, noise=None
+    ) -> Terms:
+        """A lower bound on log r(z); merged, where z is y_0/alpha_0, its density by the ODE.
+
+        Args:
+          params, stats, z, rng, encode: as of every prior.
+          noise: instead of rng, of `draw` for purpose="elbo"; its z is not looked at.
+
+        Raises:
+          UserError: the merged form with another bound than "ode", or a noise of another estimate.
+        """
+        if not self.merged:
+            return self._bound(params, z, self._own(noise, rng, z.shape, "elbo").diffusion)
+        if self.bound != "ode":
+            raise UserError(
+                f"a latent of the merged form has no bound under the model {self.bound_model}, but "
+                "a density under the ODE: ask the prior `as_ode()`"
+            )
+        if noise is not None:
+            probes = ode.probes_of(self._own(noise, rng, z.shape, "elbo").diffusion)
+        else:
+            probes = ode.rademacher(rng, z.shape, self.ode_probes) if self.ode_probes else None
+        gamma, eps_fn = self._gamma(params), self.eps_fn(params)
+        alpha_0 = process.alpha(gamma(jnp.float32(0)))
+        how = dict(num_steps=self.ode_steps, probes=probes)
+        density = ode.log_prob(eps_fn, gamma, alpha_0 * z, **how)
+        return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
+
+    def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):
+        """Z ~ q and log r(z, path)/q(z, path|x) at one draw: exact path weight, or ODE density.
+
+        Raises:
+          UserError: a noise of another estimate, a path of another T, or Hutchinson's probes.
+        """
+        noise = self._own(noise, rng, q.mean.shape, "weight")
+        drawn, gamma, eps_fn = noise.diffusion, self._gamma(params), self.eps_fn(params)
+        code = q.mean if self.merged else q.sample(noise.z)
+        if self.bound == "ode":
+            how = dict(num_steps=self.ode_steps, merged=self.merged)
+            weight = ode.log_weight(eps_fn, gamma, code, drawn, **how)
+            if self.merged:
+                return q.sample(drawn.y_0), weight
+            return code, weight - q.log_prob(code)
+        if (steps := paths.num_steps_of(drawn)) != self.num_steps:
+            raise UserError(f"a path of {steps} steps is none of the model {self.weight_model}")
+        if self.merged:
+            y_0, weight = paths.walk(eps_fn, gamma, code, drawn)
+            return y_0 / process.alpha(gamma(jnp.float32(0))), weight
+        return code, paths.log_weight(eps_fn, gamma, code, drawn) - q.log_prob(code)

@@ -1,0 +1,1 @@
+"""The machine around a run: devices, files, the terminal, the compile cache."""

@@ -1,0 +1,30 @@
+"""The settings of a run: every field of a config with its default, its type and what it may be.
+
+Checked when they are made, before anything is built; nothing below the drivers sees a ConfigDict.
+"""
+
+from vdp.settings.sections import (
+    ESTIMATORS,
+    SPLITS,
+    Checkpoint,
+    Data,
+    Eval,
+    Log,
+    Optim,
+    Sample,
+    Settings,
+    Train,
+)
+
+__all__ = [
+    "ESTIMATORS",
+    "SPLITS",
+    "Checkpoint",
+    "Data",
+    "Eval",
+    "Log",
+    "Optim",
+    "Sample",
+    "Settings",
+    "Train",
+]

@@ -1,0 +1,104 @@
+"""Which settings may differ when a run is continued, evaluated or drawn from, and by what name."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vdp.errors import UserError
+from vdp.settings.parse import to_json
+from vdp.settings.sections import Settings
+
+Changes = Mapping[str, tuple[Any, Any]]  # {field: (before, after)}
+PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
+SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
+FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
+FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
+    "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
+    "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
+    "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
+)  # fmt: skip
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"data.name": ...} of nested dicts."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(
+    stored: Mapping[str, Any],
+    current: Mapping[str, Any],
+    *,
+    free: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> dict[str, tuple[Any, Any]]:
+    """{field: (before, after)} of two nested mappings, sorted by field.
+
+    Args:
+      stored: before.
+      current: after.
+      free: fields, or beginnings of them, that are left out.
+      only: where it is given, the only ones that are not.
+    """
+    old, new = flatten(stored), flatten(current)
+    under = lambda field, names: any(field == n or field.startswith(f"{n}.") for n in names)
+    return {
+        field: (old.get(field), new.get(field))
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+        and not under(field, free)
+        and (not only or under(field, only))
+    }
+
+
+def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict[str, tuple]:
+    """`differences` of two settings in the sections `only`, wherever the data lies."""
+    places = [f"data.{field}" for field in PLACES]
+    return differences(to_json(stored), to_json(current), only=only, free=places)
+
+
+def other_name(changes: Changes) -> str:
+    """The name other-1a2b3c for changed settings: one name for one set of them."""
+    text = json.dumps({field: after for field, (_, after) in changes.items()}, sort_keys=True)
+    return f"other-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def check_resumable(stored: Settings, current: Settings) -> None:
+    """Refuses to continue a run as another one.
+
+    Raises:
+      UserError: fields differ that may not; `train.steps` and `train.seconds` (0 is no limit) may
+        grow, and FREE_ON_RESUME may change.
+    """
+    found = differences(to_json(stored), to_json(current), free=FREE_ON_RESUME)
+    for field in ("train.steps", "train.seconds"):
+        before, after = found.get(field, (0, -1))
+        if after >= before > 0 or after == 0:
+            found.pop(field, None)
+    _refuse(found)
+
+
+def check_same_run(stored: Settings, current: Settings) -> None:
+    """Refuses to evaluate a run as another model, or on a test split that was trained on.
+
+    Raises:
+      UserError: fields outside FREE_ON_EVALUATION differ.
+    """
+    before, after = to_json(stored), to_json(current)
+    found = differences(before, after, free=FREE_ON_EVALUATION)
+    _refuse(found | differences(before["data"], after["data"], only=SPLITTING))
+
+
+def _refuse(changes: Changes) -> None:
+    if changes:
+        listed = "; ".join(f"{k} (was {old!r}, now {new!r})" for k, (old, new) in changes.items())
+        raise UserError(
+            f"this workdir holds a run with another config: {listed}; use the same values, or "
+            "another --workdir"
+        )

@@ -1,0 +1,265 @@
+"""The training loop: chunks of steps, metrics read one chunk late, validation, checkpoints."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from vdp.data import datasets, feeds, transforms
+from vdp.errors import UserError
+from vdp.metrics import score
+from vdp.metrics.batched import Batched
+from vdp.metrics.likelihood import bits_per_dim
+from vdp.runtime import parallel
+from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_seconds
+from vdp.runtime.progress import Progress, duration
+from vdp.settings import Settings
+from vdp.training import profile, step
+from vdp.training.checkpoint import Checkpoints
+from vdp.training.optim import Optimizer
+from vdp.training.preemption import Preemption
+from vdp.training.state import Evaluated, State
+from vdp.types import Model, Probabilistic
+
+ACCELERATOR_CHUNK = 100
+
+
+@dataclasses.dataclass(kw_only=True)
+class Loop:
+    """The loop over chunks of K steps, which end at multiples of K; saves happen only there.
+
+    Attributes:
+      settings: of the run.
+      model: what is trained.
+      optimizer: of `vdp.training.optim.make`.
+      dataset: of `settings.data`.
+      mesh: the devices.
+      workdir: of the run.
+      checkpoints: where states are saved.
+      progress: what is said to the person.
+      preemption: the signals.
+      start: the step where it begins.
+      on_validation: called with what a validation has measured and saved, at every step but 0.
+    """
+
+    settings: Settings
+    model: Model
+    optimizer: Optimizer
+    dataset: datasets.Dataset
+    mesh: jax.sharding.Mesh
+    workdir: pathlib.Path
+    checkpoints: Checkpoints
+    progress: Progress
+    preemption: Preemption
+    start: int
+    on_validation: Callable[[Evaluated], None]
+
+    def __post_init__(self):
+        settings, facts = self.settings, self.dataset.facts
+        on_cpu = jax.default_backend() == "cpu"
+        auto = 1 if on_cpu else ACCELERATOR_CHUNK
+        self.chunk_steps = settings.train.steps_per_dispatch or auto
+        self.block = on_cpu and self.mesh.size > 1  # else fake CPU devices deadlock
+        self.feed = feeds.make(
+            self.dataset.splits["train"],
+            seed=settings.seed,
+            batch_size=settings.train.batch_size,
+            placement=settings.data.placement,
+            place=parallel.placer(self.mesh),
+        )
+        split = self.dataset.splits["validation"]
+        self.validation = (*datasets.fixed_images(split, facts, settings.data), split.labels)
+        self.batched = Batched(self.mesh, settings.eval.batch_size, settings.eval.seed)
+        self.score = score.score_of(self.model)
+        self.bits = isinstance(self.model, Probabilistic) and self.model.discrete
+        self.compiled = {}
+        self.metrics = None
+        self.clock, self.clock_step = time.perf_counter(), self.start
+        self.spent = train_seconds(self.workdir / METRICS_FILE, self.start) or 0.0
+        traced = settings.log.profile_steps if parallel.is_writer() else 0
+        self.profile = profile.Profile(self.workdir / profile.FOLDER, traced)
+
+    def run(self, current: State, *, fresh: bool) -> None:
+        """Trains `current` to its end; a `fresh` one is validated first."""
+        settings = self.settings
+        first = done = int(current.step)
+        owed = fresh or self.owes_validation
+        if parallel.is_writer():
+            self.metrics = Metrics(self.workdir, step=first, tensorboard=settings.log.tensorboard)
+        pending, window, at_end = None, [], self.at_end(done)
+        try:
+            if owed:
+                self._validate_and_save(current, done)
+            while not at_end:
+                size = min(self.chunk_steps - done % self.chunk_steps, settings.train.steps - done)
+                feed = self.feed.feed(done, size)
+                current, metrics = self._compiled_chunk(current, feed, size)(current, feed)
+                if self.block:
+                    jax.block_until_ready(current)
+                before, done = done, done + size
+                if line := self.profile.update(done, current):
+                    self.progress.say(line)
+                if pending is not None:  # read one chunk late, so that the device never waits
+                    window.append(self._read(*pending))
+                pending = (before, metrics)
+                at_end = self.at_end(done)
+                stopping = self.preemption.reached() and not at_end
+                validates = at_end or _crosses(before, done, settings.eval.every)
+                saves = stopping or _crosses(before, done, settings.checkpoint.every)
+                if validates or saves or _crosses(before, done, settings.log.every):
+                    pending = self._log_all(done, window, pending)  # with its seconds, when saved
+                if validates:
+                    self._validate_and_save(current, done)
+                elif saves:
+                    self._save(current)
+                if stopping:
+                    self.checkpoints.wait()
+                    raise self.preemption.stopped(f" at step {done}; saved")
+            self.checkpoints.wait()
+            if self.preemption.reached():
+                raise self.preemption.stopped("; training is saved, run again to evaluate")
+        finally:
+            self.profile.close()
+            if self.metrics:
+                self.metrics.close()
+
+    def at_end(self, done: int) -> bool:
+        """Whether the steps are done or train.seconds spent, by the clock that stores them."""
+        limit = self.settings.train.seconds
+        spent = self.spent + time.perf_counter() - self.clock
+        time_is_up = limit > 0 and parallel.agreed(parallel.is_writer() and spent >= limit)
+        return done >= self.settings.train.steps or time_is_up
+
+    @property
+    def owes_validation(self) -> bool:
+        """Whether the run was stopped in the validation of the step where it now goes on."""
+        done = self.start
+        before = (done - 1) // self.chunk_steps * self.chunk_steps
+        due = self.at_end(done) or _crosses(before, done, self.settings.eval.every)
+        if not (due and len(self.validation[0])):
+            return False
+        known = read_metrics(self.workdir / METRICS_FILE) if parallel.is_writer() else []
+        name = f"eval/{score.series_name(self.score, known)}"
+        missing = not any(line["step"] == done and name in line for line in known)
+        return parallel.agreed(parallel.is_writer() and missing)
+
+    def _compiled_chunk(self, current: State, feed, size: int) -> Callable:
+        if size not in self.compiled:
+            settings, levels = self.settings, self.dataset.facts.info.levels
+            chunk = step.make_chunk(
+                self.model,
+                self.optimizer,
+                transforms.make(settings.data, levels),
+                seed=settings.seed,
+                batch_size=settings.train.batch_size,
+                num_steps=size,
+                ema_decay=settings.train.ema_decay,
+                ema_warmup=settings.train.ema_warmup,
+                constrain=parallel.batch_constraint(self.mesh),
+            )
+            start = time.perf_counter()
+            shardings = jax.tree.map(lambda leaf: leaf.sharding, current)
+            jitted = jax.jit(
+                chunk,
+                donate_argnums=0,
+                out_shardings=(shardings, parallel.replicated(self.mesh)),
+            )
+            compiled = self.compiled[size] = jitted.lower(current, feed).compile()
+            seconds = time.perf_counter() - start
+            analysis = compiled.memory_analysis()
+            memory = (analysis.temp_size_in_bytes + analysis.argument_size_in_bytes) / 2**20
+            self.progress.say(
+                f"compiled {size} step(s) a dispatch in {seconds:.1f} s, {memory:.0f} MiB a device"
+            )
+            self.clock += time.perf_counter() - start
+        return self.compiled[size]
+
+    def _read(self, before: int, metrics) -> dict[str, np.ndarray]:
+        """Fetches a chunk's metrics; stops the run when too many updates in a row were bad."""
+        host = {name: np.asarray(values) for name, values in metrics.items()}
+        limit = self.settings.train.max_bad_steps
+        if host["bad_steps"].max() > limit:
+            step_number = before + int(np.argmax(host["bad_steps"] > limit)) + 1
+            bad = "loss" if not np.isfinite(host["loss"]).all() else "grad_norm"
+            saved = ", ".join(map(str, self.checkpoints.steps)) or "none"
+            raise UserError(
+                f"train/{bad} was not finite for more than train.max_bad_steps={limit} steps in a "
+                f"row, last at step {step_number}: lower config.optim.learning_rate or set "
+                f"config.optim.clip_norm, in another --workdir; checkpoints kept: {saved}"
+            )
+        return host
+
+    def _log_all(self, done: int, window: list, pending) -> None:
+        """Logs the window with the pending metrics and empties it; None is pending then."""
+        if pending is not None:
+            window.append(self._read(*pending))
+        if window:
+            self._log(done, window)
+            window.clear()
+
+    def _log(self, done: int, window: list[dict[str, np.ndarray]]) -> None:
+        joined = {name: np.concatenate([w[name] for w in window]) for name in window[0]}
+        good = joined["bad_steps"] == 0
+        values = {
+            name: float(series[good].mean()) if good.any() else float("nan")
+            for name, series in joined.items()
+        }
+        values["bad_steps"] = float((~good).sum())
+        values["learning_rate"] = float(self.optimizer.learning_rate(done - 1))
+        elapsed = time.perf_counter() - self.clock
+        self.spent += elapsed
+        rate = (done - self.clock_step) / max(elapsed, 1e-9)
+        self.clock, self.clock_step = time.perf_counter(), done
+        reached = f"{values[self.score.name]:.2f} {self.score.unit}"
+        if self.bits:
+            shape = self.dataset.facts.shape
+            values["bits_per_dim"] = float(bits_per_dim(values[self.score.name], shape))
+            reached = f"{values['bits_per_dim']:.4f} bits/dim"
+        values["steps_per_second"], values["seconds"] = rate, elapsed
+        left = (self.settings.train.steps - done) / rate
+        if self.settings.train.seconds:
+            left = min(left, max(self.settings.train.seconds - self.spent, 0.0))
+        self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {reached}")
+        if self.metrics:
+            self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
+
+    def _save(self, current: State) -> None:
+        start = time.perf_counter()
+        self.checkpoints.save(current, metric=None)
+        self.clock += time.perf_counter() - start
+
+    def _stop_in_validation(self, current: State) -> None:
+        """Saves without waiting for the validation's end, which the next start makes good."""
+        if self.preemption.reached():
+            self.checkpoints.save(current, metric=None)
+            self.checkpoints.wait()
+            where = f" at step {int(current.step)}, before its validation; saved"
+            raise self.preemption.stopped(where)
+
+    def _validate_and_save(self, current: State, done: int) -> None:
+        start = time.perf_counter()
+        metric = None
+        if len(self.validation[0]):
+            stop = lambda _: self._stop_in_validation(current)
+            args = (self.model, current.ema, current.ema_stats, self.validation)
+            parts = self.batched.map(score.flat_terms, *args, progress=stop)
+            means = {name: float(part.mean()) for name, part in parts.items()}
+            metric = means.pop("value")
+            values = score.shown(self.score, metric, means)
+            if self.bits:
+                values["bits_per_dim"] = float(bits_per_dim(metric, self.dataset.facts.shape))
+            if self.metrics:
+                self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
+        self.checkpoints.save(current, metric=metric)
+        if done and metric is not None:
+            evaluated = Evaluated(step=current.step, ema=current.ema, ema_stats=current.ema_stats)
+            self.on_validation(evaluated)
+        self.clock += time.perf_counter() - start
+
+
+def _crosses(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]; 0 has none."""
+    return every > 0 and after // every > before // every

@@ -1,0 +1,168 @@
+"""The optimiser of `settings.optim`, from optax parts."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vdp.errors import choose_from
+from vdp.settings import Optim
+from vdp.training.packing import Packing
+
+SCALINGS = {
+    "adam": optax.scale_by_adam,
+    "adamw": optax.scale_by_adam,
+    "adamax": optax.scale_by_adamax,
+}
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Group:
+    """How a leaf is treated: its learning-rate multiplier, decay of weights, and its range."""
+
+    multiplier: float
+    decayed: bool
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """An optax transformation over packed trees.
+
+    Attributes:
+      init: params -> optimiser state, not packed: checkpoints hold it so.
+      update: optax's (gradients, state, params) -> (updates, state), all of them packed.
+      learning_rate: the schedule: step -> rate.
+      packing: what packs them; None where leaves stay apart.
+    """
+
+    init: Callable
+    update: Callable
+    learning_rate: optax.Schedule
+    packing: Packing | None = None
+
+
+def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
+    """Warm-up, then cosine or linear decay to `final_learning_rate`, or constant.
+
+    The warm-up is linear from 0, or `warmup_stairs` equal steps up to the peak.
+    """
+    peak, final, warmup = (
+        settings.learning_rate,
+        settings.final_learning_rate,
+        settings.warmup_steps,
+    )
+    decay_steps = max(total_steps - warmup, 1)
+    if settings.schedule == "cosine":
+        decay = optax.cosine_decay_schedule(peak, decay_steps, alpha=final / peak if peak else 0.0)
+    elif settings.schedule == "linear":
+        decay = optax.linear_schedule(peak, final, decay_steps)
+    else:
+        decay = optax.constant_schedule(peak)
+    if not warmup:
+        return decay
+    rise = optax.linear_schedule(0.0, peak, warmup)
+    if settings.warmup_stairs:
+        length = warmup / settings.warmup_stairs
+        rise = lambda step: peak * (1 + step // length) / settings.warmup_stairs
+    return optax.join_schedules([rise, decay], [warmup])
+
+
+def _path_of(key_path) -> str:
+    return jax.tree_util.keystr(key_path, simple=True, separator="/")
+
+
+def _grouped(params, multipliers: Mapping[str, float], ranges: Mapping, *, decay: bool):
+    """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
+
+    def of(key_path, _):
+        path = _path_of(key_path)
+        matching = [p for p in multipliers if path == p or path.startswith(f"{p}/")]
+        multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
+        return Group(multiplier, decay and path.endswith("kernel"), *ranges.get(path, ()))
+
+    return jax.tree_util.tree_map_with_path(of, params)
+
+
+def _multiply(factors) -> optax.GradientTransformation:
+    return optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
+
+
+def _finished(factors, ranges) -> optax.GradientTransformation:
+    """Multiplies, and shortens what leads out of a leaf's range: weight decay must not either."""
+
+    def finish(update, param, factor, limits):
+        update = update * factor
+        if limits == (-math.inf, math.inf):
+            return update
+        return jnp.clip(param + update, *limits) - param
+
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(finish, updates, params, factors, ranges)
+    )
+
+
+def make(
+    settings: Optim,
+    total_steps: int,
+    params,
+    *,
+    bits_per_nat: float = 1.0,
+    packed: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Optimizer:
+    """Builds the optimiser.
+
+    Args:
+      settings: its fields. `l2` is added to the gradient (all parameters), `weight_decay` is
+        decoupled (kernels only); `groups` maps a prefix of the parameter path ("prior",
+        "decoder/net") to a learning-rate multiplier, 0 freezes.
+      total_steps: where the decay ends.
+      params: parameters or their shapes, for the groups.
+      bits_per_nat: bits per dimension of one nat: the gradient's factor where
+        gradient_unit="bits_per_dim".
+      packed: whether leaves treated alike are updated as one vector: less to compile; sharded
+        parameters must stay apart.
+      ranges: {path: (low, high)} of parameters that no update may lead out of.
+
+    Raises:
+      UserError: a group that changes something and matches no parameter.
+    """
+    groups = dict(settings.groups)
+    paths = [_path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for group, factor in groups.items():
+        if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
+            raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
+    unit = bits_per_nat if settings.gradient_unit == "bits_per_dim" else 1.0
+    labels = _grouped(params, groups, ranges or {}, decay=settings.weight_decay > 0)
+    rate = learning_rate(settings, total_steps)
+    apart = _chain(settings, rate, unit, labels)
+    if not packed:
+        return Optimizer(init=apart.init, update=apart.update, learning_rate=rate)
+    together = _chain(settings, rate, unit, {g: g for g in jax.tree.leaves(labels)})
+    packing = Packing(labels=labels, shapes=params)
+    return Optimizer(init=apart.init, update=together.update, learning_rate=rate, packing=packing)
+
+
+def _chain(
+    settings: Optim, rate: optax.Schedule, unit: float, labels
+) -> optax.GradientTransformation:
+    """The transformation for trees of the structure of `labels`, whose leaves are `Group`s."""
+    factors = jax.tree.map(lambda group: group.multiplier, labels)
+    decayed = jax.tree.map(lambda group: group.decayed, labels)
+    ranges = jax.tree.map(lambda group: (group.low, group.high), labels)
+    return optax.chain(
+        _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
+        optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
+        optax.add_decayed_weights(settings.l2) if settings.l2 else optax.identity(),
+        SCALINGS[settings.name](b1=settings.b1, b2=settings.b2, eps=settings.eps),
+        optax.add_decayed_weights(settings.weight_decay, mask=decayed)
+        if settings.weight_decay
+        else optax.identity(),
+        optax.scale_by_learning_rate(rate),
+        _finished(factors, ranges),
+    )

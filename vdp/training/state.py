@@ -1,0 +1,107 @@
+"""What training carries from step to step, how it starts, and its shapes on the devices."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from vdp.metrics.likelihood import bits_per_dim
+from vdp.runtime import parallel
+from vdp.settings import Settings
+from vdp.training import optim
+from vdp.types import Array, Model, Params, Ranged, Stats
+
+PACKED_LEAVES = 100  # from where on the update packs them: copies for shorter compilation
+
+
+@struct.dataclass(kw_only=True)
+class State:
+    """Everything a checkpoint holds; no random key: seed and step determine all noise.
+
+    `ema` and `ema_stats` are what is evaluated: the averages of parameters and of running
+    statistics over the same steps. `bad_steps` counts the non-finite updates skipped in a row.
+    """
+
+    step: Array
+    params: Params
+    stats: Stats
+    opt_state: Any
+    ema: Params
+    ema_stats: Stats
+    bad_steps: Array
+
+
+@struct.dataclass(kw_only=True)
+class Evaluated:
+    """The part of a `State` that a run is opened with: no moments of the optimiser are read."""
+
+    step: Array
+    ema: Params
+    ema_stats: Stats
+
+
+def create(model: Model, optimizer: optim.Optimizer, rng: Array, x_shape, *, data=None) -> State:
+    """A state at step 0; `ema` starts as a copy of the parameters.
+
+    Args:
+      model: what is trained.
+      optimizer: of `vdp.training.optim.make`.
+      rng: a key.
+      x_shape: (H, W, C).
+      data: training images uint8 [N, H, W, C] as the encoder sees them, for what starts from data;
+        None gives placeholders.
+    """
+    params, stats = model.init(rng, x_shape, data=data)
+    return State(
+        step=jnp.int32(0),
+        params=params,
+        stats=stats,
+        opt_state=optimizer.init(params),
+        ema=jax.tree.map(jnp.copy, params),
+        ema_stats=jax.tree.map(jnp.copy, stats),
+        bad_steps=jnp.int32(0),
+    )
+
+
+def template(
+    settings: Settings, model: Model, x_shape: tuple[int, int, int], mesh: jax.sharding.Mesh
+) -> tuple[optim.Optimizer, State]:
+    """(optimiser, shapes with shardings) of a run's state; needs no data and no memory."""
+    key = jax.random.key(settings.seed)
+    params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
+    many = len(jax.tree.leaves(params)) >= PACKED_LEAVES
+    optimizer = optim.make(
+        settings.optim,
+        settings.train.steps,
+        params,
+        bits_per_nat=-bits_per_dim(1.0, x_shape),
+        packed=many and jax.default_backend() == "cpu" and not settings.train.fsdp,
+        ranges=model.parameter_ranges if isinstance(model, Ranged) else None,
+    )
+    shapes = jax.eval_shape(lambda: create(model, optimizer, key, x_shape))
+    return optimizer, _placed(shapes, mesh, settings.train.fsdp)
+
+
+def evaluated_template(
+    settings: Settings, model: Model, x_shape: tuple[int, int, int], mesh: jax.sharding.Mesh
+) -> Evaluated:
+    """Shapes with shardings of what a run is opened with."""
+    params, stats = jax.eval_shape(lambda: model.init(jax.random.key(settings.seed), x_shape))
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    return _placed(Evaluated(step=step, ema=params, ema_stats=stats), mesh, settings.train.fsdp)
+
+
+def _placed(shapes, mesh: jax.sharding.Mesh, fsdp: bool):
+    shardings = parallel.state_shardings(shapes, mesh, fsdp=fsdp)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+
+
+def count_parameters(params: Params) -> dict[str, int]:
+    """Trainable numbers by role, and in total."""
+    roles = {role: sum(leaf.size for leaf in jax.tree.leaves(p)) for role, p in params.items()}
+    return {"total": sum(roles.values()), **roles}

@@ -1,0 +1,136 @@
+"""One training step, and a chunk of them in one program; pure functions."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vdp.data.feeds import take
+from vdp.metrics import score
+from vdp.training.optim import Optimizer
+from vdp.training.state import State
+from vdp.types import Array, Batch, Model, Noise
+
+
+def loss_and_gradients(
+    model: Model, state: State, batch: Batch, rng: Array, *, noise: Noise | None = None
+):
+    """(scalar metrics, new stats, gradient) of the mean loss over the batch."""
+
+    def mean_loss(params):
+        loss, aux = model.loss(
+            params, state.stats, batch, rng, step=state.step, train=True, noise=noise
+        )
+        means = jax.tree.map(jnp.mean, aux.terms)
+        metrics = score.shown(score.score_of(model), means.value, means.parts)
+        return jnp.mean(loss), (metrics | aux.scalars, aux.stats)
+
+    (loss, (metrics, stats)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    return {"loss": loss, **metrics}, stats, gradients
+
+
+def apply_gradients(
+    state: State,
+    metrics: dict[str, Array],
+    stats,
+    gradients,
+    *,
+    optimizer: Optimizer,
+    ema_decay: float,
+    ema_warmup: bool = True,
+) -> tuple[State, dict[str, Array]]:
+    """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is.
+
+    With `ema_warmup` the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a short
+    run is not its initialisation.
+    """
+    if ema_warmup:
+        ema_decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    norm = optax.tree.norm(gradients)
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+
+    def average(new, old):
+        def of(new, old):
+            if not jnp.issubdtype(old.dtype, jnp.inexact):  # counters, flags: the latest
+                return new
+            # in this form a constant stays itself to the last bit
+            return (old + (1 - ema_decay) * (new - old)).astype(old.dtype)
+
+        return jax.tree.map(of, new, old)
+
+    def advance(old, gradients):
+        updates, opt_state = optimizer.update(gradients, old["opt_state"], old["params"])
+        params = optax.apply_updates(old["params"], updates)
+        return {
+            "params": params,
+            "stats": stats,
+            "opt_state": opt_state,
+            "ema": average(params, old["ema"]),
+            "ema_stats": average(stats, old["ema_stats"]),
+        }
+
+    fields = ("params", "stats", "opt_state", "ema", "ema_stats")
+    old, packing = {name: getattr(state, name) for name in fields}, optimizer.packing
+    if packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
+        packed = packing.pack((old, gradients))
+        new = packing.unpack(jax.lax.cond(finite, advance, lambda old, _: old, *packed))
+    else:
+        new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
+    bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
+    new_state = State(step=state.step + 1, bad_steps=bad_steps, **new)
+    return new_state, metrics | {"grad_norm": norm, "bad_steps": bad_steps}
+
+
+def make_chunk(
+    model: Model,
+    optimizer: Optimizer,
+    transform: Callable,
+    *,
+    seed: int,
+    batch_size: int,
+    num_steps: int,
+    ema_decay: float,
+    ema_warmup: bool = True,
+    constrain: Callable = lambda tree: tree,
+) -> Callable:
+    """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
+
+    Args:
+      model: the bundle being trained.
+      optimizer: from `vdp.training.optim.make`.
+      transform: (images, labels, rng) -> Batch.
+      seed: with the step number it determines all randomness: fold_in(key(seed), step).
+      batch_size: global.
+      num_steps: steps of one dispatch.
+      ema_decay: of the exponential moving average of the parameters.
+      ema_warmup: whether the decay rises to it.
+      constrain: splits batch and noise over the devices.
+    """
+
+    def one_step(state: State, images, labels):
+        rng = jax.random.fold_in(jax.random.key(seed), state.step)
+        data_rng, noise_rng, net_rng = jax.random.split(rng, 3)
+        batch = constrain(transform(images, labels, data_rng))
+        noise = constrain(model.draw(noise_rng, batch, purpose="loss"))
+        metrics, stats, gradients = loss_and_gradients(model, state, batch, net_rng, noise=noise)
+        return apply_gradients(
+            state,
+            metrics,
+            stats,
+            gradients,
+            optimizer=optimizer,
+            ema_decay=ema_decay,
+            ema_warmup=ema_warmup,
+        )
+
+    def chunk(state: State, feed):
+        def body(state, offset):
+            return one_step(state, *take(feed, offset, batch_size))
+
+        if num_steps == 1:  # gradients of convolutions inside a scan are slow on CPU
+            state, metrics = body(state, 0)
+            return state, jax.tree.map(lambda x: x[None], metrics)
+        return jax.lax.scan(body, state, jnp.arange(num_steps))
+
+    return chunk
