@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jax
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets, feeds, transforms
 from vdp.runtime import parallel
 from vdp.settings import Settings
@@ -30,7 +30,7 @@ def arguments(
         parser.add_argument(f"--{name}", type=int, default=value)
     flags, rest = parser.parse_known_args(argv)
     overrides = [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest]
-    settings = configuration.settings(flags.config, overrides)
+    settings = config.settings(flags.config, overrides)
     facts = datasets.describe(settings.data)
     if not settings.data.dir and facts.info.name != "digits":
         shape = "x".join(map(str, facts.shape))

@@ -1,5 +1,6 @@
 """Fills in jobset.yaml and prints it: what `kubectl apply -f -` reads."""
 
+import argparse
 import pathlib
 import re
 import sys
@@ -20,7 +21,7 @@ example:
 """
 
 
-def parse(argv: list[str]):
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Returns (flags, arguments of vdp.main)."""
     parser = Parser(prog="python -m launch.jobset", description=__doc__, epilog=EPILOG)
     parser.add_argument("--name", required=True, help="the JobSet's")
@@ -44,7 +45,7 @@ def parse(argv: list[str]):
     return flags, passed_on
 
 
-def fill(template: dict, flags, passed_on: list[str]) -> dict:
+def fill(template: dict, flags: argparse.Namespace, passed_on: list[str]) -> dict:
     """Writes what was asked for into the manifest, and returns it."""
     template["metadata"]["name"] = flags.name
     job = template["spec"]["replicatedJobs"][0]["template"]["spec"]

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import types
+from collections.abc import Iterator
 
 
 def only_sigterm_stops() -> None:
@@ -12,7 +13,7 @@ def only_sigterm_stops() -> None:
 
 
 @contextlib.contextmanager
-def stopping():
+def stopping() -> Iterator[types.SimpleNamespace]:
     """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves."""
     state = types.SimpleNamespace(requested=False, child=None)
 

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from launch import signals
 from vdp.errors import STOPPED, UserError
@@ -23,10 +25,28 @@ TIMEOUTS = 50  # requeues of one run: every one goes on from a checkpoint
 PATIENCE = 300.0  # s; Slurm kills what was cancelled KillWait after SIGTERM, by default 30 s
 
 
+class Training(Protocol):
+    """What a run is here: `launch.sweep.Run`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the terminal."""
+        ...
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The arguments of `vdp.main`."""
+        ...
+
+    def record(self, exit_code: int | None = None, error: str | None = None) -> None:
+        """Writes down how it ended; None: it has not."""
+        ...
+
+
 class Child:
     """The process of one run; what it says goes to stderr, how it ends into sweep.json."""
 
-    def __init__(self, run, command: list[str]):
+    def __init__(self, run: Training, command: list[str]):
         run.record()
         self._run = run
         self._process = subprocess.Popen(
@@ -51,6 +71,7 @@ class Child:
     def wait(self) -> int:
         """Shows what the process says until it ends, and returns its exit code."""
         last = None
+        assert self._process.stdout is not None  # a pipe
         for line in self._process.stdout:
             sys.stderr.write(line)
             sys.stderr.flush()
@@ -64,9 +85,9 @@ class Child:
 class Job:
     """One run as submitit calls it; requeued, and so continued, after time-out and preemption."""
 
-    def __init__(self, run, command: list[str], patience: float):
+    def __init__(self, run: Training, command: list[str], patience: float):
         self._given = run, command, patience
-        self._child = None
+        self._child: Child | None = None
 
     def __call__(self) -> None:
         """Runs the process.
@@ -85,14 +106,20 @@ class Job:
         if code:
             raise RuntimeError(f"{run.name} ended with exit code {code}")
 
-    def checkpoint(self):
+    def checkpoint(self) -> Any:
         """What submitit calls when time runs out: stops the process, saved, to start it again."""
         if self._child:
             self._child.stop(wait=True)
         return _submitit().helpers.DelayedSubmission(Job(*self._given))
 
 
-def submit(runs, command, workdir: pathlib.Path, launcher: str, options: dict[str, str]) -> dict:
+def submit(
+    runs: Sequence[Training],
+    command: list[str],
+    workdir: pathlib.Path,
+    launcher: str,
+    options: dict[str, str],
+) -> dict[str, Any]:
     """Submits runs as one array of jobs, but those whose job is still in the queue.
 
     Args:
@@ -167,10 +194,10 @@ def _requeue_signal() -> int:
 
 
 def _parameters(options: dict[str, str], workdir: pathlib.Path) -> dict:
-    parameters = {"timeout_min": 60, "name": workdir.name}
+    parameters: dict[str, Any] = {"timeout_min": 60, "name": workdir.name}
     parameters["slurm_additional_parameters"] = {"requeue": True}  # sites may have it off
     for key, text in options.items():
-        value = {"True": True, "False": False}.get(text, text)
+        value: Any = {"True": True, "False": False}.get(text, text)
         if re.fullmatch(r"\d+(\.\d+)?", text):
             value = float(text) if "." in text else int(text)
         prefix = "" if key in SHARED or key.startswith("slurm_") else "slurm_"

@@ -1,5 +1,6 @@
 """Command line: one run per grid point and seed, then one table that compares the points."""
 
+import argparse
 import dataclasses
 import itertools
 import pathlib
@@ -9,7 +10,7 @@ import time
 
 from launch import plot, slurm, table
 from launch.signals import stopping
-from vdp import configuration
+from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from
 from vdp.runtime import files
 from vdp.runtime.progress import duration
@@ -67,7 +68,9 @@ class Run:
         return result.status == "finished" and result.record.get("argv") == list(self.argv)
 
 
-def parse(argv: list[str]):
+def parse(
+    argv: list[str],
+) -> tuple[argparse.Namespace, list[tuple[str, str]], dict[str, str]]:
     """Returns (flags, overrides [(field, text)], options of Slurm {key: text})."""
     parser = Parser(
         prog="python -m launch.sweep",
@@ -83,7 +86,8 @@ def parse(argv: list[str]):
     parser.add_argument("--table-only", action="store_true", help="compare what is there")
     parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
     parser.add_argument("--slurm.KEY", metavar="VALUE", help="of submitit, as partition")
-    given, rest, items = {"config": [], "slurm": []}, [], iter(argv)
+    given: dict[str, list[tuple[str, str]]] = {"config": [], "slurm": []}
+    rest, items = [], iter(argv)
     for item in items:
         match = re.match(r"--(config|slurm)\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
         if match:
@@ -133,14 +137,14 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
+def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Run]:
     """All runs, seeds innermost, every config checked.
 
     Raises:
       UserError: a grid, seeds, a variant or a field that cannot be; nothing has been started.
     """
     if not flags.config:
-        names = ", ".join(configuration.config_names())
+        names = ", ".join(config.config_names())
         raise UserError(f"--config is missing: a file or one of {names}; see --help")
     grid, seeds = parse_grid(flags.grid), parse_seeds(flags.seeds)
     given = {f"config.{field}" for field, _ in overrides}
@@ -158,7 +162,7 @@ def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
         variant = ",".join([*items, *filter(None, [base])])
         argument = f"{name}:{variant}" if variant else name
         fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
-        configuration.settings(argument, fields)
+        config.settings(argument, fields)
         point = {key.removeprefix("config."): value for key, value in chosen.items()}
         folder = ",".join(f"{k}={v}" for k, v in point.items()).replace("/", "_")
         for seed in seeds:
@@ -169,9 +173,9 @@ def plan(flags, overrides: list[tuple[str, str]]) -> list[Run]:
     return runs
 
 
-def sweep_folder(flags) -> pathlib.Path:
+def sweep_folder(flags: argparse.Namespace) -> pathlib.Path:
     """--workdir, or runs/sweep-<config>[-<variant>]."""
-    default = configuration.default_workdir(flags.config or "")
+    default = config.default_workdir(flags.config or "")
     return pathlib.Path(flags.workdir or default.with_name(f"sweep-{default.name}"))
 
 

@@ -6,6 +6,7 @@ import math
 import pathlib
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from vdp.errors import STOPPED, UserError
 from vdp.runtime import files
@@ -30,9 +31,9 @@ class Result:
         """The folder inside the sweep's."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
-    def get(self, path: str):
+    def get(self, path: str) -> Any:
         """The entry at a dotted path, or None where one of its parts is missing or null."""
-        node = self.values
+        node: Any = self.values
         for key in path.split("."):
             node = node.get(key) if isinstance(node, Mapping) else None
         return node
@@ -159,7 +160,7 @@ COLUMNS = (
 
 def grouped(results: Sequence[Result]) -> list[tuple[dict[str, str], list[Result]]]:
     """Results by grid point, in the order of first appearance."""
-    groups = {}
+    groups: dict[tuple, list[Result]] = {}
     for result in results:
         groups.setdefault(tuple(result.point.items()), []).append(result)
     return [(dict(point), group) for point, group in groups.items()]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.models.ae import JacobianProbes, NoNoise
@@ -84,7 +84,7 @@ def test_the_error_is_the_sum_of_squares_over_pixels():
     loss, aux = loss_of(model, params, stats, batch)
     np.testing.assert_allclose(loss, exact, rtol=1e-5)
     np.testing.assert_allclose(aux.terms.value, -exact, rtol=1e-5)
-    terms = model.elbo(params, stats, batch, jax.random.key(0))
+    terms = model.evaluate(params, stats, batch, jax.random.key(0))
     np.testing.assert_allclose(terms.parts["squared_error"], -exact, rtol=1e-5)
     np.testing.assert_array_equal(terms.value, terms.parts["squared_error"])
 
@@ -128,7 +128,7 @@ def test_denoising_compares_with_the_clean_image():
     np.testing.assert_allclose(aux.terms.value, -exact, rtol=1e-5)
     clean = squares(x - reconstructed(params, x))
     np.testing.assert_allclose(
-        model.elbo(params, stats, batch, jax.random.key(0)).value, -clean, rtol=1e-5
+        model.evaluate(params, stats, batch, jax.random.key(0)).value, -clean, rtol=1e-5
     )
 
 
@@ -174,19 +174,6 @@ def test_probes_average_to_the_exact_penalty():
     assert set(np.unique(drawn)) == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
-def test_randomness_is_drawn_or_passed(kind):
-    model, params, stats = autoencoder(
-        kind, "test_ae.Curved", **{"probes": 2} if kind == "contractive" else {}
-    )
-    batch, key = batch_of(), jax.random.key(7)
-    drawn = model.draw(jax.random.split(key)[0], batch)
-    assert isinstance(drawn, NoNoise) == (kind == "plain")
-    assert all(len(leaf) == NUM for leaf in jax.tree.leaves(drawn))
-    passed, own = (loss_of(model, params, stats, batch, noise, key=7)[0] for noise in (drawn, None))
-    np.testing.assert_allclose(passed, own, rtol=1e-6)
-
-
 def test_batch_norm_keeps_its_running_statistics():
     nets = {"encoder": {"name": "DCGANEncoder", "channels": (2, 2)},
             "decoder": {"name": "DCGANDecoder", "channels": (2,)}}  # fmt: skip
@@ -198,10 +185,10 @@ def test_batch_norm_keeps_its_running_statistics():
 
 
 def test_jacobians_of_normalised_batches_are_refused():
-    cfg = configuration.settings("digits_ae:kind=contractive")
-    cfg.model.encoder = {"name": "DCGANEncoder", "channels": (8, 8)}
+    cfg = config.settings("digits_ae:kind=contractive")
+    spec = cfg.model | {"encoder": {"name": "DCGANEncoder", "channels": (8, 8)}}
     with pytest.raises(UserError, match=r"^kind='contractive' needs .* BatchNorm"):
-        build.model(cfg, datasets.describe(cfg.data))
+        build.model(spec, datasets.describe(cfg.data))
 
 
 @pytest.mark.parametrize(

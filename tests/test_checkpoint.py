@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.runtime import parallel
@@ -46,7 +46,7 @@ def test_the_layout_of_checkpoints_changes_only_on_purpose(name):
 
     Where a layout has to change: say in the changelog which runs are lost, and write it here.
     """
-    settings = configuration.settings(name)
+    settings = config.settings(name)
     facts = datasets.describe(settings.data)
     model = build.model(settings.model, facts)
     _, shapes = state.template(settings, model, facts.shape, parallel.make_mesh())

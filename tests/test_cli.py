@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vdp import configuration, main
+from vdp import config, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
@@ -51,7 +51,7 @@ def test_describe_needs_no_data_and_ends_in_one_json_line(cli, tmp_path, monkeyp
 def test_without_arguments_every_config_is_listed_with_a_line(cli):
     code, _, err = cli()
     assert code == 2
-    for name in configuration.config_names():
+    for name in config.config_names():
         assert re.search(rf"^{name} +\w.+\.$", err, re.M), name
     assert "--config=digits_vae" in err.splitlines()[-1]
 

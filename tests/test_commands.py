@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from launch import jobset, sweep
-from vdp import configuration, main
+from vdp import config, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
@@ -57,7 +57,7 @@ def understood_by_main(argv):
     flags, overrides = main.parse(argv)
     assert flags.config or flags.workdir
     name = flags.config or pathlib.Path(flags.workdir).name
-    assert configuration.settings(name, overrides).model["name"]
+    assert config.settings(name, overrides).model["name"]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -108,7 +108,7 @@ def short(program, argv):
                 continue  # synthetic images where no folder is named
             if name.startswith(("mnist", "cifar10")):
                 shape = "28x28x1" if name.startswith("mnist") else "32x32x3"
-                levels = "" if configuration.load(name).data.binarization == "none" else "x2"
+                levels = "" if config.load(name).data.binarization == "none" else "x2"
                 yield f"--config.data.name=synthetic:{shape}{levels}"
                 yield "--config.data.binarization=none"
         elif word.partition("=")[0] not in SHORTER and word != "--config.data.dir=DIR":

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from vdp import build, configuration, variants
+from vdp import build, config, variants
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.metrics import score
@@ -19,11 +19,11 @@ from vdp.training import state
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-PIXEL = [n for n in configuration.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
-FLAT = [n for n in configuration.config_names() if n.endswith(("_vae", "_dcgan"))]
-AUTOENCODERS = [name for name in configuration.config_names() if name.endswith("_ae")]
+PIXEL = [n for n in config.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
+FLAT = [n for n in config.config_names() if n.endswith(("_vae", "_dcgan"))]
+AUTOENCODERS = [name for name in config.config_names() if name.endswith("_ae")]
 KINDS = [f"kind={kind}" for kind in ("plain", "denoising", "robust", "contractive")]
-HIERARCHIES = [name for name in configuration.config_names() if name.endswith("_dvp")]
+HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
 VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
     "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
     "pseudoinput=linear,prior=flow", "pseudoinput=downsample,size=5,prior=mixture",
@@ -43,7 +43,7 @@ CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
 QUICK = {
-    (name, "") for name in configuration.config_names() if name == "digits_vdm" or name not in PIXEL
+    (name, "") for name in config.config_names() if name == "digits_vdm" or name not in PIXEL
 }
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}
 QUICK |= {("digits_dvp", argument) for argument in VARIANTS[:4]}
@@ -99,7 +99,7 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
 
 def full_size(argument):
     """(config, facts, model, shapes of (params, stats, batch)) of a config."""
-    cfg = configuration.settings(argument)
+    cfg = config.settings(argument)
     facts = datasets.describe(cfg.data)
     model = build.model(cfg.model, facts)
     _, template = state.template(cfg, model, facts.shape, parallel.make_mesh())
@@ -109,12 +109,12 @@ def full_size(argument):
     return cfg, facts, model, (template.params, template.stats, batch)
 
 
-@pytest.mark.parametrize("name", configuration.config_names())
+@pytest.mark.parametrize("name", config.config_names())
 def test_the_description_names_all_variants(name):
     with pytest.raises(UserError) as refused:
-        configuration.load(f"{name}:?")
+        config.load(f"{name}:?")
     listed = str(refused.value).split("there is: ")[1].split(", ")
-    described = configuration.find(name).read_text().split('"""')[1]
+    described = config.find(name).read_text().split('"""')[1]
     for variant in listed:
         assert re.search(rf"`{variant.partition('=')[0]}[`=]", described), variant
 
@@ -186,9 +186,9 @@ def test_smoke_run_of_autoencoders(cli, tmp_path, name, data):
     assert found["interpolation"]["path_ratio"]["mean"] > 1
 
 
-@pytest.mark.parametrize("name", configuration.config_names())
+@pytest.mark.parametrize("name", config.config_names())
 def test_config_survives_its_own_json(name):
-    settings = configuration.settings(name)
+    settings = config.settings(name)
     again = parse(json.loads(json.dumps(to_json(settings))))
     assert to_json(again) == to_json(settings)
     assert to_json(parse(to_config(again))) == to_json(settings)
@@ -199,12 +199,12 @@ def test_config_survives_its_own_json(name):
 
 @pytest.mark.parametrize("name", ["digits_vae", "digits_dcgan", "digits_dvp"])
 def test_a_prior_of_ones_own_is_a_variant_as_well(name):
-    assert configuration.load(f"{name}:prior=laplace.make").model.prior.to_dict() == {
+    assert config.load(f"{name}:prior=laplace.make").model.prior.to_dict() == {
         "name": "laplace.make"
     }
     for unknown in ("prior=laplace", "prior=MODULE.NAME", "form=laplace.make"):
         with pytest.raises(UserError, match="unknown variant"):
-            configuration.load(f"{name}:{unknown}")
+            config.load(f"{name}:{unknown}")
 
 
 def test_values_are_read_as_the_type_of_their_field():
@@ -217,7 +217,7 @@ def test_values_are_read_as_the_type_of_their_field():
         "data.dir": "3",
         "optim.groups.prior": "0",
     }
-    configuration.override(cfg, list(given.items()))
+    config.override(cfg, list(given.items()))
     assert cfg.eval.estimators == ("elbo", "iwae")
     assert cfg.optim.learning_rate == 1.0
     assert cfg.train.steps == 2000
@@ -225,7 +225,7 @@ def test_values_are_read_as_the_type_of_their_field():
     assert cfg.data.dir == "3"
     assert cfg.optim.groups.prior == 0.0
     for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
-        configuration.override(cfg, [("eval.estimators", text)])
+        config.override(cfg, [("eval.estimators", text)])
         assert cfg.eval.estimators == ("elbo",), text
 
 

@@ -20,7 +20,7 @@ from test_parallel import environment
 from test_resume import COMMAND, assert_bitwise, final_state, metrics, stopped_at
 from test_sweep import until
 
-from vdp import configuration
+from vdp import config
 from vdp.runtime.metric_log import read_metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -217,7 +217,7 @@ def test_a_run_that_was_stopped_and_killed_ends_like_one_that_was_not(launch, tm
     assert (broken / "eval.json").exists()
     assert_bitwise(final_state(whole), final_state(broken))
     # A stop between two lines of the log is a line of its own.
-    every = configuration.read_run(whole).settings.log.every
+    every = config.read_run(whole).settings.log.every
     uncut = lambda lines: [m for m in lines if not step - every < m["step"] < step + every]
     assert uncut(metrics(whole)) == uncut(metrics(broken))
 

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0,
     "dists": 1, "levels": 1, "runtime": 1, "settings": 1,
-    "configuration": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
+    "config": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
     "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
     "models": 4,
     "build": 5, "metrics": 5,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_resume import COMMAND, final_state, metrics, stopped_at, wait_for
 
-from vdp import configuration
+from vdp import config
 from vdp.errors import UserError
 from vdp.runtime import parallel
 from vdp.training import fit
@@ -132,12 +132,9 @@ def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
 
 
 def test_batch_has_to_fall_evenly_on_the_devices():
-    class Mesh:
-        size = 8
-
-    parallel.check_batch_size(Mesh, 16, "train.batch_size")
+    parallel.check_batch_size(8, 16, "train.batch_size")
     with pytest.raises(UserError, match="multiple of 8 devices"):
-        parallel.check_batch_size(Mesh, 12, "train.batch_size")
+        parallel.check_batch_size(8, 12, "train.batch_size")
 
 
 def test_both_batch_sizes_are_asked_for_before_data_is_read(monkeypatch):
@@ -145,7 +142,7 @@ def test_both_batch_sizes_are_asked_for_before_data_is_read(monkeypatch):
         size = 16
 
     monkeypatch.setattr(parallel, "make_mesh", lambda: Mesh)
-    settings = configuration.settings("cifar10_dvp")
+    settings = config.settings("cifar10_dvp")
     with pytest.raises(UserError, match=r"eval\.batch_size=250 must be a positive multiple of 16"):
         fit.check_batch_sizes(settings)
     # as the commands of docs/clusters.md have it

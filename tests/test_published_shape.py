@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
 from vdp.metrics import dvp_reference
 from vdp.training import state
@@ -21,7 +21,7 @@ PUBLISHED = {  # total, encoder, decoder, prior: Kuzina & Tomczak 2024 and its p
 
 
 def published_model(name):
-    settings = configuration.settings(name)
+    settings = config.settings(name)
     facts = datasets.describe(settings.data)
     return build.model(settings.model, facts), facts.shape
 

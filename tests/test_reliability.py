@@ -1,6 +1,8 @@
 """Damage, foreign files, full disks, divergence: one clear sentence, and nothing lost."""
 
+import gc
 import json
+import logging
 import os
 import pathlib
 import resource
@@ -121,10 +123,13 @@ def test_unreadable_compile_cache_entries_are_deleted(tmp_path):
     env |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     env.pop("JAX_COMPILATION_CACHE_DIR", None)
     code = (
-        "from vdp import compile_cache; compile_cache.enable()\n"
-        "import jax, jax.numpy as jnp\n"
+        "import warnings, jax, jax.numpy as jnp\n"
+        "from vdp.runtime import compile_cache\n"
         "@jax.jit\ndef one_of_ours(x): return jnp.sin(x) @ x.T + 1\n"
-        "print(one_of_ours(jnp.ones((4, 4))).sum())"
+        "before = warnings.showwarning\n"
+        "with compile_cache.enabled():\n"
+        "    print(one_of_ours(jnp.ones((4, 4))).sum())\n"
+        "assert warnings.showwarning is before\n"
     )
 
     def run():
@@ -142,6 +147,59 @@ def test_unreadable_compile_cache_entries_are_deleted(tmp_path):
     second = run()
     assert (second.stdout, "Error reading" in second.stderr) == (first.stdout, False)
     assert entries[0].read_bytes() != whole[: len(whole) // 2], "written anew"
+
+
+STATE = """
+import json, logging, os, random, signal, sys, warnings
+import jax, numpy as np
+import flax.linen, ml_collections, optax, orbax.checkpoint, sklearn.datasets
+
+def state():
+    names = [None, *logging.root.manager.loggerDict]
+    of = lambda logger: (logger.level, logger.disabled, logger.handlers[:], logger.filters[:])
+    return {
+        "loggers": {name: of(logging.getLogger(name)) for name in names},
+        "warnings": (warnings.showwarning, warnings.filters[:]),
+        "jax": dict(jax.config.values),
+        "numpy": (np.geterr(), np.get_printoptions(), np.random.get_state()[1].tolist()),
+        "random": random.getstate(),
+        "environment": dict(os.environ),
+        "hooks": (sys.excepthook, *map(signal.getsignal, (signal.SIGTERM, signal.SIGINT))),
+    }
+
+before = state()
+import vdp
+run = vdp.load(sys.argv[1])
+assert run.elbo(run.images("test")[:4]).value.shape == (4,)
+after = state()
+after["loggers"] = {name: after["loggers"][name] for name in before["loggers"]}
+print(json.dumps([name for name in before if before[name] != after[name]]))
+"""
+
+
+def test_opening_a_run_changes_no_state_of_the_process(smoke_run):
+    done = subprocess.run(
+        [sys.executable, "-c", STATE, smoke_run], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [], done.stderr
+
+
+def test_orbax_is_quiet_while_checkpoints_are_open_and_nobody_else(tmp_path):
+    from vdp.training.checkpoint import Checkpoints
+
+    logger = logging.getLogger("absl")
+    record = lambda path: logger.makeRecord("absl", logging.ERROR, path, 1, "", (), None)
+    theirs = record("/packages/orbax/checkpoint/manager.py")
+    checkpoints = Checkpoints(tmp_path)
+    forgotten = Checkpoints(tmp_path, read_only=True)
+    assert not logger.filter(theirs)
+    assert logger.filter(record("/packages/absl/app.py"))
+    checkpoints.close()
+    assert not logger.filter(theirs)
+    del forgotten
+    gc.collect()
+    assert logger.filter(theirs)
 
 
 def test_diverging_training_stops_with_a_good_checkpoint(cli, tmp_path):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
 from vdp.runtime import parallel
 from vdp.training import state
@@ -32,7 +32,7 @@ COMMAND = [
 
 def final_state(workdir, step=None):
     """Every leaf of a checkpoint, as numpy."""
-    stored = configuration.read_run(workdir).settings
+    stored = config.read_run(workdir).settings
     facts = datasets.describe(stored.data)
     model = build.model(stored.model, facts)
     _, template = state.template(stored, model, facts.shape, parallel.make_mesh())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import configuration
+from vdp import config
 from vdp.errors import UserError
 from vdp.evaluation import naming
 from vdp.runtime import metric_log, progress
@@ -21,13 +21,13 @@ SMOKE = "--config=digits_vae:smoke"
 
 
 def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
-    record = configuration.read_run(smoke_run)
+    record = config.read_run(smoke_run)
     own = record.settings
 
     def chosen(**fields):
-        config = record.config
-        configuration.override(config, [(k.replace("__", "."), str(v)) for k, v in fields.items()])
-        return parse(config)
+        given = record.config
+        config.override(given, [(k.replace("__", "."), str(v)) for k, v in fields.items()])
+        return parse(given)
 
     assert naming.file_name(own, chosen()) == "eval.json"
     compare.check_same_run(own, chosen(model__prior__ode_steps=8))

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets, feeds, transforms
 from vdp.errors import UserError
 from vdp.settings import Optim
@@ -29,7 +29,7 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 
 def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True, **overrides):
     """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
-    cfg = configuration.settings("digits_vae:smoke", list(overrides.items()))
+    cfg = config.settings("digits_vae:smoke", list(overrides.items()))
     dataset = datasets.load(cfg.data)
     facts = dataset.facts
     model = build.model(cfg.model, facts)

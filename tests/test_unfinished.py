@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import configuration
+from vdp import config
 from vdp import run as runs
 from vdp.data import datasets
 from vdp.evaluation import resume, samples
@@ -54,7 +54,7 @@ def evaluation(copied_run, monkeypatch):
             return call
 
         monkeypatch.setattr(Batched, "compiled", counted)
-        record = configuration.read_run(copied_run)
+        record = config.read_run(copied_run)
         fields = dict(max_examples=0, estimators=("elbo", "iwae"), **settings)
         chosen = record.settings.replace(eval=fields)
         opened = runs.restore(chosen, record, "best")
@@ -103,7 +103,7 @@ def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
 
 def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "SECONDS", 0.0)
-    record = configuration.read_run(smoke_run)
+    record = config.read_run(smoke_run)
     chosen = record.settings.replace(eval=dict(fid_samples=100))
     run, dataset = runs.restore(chosen, record, "best"), datasets.load(chosen.data)
     original, drawn = runs.Run.sample, []

@@ -81,49 +81,6 @@ def test_one_sample_weights_average_to_one_after_the_exact_likelihood():
     assert np.all(elbo.mean(0) < exact_log_prob(batch_of()))
 
 
-def test_iwae_does_not_fall_with_more_samples():
-    model, params, model_stats = linear_gaussian(widen=1.5)
-    batch = batch_of(64)
-    values = []
-    for k in (1, 4, 16, 256):
-        estimate = lambda rng, k=k: estimators.iwae(
-            model, params, model_stats, batch, rng, num_samples=k, chunk=k
-        ).mean()
-        values.append(float(jnp.mean(jax.vmap(estimate)(jax.random.split(jax.random.key(3), 20)))))
-    assert values == sorted(values)
-    assert values[-1] - values[0] > 0.1
-
-
-def test_diffusion_prior_weight_averages_to_the_bound_of_the_same_t():
-    prior = {
-        "name": "vdm",
-        "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1},
-        "schedule": {"name": "linear", "gamma_0": -4.0, "gamma_1": 4.0},
-        "num_steps": 8,
-    }
-    model, params, model_stats = linear_gaussian(prior)
-    assert (model.bound_model, model.weight_model) == ("T=inf", "T=8")
-    discrete = model.discretized()
-    keys = jax.random.split(jax.random.key(4), 6000)
-    bound, weight = jax.lax.map(
-        lambda k: (
-            discrete.elbo(params, model_stats, batch_of(), k).value,
-            model.log_weight(params, model_stats, batch_of(), k),
-        ),
-        keys,
-        batch_size=1000,
-    )
-    error = np.hypot(bound.std(0), weight.std(0)) / np.sqrt(len(keys))
-    assert np.all(np.abs(bound.mean(0) - weight.mean(0)) < 5 * error)
-
-
-def test_ess_is_between_one_and_k():
-    model, params, model_stats = linear_gaussian(widen=0.0)
-    args = (model, params, model_stats, batch_of(), jax.random.key(5))
-    _, ess = estimators.iwae_with_ess(*args, num_samples=50, chunk=50)
-    assert np.all((ess > 1) & (ess <= 50.001))
-
-
 @pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])
 def test_annealing_touches_the_loss_and_nothing_else(step, weight):
     import dataclasses

@@ -149,7 +149,7 @@ def model(spec: Mapping[str, Any], facts: Facts) -> Model:
       UserError: as of `build`, or a component cannot take images of that shape and says so.
       Fault: a component's own code fails; the message names it.
     """
-    context = {
+    context: dict[str, Any] = {
         "levels": facts.levels,
         "input_levels": facts.input_levels,
         "num_classes": facts.info.num_classes,

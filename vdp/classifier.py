@@ -12,11 +12,12 @@ from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.settings.parse import parse, to_config, to_json
 from vdp.training.fit import fit
+from vdp.types import Model
 
 DONE = "done.json"  # in the folder of a classifier that is trained
 
 
-def trained(settings: Settings, dataset: datasets.Dataset) -> Run:
+def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
     """The classifier of a data set, from the user's cache where it is there.
 
     Args:
@@ -31,14 +32,14 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run:
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
     source = str(settings.data.name).partition(":")[0]
     folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
-    found = _finished(folder)
-    if found is None:
+    opened = _finished(folder)
+    if opened is None:
         _train(own, folder)
-        found = load(folder)
-    return found
+        opened = load(folder)
+    return opened
 
 
-def _finished(folder: pathlib.Path) -> Run | None:
+def _finished(folder: pathlib.Path) -> Run[Model] | None:
     """The classifier, or None: not trained to the end yet, or with a layout of another version."""
     if not (folder / DONE).exists():
         return None

@@ -8,13 +8,15 @@ import numpy as np
 from flax import struct
 from jax.nn import softplus
 from jax.scipy.special import log_ndtr
+from jaxtyping import Float, Float32, Num
 
 from vdp.types import Array
 
 LOG_2PI = float(np.log(2 * np.pi))
+Value = Float[Array, "*#s"] | float  # of an elementwise function
 
 
-def sum_nonbatch(x: Array) -> Array:
+def sum_nonbatch(x: Num[Array, "b *s"]) -> Float32[Array, "b"]:
     """Sums [B, ...] to [B] in float32."""
     return jnp.sum(x.astype(jnp.float32).reshape(x.shape[0], -1), axis=-1)
 
@@ -23,23 +25,23 @@ def sum_nonbatch(x: Array) -> Array:
 class Normal:
     """A diagonal Gaussian over [B, ...] with mean and log-variance of one shape."""
 
-    mean: Array
-    log_var: Array
+    mean: Float[Array, "b *s"]
+    log_var: Float[Array, "b *s"]
 
-    def sample(self, eps: Array) -> Array:
+    def sample(self, eps: Float[Array, "b *s"]) -> Float[Array, "b *s"]:
         """Returns mean + std * eps for standard normal `eps` of the mean's shape."""
         return self.mean + jnp.exp(0.5 * self.log_var) * eps
 
-    def log_prob(self, z: Array) -> Array:
-        """Log N(z; mean, exp(log_var)), summed to [B]."""
+    def log_prob(self, z: Float[Array, "#b *s"]) -> Float32[Array, "b"]:
+        """log N(z; mean, exp(log_var)), summed to [B]."""
         squares = jnp.square(z - self.mean) * jnp.exp(-self.log_var)
         return -0.5 * sum_nonbatch(LOG_2PI + self.log_var + squares)
 
-    def entropy(self) -> Array:
+    def entropy(self) -> Float32[Array, "b"]:
         """H = 1/2 sum(1 + log 2 pi + log_var), [B]."""
         return 0.5 * sum_nonbatch(1 + LOG_2PI + self.log_var)
 
-    def kl(self, other: "Normal") -> Array:
+    def kl(self, other: "Normal") -> Float32[Array, "b"]:
         """KL(self || other), exact, [B]."""
         variance_ratio = jnp.exp(self.log_var - other.log_var)
         squares = jnp.square(self.mean - other.mean) * jnp.exp(-other.log_var)
@@ -47,13 +49,15 @@ class Normal:
         return 0.5 * sum_nonbatch(variance_ratio + squares - 1 + log_ratio)
 
 
-def standard_normal(like: Array) -> Normal:
+def standard_normal(like: Float[Array, "*s"]) -> Normal:
     """N(0, I) over the shape of `like`."""
     return Normal(jnp.zeros_like(like), jnp.zeros_like(like))
 
 
-def mixture_log_prob(log_weights: Array, components: Normal, z: Array) -> Array:
-    """Log sum_k w_k N_k(z) for components [K, ...] joint over all dimensions of z [B, ...]: [B].
+def mixture_log_prob(
+    log_weights: Float[Array, "k"], components: Normal, z: Float[Array, "b *s"]
+) -> Float32[Array, "b"]:
+    """log sum_k w_k N_k(z) for components [K, ...] joint over all dimensions of z [B, ...]: [B].
 
     Args:
       log_weights: [K], normalised.
@@ -61,15 +65,17 @@ def mixture_log_prob(log_weights: Array, components: Normal, z: Array) -> Array:
       z: [B, ...].
     """
     each = jax.vmap(lambda one: components.log_prob(one[None]))(z)
-    return jax.nn.logsumexp(log_weights + each, axis=1)
+    return jax.nn.logsumexp(log_weights[None] + each, axis=1)
 
 
-def bernoulli_log_prob(logits: Array, x: Array) -> Array:
-    """Log p of x in {0, 1}, elementwise: -softplus(-l) for 1, -softplus(l) for 0."""
+def bernoulli_log_prob(logits: Float[Array, "*s"], x: Num[Array, "*s"]) -> Float[Array, "*s"]:
+    """log p of x in {0, 1}, elementwise: -softplus(-l) for 1, -softplus(l) for 0."""
     return jnp.where(x > 0, -softplus(-logits), -softplus(logits))
 
 
-def discretized_logistic_log_prob(x: Array, mean: Array, log_scale: Array, levels: int) -> Array:
+def discretized_logistic_log_prob(
+    x: Num[Array, "*#s"], mean: Value, log_scale: Value, levels: int
+) -> Float32[Array, "*s"]:
     """Log of the mass a logistic puts on the bin of each level, elementwise.
 
     Level x sits at 2x/(levels-1) - 1 with a bin of width 2/(levels-1); the two edge bins are open.
@@ -88,7 +94,9 @@ def discretized_logistic_log_prob(x: Array, mean: Array, log_scale: Array, level
     return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
-def discretized_normal_log_prob(x: Array, mean: Array, log_scale: Array, levels: int) -> Array:
+def discretized_normal_log_prob(
+    x: Num[Array, "*#s"], mean: Value, log_scale: Value, levels: int
+) -> Float32[Array, "*s"]:
     """The same for a Gaussian of standard deviation exp(log_scale) (DDPM, Ho et al. 2020, Eq. 13).
 
     A bin above the mean is mirrored to below it, where log Phi keeps its precision.
@@ -104,7 +112,9 @@ def discretized_normal_log_prob(x: Array, mean: Array, log_scale: Array, levels:
     return jnp.where(x == 0, log_ndtr(a), jnp.where(x == levels - 1, log_ndtr(-b), inside))
 
 
-def discretized_mean(cdf: Callable, mean: Array, log_scale: Array, levels: int) -> Array:
+def discretized_mean(
+    cdf: Callable, mean: Float[Array, "*s"], log_scale: Value, levels: int
+) -> Float[Array, "*s"]:
     """Expected level divided by levels-1, in [0, 1]: sum over edges of P(x above the edge).
 
     Args:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+from collections.abc import Iterable
 from typing import NoReturn
 
 STOPPED = 143  # the exit code after SIGTERM, saved; schedulers then requeue
@@ -26,7 +27,7 @@ class Interrupted(Exception):
     """SIGTERM came and everything is saved; `vdp.main` exits with code STOPPED."""
 
 
-def choose_from(what: str, given, accepted, near=()) -> UserError:
+def choose_from(what: str, given: object, accepted: Iterable, near: Iterable = ()) -> UserError:
     """Returns the error for a name outside a closed list, with the list and the nearest name.
 
     Args:
@@ -40,7 +41,7 @@ def choose_from(what: str, given, accepted, near=()) -> UserError:
     return UserError(f"unknown {what} {str(given)!r}{hint}; accepted: {listed}")
 
 
-def did_you_mean(given, names) -> str:
+def did_you_mean(given: object, names: Iterable) -> str:
     """The nearest of `names` in parentheses, to set behind `given`; empty where none is near.
 
     Of a dotted name the last part decides, and the first of several such names is taken.

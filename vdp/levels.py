@@ -1,18 +1,19 @@
 """Integer levels of images, 0..num_levels - 1, as numbers: the one conversion to each range.
 
-Both take numpy or jax arrays of any integer type and shape, and return float32 of the same kind.
+Both take numpy or jax arrays of any type and shape, and return float32 of the same kind.
 """
 
 import numpy as np
+from jaxtyping import Float32, Real
 
-from vdp.types import Array
+from vdp.types import SameArray
 
 
-def to_unit(levels: Array, num_levels: int) -> Array:
+def to_unit(levels: Real[SameArray, "*s"], num_levels: int) -> Float32[SameArray, "*s"]:
     """Level / (num_levels - 1), in [0, 1]."""
     return levels.astype(np.float32) / (num_levels - 1)
 
 
-def to_symmetric(levels: Array, num_levels: int) -> Array:
+def to_symmetric(levels: Real[SameArray, "*s"], num_levels: int) -> Float32[SameArray, "*s"]:
     """2 * level / (num_levels - 1) - 1, in [-1, 1]."""
     return 2.0 * levels.astype(np.float32) / (num_levels - 1) - 1.0

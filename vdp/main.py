@@ -1,5 +1,6 @@
 """Command line: `python -m vdp.main --config=FILE_OR_NAME[:VARIANT] [--config.FIELD=VALUE ...]`."""
 
+import argparse
 import importlib
 import os
 import pathlib
@@ -35,7 +36,7 @@ own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by 
 """
 
 
-def parse(argv: list[str]):
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
     """Returns (namespace of the flags, overrides [(field, text)])."""
     parser = Parser(
         prog="python -m vdp.main",
@@ -61,9 +62,10 @@ def parse(argv: list[str]):
         if item.startswith("--config."):
             field, equals, text = item.removeprefix("--config.").partition("=")
             if not equals:
-                text = next(items, None)
-                if text is None:
+                following = next(items, None)
+                if following is None:
                     raise UserError(f"--config.{field} needs a value")
+                text = following
             overrides.append((field, text))
         else:
             rest.append(item)
@@ -85,26 +87,23 @@ def _prepare_environment(settings) -> None:
 
 def _settings(flags, overrides):
     """(the settings, checked; the workdir)."""
-    from vdp import configuration
+    from vdp import config
     from vdp.settings.parse import parse as checked
 
     of_a_run = flags.mode != "train"
     if not flags.config and not (of_a_run and flags.workdir):
         hint = " or --workdir" if of_a_run else ""
-        listed = configuration.summaries()
+        listed = config.summaries()
         for name, line in listed.items():
             print(f"{name:{max(map(len, listed))}}  {line}", file=sys.stderr)
         example = "python -m vdp.main --config=digits_vae"
         raise UserError(
             f"--config{hint} is missing: a file or one of these names, as in {example}; see --help"
         )
-    workdir = pathlib.Path(flags.workdir or configuration.default_workdir(flags.config))
-    if flags.config:
-        config = configuration.load(flags.config)
-    else:
-        config = configuration.read_run(workdir).config
-    configuration.override(config, overrides)
-    return checked(config), workdir
+    workdir = pathlib.Path(flags.workdir or config.default_workdir(flags.config))
+    given = config.load(flags.config) if flags.config else config.read_run(workdir).config
+    config.override(given, overrides)
+    return checked(given), workdir
 
 
 def _dispatch(flags, overrides) -> None:

@@ -3,24 +3,26 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Float, Int32, UInt8
 from ml_collections import config_dict
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
-from vdp.dists import Normal
 from vdp.errors import UserError, choose_from
 from vdp.metrics import likelihood, per_batch, score
-from vdp.metrics.batched import Batched
+from vdp.metrics.batched import Batched, Kept
 from vdp.runtime import parallel
 from vdp.settings import SPLITS, Settings
 from vdp.settings.parse import to_config
 from vdp.training import state
 from vdp.training.checkpoint import Checkpoints, Damaged
 from vdp.types import (
+    AnyArray,
+    Arrays,
     DiffusionLike,
     Encoding,
     Generative,
@@ -35,12 +37,16 @@ from vdp.types import (
     Weighted,
 )
 
+M = TypeVar("M", bound=Model, covariant=True)
+Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Generic[M]):
     """A model with the EMA parameters of one checkpoint. Images are uint8 levels [N, H, W, C].
 
     Where the data is binarised, images are 0/1: `vdp.data.datasets.binarize` makes them so.
+    `Run[Latent]` is a run whose model has that capability of `vdp.types`.
 
     Attributes:
       settings: what is asked for now; `trained` are those of the training.
@@ -54,7 +60,7 @@ class Run:
     """
 
     settings: Settings = dataclasses.field(repr=False)
-    model: Model
+    model: M
     params: Params = dataclasses.field(repr=False)
     stats: Stats = dataclasses.field(repr=False)
     step: int
@@ -67,7 +73,9 @@ class Run:
         """The settings as a ConfigDict."""
         return to_config(self.settings)
 
-    def arrays(self, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def arrays(
+        self, x: AnyArray
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
         """(target, input, labels) of images as the encoder sees them, uint8 [N, H, W, C].
 
         Raises:
@@ -98,9 +106,15 @@ class Run:
         return self.model
 
     def map(
-        self, function: Callable, arrays, *, progress=lambda done: None, kept=None, model=None,
+        self,
+        function: Callable,
+        arrays: Arrays,
+        *,
+        progress: Callable[[int], None] = lambda done: None,
+        kept: Kept | None = None,
+        model: Any = None,
         **options,
-    ):  # fmt: skip
+    ) -> Any:
         """Maps function(model, params, stats, batch, rng, **options) over images, in batches.
 
         Args:
@@ -117,35 +131,38 @@ class Run:
         args = (model or self.model, self.params, self.stats, arrays)
         return self.batched.map(function, *args, progress=progress, kept=kept, **options)
 
-    def each(self, function: Callable, arrays, **options) -> Iterator[Any]:
+    def each(self, function: Callable, arrays: Arrays, **options) -> Iterator[Any]:
         """The same batch by batch, for results too large to keep."""
         args = (self.model, self.params, self.stats, arrays)
         return self.batched.each(function, *args, **options)
 
-    def elbo(self, x) -> Terms:
+    def elbo(self, x: AnyArray) -> Terms:
         """The bound in nats with its parts, each [N]; of other models, minus what they report."""
         parts = self.map(score.flat_terms, self.arrays(x))
         return Terms(value=parts.pop("value"), parts=parts)
 
-    def iwae(self, x, *, num_samples: int | None = None) -> np.ndarray:
+    def iwae(self, x: AnyArray, *, num_samples: int | None = None) -> Float[np.ndarray, "n"]:
         """The IWAE bound in nats, [N]; `num_samples` defaults to eval.iwae_samples."""
         self._able(Weighted, "log_weight")
         chosen = self.settings.eval
         num_samples = num_samples or chosen.iwae_samples
-        options = dict(num_samples=num_samples, chunk=min(chosen.iwae_chunk, num_samples))
-        return self.map(likelihood.iwae_terms, self.arrays(x), **options)["value"]
+        chunk, arrays = min(chosen.iwae_chunk, num_samples), self.arrays(x)
+        found = self.map(likelihood.iwae_terms, arrays, num_samples=num_samples, chunk=chunk)
+        return found["value"]
 
-    def encode(self, x) -> Normal:
-        """q(z|x): mean and log-variance, each [N, *latent_shape]; of a hierarchy, by latent."""
+    def encode(self, x: AnyArray) -> Any:
+        """q(z|x): a `dists.Normal` over [N, *latent_shape]; of a hierarchy, one by latent."""
         self._able(Encoding, "encode")
         return self.map(per_batch.encode, self.arrays(x))
 
-    def reconstruct(self, x) -> np.ndarray:
+    def reconstruct(self, x: AnyArray) -> Images:
         """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
         self._able(Reconstructing, "reconstruct")
         return self.map(per_batch.reconstruct, self.arrays(x))
 
-    def sample(self, num: int, *, seed: int = 0, mean: bool = True, **options) -> np.ndarray:
+    def sample(
+        self, num: int, *, seed: int = 0, mean: bool = True, **options
+    ) -> Float[np.ndarray, "{num} h w c"]:
         """[num, H, W, C] images in [0, 1].
 
         Args:
@@ -158,16 +175,18 @@ class Run:
         build.check_sampler(model, options)
         if mean and isinstance(model, LatentGenerative):
             return self.decode(self.sample_latents(num, seed=seed, **options))
-        return self._draw(
-            per_batch.sample, num, seed, x_shape=self.facts.shape, mean=mean, **options
-        )
+        if not mean:  # which a model that draws no pixels need not know
+            options["mean"] = False
+        return self._draw(per_batch.sample, num, seed, x_shape=self.facts.shape, **options)
 
-    def sample_latents(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
+    def sample_latents(
+        self, num: int, *, seed: int = 0, **options
+    ) -> Float[np.ndarray, "{num} *z"]:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
         build.check_sampler(self._able(LatentGenerative, "sample_latents"), options)
         return self._draw(per_batch.sample_latents, num, seed, **options)
 
-    def denoising(self, num: int, *, seed: int = 0, **options) -> np.ndarray:
+    def denoising(self, num: int, *, seed: int = 0, **options) -> Float[np.ndarray, "{num} t *z"]:
         """The diffusion prior's z_hat at every step of its sampler: [num, T, *prior_shape]."""
         model = self._able(OverPrior, "prior")
         if not isinstance(model.prior, DiffusionLike):
@@ -184,27 +203,27 @@ class Run:
         drawn = [np.asarray(program(self.params, self.stats, {}, key)) for key in keys]
         return np.concatenate(drawn)[:num]
 
-    def decode(self, z) -> np.ndarray:
+    def decode(self, z: AnyArray) -> Images:
         """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
         self._able(Latent, "decode_mean")
         return self._images_of(per_batch.decode, z)
 
-    def show(self, z) -> np.ndarray:
+    def show(self, z: AnyArray) -> Images:
         """What the prior's latents [N, *prior_shape] look like: [N, H, W, C] in [0, 1]."""
         self._able(OverPrior, "prior_images")
         return self._images_of(per_batch.show, z)
 
-    def _images_of(self, function: Callable, z) -> np.ndarray:
+    def _images_of(self, function: Callable, latents: AnyArray) -> Images:
         size = self.batched.batch_size
         program = self.batched.compiled(function, self.model, x_shape=self.facts.shape)
-        z, images, key = np.asarray(z, np.float32), [], jax.random.key(0)
+        z, images, key = np.asarray(latents, np.float32), [], jax.random.key(0)
         for start in range(0, len(z), size):
             part = z[start : start + size]
             padded = np.resize(part, (size, *z.shape[1:]))
             images.append(np.asarray(program(self.params, self.stats, padded, key))[: len(part)])
         return np.concatenate(images)
 
-    def images(self, split: str = "test") -> np.ndarray:
+    def images(self, split: str = "test") -> UInt8[np.ndarray, "n h w c"]:
         """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
         if split not in SPLITS:
             raise choose_from("split", split, SPLITS)
@@ -212,7 +231,7 @@ class Run:
         return datasets.fixed_images(dataset.splits[split], self.facts, self.settings.data)[1]
 
 
-def restore(settings: Settings, record: configuration.Record, which: str | int) -> Run:
+def restore(settings: Settings, record: config.Record, which: str | int) -> Run[Model]:
     """Opens one checkpoint of a run, on whatever devices there are.
 
     Args:
@@ -224,19 +243,20 @@ def restore(settings: Settings, record: configuration.Record, which: str | int) 
       UserError: no such checkpoint, a damaged one, or one of another architecture.
     """
     mesh = parallel.make_mesh()
-    same_data = record.data is not None and record.settings.data.name == settings.data.name
-    facts = datasets.recall(record.data, settings.data) if same_data else None
-    facts = facts or datasets.describe(settings.data)
+    if record.data is not None and record.settings.data.name == settings.data.name:
+        facts = datasets.recall(record.data, settings.data)
+    else:
+        facts = datasets.describe(settings.data)
     model = build.model(settings.model, facts)
     template = state.evaluated_template(settings, model, facts.shape, mesh)
     if not (record.workdir / "checkpoints").is_dir():
         raise UserError(f"{record.workdir} holds no checkpoints: train first")
     checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
     try:
-        found = checkpoints.resolve(which)
-        restored = checkpoints.restore_evaluated(found, template)
+        step = checkpoints.resolve(which)
+        restored = checkpoints.restore_evaluated(step, template)
     except Damaged as error:
-        others = [s for s in checkpoints.steps if s != found]
+        others = [s for s in checkpoints.steps if s != step]
         hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
         raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
     finally:
@@ -253,7 +273,7 @@ def restore(settings: Settings, record: configuration.Record, which: str | int) 
     )
 
 
-def load(workdir: str | pathlib.Path, step: str | int = "best") -> Run:
+def load(workdir: str | pathlib.Path, step: str | int = "best") -> Run[Model]:
     """Opens a run for scoring and sampling in Python.
 
     Args:
@@ -263,5 +283,5 @@ def load(workdir: str | pathlib.Path, step: str | int = "best") -> Run:
     Raises:
       UserError: no run is there, or no such checkpoint.
     """
-    record = configuration.read_run(workdir)
+    record = config.read_run(workdir)
     return restore(record.settings, record, step)

@@ -6,12 +6,17 @@ asks for a method by its name. Whoever adds a model adds no line anywhere else.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import jax
+import numpy as np
 from flax import struct
+from jaxtyping import Float, Int32, UInt8
 
 Array = jax.Array
+AnyArray = jax.Array | np.ndarray
+SameArray = TypeVar("SameArray", jax.Array, np.ndarray)  # numpy for numpy, jax for jax
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # of N images: target, input, labels
 Params = Any  # nested dicts of arrays, keyed by role: encoder, decoder, prior
 Stats = Any  # constants taken from data and running statistics: never trained, never counted
 Noise = Any  # a pytree of arrays with leading axis B: everything random of one evaluation
@@ -24,13 +29,14 @@ Purpose = Literal["loss", "elbo", "weight"]
 class Terms:
     """Log-probabilities in nats, higher is better: `value` [B] is the sum of `parts` [B]."""
 
-    value: Array
-    parts: dict[str, Array]
+    value: Float[Array, "b"]
+    parts: dict[str, Float[Array, "b"]]
 
     @classmethod
-    def of(cls, **parts: Array) -> "Terms":
+    def of(cls, **parts: Float[Array, "b"]) -> "Terms":
         """The terms whose value is the sum of the named parts."""
-        return cls(value=sum(parts.values()), parts=parts)
+        first, *others = parts.values()
+        return cls(value=sum(others, first), parts=parts)
 
     def __add__(self, other: "Terms") -> "Terms":
         return Terms.of(**self.parts, **other.parts)
@@ -44,9 +50,9 @@ class Batch:
     -1 where there is none.
     """
 
-    target: Array
-    input: Array
-    label: Array
+    target: UInt8[Array, "b h w c"]
+    input: UInt8[Array, "b h w c"]
+    label: Int32[Array, "b"]
 
 
 @struct.dataclass(kw_only=True)
@@ -79,19 +85,14 @@ class Prior(Protocol):
     weight_model: str  # the model `log_prob_weight` belongs to
 
     def init(self, rng, z_shape, *, x_shape=None, data=None) -> tuple[Params, Stats]: ...
-
     def draw(self, rng, num: int, z_shape, *, purpose: Purpose) -> Noise: ...
-
     def rate(
         self, params, stats, q, rng, *, encode: Callable | None = None, noise=None, train=False
     ) -> tuple[Array, Terms]: ...  # in training mode `rng` is the dropout's
-
     def log_prob_bound(self, params, stats, z, rng, *, encode: Callable | None = None) -> Terms: ...
-
     def log_prob_weight(
         self, params, stats, q, rng, *, encode: Callable | None = None, noise=None
     ) -> tuple[Array, Array]: ...
-
     def sample(self, params, stats, rng, num: int, *, z_shape, encode=None, **kwargs) -> Array: ...
 
 
@@ -103,13 +104,9 @@ class DiffusionLike(Prior, Protocol):
     note: str | None  # what has to stand beside a number of this model
 
     def posterior_log_var(self, params) -> Array: ...  # of z given its code, merged
-
     def discretized(self, num_steps: int | None = None) -> "DiffusionLike": ...
-
     def as_ode(self, *, coarser: int = 1) -> "DiffusionLike": ...
-
     def check_sampler(self, **options) -> None: ...
-
     def denoising(self, params, rng, num: int, *, z_shape, **options) -> tuple[Array, Array]: ...
 
 
@@ -119,17 +116,11 @@ class Likelihood(Protocol):
     discrete: bool  # probabilities (bits/dim are defined) or densities (they are not)
 
     def init(self) -> Params: ...
-
     def num_features(self, channels: int) -> int: ...
-
     def attach(self, params, features) -> Array: ...
-
     def num_outputs(self, channels: int) -> int: ...
-
     def log_prob(self, outputs, target) -> Array: ...
-
     def sample(self, outputs, rng) -> Array: ...
-
     def mean(self, outputs) -> Array: ...
 
 
@@ -139,13 +130,9 @@ class PseudoInput(Protocol):
     size: int
 
     def shape(self, x_shape) -> tuple[int, int, int]: ...  # of one u
-
     def init(self, rng, x_shape, *, data=None) -> tuple[Params, Stats]: ...
-
     def apply(self, params, stats, images) -> Array: ...
-
     def back(self, params, stats, u, x_shape) -> Array: ...
-
     def clipped(self, params, stats, images) -> Array: ...  # share of u's numbers, [B]
 
 
@@ -157,9 +144,7 @@ class Model(Protocol):
     """
 
     def init(self, rng, x_shape, *, data=None) -> tuple[Params, Stats]: ...
-
     def draw(self, rng, batch: Batch, *, purpose: Purpose = "loss") -> Noise: ...
-
     def loss(
         self, params, stats, batch: Batch, rng, *, step, train: bool, noise=None
     ) -> tuple[Array, Aux]: ...
@@ -185,12 +170,17 @@ class Probabilistic(Model, Protocol):
 
 
 @runtime_checkable
-class Weighted(Probabilistic, Protocol):
-    """One with importance weights: log p(x, z)/q(z|x) at one draw, unbiased in exp."""
+class Weights(Protocol):
+    """Importance weights: log p(x, z)/q(z|x) at one draw, [B], unbiased in exp."""
 
     weight_model: str  # the model they are of
 
     def log_weight(self, params, stats, batch: Batch, rng, *, noise=None) -> Array: ...
+
+
+@runtime_checkable
+class Weighted(Probabilistic, Weights, Protocol):
+    """A model with importance weights."""
 
 
 @runtime_checkable
@@ -201,7 +191,6 @@ class Reinterpretable(Weighted, Protocol):
     """
 
     def discretized(self) -> "Reinterpretable": ...
-
     def as_ode(self, *, coarser: int = 1) -> "Reinterpretable": ...
 
 
@@ -268,7 +257,6 @@ class OverPrior(Generative, Protocol):
     shows_prior: bool  # whether `prior_images` works: not of the top latent of a ladder
 
     def prior_shape(self, x_shape) -> tuple[int, ...]: ...
-
     def prior_images(self, params, stats, z, x_shape) -> Array: ...
 
 
@@ -277,10 +265,13 @@ class Hierarchical(OverPrior, Reconstructing, Stochastic, Protocol):
     """A ladder of latents, with a pseudo-input u on top of it or without (None)."""
 
     scales: tuple[tuple[int, int, int], ...]
+    input_levels: int  # of the images that the encoder sees
     pseudoinput: PseudoInput | None
 
+    def reconstruct(
+        self, params, stats, images, rng, *, num_scales: int | None = None
+    ) -> Array: ...  # of the coarsest `num_scales` from q, the others from p; None: all from q
     def code(self, params, stats, images) -> Any: ...  # q(u|x)
-
     def sample_prior(self, params, stats, rng, num: int, *, x_shape, **options) -> Array: ...
 
 
@@ -289,7 +280,6 @@ class Classifying(Scored, Protocol):
     """One that names the class of an image, by features before its last layer."""
 
     def correct(self, params, stats, batch: Batch) -> Array: ...  # bool [B]
-
     def features(self, params, stats, images, **kwargs) -> tuple[Array, Stats]: ...
 
 

@@ -1,12 +1,14 @@
 """Order, transforms and batches of training images."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vdp import variants
 from vdp.data import datasets, feeds, transforms
 from vdp.data.core import Split
+from vdp.settings import Data
 
 N, B = 23, 8
 
@@ -46,9 +48,8 @@ def test_images_and_labels_stay_together():
 
 
 def test_dynamic_binarisation_has_the_right_probability():
-    config = variants.defaults().data
-    config.update(binarization="dynamic", encoder_input="grey")
-    transform = transforms.make(config, 256)
+    data = Data(binarization="dynamic", encoder_input="grey")
+    transform = transforms.make(data, 256)
     images = jnp.tile(jnp.array([0, 51, 204, 255], jnp.uint8).reshape(1, 2, 2, 1), (4000, 1, 1, 1))
     batch = transform(images, jnp.zeros(4000, jnp.int32), jax.random.key(0))
     rates = np.asarray(batch.target).mean(0).ravel()
@@ -56,32 +57,30 @@ def test_dynamic_binarisation_has_the_right_probability():
     assert rates[0] == 0
     assert rates[3] == 1
     np.testing.assert_array_equal(batch.input, images)
-    config.encoder_input = "target"
-    batch = transforms.make(config, 256)(images, jnp.zeros(4000), jax.random.key(0))
+    of_target = transforms.make(dataclasses.replace(data, encoder_input="target"), 256)
+    batch = of_target(images, jnp.zeros(4000, jnp.int32), jax.random.key(0))
     np.testing.assert_array_equal(batch.input, batch.target)
 
 
 def test_fixed_binarisation_is_one_recorded_draw():
-    config = variants.defaults().data
-    config.update(name="synthetic:4x4x1", binarization="dynamic")
-    dataset = datasets.load(config)
-    first, seen = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
-    again, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
+    data = Data(name="synthetic:4x4x1", binarization="dynamic")
+    dataset = datasets.load(data)
+    first, seen = datasets.fixed_images(dataset.splits["test"], dataset.facts, data)
+    again, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, data)
     assert np.array_equal(first, again)
     assert first is seen
     assert dataset.facts.levels == 2
-    config.binarization_seed = 1
-    other, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, config)
+    reseeded = dataclasses.replace(data, binarization_seed=1)
+    other, _ = datasets.fixed_images(dataset.splits["test"], dataset.facts, reseeded)
     assert not np.array_equal(first, other)
     grey = dataset.splits["test"].images / 255
     assert abs((first - grey).mean()) < 5 * 0.5 / np.sqrt(first.size)
 
 
 def test_flips_are_mirror_images_half_of_the_time():
-    config = variants.defaults().data
-    config.augmentation = "flip"
+    flip = transforms.make(Data(augmentation="flip"), 256)
     images = jnp.tile(jnp.arange(6, dtype=jnp.uint8).reshape(1, 2, 3, 1), (2000, 1, 1, 1))
-    found = transforms.make(config, 256)(images, jnp.zeros(2000), jax.random.key(0)).target
+    found = flip(images, jnp.zeros(2000, jnp.int32), jax.random.key(0)).target
     flipped = np.asarray(found[:, 0, 0, 0]) == 2
     assert abs(flipped.mean() - 0.5) < 0.06
     np.testing.assert_array_equal(found[flipped], images[flipped][:, :, ::-1])
@@ -91,7 +90,7 @@ def test_flips_are_mirror_images_half_of_the_time():
 def test_padded_batches_lose_and_repeat_nothing():
     target = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     seen = []
-    for batch, real in transforms.padded_batches(target, target, np.zeros(10), 4):
+    for batch, real in transforms.padded_batches(target, target, np.zeros(10, np.int32), 4):
         assert len(batch.target) == 4
         seen += batch.target[:real].ravel().tolist()
     assert seen == list(range(10))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vdp.data import datasets
+from vdp.data.core import Request
 from vdp.data.sources import synthetic
 from vdp.errors import UserError
 from vdp.settings import Data
@@ -94,7 +95,7 @@ def test_synthetic_density_is_normalised_and_its_samples_follow_it():
     every = np.array(list(itertools.product(range(3), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
     log_prob = synthetic.log_prob(every, 3)
     np.testing.assert_allclose(np.exp(log_prob).sum(), 1.0, rtol=1e-9)
-    _, splits = synthetic.load("2x2x1x3", None)
+    _, splits = synthetic.load("2x2x1x3", Request(dir=None))
     codes = splits["train"].images.reshape(-1, 4) @ 3 ** np.arange(3, -1, -1)
     counts = np.bincount(codes, minlength=81)
     expected = np.exp(log_prob) * len(codes)
@@ -125,7 +126,6 @@ def test_unknown_names_list_what_exists():
 def test_tfds_copies_are_read_without_tensorflow():
     import tensorflow_datasets as tfds
 
-    from vdp.data.core import Request
     from vdp.data.sources import tfds as source
 
     with tfds.testing.mock_data(num_examples=7):

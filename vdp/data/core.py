@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import numpy as np
+from jaxtyping import Int32, Shaped, UInt8
 
 from vdp.errors import UserError
 
@@ -33,8 +34,8 @@ class Request:
 class Split:
     """Images uint8 [N, H, W, C] and labels int32 [N], -1 where there is none."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int32[np.ndarray, "n"]
 
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray | None = None) -> "Split":
@@ -48,7 +49,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, index) -> "Split":
+    def take(self, index: slice | Shaped[np.ndarray, "m"]) -> "Split":
         """The examples at `index`."""
         return Split(images=self.images[index], labels=self.labels[index])
 

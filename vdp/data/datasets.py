@@ -5,8 +5,11 @@ import importlib
 import importlib.resources
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from vdp.data.core import Info, Request, Split, hold_out
 from vdp.errors import UserError, choose_from
@@ -64,7 +67,7 @@ def _facts(info: Info, data: Data) -> Facts:
     return Facts(info=info, levels=levels, input_levels=info.levels if grey else levels)
 
 
-def recall(info: dict, data: Data) -> Facts:
+def recall(info: Mapping[str, Any], data: Data) -> Facts:
     """The facts of `settings.data` from what a run has stored of its data set."""
     return _facts(Info(**{**info, "shape": tuple(info["shape"])}), data)
 
@@ -108,7 +111,9 @@ def load(data: Data) -> Dataset:
     return Dataset(facts=_facts(info, data), splits=splits)
 
 
-def fixed_images(split: Split, facts: Facts, data: Data) -> tuple[np.ndarray, np.ndarray]:
+def fixed_images(
+    split: Split, facts: Facts, data: Data
+) -> tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"]]:
     """(target, input) uint8 arrays for evaluation: one binarisation draw by a recorded seed."""
     if data.binarization == "none":
         return split.images, split.images
@@ -116,7 +121,9 @@ def fixed_images(split: Split, facts: Facts, data: Data) -> tuple[np.ndarray, np
     return target, split.images if data.encoder_input == "grey" else target
 
 
-def binarize(images: np.ndarray, levels: int = 256, seed: int = 0) -> np.ndarray:
+def binarize(
+    images: UInt8[np.ndarray, "*s"], levels: int = 256, seed: int = 0
+) -> UInt8[np.ndarray, "*s"]:
     """One Bernoulli draw per pixel with probability level/(levels-1): uint8 in {0, 1}."""
     uniform = np.random.default_rng(seed).random(images.shape, dtype=np.float32)
     return (uniform * (levels - 1) < images).astype(np.uint8)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32, Integer, UInt8
 
 from vdp.data.core import Split
 from vdp.types import Array
@@ -19,7 +20,9 @@ DEVICE_LIMIT = 8 * 2**30  # bytes of images that "auto" still places on the devi
 
 
 @functools.partial(jax.jit, static_argnums=(1, 3))
-def _epochs(key: Array, num_examples: int, first: Array, num_epochs: int) -> Array:
+def _epochs(
+    key: Array, num_examples: int, first: Int32[Array, ""], num_epochs: int
+) -> Int32[Array, "{num_epochs} {num_examples}"]:
     """Permutations of the epochs first .. first + num_epochs - 1: int32 [num_epochs, N]."""
     keys = jax.vmap(lambda epoch: jax.random.fold_in(key, epoch))(first + jnp.arange(num_epochs))
     return jax.vmap(lambda k: jax.random.permutation(k, num_examples))(keys).astype(jnp.int32)
@@ -32,19 +35,20 @@ class Orders:
         self.key = jax.random.fold_in(jax.random.key(seed), 0x0EDE)
         self.num_examples = num_examples
         self.batch_size = batch_size
-        self._cache = (None, None)
+        self._cache: dict[tuple[int, int], Array] = {}  # the last ones
 
-    def covering(self, step: int, num_steps: int) -> tuple[int, Array]:
+    def covering(self, step: int, num_steps: int) -> tuple[int, Int32[Array, "e n"]]:
         """(first epoch, permutations) that cover `num_steps` steps from `step`."""
         span = num_steps * self.batch_size
         first = step * self.batch_size // self.num_examples
         num_epochs = 1 + -(-span // self.num_examples)
-        if self._cache[0] != (first, num_epochs):
+        key = first, num_epochs
+        if key not in self._cache:
             orders = _epochs(self.key, self.num_examples, np.int32(first), num_epochs)
-            self._cache = ((first, num_epochs), orders)
-        return first, self._cache[1]
+            self._cache = {key: orders}
+        return first, self._cache[key]
 
-    def indices(self, step: int, num_steps: int) -> np.ndarray:
+    def indices(self, step: int, num_steps: int) -> Int32[np.ndarray, "{num_steps} b"]:
         """Indices of the examples of the next steps, on the host: [num_steps, B]."""
         first, orders = self.covering(step, num_steps)
         start = step * self.batch_size - first * self.num_examples
@@ -59,12 +63,12 @@ class Resident:
         self.orders = orders
         self.place = place
         self.images, self.labels = place(split.images), place(split.labels)
-        self._placed = (None, None)
+        self._placed: tuple[Array, Array] | None = None  # the last orders, and where they are
 
     def feed(self, step: int, num_steps: int) -> dict[str, Array]:
         """What the chunk of `num_steps` steps from `step` needs."""
         first, orders = self.orders.covering(step, num_steps)
-        if self._placed[0] is not orders:
+        if self._placed is None or self._placed[0] is not orders:
             self._placed = (orders, self.place(orders))
         start = step * self.orders.batch_size - first * self.orders.num_examples
         return {
@@ -92,7 +96,9 @@ class Streamed:
         }
 
 
-def take(feed: dict[str, Array], offset: Array, batch_size: int) -> tuple[Array, Array]:
+def take(
+    feed: dict[str, Array], offset: Integer[Array, ""] | int, batch_size: int
+) -> tuple[UInt8[Array, "{batch_size} h w c"], Int32[Array, "{batch_size}"]]:
     """Images [B, H, W, C] and labels [B] of the chunk's step number `offset`; jitted code."""
     if "orders" not in feed:
         return feed["images"][offset], feed["labels"][offset]
@@ -101,7 +107,9 @@ def take(feed: dict[str, Array], offset: Array, batch_size: int) -> tuple[Array,
     return feed["images"][index], feed["labels"][index]
 
 
-def make(split: Split, *, seed: int, batch_size: int, placement: str, place: Callable):
+def make(
+    split: Split, *, seed: int, batch_size: int, placement: str, place: Callable
+) -> Resident | Streamed:
     """The feed for `data.placement`: "device", "host", or "auto" by size."""
     orders = Orders(seed, len(split), batch_size)
     resident = placement == "device" or (

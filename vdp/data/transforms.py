@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32, UInt8
 
 from vdp.settings import Data
 from vdp.types import Array, Batch
@@ -20,7 +22,9 @@ class Transform:
     grey_input: bool = False
     flip: bool = False
 
-    def __call__(self, images: Array, labels: Array, rng: Array) -> Batch:
+    def __call__(
+        self, images: UInt8[Array, "b h w c"], labels: Int32[Array, "b"], rng: Array
+    ) -> Batch:
         """uint8 [B, H, W, C] to a Batch; fresh Bernoulli draws where binarised."""
         flip_rng, binarize_rng = jax.random.split(rng)
         if self.flip:
@@ -43,14 +47,27 @@ def make(data: Data, stored_levels: int) -> Transform:
     )
 
 
+def batch_shapes(batch_size: int, x_shape: tuple[int, int, int]) -> Batch:
+    """A training batch of shapes and types alone, for what is traced and not computed."""
+
+    def zeros() -> Batch:
+        images = jnp.zeros((batch_size, *x_shape), jnp.uint8)
+        return Batch(target=images, input=images, label=jnp.zeros(batch_size, jnp.int32))
+
+    return jax.eval_shape(zeros)
+
+
 def padded_batches(
-    target: np.ndarray, inputs: np.ndarray, labels: np.ndarray, batch_size: int
+    target: UInt8[np.ndarray, "n h w c"],
+    inputs: UInt8[np.ndarray, "n h w c"],
+    labels: Int32[np.ndarray, "n"],
+    batch_size: int,
 ) -> Iterator[tuple[Batch, int]]:
     """Yields (batch, number of real examples); the last batch repeats its first example."""
     for start in range(0, len(target), batch_size):
         index = np.arange(start, start + batch_size)
         index = np.where(index < len(target), index, start)
-        yield (
-            Batch(target=target[index], input=inputs[index], label=labels[index]),
-            min(batch_size, len(target) - start),
-        )
+        # still on the host: the program that is called with them puts them on the devices
+        rows = lambda array, index=index: cast(Array, array[index])
+        batch = Batch(target=rows(target), input=rows(inputs), label=rows(labels))
+        yield batch, min(batch_size, len(target) - start)

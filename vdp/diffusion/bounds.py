@@ -48,7 +48,7 @@ def latent_1(gamma_1: Array, z: Array) -> Array:
 
 
 def _scale_gradient(x: Array, factor: Array) -> Array:
-    """X itself, with its cotangent multiplied by `factor`."""
+    """x itself, with its cotangent multiplied by `factor`."""
     held = stop_gradient(x)
     return held + factor * (x - held)  # the difference is 0, so the value is x to the last bit
 
@@ -63,7 +63,7 @@ def weighted_errors(
     *,
     sequential: bool = False,
 ) -> Array:
-    """Factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
+    """factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
 
     Args:
       eps_fn: the denoiser.

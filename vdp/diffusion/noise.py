@@ -7,16 +7,18 @@ Every leaf has the leading axis B, so that noise is split over devices as the ba
 the axes of one latent z (in pixel space: of one image).
 """
 
-import functools
+from typing import dataclass_transform
 
 import chex
 
 from vdp.errors import UserError
 from vdp.types import Array, Noise
 
-structure = functools.partial(
-    chex.dataclass, frozen=True, mappable_dataclass=False, kw_only=True
-)  # the decorator of every noise: a pytree that jit, vmap and sharding constraints go through
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def structure(cls):
+    """The decorator of every noise: a pytree that jit, vmap and sharding constraints go through."""
+    return chex.dataclass(cls, frozen=True, mappable_dataclass=False, kw_only=True)
 
 
 @structure

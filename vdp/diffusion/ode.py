@@ -127,7 +127,7 @@ def log_ratio(
     num_steps: int,
     merged: bool,
 ) -> Array:
-    """Log r_ode(y_0) + log r(z|y_0) - log q(y_0|z) at one y_0, [B]; merged without its middle term.
+    """log r_ode(y_0) + log r(z|y_0) - log q(y_0|z) at one y_0, [B]; merged without its middle term.
 
     A lower bound on log r(z) in expectation.
 

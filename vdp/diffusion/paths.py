@@ -29,7 +29,7 @@ def num_steps_of(path: Path) -> int:
 
 
 def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> Array:
-    """Log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B]: the separate form.
+    """log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B]: the separate form.
 
     Arguments as of `walk`.
     """

@@ -28,7 +28,7 @@ def sigma(gamma: Array) -> Array:
 
 
 def diffuse(z: Array, gamma: Array, eps: Array) -> Array:
-    """Y = alpha z + sigma eps for z, eps [N, ...] and gamma [N]."""
+    """y = alpha z + sigma eps for z, eps [N, ...] and gamma [N]."""
     gamma = expand(gamma, z)
     return alpha(gamma) * z + sigma(gamma) * eps
 

@@ -189,7 +189,7 @@ def _learned(gamma_0, gamma_1, gamma_0_max, shape: dict, bend: Callable) -> Sche
         ends = {"low": jnp.float32(low_start), "span": jnp.float32(span)}
         return ends | jax.tree.map(jnp.asarray, shape)
 
-    def gamma(params: Params, t: Array) -> Array:
+    def gamma(params: Params, t: Array | float) -> Array:
         low = gamma_0_max - softplus(params["low"]) if bounded else params["low"]
         return low + softplus(params["span"]) * bend(params.get("shape"), t)
 

@@ -13,7 +13,15 @@ from vdp.metrics import dvp_reference, likelihood, score
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
-from vdp.types import Hierarchical, Model, OverPrior, Probabilistic, Reinterpretable, Weighted
+from vdp.types import (
+    Arrays,
+    Hierarchical,
+    Model,
+    OverPrior,
+    Probabilistic,
+    Reinterpretable,
+    Weighted,
+)
 
 SOLVER_EXAMPLES = 256  # images on which the ODE solver's error is looked at
 
@@ -32,7 +40,7 @@ class Estimator:
     model: Callable[[Any], Any] = lambda model: model
     weighted: bool = False
 
-    def tag(self, model) -> str:
+    def tag(self, model: Any) -> str:
         """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
         return model.weight_model if self.weighted else model.bound_model
 
@@ -57,7 +65,9 @@ def has_its_own(name: str, model: Model) -> bool:
     return estimator.tag(estimator.model(model)) != estimator.tag(model)
 
 
-def estimate(name: str, run: Run, arrays, kept: Rows | None = None) -> dict[str, Any]:
+def estimate(
+    name: str, run: Run[Model], arrays: Arrays, kept: Rows | None = None
+) -> dict[str, Any]:
     """The entry of eval.json's "estimators" under `name`.
 
     Args:
@@ -75,29 +85,33 @@ def estimate(name: str, run: Run, arrays, kept: Rows | None = None) -> dict[str,
     def moved(done):
         progress.update(done, None if done < len(arrays[0]) else "")
 
-    estimator, options = ESTIMATORS[name], {}
-    model, function = estimator.model(run.model), score.flat_terms
+    estimator, chosen = ESTIMATORS[name], run.settings.eval
+    model = estimator.model(run.model)
+    function: Callable = score.flat_terms
+    options: dict[str, int] = {}
     if estimator.weighted:
-        chosen = run.settings.eval
         chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
         function, options = (
             likelihood.iwae_terms,
             dict(num_samples=chosen.iwae_samples, chunk=chunk),
         )
     parts = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
-    values, tag, extra = parts.pop("value"), estimator.tag(model), {}
+    values, tag = parts.pop("value"), estimator.tag(model)
+    extra: dict[str, Any] = {}
     if estimator.weighted:
         weight = "path" if tag.startswith("T=") else tag
         ess = float(parts.pop("ess").mean())
-        extra = {"k": run.settings.eval.iwae_samples, "weight": weight, "ess": ess}
+        extra = {"k": chosen.iwae_samples, "weight": weight, "ess": ess}
     if tag == "ode":
-        extra["solver_error"] = _solver_error(run, arrays)
+        assert isinstance(run.model, Reinterpretable)
+        extra["solver_error"] = _solver_error(run, run.model, arrays)
     note = getattr(model.prior, "note", None) if isinstance(model, OverPrior) else None
     if note:
         extra["note"] = note
     progress.close()
     if not np.all(np.isfinite(values)):
         raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
+    assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
     return {
         **summary,
@@ -108,9 +122,10 @@ def estimate(name: str, run: Run, arrays, kept: Rows | None = None) -> dict[str,
     }
 
 
-def _solver_error(run: Run, arrays) -> float:
+def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:
     """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
-    some = tuple(array[:SOLVER_EXAMPLES] for array in arrays)
-    models = [run.model.as_ode(coarser=coarser) for coarser in (1, 2)]
+    target, inputs, labels = (array[:SOLVER_EXAMPLES] for array in arrays)
+    some = target, inputs, labels
+    models = [model.as_ode(coarser=coarser) for coarser in (1, 2)]
     values = [run.map(score.flat_terms, some, model=model)["value"] for model in models]
     return float(np.mean(np.abs(values[0] - values[1])))

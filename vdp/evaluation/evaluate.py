@@ -4,7 +4,7 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
@@ -16,13 +16,15 @@ from vdp.evaluation import interpolation, naming, samples
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
-from vdp.run import Run
+from vdp.run import M, Run
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.types import (
+    Arrays,
     Classifying,
     Generative,
     Hierarchical,
     Latent,
+    Model,
     Reconstructing,
     Scored,
     Stochastic,
@@ -32,17 +34,17 @@ BOUNDS = ("elbo", "elbo_discrete", "elbo_ode")  # the first that is there says w
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(Generic[M]):
     """A checkpoint, the images it is asked about, and the estimates that are there already."""
 
-    run: Run
+    run: Run[M]
     split: Split
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # target, input, labels
+    arrays: Arrays
     estimators: dict[str, dict | None]
 
 
 def evaluate(
-    run: Run,
+    run: Run[Model],
     workdir: pathlib.Path,
     dataset: datasets.Dataset,
     features: fid.Features | None = None,
@@ -69,10 +71,11 @@ def evaluate(
         raise UserError(f"the {chosen.split} split is empty: set data.num_validation when training")
     spent = train_seconds(workdir / METRICS_FILE, run.step)
     changes = naming.changed(run.trained, run.settings)
+    target, inputs = datasets.fixed_images(split, run.facts, data)
     question = Question(
         run=run,
         split=split,
-        arrays=(*datasets.fixed_images(split, run.facts, data), split.labels),
+        arrays=(target, inputs, split.labels),
         estimators=dict.fromkeys(ESTIMATORS),
     )
     result = {
@@ -101,7 +104,7 @@ def evaluate(
     return result
 
 
-def _latents(question: Question) -> dict[str, Any]:
+def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     """What every latent carries, top first: {"name", "height", "units", "active", "rate"}.
 
     The rate is minus its parts of the bound, in nats; that of a hierarchy's z_l is conditional on
@@ -112,8 +115,8 @@ def _latents(question: Question) -> dict[str, Any]:
     is_active = active.pop("is_active")
     table = run.model.latent_table(run.facts.shape)
     ends = np.cumsum([row["units"] for row in table])[:-1]
-    for row, own in zip(table, np.split(is_active, ends), strict=True):
-        row["active"] = int(own.sum())
+    for row, active_ones in zip(table, np.split(is_active, ends), strict=True):
+        row["active"] = int(active_ones.sum())
     if isinstance(run.model, Hierarchical) and run.model.pseudoinput is not None:
         units = math.prod(run.model.prior_shape(run.facts.shape))
         table.insert(0, {"name": "u", "height": None, "units": units, "active": None})
@@ -125,12 +128,11 @@ def _latents(question: Question) -> dict[str, Any]:
             own = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
             row["rate"] = -sum(parts[part] for part in own)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
-    alone = rates is not None and len(table) == 1
     return {
         "active_units": active,
         "latents": table,
         "rates": rates,
-        "information": _information(question, rates[0]) if alone else None,
+        "information": _information(question, *rates) if rates and len(rates) == 1 else None,
     }
 
 
@@ -138,38 +140,38 @@ def _belongs(part: str, latent: str) -> bool:
     return part == latent or part.startswith(f"{latent}_")
 
 
-def _information(question: Question, rate: float) -> dict[str, Any] | None:
+def _information(question: Question[Stochastic], rate: float) -> dict[str, Any] | None:
     images = question.arrays[1]
     q = question.run.encode(images)
     if not isinstance(q, Normal):  # a hierarchy of one latent
         return None
-    moments = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
-    return latents.information(*moments, rate, seed=question.run.settings.eval.seed)
+    mean, log_var = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
+    return latents.information(mean, log_var, rate, seed=question.run.settings.eval.seed)
 
 
-def _clipped(question: Question) -> dict[str, Any]:
+def _clipped(question: Question[Hierarchical]) -> dict[str, Any]:
     if question.run.model.pseudoinput is None:
         return {}
     return {"clipped": float(np.mean(question.run.map(per_batch.clipped, question.arrays)))}
 
 
-def _squared_error(question: Question) -> dict[str, Any]:
+def _squared_error(question: Question[Reconstructing]) -> dict[str, Any]:
     run, target = question.run, question.arrays[0]
     images = run.map(per_batch.reconstruct, question.arrays)
     return {"mse": float(np.mean((images - target / (run.facts.levels - 1)) ** 2))}
 
 
-def _interpolation(question: Question) -> dict[str, Any]:
+def _interpolation(question: Question[Latent]) -> dict[str, Any]:
     if len(question.split) < 2:
         return {}
     return {"interpolation": interpolation.measure(question.run, question.arrays[1])}
 
 
-def _accuracy(question: Question) -> dict[str, Any]:
+def _accuracy(question: Question[Classifying]) -> dict[str, Any]:
     return {"accuracy": float(np.mean(question.run.map(per_batch.correct, question.arrays)))}
 
 
-def _score(question: Question) -> dict[str, Any]:
+def _score(question: Question[Scored]) -> dict[str, Any]:
     """What a model without a probability of images is compared by, with its own name and sign."""
     shown = score.score_of(question.run.model)
     values = shown.sign * question.run.map(score.flat_terms, question.arrays)["value"]
@@ -177,7 +179,8 @@ def _score(question: Question) -> dict[str, Any]:
     return {"score": about | likelihood.mean_and_error(values)}
 
 
-MEASURES: tuple[tuple[type, Callable[[Question], dict[str, Any]]], ...] = (
+# each is asked of the models that have its capability alone
+MEASURES: tuple[tuple[type, Callable[[Question[Any]], dict[str, Any]]], ...] = (
     (Stochastic, _latents),
     (Hierarchical, _clipped),
     (Reconstructing, _squared_error),

@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import inception
 from vdp.metrics import fid, per_batch
 from vdp.run import Run, load
 from vdp.settings import Eval, Settings
-from vdp.types import Classifying
+from vdp.types import Classifying, Model
 
 INCEPTION_BATCH = 64
 
@@ -43,7 +44,7 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
     if len(dataset.splits[chosen.fid_reference]) < 2:
         raise UserError(f"eval.fid_reference={chosen.fid_reference} has less than two images")
     if name == "classifier" and argument:
-        data = configuration.read_run(argument).data or {}
+        data = config.read_run(argument).data or {}
         shape = tuple(data.get("shape", ()))
         if shape != dataset.facts.shape:
             raise UserError(
@@ -55,7 +56,7 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
 
 
 def named(
-    settings: Settings, dataset: datasets.Dataset, classifier: Callable[[], Run]
+    settings: Settings, dataset: datasets.Dataset, classifier: Callable[[], Run[Model]]
 ) -> fid.Features:
     """The feature function that `eval.fid_features` names; UserError as of `check`.
 
@@ -74,12 +75,12 @@ def named(
     return build.resolve("eval.fid_features", name)(levels)
 
 
-def of_classifier(trained: Run, levels: int) -> fid.Features:
+def of_classifier(trained: Run[Model], levels: int) -> fid.Features:
     """The features before a trained classifier's last layer, of images with `levels` levels."""
     if not isinstance(trained.model, Classifying):
         raise UserError("eval.fid_features=classifier:WORKDIR must name the run of a classifier")
 
-    def apply(images):
+    def apply(images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
         arrays = (images, images, np.full(len(images), -1, np.int32))
         return trained.map(per_batch.features, arrays, levels=levels)
 
@@ -93,14 +94,14 @@ def of_inception(path: str, levels: int) -> fid.Features:
     weights = inception.load_weights(path)
     compiled = jax.jit(functools.partial(inception.pool_features, weights))
 
-    def apply(images):
-        found = []
+    def apply(images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
+        features = []
         for start in range(0, len(images), INCEPTION_BATCH):
             batch = images[start : start + INCEPTION_BATCH]
             padded = np.resize(batch, (INCEPTION_BATCH, *batch.shape[1:]))
             scaled = padded.astype(np.float32) / (levels - 1)
-            found.append(np.asarray(compiled(scaled))[: len(batch)])
-        return np.concatenate(found)
+            features.append(np.asarray(compiled(scaled))[: len(batch)])
+        return np.concatenate(features)
 
     checksum = inception.checksum(path)
     return fid.Features(

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Float32
 
 from vdp.errors import UserError
-from vdp.types import Array
+from vdp.types import AnyArray, Array
 
 SIZE = 299  # pixels per side
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -158,18 +159,18 @@ def _pool(x: Array, start: float, combine: Callable, stride: int = 1) -> Array:
     return lax.reduce_window(x, start, combine, (1, 3, 3, 1), (1, stride, stride, 1), padding)
 
 
-def average_pool(x: Array) -> Array:
+def average_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     """3x3 means of [N, H, W, C] over the pixels inside the image: padding is not counted."""
     return _pool(x, 0.0, lax.add) / _pool(jnp.ones((1, *x.shape[1:3], 1)), 0.0, lax.add)
 
 
-def resize(images: Array, size: int = SIZE) -> Array:
+def resize(images: Float[Array, "n h w c"], size: int = SIZE) -> Float[Array, "n {size} {size} c"]:
     """Bilinear [N, H, W, C] to [N, size, size, C]: pixel centres at halves, no antialiasing."""
     shape = (images.shape[0], size, size, images.shape[3])
     return jax.image.resize(images, shape, "bilinear", antialias=False)
 
 
-def pool_features(weights: Mapping[str, Array], images: Array) -> Array:
+def pool_features(weights: Mapping[str, Array], images: AnyArray) -> Float32[Array, "n 2048"]:
     """Computes the features whose mean and covariance the Frechet Inception Distance compares.
 
     Args:
@@ -199,14 +200,20 @@ def pool_features(weights: Mapping[str, Array], images: Array) -> Array:
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             precision=lax.Precision.HIGHEST,  # accelerators would round the factors otherwise
         )
-        return jax.nn.relu(x + weights[f"{node.name}.conv.bias"])
+        return jax.nn.relu(x + weights[f"{node.name}.conv.bias"].reshape(1, 1, 1, -1))
 
     x = resize(jnp.asarray(images, jnp.float32))
     x = 2 * jnp.broadcast_to(x, (*x.shape[:3], 3)) - 1
     return _walk(NETWORK, x, layer, lambda parts: jnp.concatenate(parts, -1)).mean((1, 2))
 
 
-def fold_batch_norm(kernel, scale, shift, mean, variance) -> tuple[np.ndarray, np.ndarray]:
+def fold_batch_norm(
+    kernel: Float[np.ndarray, "o i h w"],
+    scale: Float[np.ndarray, "o"],
+    shift: Float[np.ndarray, "o"],
+    mean: Float[np.ndarray, "o"],
+    variance: Float[np.ndarray, "o"],
+) -> tuple[Float32[np.ndarray, "h w i o"], Float32[np.ndarray, "o"]]:
     """Float32 [H, W, in, out] and bias [out] of a kernel [out, in, H, W] with its BatchNorm."""
     factor = np.float64(scale) / np.sqrt(np.float64(variance) + BATCH_NORM_EPS)
     folded = (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0)
@@ -245,7 +252,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read as a torch state_dict of tensors") from None
 
 
-def load_weights(path) -> dict[str, Array]:
+def load_weights(path: str | pathlib.Path) -> dict[str, Array]:
     """Reads the weights and folds every BatchNorm into its convolution.
 
     Args:
@@ -276,7 +283,7 @@ def load_weights(path) -> dict[str, Array]:
     return weights
 
 
-def checksum(path) -> str:
+def checksum(path: str | pathlib.Path) -> str:
     """Returns the sha256 of a file in hexadecimal, to be reported next to every distance."""
     with _existing(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

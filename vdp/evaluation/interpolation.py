@@ -1,15 +1,27 @@
 """How smooth the images are that lie between the codes of two images: the numbers of eval.json."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vdp.dists import Normal
 from vdp.metrics import smoothness
 from vdp.run import Run
+from vdp.types import Latent
 
 PAIRS, STEPS = 500, 16
 PAIRS_AT_ONCE = 50  # their images are not all kept
 
 
-def measure(run: Run, images: np.ndarray) -> dict:
+def means(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n *z"]:
+    """The codes of images: the means of q(z|x)."""
+    q = run.encode(images)
+    assert isinstance(q, Normal)  # over the one latent
+    return np.asarray(q.mean)
+
+
+def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str, Any]:
     """How smooth decoded straight lines between codes are, as eval.json has it.
 
     Args:
@@ -21,18 +33,20 @@ def measure(run: Run, images: np.ndarray) -> dict:
       `smoothness.measures` as {"mean", "se"} over the pairs that are left}.
     """
     pairs = min(len(images) // 2, PAIRS)
-    codes = run.encode(images[: 2 * pairs]).mean
-    found = []
+    codes = means(run, images[: 2 * pairs])
+    parts = []
     for first in range(0, 2 * pairs, 2 * PAIRS_AT_ONCE):
         some = codes[first : first + 2 * PAIRS_AT_ONCE]
-        found.append(smoothness.measures(lines(run, some, STEPS + 1)))
-    each = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        parts.append(smoothness.measures(lines(run, some, STEPS + 1)))
+    each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     left = len(each["path_ratio"])
     counts = {"steps": STEPS, "pairs": left, "skipped": pairs - left}
     return counts | smoothness.summary(each)
 
 
-def lines(run: Run, codes: np.ndarray, num: int) -> np.ndarray:
+def lines(
+    run: Run[Latent], codes: Float[np.ndarray, "n *z"], num: int
+) -> Float[np.ndarray, "pairs {num} h w c"]:
     """Images at `num` points between each two codes (2i, 2i + 1): [pairs, num, H, W, C]."""
     lines = smoothness.between(codes[0::2], codes[1::2], num)
     return run.decode(lines.reshape(-1, *codes.shape[1:])).reshape(-1, num, *run.facts.shape)

@@ -9,11 +9,11 @@ DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a resu
 
 def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
     """{field: (the run's own, now)} of all that decides the numbers, but checkpoint and split."""
-    found = compare.changed(trained, chosen, only=("data", "model", "eval"))
-    found.pop("eval.checkpoint", None)
-    found.pop("eval.split", None)
+    changes = compare.changed(trained, chosen, only=("data", "model", "eval"))
+    changes.pop("eval.checkpoint", None)
+    changes.pop("eval.split", None)
     samplers = trained.sample.options(), chosen.sample.options()
-    return found if samplers[0] == samplers[1] else found | {"sample": samplers}
+    return changes if samplers[0] == samplers[1] else changes | {"sample": samplers}
 
 
 def file_name(trained: Settings, chosen: Settings) -> str:
@@ -27,14 +27,15 @@ def file_name(trained: Settings, chosen: Settings) -> str:
       trained: the settings the run was trained with.
       chosen: those of the evaluation.
     """
-    own, now, fields = trained.eval, chosen.eval, changed(trained, chosen)
-    fewer = now.max_examples not in (0, own.max_examples) or now.iwae_samples < own.iwae_samples
-    missing = set(own.estimators) - set(now.estimators)
+    before, now, changes = trained.eval, chosen.eval, changed(trained, chosen)
+    fewer = now.max_examples not in (0, before.max_examples)
+    fewer = fewer or now.iwae_samples < before.iwae_samples
+    missing = set(before.estimators) - set(now.estimators)
     decisive = {
         field
-        for field in fields
+        for field in changes
         if not field.startswith("eval.") or field.removeprefix("eval.") in DECISIVE
     }
-    other = f"-{compare.other_name(fields)}" if fewer or missing or decisive else ""
+    other = f"-{compare.other_name(changes)}" if fewer or missing or decisive else ""
     name = f"eval-{now.checkpoint}-{now.split}{other}.json"
     return "eval.json" if name == "eval-best-test.json" else name

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import time
 import zipfile
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from vdp.run import Run
 from vdp.runtime import files, parallel
 from vdp.settings import compare
 from vdp.settings.parse import to_json
+from vdp.types import Model
 
 FOLDER = "unfinished"
 SECONDS = 10.0  # of work that may be lost; an estimator that takes less writes nothing
@@ -34,7 +36,7 @@ class Unfinished:
       workdir: where the folder `unfinished` is.
     """
 
-    def __init__(self, run: Run, workdir: pathlib.Path):
+    def __init__(self, run: Run[Model], workdir: pathlib.Path):
         name = _fingerprint(run)[:32]
         self._folder = pathlib.Path(workdir) / FOLDER / name / str(jax.process_index())
 
@@ -59,7 +61,8 @@ class Rows:
 
     def __init__(self, folder: pathlib.Path):
         self._folder, self._clock = folder, time.monotonic()
-        self._pending, self._end = [], 0
+        self._pending: list[dict[str, np.ndarray]] = []
+        self._end = 0
         self.seconds = 0.0
 
     def read(self) -> dict[str, np.ndarray]:
@@ -92,7 +95,8 @@ class Rows:
 
     def _write(self, start: int, rows: dict[str, np.ndarray], spent: float) -> None:
         with files.replacing(self._path(start)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **rows, **{SPENT: spent})
+            arrays: dict[str, Any] = {**rows, SPENT: spent}
+            np.savez(file, **arrays)
 
 
 def _length(rows: dict[str, np.ndarray]) -> int:
@@ -111,7 +115,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def _fingerprint(run: Run) -> str:
+def _fingerprint(run: Run[Model]) -> str:
     settings = to_json(run.settings)
     del settings["eval"]["estimators"], settings["log"], settings["checkpoint"]
     for place in compare.PLACES:

@@ -11,17 +11,18 @@ from vdp.metrics import fid
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
+from vdp.types import Model
 
 CHUNK = 1000  # samples that are timed together at the most
 
 
 def fid_and_sampling(
-    run: Run, dataset: datasets.Dataset, features: fid.Features, kept: Rows
+    run: Run[Model], dataset: datasets.Dataset, features: fid.Features, kept: Rows
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Compares samples of a run with `eval.fid_reference`, and times the drawing of them.
 
     Args:
-      run: the checkpoint.
+      run: the checkpoint, of a `Generative` model.
       dataset: the data of `run.settings.data`.
       features: of `vdp.evaluation.features`.
       kept: the samples that are drawn already.

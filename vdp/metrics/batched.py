@@ -3,15 +3,29 @@
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from vdp.data.transforms import padded_batches
 from vdp.runtime import parallel
+from vdp.types import Arrays, Params, Stats
 
 PROGRAMS = 64  # compiled functions that are kept
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """Results of a function that returns a flat dict, as far as they are computed, [n, ...]."""
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Those of examples 0 to n; {} where there are none."""
+        ...
+
+    def add(self, rows: dict[str, np.ndarray]) -> None:
+        """Takes those of the next batch."""
+        ...
 
 
 class Batched:
@@ -30,7 +44,7 @@ class Batched:
     """
 
     def __init__(self, mesh: jax.sharding.Mesh, batch_size: int, seed: int):
-        parallel.check_batch_size(mesh, batch_size, "eval.batch_size")
+        parallel.check_batch_size(mesh.size, batch_size, "eval.batch_size")
         self.batch_size = batch_size
         self.seed = seed
         self._constrain = parallel.batch_constraint(mesh)
@@ -61,7 +75,16 @@ class Batched:
         return jax.jit(on_devices, out_shardings=self._everywhere)
 
     def each(
-        self, function: Callable, model: Any, params, stats, arrays, /, *, start: int = 0, **options
+        self,
+        function: Callable,
+        model: Any,
+        params: Params,
+        stats: Stats,
+        arrays: Arrays,
+        /,
+        *,
+        start: int = 0,
+        **options,
     ) -> Iterator[Any]:
         """Yields the results of `arrays` = (target, input, labels) batch by batch, as numpy.
 
@@ -79,15 +102,15 @@ class Batched:
         self,
         function: Callable,
         model: Any,
-        params,
-        stats,
-        arrays,
+        params: Params,
+        stats: Stats,
+        arrays: Arrays,
         /,
         *,
         progress: Callable[[int], None] = lambda done: None,
-        kept=None,
+        kept: Kept | None = None,
         **options,
-    ):
+    ) -> Any:
         """Results of all examples of `arrays` = (target, input, labels), [N, ...].
 
         Args:
@@ -97,8 +120,7 @@ class Batched:
           stats: of the model.
           arrays: uint8 images twice, and labels, of one length N.
           progress: told how many examples are done.
-          kept: results of a function that returns a flat dict, with `read` and `add`, to go on
-            from: what it has is not computed again (`vdp.evaluation.resume.Rows`).
+          kept: results to go on from: what it has is not computed again.
           options: of the function.
         """
         length = lambda result: len(jax.tree.leaves(result)[0])

@@ -7,13 +7,16 @@ lets it exceed log p(x). It exists to reproduce the published column, and for no
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
-from vdp.types import Array, Batch
+from vdp.priors.diffusion import DiffusionPrior
+from vdp.types import Array, Batch, Params, Stats
 
 LABEL = "not a bound"
 
@@ -23,15 +26,17 @@ class ReferenceTerms:
 
     weight_model = LABEL
 
-    def __init__(self, model):
-        self.diffusion = hasattr(model.prior, "num_steps")
+    def __init__(self, model: Any):
+        self.diffusion = isinstance(model.prior, DiffusionPrior)
         if self.diffusion:
             prior = dataclasses.replace(model.prior, bound="continuous")
             model = dataclasses.replace(model, prior=prior)
         self.model = model
 
-    def log_weight(self, params, stats, batch: Batch, rng: Array) -> Array:
-        """Log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B]."""
+    def log_weight(
+        self, params: Params, stats: Stats, batch: Batch, rng: Array
+    ) -> Float[Array, "b"]:
+        """log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B]."""
         draw_rng, time_rng, end_rng = jax.random.split(rng, 3)
         prior = self.model.prior
         noise = self.model.draw(draw_rng, batch, purpose="loss")

@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float, Float64, UInt8
 
 from vdp.runtime import files
 
@@ -27,19 +28,19 @@ class Features:
 
     name: str
     fingerprint: str
-    apply: Callable[[np.ndarray], np.ndarray]
+    apply: Callable[[UInt8[np.ndarray, "n h w c"]], Float[np.ndarray, "n d"]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Statistics:
     """Mean [D] and covariance [D, D] (ddof = 1) of features of `num` images, float64."""
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    mean: Float64[np.ndarray, "d"]
+    covariance: Float64[np.ndarray, "d d"]
     num: int
 
 
-def statistics(features: np.ndarray) -> Statistics:
+def statistics(features: Float[np.ndarray, "n d"]) -> Statistics:
     """Fits a Gaussian to features [N, D], N >= 2."""
     features = np.asarray(features, np.float64)
     covariance = np.atleast_2d(np.cov(features, rowvar=False))
@@ -75,11 +76,12 @@ def fingerprint(*arrays: np.ndarray | str) -> str:
             digest.update(array.encode())
         else:
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            # numpy's types have the buffer protocol from Python 3.12 on
+            digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
     return digest.hexdigest()
 
 
-def cached_statistics(features: Features, images: np.ndarray) -> Statistics:
+def cached_statistics(features: Features, images: UInt8[np.ndarray, "n h w c"]) -> Statistics:
     """Statistics of uint8 images [N, H, W, C], read from the cache where these are in it."""
     name = fingerprint(features.fingerprint, images)[:32]
     path = cache_folder() / "statistics" / f"{name}.npz"
@@ -98,6 +100,6 @@ def cached_statistics(features: Features, images: np.ndarray) -> Statistics:
     return found
 
 
-def to_levels(images: np.ndarray, levels: int) -> np.ndarray:
+def to_levels(images: Float[np.ndarray, "*s"], levels: int) -> UInt8[np.ndarray, "*s"]:
     """Images in [0, 1] rounded to uint8 levels, as those of the data set are."""
     return np.rint(np.clip(images, 0, 1) * (levels - 1)).astype(np.uint8)

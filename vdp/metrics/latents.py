@@ -1,8 +1,10 @@
 """What the latents carry."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import logsumexp
 
 from vdp.metrics.likelihood import mean_and_error
@@ -10,7 +12,7 @@ from vdp.metrics.likelihood import mean_and_error
 ACTIVE_THRESHOLD = 0.01
 
 
-def active_units(batches: Iterable[np.ndarray]) -> dict:
+def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any]:
     """Latent dimensions whose posterior mean varies over the data (Burda et al. 2015).
 
     A_i = var_n(mean_s mu_ns) - mean_n(var_s(mu_ns))/S > 0.01 (both ddof = 1): below the top of a
@@ -41,7 +43,14 @@ def active_units(batches: Iterable[np.ndarray]) -> dict:
     }
 
 
-def information(mean, log_var, rate: float, *, seed: int = 0, block: int = 500) -> dict:
+def information(
+    mean: Float[np.ndarray, "n d"],
+    log_var: Float[np.ndarray, "n d"],
+    rate: float,
+    *,
+    seed: int = 0,
+    block: int = 500,
+) -> dict[str, Any]:
     """Splits the rate of a flat VAE: E_x KL(q(z|x) || p) = I(x; z) + KL(q(z) || p(z)).
 
     I is estimated against the N posteriors themselves, mean_n[log q(z_n|x_n) - log 1/N sum_m

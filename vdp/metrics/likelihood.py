@@ -1,24 +1,45 @@
 """Estimates of log p(x): the IWAE bound, bits per dimension, means with standard errors."""
 
 import math
+from collections.abc import Sequence
+from typing import TypedDict, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
+from jaxtyping import Float, Shaped
 
-from vdp.types import Array, Batch, Model
+from vdp.types import AnyArray, Array, Batch, Params, Stats, Weights
 
 
-def bits_per_dim(nats, x_shape: tuple[int, ...]):
+class Estimate(TypedDict):
+    """A mean over examples and its standard error, which is None for fewer than two."""
+
+    mean: float
+    se: float | None
+
+
+@overload
+def bits_per_dim(nats: float, x_shape: tuple[int, ...]) -> float: ...
+@overload
+def bits_per_dim(nats: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray: ...
+def bits_per_dim(nats, x_shape):
     """-nats / (log 2 * H * W * C); the one place where nats become bits."""
     return -nats / (math.log(2) * math.prod(x_shape))
 
 
 def iwae_with_ess(
-    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int = 1
-) -> tuple[Array, Array]:
-    """Log 1/K sum_k w_k (Burda et al. 2015) and the effective sample size of the weights.
+    model: Weights,
+    params: Params,
+    stats: Stats,
+    batch: Batch,
+    rng: Array,
+    *,
+    num_samples: int,
+    chunk: int = 1,
+) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
+    """log 1/K sum_k w_k (Burda et al. 2015) and the effective sample size of the weights.
 
     Every k has its own latent and diffusion path; `chunk` of them are evaluated at once.
 
@@ -35,8 +56,15 @@ def iwae_with_ess(
 
 
 def iwae_terms(
-    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int
-) -> dict[str, Array]:
+    model: Weights,
+    params: Params,
+    stats: Stats,
+    batch: Batch,
+    rng: Array,
+    *,
+    num_samples: int,
+    chunk: int,
+) -> dict[str, Float[Array, "b"]]:
     """For `Batched.map`: "value", the IWAE bound, and "ess", the effective sample size, [B]."""
     how = dict(num_samples=num_samples, chunk=chunk)
     value, ess = iwae_with_ess(model, params, stats, batch, rng, **how)
@@ -44,20 +72,29 @@ def iwae_terms(
 
 
 def iwae(
-    model: Model, params, stats, batch: Batch, rng: Array, *, num_samples: int, chunk: int = 1
-) -> Array:
+    model: Weights,
+    params: Params,
+    stats: Stats,
+    batch: Batch,
+    rng: Array,
+    *,
+    num_samples: int,
+    chunk: int = 1,
+) -> Float[Array, "b"]:
     """The IWAE bound alone, [B] nats."""
     return iwae_with_ess(model, params, stats, batch, rng, num_samples=num_samples, chunk=chunk)[0]
 
 
-def mean_and_error(values) -> dict[str, float | None]:
-    """{"mean", "se"} over examples; se is None for fewer than two."""
+def mean_and_error(values: Shaped[AnyArray, "n"] | Sequence[float]) -> Estimate:
+    """Mean and standard error over examples."""
     values = np.asarray(values, np.float64)
     se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
     return {"mean": float(values.mean()), "se": se}
 
 
-def summary(values, x_shape: tuple[int, ...], *, discrete: bool) -> dict[str, dict | None]:
+def summary(
+    values: Float[AnyArray, "n"], x_shape: tuple[int, ...], *, discrete: bool
+) -> dict[str, Estimate | None]:
     """Nats and, for discrete likelihoods, bits per dimension of per-example log-probabilities."""
     nats = mean_and_error(values)
     bits = mean_and_error(bits_per_dim(np.asarray(values, np.float64), x_shape))

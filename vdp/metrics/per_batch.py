@@ -4,81 +4,144 @@ Each is compiled once for its model and options (`vdp.metrics.batched`). Some ta
 nothing in place of a batch.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from vdp import levels
 from vdp.types import (
+    Array,
+    Batch,
     Classifying,
+    DiffusionLike,
     Encoding,
     Generative,
     Hierarchical,
     Latent,
     LatentGenerative,
     OverPrior,
+    Params,
     Reconstructing,
+    Stats,
     Stochastic,
 )
 
+Images = Float[Array, "b h w c"]  # in [0, 1]
+XShape = tuple[int, int, int]
 
-def reconstruct(model: Reconstructing, params, stats, batch, rng):
+
+def reconstruct(
+    model: Reconstructing, params: Params, stats: Stats, batch: Batch, rng: Array
+) -> Images:
     """Mean images in [0, 1] of one posterior draw each, [B, H, W, C]."""
     return model.reconstruct(params, stats, batch.input, rng)
 
 
-def encode(model: Encoding, params, stats, batch, rng):
+def encode(model: Encoding, params: Params, stats: Stats, batch: Batch, rng: Array) -> Any:
     """q(z|x) of a batch's inputs: a Normal over [B, *latent_shape], or several by name."""
     return model.encode(params, stats, batch.input)
 
 
-def drawing(model, params, stats, batch, rng, *, function, size, **options):
+def drawing(
+    model: Any,
+    params: Params,
+    stats: Stats,
+    batch: Any,
+    rng: Array,
+    *,
+    function: Callable,
+    size: int,
+    **options,
+) -> Float[Array, "{size} *x"]:
     """function(model, params, stats, rng, size, ...): draws that need no batch."""
     return function(model, params, stats, rng, size, **options)
 
 
-def sample(model: Generative, params, stats, rng, size, **options):
+def sample(
+    model: Generative, params: Params, stats: Stats, rng: Array, size: int, **options
+) -> Float[Array, "{size} h w c"]:
     """[size, H, W, C] images in [0, 1]."""
     return model.sample(params, stats, rng, size, **options)
 
 
-def sample_latents(model: LatentGenerative, params, stats, rng, size, **options):
+def sample_latents(
+    model: LatentGenerative, params: Params, stats: Stats, rng: Array, size: int, **options
+) -> Float[Array, "{size} *z"]:
     """[size, *latent_shape] draws of the prior."""
     return model.sample_latents(params, stats, rng, size, **options)
 
 
-def denoising(model: OverPrior, params, stats, rng, size, *, x_shape, **options):
+def denoising(
+    model: OverPrior,
+    params: Params,
+    stats: Stats,
+    rng: Array,
+    size: int,
+    *,
+    x_shape: XShape,
+    **options,
+) -> Float[Array, "{size} t *z"]:
     """z_hat at every step of a diffusion prior's sampler, [size, T, *prior_shape]."""
+    assert isinstance(model.prior, DiffusionLike)
     shape = model.prior_shape(x_shape)
     drawn = model.prior.denoising(params["prior"], rng, size, z_shape=shape, **options)
     return jnp.swapaxes(drawn[1], 0, 1)
 
 
-def decode(model: Latent, params, stats, z, rng, *, x_shape):
+def decode(
+    model: Latent,
+    params: Params,
+    stats: Stats,
+    z: Float[Array, "b *z"],
+    rng: Array,
+    *,
+    x_shape: XShape,
+) -> Images:
     """Mean images in [0, 1] of latents z, [B, H, W, C]."""
     return model.decode_mean(params, stats, z, x_shape)
 
 
-def show(model: OverPrior, params, stats, z, rng, *, x_shape):
+def show(
+    model: OverPrior,
+    params: Params,
+    stats: Stats,
+    z: Float[Array, "b *z"],
+    rng: Array,
+    *,
+    x_shape: XShape,
+) -> Images:
     """What draws z of the prior look like, images in [0, 1], [B, H, W, C]."""
     return model.prior_images(params, stats, z, x_shape)
 
 
-def latent_means(model: Stochastic, params, stats, batch, rng):
+def latent_means(
+    model: Stochastic, params: Params, stats: Stats, batch: Batch, rng: Array
+) -> Float[Array, "b draws units"]:
     """Posterior means of all latents, [B, draws, units]."""
     return model.latent_means(params, stats, batch, rng)
 
 
-def clipped(model: Hierarchical, params, stats, batch, rng):
+def clipped(
+    model: Hierarchical, params: Params, stats: Stats, batch: Batch, rng: Array
+) -> Float[Array, "b"]:
     """The share of clipped coefficients of the pseudo-input, [B]."""
+    assert model.pseudoinput is not None
     images = levels.to_unit(batch.input, model.input_levels)
     return model.pseudoinput.clipped(params["pseudoinput"], stats["pseudoinput"], images)
 
 
-def correct(model: Classifying, params, stats, batch, rng):
+def correct(
+    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Array
+) -> Bool[Array, "b"]:
     """Whether the most probable class is the label, bool [B]."""
     return model.correct(params, stats, batch)
 
 
-def features(model: Classifying, params, stats, batch, rng, *, levels: int):
+def features(
+    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Array, *, levels: int
+) -> Float[Array, "b d"]:
     """A classifier's features, [B, D], of images with this number of levels."""
     images = batch.input.astype(jnp.float32) / (levels - 1)
     return model.features(params, stats, images)[0]

@@ -5,8 +5,23 @@ that of a classifier in metrics.jsonl too. `stored` and `series_name` are the pl
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from vdp.types import ELBO, Array, Batch, Model, Probabilistic, Score, Scored, Terms
+from jaxtyping import Float
+
+from vdp.errors import UserError
+from vdp.types import (
+    ELBO,
+    Array,
+    Batch,
+    Model,
+    Params,
+    Probabilistic,
+    Score,
+    Scored,
+    Stats,
+    Terms,
+)
 
 OLDER = "elbo"
 
@@ -15,19 +30,19 @@ def score_of(model: Model) -> Score:
     """The score of a model: a bound in nats, or what it declares itself.
 
     Raises:
-      TypeError: it is neither `Probabilistic` nor `Scored`.
+      UserError: it is neither `Probabilistic` nor `Scored`.
     """
     if isinstance(model, Probabilistic):
         return ELBO
     if isinstance(model, Scored):
         return model.score
-    raise TypeError(
-        f"a model has either `elbo`, `discrete` and `bound_model`, or `score` and `evaluate`: "
-        f"{type(model).__name__} has neither (vdp.types: Probabilistic, Scored)"
+    raise UserError(
+        f"the model {type(model).__name__} needs either `elbo`, `discrete` and `bound_model`, or "
+        "`score` and `evaluate` (vdp.types: Probabilistic, Scored)"
     )
 
 
-def terms(model: Model, params, stats, batch: Batch, rng: Array) -> Terms:
+def terms(model: Model, params: Params, stats: Stats, batch: Batch, rng: Array) -> Terms:
     """What validations compare, [B], higher is better: the un-annealed bound, or `evaluate`."""
     if isinstance(model, Probabilistic):
         return model.elbo(params, stats, batch, rng)
@@ -35,13 +50,15 @@ def terms(model: Model, params, stats, batch: Batch, rng: Array) -> Terms:
     return model.evaluate(params, stats, batch, rng)
 
 
-def flat_terms(model: Model, params, stats, batch: Batch, rng: Array) -> dict[str, Array]:
+def flat_terms(
+    model: Model, params: Params, stats: Stats, batch: Batch, rng: Array
+) -> dict[str, Float[Array, "b"]]:
     """{"value": [B], and every part of `terms` by its name: [B]}, for `Batched.map`."""
-    found = terms(model, params, stats, batch, rng)
-    return {"value": found.value, **found.parts}
+    bound = terms(model, params, stats, batch, rng)
+    return {"value": bound.value, **bound.parts}
 
 
-def shown(score: Score, value, parts: Mapping) -> dict:
+def shown(score: Score, value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
     """{name: value, part: part} of mean terms, each with the sign that people read."""
     return {name: score.sign * v for name, v in ({score.name: value} | dict(parts)).items()}
 

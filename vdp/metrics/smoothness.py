@@ -1,27 +1,30 @@
 """How straight and how even the images between two codes are."""
 
 import numpy as np
+from jaxtyping import Float, Float64
 
-from vdp.metrics.likelihood import mean_and_error
+from vdp.metrics.likelihood import Estimate, mean_and_error
 
 ROUNDING = 1e-6  # of a pixel in [0, 1]: images that differ by less are one
 
 
-def between(start: np.ndarray, end: np.ndarray, num: int) -> np.ndarray:
+def between(
+    start: Float[np.ndarray, "p *z"], end: Float[np.ndarray, "p *z"], num: int
+) -> Float[np.ndarray, "p {num} *z"]:
     """`num` points on the straight line from start to end, [P, ...] to [P, num, ...]."""
     weights = np.linspace(0, 1, num, dtype=np.float32)
     weights = weights.reshape(1, num, *(1,) * (start.ndim - 1))
     return (1 - weights) * start[:, None] + weights * end[:, None]
 
 
-def measures(images: np.ndarray) -> dict[str, np.ndarray]:
+def measures(images: Float[np.ndarray, "p points *x"]) -> dict[str, Float64[np.ndarray, "left"]]:
     """What becomes of the line in pixel space, for P pairs whose ends differ.
 
     Args:
       images: x_0..x_M decoded from equal steps between two codes, [P, M + 1, ...], M even.
 
     Returns:
-      {name: [P]}:
+      {name: [number of pairs whose ends differ]}:
       path_ratio: sum_i |x_{i+1} - x_i| / |x_M - x_0|, at least 1, and 1 where it stays straight.
       unevenness: the largest step over the mean step, at least 1.
       nonlinearity: |x_{M/2} - (x_0 + x_M)/2| / (|x_M - x_0|/2).
@@ -40,6 +43,6 @@ def measures(images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def summary(each: dict[str, np.ndarray]) -> dict[str, dict | None]:
+def summary(each: dict[str, Float64[np.ndarray, "left"]]) -> dict[str, Estimate | None]:
     """{name: {"mean", "se"}} over pairs; None where there is no pair."""
     return {name: mean_and_error(v) if len(v) else None for name, v in each.items()}

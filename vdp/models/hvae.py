@@ -125,7 +125,7 @@ class HVAE(Ladder):
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """Log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
+        """log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         x_shape = batch.target.shape[1:]

@@ -135,7 +135,7 @@ class PixelDiffusion(WithPrior):
             )
 
     def _uniform_terms(self, params, stats, batch, rng, noise) -> Terms:
-        """Log r(z) + D log(bin width) at a z of the level's bin, by the ODE's density."""
+        """log r(z) + D log(bin width) at a z of the level's bin, by the ODE's density."""
         by, instead = "the bound by uniform dequantisation", "this model draws it"
         expect(noise, BinNoise, by=by, instead=instead)
         width = self.likelihood.bin_width
@@ -168,7 +168,7 @@ class PixelDiffusion(WithPrior):
         return -value, Aux(terms=terms, stats=stats, scalars={})
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """Log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only.
+        """log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only.
 
         Raises:
           UserError: uniform dequantisation of the ODE, whose weights are others.

@@ -195,7 +195,7 @@ class VAE(WithPrior):
         return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
 
     def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """Log p(x|z) + log p(z) - log q(z|x) at one draw, [B]; sampled terms only."""
+        """log p(x|z) + log p(z) - log q(z|x) at one draw, [B]; sampled terms only."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         z, weight = self.prior.log_prob_weight(

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from vdp import build
 from vdp.data import datasets
 from vdp.data.feeds import DEVICE_LIMIT
+from vdp.data.transforms import batch_shapes
 from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
 from vdp.training import state
-from vdp.types import Batch
 
 
 def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False) -> None:
@@ -29,11 +29,11 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
     Raises:
       UserError: the config cannot be built.
     """
-    found = describe(settings)
-    print(table(found))
+    description = describe(settings)
+    print(table(description))
     if parameters:
         print(parameter_table(settings))
-    print(json.dumps(found), flush=True)
+    print(json.dumps(description), flush=True)
 
 
 def _template(settings: Settings):
@@ -64,9 +64,7 @@ def describe(settings: Settings) -> dict[str, Any]:
     key = jax.random.key(settings.seed)
     params, stats = template.params, template.stats
     batch_size = settings.train.batch_size
-    images = jax.ShapeDtypeStruct((batch_size, *facts.shape), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    batch = Batch(target=images, input=images, label=labels)
+    batch = batch_shapes(batch_size, facts.shape)
 
     def gradient(params, stats, batch):
         def mean_loss(params):
@@ -93,12 +91,12 @@ def describe(settings: Settings) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def table(description: dict[str, Any]) -> str:
     """The result of `describe` for people: names on the left, one line each."""
-    parameters, data, config = found["parameters"], found["data"], found["config"]
+    parameters, data, config = description["parameters"], description["data"], description["config"]
     model, train = config["model"], config["train"]
     prior = model.get("prior") or {}
-    shape, flops = data["shape"], found["flops_per_example"]
+    shape, flops = data["shape"], description["flops_per_example"]
     images = data["counts"].get("train", 0) - config["data"]["num_validation"]
     stored, seen = images * math.prod(shape), train["steps"] * train["batch_size"]
     placement = config["data"]["placement"]
@@ -113,7 +111,8 @@ def table(found: dict[str, Any]) -> str:
         + (f", at most {train['seconds']:g} s" if train["seconds"] else ""),
         "arithmetic": f"{flops / 1e9:.4g} GFLOP an image"
         + ("" if train["seconds"] else f", {flops * seen / 1e15:.4g} PFLOP in all"),
-        "state": f"{mebibytes(found['state_bytes'])} (parameters, their average, the optimiser's)",
+        "state": f"{mebibytes(description['state_bytes'])} "
+        "(parameters, their average, the optimiser's)",
         "data": f"{data['name']}: {images:,} training images of {'x'.join(map(str, shape))}, "
         f"{data['levels']} levels, {mebibytes(stored)} on the {'device' if resident else 'host'}",
     }

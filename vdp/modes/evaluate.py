@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from vdp import classifier, configuration
+from vdp import classifier, config
 from vdp.data import datasets
 from vdp.evaluation import features, naming, report, resume
 from vdp.evaluation.evaluate import evaluate as numbers_of
@@ -11,7 +11,7 @@ from vdp.pictures import grids
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
-from vdp.types import Generative
+from vdp.types import Generative, Model
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> None:
@@ -24,7 +24,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     Raises:
       UserError: anything the user can mend.
     """
-    record = configuration.read_run(workdir)
+    record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.eval.checkpoint)
     result, path = evaluate(run, workdir, datasets.load(settings.data))
@@ -34,7 +34,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
 
 
 def evaluate(
-    run: Run, workdir: pathlib.Path, dataset: datasets.Dataset
+    run: Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Evaluates a checkpoint and writes the result.
 

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from vdp import configuration
+from vdp import config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.pictures import sample
@@ -22,7 +22,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     Raises:
       UserError: anything the user can mend.
     """
-    record = configuration.read_run(workdir)
+    record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.sample.checkpoint)
     folder = sample.folder_of(workdir, record.settings, settings)

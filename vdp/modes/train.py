@@ -6,7 +6,9 @@ import signal
 import time
 from typing import Any
 
-from vdp import configuration, run
+import jax.numpy as jnp
+
+from vdp import config, run
 from vdp.data import datasets
 from vdp.errors import Interrupted, UserError
 from vdp.evaluation import features, report
@@ -74,7 +76,7 @@ def _start(settings: Settings, dataset: datasets.Dataset):
     first = run.load(settings.train.init_from)
     same_images = first.facts == dataset.facts
     first_stage.check(settings, first.settings, same_images=same_images)
-    evaluated = Evaluated(step=first.step, ema=first.params, ema_stats=first.stats)
+    evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=first.stats)
 
     def start_from(start: State) -> State:
         return first_stage.take(start, evaluated)
@@ -124,7 +126,7 @@ def _stopped_by_sigterm():
 def _evaluate(settings, workdir, dataset, progress: Progress, started: float) -> dict[str, Any]:
     path = workdir / "eval.json"
     final = settings.replace(eval=dict(checkpoint="best", split="test"))
-    trained = run.restore(final, configuration.read_run(workdir), "best")
+    trained = run.restore(final, config.read_run(workdir), "best")
     sample.write_curves(trained, workdir)
     if path.exists():
         result = files.read_json(path, path.name)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
+from vdp.errors import UserError
 from vdp.nets.same_conv import SameConv
 from vdp.types import Array
 
@@ -73,7 +74,7 @@ class Bottleneck(nn.Module):
 def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
     """Runs body(block, carry, xs) over `num` blocks whose parameters are stacked on axis 0."""
     if blocks_by not in BLOCKS_BY:
-        raise ValueError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
+        raise UserError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
     slow = train and jax.default_backend() == "cpu"  # gradients of convolutions inside a scan
     rolled = blocks_by == "scan" or (blocks_by == "auto" and not slow)
     return nn.scan(

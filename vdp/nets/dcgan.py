@@ -1,6 +1,7 @@
 """The DCGAN encoder and decoder (Radford et al. 2016) as VAEs use them, for images of any size."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from vdp.nets.conv import TransposedConv
 from vdp.types import Array
 
 SLOPE = 0.2
-BATCH_NORM = dict(momentum=0.9, epsilon=1e-5)
+BATCH_NORM: dict[str, Any] = dict(momentum=0.9, epsilon=1e-5)
 
 
 class DCGANEncoder(nn.Module):

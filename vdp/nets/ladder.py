@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vdp.errors import UserError
 from vdp.nets.bottleneck import Bottleneck, pool, space_to_depth, stacked, upsample
 from vdp.nets.conv import depth_to_space
 from vdp.nets.same_conv import SameConv
@@ -156,7 +157,7 @@ class LadderDecoder(nn.Module):
           (float32 [B, *out_shape], reports per scale stacked on a leading axis of n).
         """
         if self.output_from not in OUTPUT_FROM:
-            raise ValueError(
+            raise UserError(
                 f"output_from={self.output_from!r} is not one of {', '.join(OUTPUT_FROM)}"
             )
         num_latents = sum(num for _, num, _ in scales)

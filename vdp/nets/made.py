@@ -39,7 +39,7 @@ class MADE(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array) -> tuple[Array, Array]:
-        """Z [B, D] to (mean, log_scale), each float32 [B, D]; entry i depends on z[:, :i]."""
+        """z [B, D] to (mean, log_scale), each float32 [B, D]; entry i depends on z[:, :i]."""
         dims = z.shape[1]
         inputs, hidden = np.arange(1, dims + 1), np.arange(max(self.width, dims)) % dims
         degrees, h = inputs, z

@@ -78,7 +78,7 @@ class MLPDenoiser(nn.Module):
 
     @nn.compact
     def __call__(self, y: Array, time: Array, *, train: bool = False) -> Array:
-        """Y [B, ...] and time [B] in [0, 1000] to float32 of y's shape."""
+        """y [B, ...] and time [B] in [0, 1000] to float32 of y's shape."""
         condition = nn.silu(nn.Dense(self.width)(sinusoidal(time, self.embedding)))
         condition = condition.astype(self.dtype)
         h = nn.Dense(self.width, dtype=self.dtype)(y.reshape(y.shape[0], -1))

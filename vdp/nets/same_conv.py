@@ -16,12 +16,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from vdp.types import Array
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
 CACHED = 2**18  # numbers of x that one chunk's products work on
 
 
-def _convolution(x: Array, kernel: Array) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
+def _convolution(x: Array, kernel: Array, layout: str = "HWIO") -> Array:
+    layouts = ("NHWC", layout, "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layouts)
 
 
 def _by_products(x: Array, kernel: Array) -> Array:
@@ -49,12 +49,12 @@ def _products(x: Array, kernel: Array) -> Array:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1 + odd), (0, 0)))
     pairs = x.reshape(len(x), height + 2, -1, 2 * inputs)
     windows = jnp.concatenate([pairs[:, :, :-1], pairs[:, :, 1:]], axis=-1)
-    total = 0.0
+    rows = []
     for row in range(3):
         seen = windows[:, row : row + height].reshape(-1, 4 * inputs)
         twice = [jnp.pad(kernel[row], ((i, 1 - i), (0, 0), (0, 0))) for i in (0, 1)]
-        total += seen @ jnp.stack(twice, axis=2).reshape(4 * inputs, 2 * outputs)
-    return total.reshape(len(x), height, width + odd, outputs)[:, :, :width]
+        rows.append(seen @ jnp.stack(twice, axis=2).reshape(4 * inputs, 2 * outputs))
+    return sum(rows[1:], rows[0]).reshape(len(x), height, width + odd, outputs)[:, :, :width]
 
 
 @jax.custom_jvp
@@ -68,7 +68,8 @@ def _derivative(primals, tangents):
     (x, kernel), (x_dot, kernel_dot) = primals, tangents
     terms = []
     if not isinstance(x_dot, SymbolicZero):
-        terms.append(_convolution(x_dot, kernel))
+        # the transpose then has its kernel as HWIO: with another, CPU is slow inside a scan
+        terms.append(_convolution(x_dot, kernel.swapaxes(2, 3), "HWOI"))
     if not isinstance(kernel_dot, SymbolicZero):
         branches = dict(cpu=_by_products, default=_convolution)
         terms.append(lax.platform_dependent(x, kernel_dot, **branches))

@@ -8,7 +8,8 @@ where there are any, {collection: variables} of the others.
 
 import contextlib
 import inspect
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -37,7 +38,7 @@ class Statistics(NamedTuple):
 
 def init(net: nn.Module, rng: Array, *args) -> tuple[Params, Stats]:
     """(parameters, statistics) of a net called with `args`; either may be {}."""
-    collections = net.init(rng, *args)
+    collections = dict(net.init(rng, *args))
     params = collections.pop("params", {})
     return params, jax.tree.map(jnp.asarray, _to_stats(collections))
 
@@ -49,7 +50,7 @@ def init_stateless(net: nn.Module, rng: Array, *args, role: str) -> Params:
       UserError: it has a mutable collection, which what stands in the `role` ("a denoiser") cannot
         have.
     """
-    collections = net.init(rng, *args)
+    collections = dict(net.init(rng, *args))
     params = collections.pop("params", {})
     if collections:
         raise UserError(
@@ -66,13 +67,14 @@ def apply(
     """(output of the net, its `Statistics` after the call); only in training do these change.
 
     Raises:
-      UserError: a variable changes its shape or its type in training, or appears only there.
+      UserError: a variable changes its shape or its type in training, or is new there.
     """
     collections = _to_collections(stats)
     variables = {"params": params} | collections
     if not (train and stats):
-        return net.apply(variables, *args, train=train, rngs=rngs), Statistics(stats, stats)
-    momenta = {}
+        output: Any = net.apply(variables, *args, train=train, rngs=rngs)
+        return output, Statistics(stats, stats)
+    momenta: dict[str, float] = {}
     with _batch_norms_write_the_batch(momenta):
         output, written = net.apply(
             variables, *args, train=True, rngs=rngs, mutable=list(collections)
@@ -87,7 +89,7 @@ def apply(
         )
 
     def average(path, old, new):
-        momentum = momenta.get(tuple(getattr(key, "key", None) for key in path[:-1]))
+        momentum = momenta.get(jax.tree_util.keystr(path, simple=True, separator="/"))
         return new if momentum is None else old + (1 - momentum) * (new - old)
 
     running = stop_gradient(written)
@@ -97,7 +99,7 @@ def apply(
     return output, Statistics(_to_stats(written), _to_stats(running))
 
 
-def _to_stats(collections) -> Stats:
+def _to_stats(collections: dict) -> Stats:
     others = {name: tree for name, tree in collections.items() if name != "batch_stats"}
     return {**collections.get("batch_stats", {})} | ({OTHERS: others} if others else {})
 
@@ -112,13 +114,13 @@ def _types(tree):
 
 
 @contextlib.contextmanager
-def _batch_norms_write_the_batch(momenta: dict):
+def _batch_norms_write_the_batch(momenta: dict[str, float]) -> Iterator[None]:
     """Makes every nn.BatchNorm in training write the batch's own statistics as its average.
 
     Args:
-      momenta: filled with {path of the layer: factor of the old average in the new one}.
+      momenta: filled with {path of the average: factor of the old one in the new one}.
     """
-    calls = {}  # by identity, with the module itself, so that no other takes its place
+    calls: dict[int, list[nn.Module]] = {}  # by identity; kept, so that no identity comes again
 
     def intercept(call, args, kwargs, context):
         module = context.module
@@ -127,17 +129,19 @@ def _batch_norms_write_the_batch(momenta: dict):
         given = args[1] if len(args) > 1 else kwargs.get("use_running_average")
         if nn.merge_param("use_running_average", module.use_running_average, given):
             return call(*args, **kwargs)
-        momentum, count = module.momentum, calls.get(id(module), (module, 0))[1] + 1
-        calls[id(module)] = module, count
-        momenta[module.path] = momentum**count
+        own = calls.setdefault(id(module), [])
+        own.append(module)
+        momentum = module.momentum
+        for name in ("mean", "var"):
+            momenta["/".join([*module.path, name])] = momentum ** len(own)
         # of several calls: the average of their batches in which flax's own weighs them
-        weight = 1 / sum(momentum**power for power in range(count))
+        weight = 1 / sum(momentum**power for power in range(len(own)))
         object.__setattr__(module, "momentum", 1 - weight)
         try:
             return call(*args, **kwargs)
         finally:
             object.__setattr__(module, "momentum", momentum)
 
-    # a block under nn.jit that is cached would neither ask here nor be plain flax's later
+    # traced anew: a block under nn.jit that is cached would neither ask here nor be itself later
     with _traced_anew(object()), nn.intercept_methods(intercept):
         yield

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vdp.errors import UserError
 from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
 from vdp.nets.same_conv import for_linen
@@ -133,15 +134,15 @@ class UNetDenoiser(nn.Module):
 
     @nn.compact
     def __call__(self, y: Array, time: Array, *, train: bool = False) -> Array:
-        """Y [B, H, W, C] and time [B] in [0, 1000] to float32 of y's shape."""
+        """y [B, H, W, C] and time [B] in [0, 1000] to float32 of y's shape."""
         halvings = 2 ** (len(self.multipliers) - 1)
         if y.shape[1] % halvings or y.shape[2] % halvings:
-            raise ValueError(
+            raise UserError(
                 f"{len(self.multipliers)} resolutions need sides divisible by {halvings}, not "
                 f"{y.shape[1]}x{y.shape[2]}"
             )
         if self.time_as not in TIME_AS:
-            raise ValueError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")
+            raise UserError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")
         if self.published:
             embedded = sinusoidal(time / 1000, self.width, spacing="open")
         else:

@@ -3,13 +3,14 @@
 import pathlib
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from vdp.runtime import files, metric_log
 
 GAP = 0.125  # between images, of the larger side
 
 
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
+def tile(images: Float[np.ndarray, "n h w c"], columns: int) -> Float[np.ndarray, "rows columns c"]:
     """Images [N, H, W, C] in [0, 1] side by side on a mid-grey ground: [rows, columns, C]."""
     num, height, width, channels = images.shape
     rows = -(-num // columns)
@@ -24,7 +25,9 @@ def tile(images: np.ndarray, columns: int) -> np.ndarray:
     return sheet
 
 
-def save_grid(path: pathlib.Path, images: np.ndarray, columns: int, *, side: int = 900) -> None:
+def save_grid(
+    path: pathlib.Path, images: Float[np.ndarray, "n h w c"], columns: int, *, side: int = 900
+) -> None:
     """Writes a grid of images in [0, 1], enlarged by a whole factor to about `side` pixels."""
     from PIL import Image
 
@@ -38,9 +41,14 @@ def save_grid(path: pathlib.Path, images: np.ndarray, columns: int, *, side: int
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary)
 
 
-def save_reconstructions(path: pathlib.Path, originals, reconstructions, *, columns=12) -> None:
+def save_reconstructions(
+    path: pathlib.Path,
+    originals: Float[np.ndarray, "n h w c"],
+    reconstructions: Float[np.ndarray, "n h w c"],
+    *,
+    columns: int = 12,
+) -> None:
     """Writes each row of originals above the row of their reconstructions, in [0, 1]."""
-    originals, reconstructions = np.asarray(originals), np.asarray(reconstructions)
     rows = []
     for start in range(0, len(originals), columns):
         rows += [originals[start : start + columns], reconstructions[start : start + columns]]
@@ -60,7 +68,12 @@ def _bare(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save_latents(path: pathlib.Path, posterior, prior, labels) -> None:
+def save_latents(
+    path: pathlib.Path,
+    posterior: Float[np.ndarray, "n d"],
+    prior: Float[np.ndarray, "m d"] | None,
+    labels: Integer[np.ndarray, "n"],
+) -> None:
     """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
 
     Args:
@@ -108,7 +121,12 @@ def save_latents(path: pathlib.Path, posterior, prior, labels) -> None:
         figure.savefig(temporary)
 
 
-def save_plane(path: pathlib.Path, images: np.ndarray, first, second) -> None:
+def save_plane(
+    path: pathlib.Path,
+    images: Float[np.ndarray, "rows columns h w c"],
+    first: Float[np.ndarray, "columns"],
+    second: Float[np.ndarray, "rows"],
+) -> None:
     """Writes images at the points of a grid of two latents, with their values on the axes.
 
     Args:

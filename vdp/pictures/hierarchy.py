@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Int32, UInt8
 
 from vdp import levels
 from vdp.pictures import grids
@@ -16,7 +17,7 @@ CODES, SAMPLES_EACH = 12, 6
 IMAGES = 12
 
 
-def write_pseudoinputs(run: Run, folder: pathlib.Path) -> list[pathlib.Path]:
+def write_pseudoinputs(run: Run[Hierarchical], folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes a row of pseudo-inputs drawn from their prior above samples drawn from each.
 
     Nothing is written of a ladder without pseudo-inputs.
@@ -46,7 +47,10 @@ def _pseudoinputs(model: Hierarchical, params, stats, _, rng, *, x_shape, temper
 
 
 def write_levels(
-    run: Run, folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+    run: Run[Hierarchical],
+    folder: pathlib.Path,
+    images: UInt8[np.ndarray, "n h w c"],
+    labels: Int32[np.ndarray, "n"],
 ) -> list[pathlib.Path]:
     """Writes images above their reconstructions with the top k scales from the posterior.
 
@@ -63,13 +67,13 @@ def write_levels(
 
 def _levels(model: Hierarchical, params, stats, images, rng):
     x_shape, over_code = images.shape[1:], model.pseudoinput is not None
-    found = []
+    rows = []
     if over_code:
         u = model.code(params, stats, levels.to_unit(images, model.input_levels)).mean
-        found.append(model.prior_images(params, stats, u, x_shape))
+        rows.append(model.prior_images(params, stats, u, x_shape))
     for k in range(0 if over_code else 1, len(model.scales) + 1):
-        found.append(model.reconstruct(params, stats, images, rng, num_scales=k))
-    return found
+        rows.append(model.reconstruct(params, stats, images, rng, num_scales=k))
+    return rows
 
 
 def _on_devices(run: Run, function: Callable, array=None, *, seed: int, **options) -> list:

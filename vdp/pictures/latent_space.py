@@ -4,31 +4,34 @@ import pathlib
 
 import jax
 import numpy as np
+from jaxtyping import Int32, UInt8
 
-from vdp.evaluation.interpolation import lines as decoded_lines
+from vdp.dists import Normal
+from vdp.evaluation import interpolation
 from vdp.metrics import smoothness
 from vdp.pictures import grids
 from vdp.run import Run
 from vdp.runtime import parallel
-from vdp.types import LatentGenerative
+from vdp.types import Latent, LatentGenerative
 
 LINES, LINE_POINTS = 8, 10
 SQUARE_SIDE = 10
 PLANE_SIDE, PLANE_PERCENTILES = 20, (1, 99)
 NUM_CODES = 2000
+Images = UInt8[np.ndarray, "n h w c"]  # as the encoder sees them
 
 
-def write_interpolations(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+def write_interpolations(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes decoded straight lines between the codes (posterior means) of pairs of images."""
-    codes = run.encode(images[: 2 * min(LINES, len(images) // 2)]).mean
-    lines = decoded_lines(run, codes, LINE_POINTS)
+    codes = interpolation.means(run, images[: 2 * min(LINES, len(images) // 2)])
+    lines = interpolation.lines(run, codes, LINE_POINTS)
     if parallel.is_writer():
         grids.save_grid(path, np.concatenate(lines), LINE_POINTS)
 
 
-def write_bilinear(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+def write_bilinear(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes what lies between the codes of four images, whose reconstructions are the corners."""
-    codes = run.encode(images[:4]).mean
+    codes = interpolation.means(run, images[:4])
     left, right = smoothness.between(codes[:2], codes[2:], SQUARE_SIDE)
     square = smoothness.between(left, right, SQUARE_SIDE)  # [rows, columns, ...]
     decoded = run.decode(square.reshape(-1, *codes.shape[1:]))
@@ -36,30 +39,34 @@ def write_bilinear(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
         grids.save_grid(path, decoded, SQUARE_SIDE)
 
 
-def write_plane(run: Run, path: pathlib.Path, images: np.ndarray) -> None:
+def write_plane(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes the decoded plane of two latents over the central 98 % of the images' codes."""
-    codes = run.encode(images).mean
-    ends = np.percentile(codes, PLANE_PERCENTILES, axis=0)
-    first, second = np.linspace(*ends, PLANE_SIDE).T
+    codes = interpolation.means(run, images)
+    low, high = np.percentile(codes, PLANE_PERCENTILES, axis=0)
+    first, second = np.linspace(low, high, PLANE_SIDE).T
     grid = np.stack(np.meshgrid(first, second), axis=-1)  # [second, first, 2]
     decoded = run.decode(grid.reshape(-1, 2)).reshape(*grid.shape[:2], *run.facts.shape)
     if parallel.is_writer():
         grids.save_plane(path, decoded, first, second)
 
 
-def write_latents(run: Run, path: pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
+def write_latents(
+    run: Run[Latent], path: pathlib.Path, images: Images, labels: Int32[np.ndarray, "n"]
+) -> None:
     """Writes draws of the aggregate posterior, beside draws of the prior where there is one."""
     q, chosen, prior = run.encode(images), run.settings.sample, None
+    assert isinstance(q, Normal)  # over the one latent
     posterior = q.sample(jax.random.normal(jax.random.key(chosen.seed), q.mean.shape))
     if isinstance(run.model, LatentGenerative):
         prior = run.sample_latents(NUM_CODES, seed=chosen.seed, **chosen.options())
     if parallel.is_writer():
-        flat = lambda z: None if z is None else np.asarray(z).reshape(len(z), -1)
-        grids.save_latents(path, flat(posterior), flat(prior), labels)
+        flat = lambda z: np.asarray(z).reshape(len(z), -1)
+        of_prior = None if prior is None else flat(prior)
+        grids.save_latents(path, flat(posterior), of_prior, labels)
 
 
 def write_all(
-    run: Run, folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+    run: Run[Latent], folder: pathlib.Path, images: Images, labels: Int32[np.ndarray, "n"]
 ) -> list[pathlib.Path]:
     """Writes every picture that these images, uint8 as the encoder sees them, are enough for.
 

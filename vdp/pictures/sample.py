@@ -3,8 +3,10 @@
 import math
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int32, UInt8
 
 from vdp import levels
 from vdp.data import datasets
@@ -19,6 +21,7 @@ from vdp.types import (
     Generative,
     Hierarchical,
     Latent,
+    Model,
     OverPrior,
     Probabilistic,
     Reconstructing,
@@ -35,7 +38,7 @@ def folder_of(workdir: pathlib.Path, trained: Settings, chosen: Settings) -> pat
     return workdir / "samples" / (compare.other_name(changed) if changed else "")
 
 
-def write_samples(run: Run, folder: pathlib.Path, *, name: str = "samples") -> Paths:
+def write_samples(run: Run[Generative], folder: pathlib.Path, *, name: str = "samples") -> Paths:
     """Writes a square grid of `sample.num` samples (likelihood means)."""
     chosen = run.settings.sample
     images = run.sample(chosen.num, seed=chosen.seed, **chosen.options())
@@ -45,7 +48,7 @@ def write_samples(run: Run, folder: pathlib.Path, *, name: str = "samples") -> P
     return [path]
 
 
-def write_denoising(run: Run, folder: pathlib.Path) -> Paths:
+def write_denoising(run: Run[OverPrior], folder: pathlib.Path) -> Paths:
     """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean.
 
     Nothing is written where there is no such prior, or nothing of it can be looked at.
@@ -66,7 +69,10 @@ def write_denoising(run: Run, folder: pathlib.Path) -> Paths:
 
 
 def write_reconstructions(
-    run: Run, folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+    run: Run[Reconstructing],
+    folder: pathlib.Path,
+    images: UInt8[np.ndarray, "n h w c"],
+    labels: Int32[np.ndarray, "n"],
 ) -> Paths:
     """Writes images, uint8 as the encoder sees them, above their reconstructions."""
     images = images[:NUM_RECONSTRUCTIONS]
@@ -78,7 +84,7 @@ def write_reconstructions(
     return [path]
 
 
-def write_curves(run: Run, workdir: pathlib.Path) -> pathlib.Path:
+def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
     """Writes plots/loss.png from metrics.jsonl."""
     path = workdir / "plots" / "loss.png"
     if parallel.is_writer():
@@ -91,13 +97,14 @@ def write_curves(run: Run, workdir: pathlib.Path) -> pathlib.Path:
     return path
 
 
-FROM_NOISE: tuple[tuple[type, Callable[[Run, pathlib.Path], Paths]], ...] = (
+# each is called for the models that have its capability alone
+FROM_NOISE: tuple[tuple[type, Callable[[Run[Any], pathlib.Path], Paths]], ...] = (
     (Generative, write_samples),
     (OverPrior, write_denoising),
     (Hierarchical, hierarchy.write_pseudoinputs),
 )
 FROM_IMAGES: tuple[
-    tuple[type, Callable[[Run, pathlib.Path, np.ndarray, np.ndarray], Paths]], ...
+    tuple[type, Callable[[Run[Any], pathlib.Path, np.ndarray, np.ndarray], Paths]], ...
 ] = (
     (Reconstructing, write_reconstructions),
     (Hierarchical, hierarchy.write_levels),
@@ -105,13 +112,13 @@ FROM_IMAGES: tuple[
 )
 
 
-def write_from_noise(run: Run, folder: pathlib.Path) -> Paths:
+def write_from_noise(run: Run[Model], folder: pathlib.Path) -> Paths:
     """Writes every picture of the model that needs no images; returns where they are."""
     able = [write for capability, write in FROM_NOISE if isinstance(run.model, capability)]
     return [path for write in able for path in write(run, folder)]
 
 
-def write_all(run: Run, folder: pathlib.Path, dataset: datasets.Dataset) -> Paths:
+def write_all(run: Run[Model], folder: pathlib.Path, dataset: datasets.Dataset) -> Paths:
     """Writes every picture that the model can draw; test images where images are needed."""
     split = dataset.splits["test"].take(slice(latent_space.NUM_CODES))
     _, images = datasets.fixed_images(split, run.facts, run.settings.data)

@@ -28,7 +28,7 @@ class DensityPrior:
     def rate(
         self, params, stats, q, rng, *, encode=None, noise=None, train=False
     ) -> tuple[Array, Terms]:
-        """Z ~ q and *minus* the rate, {"entropy": H[q] exactly, "log_prob": log p(z)}.
+        """z ~ q and *minus* the rate, {"entropy": H[q] exactly, "log_prob": log p(z)}.
 
         Its mean is -KL(q || p).
         """
@@ -40,6 +40,6 @@ class DensityPrior:
         return Terms.of(log_prob=self.log_prob(params, stats, z, encode))
 
     def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):
-        """Z ~ q and log p(z) - log q(z) at that z."""
+        """z ~ q and log p(z) - log q(z) at that z."""
         z = self._posterior_draw(q, rng, noise, "weight")
         return z, self.log_prob(params, stats, z, encode) - q.log_prob(z)

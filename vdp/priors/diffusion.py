@@ -141,7 +141,7 @@ class DiffusionPrior(DiffusionModel):
     def rate(
         self, params, stats, q, rng, *, encode=None, noise=None, train=False
     ) -> tuple[Array, Terms]:
-        """Z ~ q and *minus* the rate in parts; its mean is at most -KL(q || r).
+        """z ~ q and *minus* the rate in parts; its mean is at most -KL(q || r).
 
         Separate {"entropy", "latent_0", "latent_1", "diffusion"}, merged {"latent_1", "diffusion"};
         with the ODE "density" stands for the diffusion's parts.
@@ -190,7 +190,7 @@ class DiffusionPrior(DiffusionModel):
         return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
 
     def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):
-        """Z ~ q and log r(z, path)/q(z, path|x) at one draw: exact path weight, or ODE density.
+        """z ~ q and log r(z, path)/q(z, path|x) at one draw: exact path weight, or ODE density.
 
         Raises:
           UserError: a noise of another estimate, a path of another T, or Hutchinson's probes.

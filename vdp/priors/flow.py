@@ -71,7 +71,7 @@ class FlowPrior(DensityPrior):
         return z.reshape(e.shape)
 
     def log_prob(self, params, stats, z, encode=None) -> Array:
-        """Log p(z), [B]."""
+        """log p(z), [B]."""
         e, log_det = self.forward(params, z)
         return standard_normal(e).log_prob(e) + log_det
 

@@ -38,7 +38,7 @@ class MixturePrior(DensityPrior):
         }, {}
 
     def log_prob(self, params, stats, z, encode=None) -> Array:
-        """Log p(z), [B]."""
+        """log p(z), [B]."""
         components = Normal(params["mean"], params["log_var"])
         return mixture_log_prob(jax.nn.log_softmax(params["logits"]), components, z)
 

@@ -27,13 +27,13 @@ class NormalPrior(DensityPrior):
         return Normal(*(jnp.broadcast_to(params[k], (num, *z_shape)) for k in ("mean", "log_var")))
 
     def log_prob(self, params, stats, z, encode=None) -> Array:
-        """Log p(z), [B]."""
+        """log p(z), [B]."""
         return self._normal(params, len(z), z.shape[1:]).log_prob(z)
 
     def rate(
         self, params, stats, q, rng, *, encode=None, noise=None, train=False
     ) -> tuple[Array, Terms]:
-        """Z ~ q and *minus* the rate, {"kl": -KL(q || p)}, exact."""
+        """z ~ q and *minus* the rate, {"kl": -KL(q || p)}, exact."""
         z = self._posterior_draw(q, rng, noise, "elbo")
         return z, Terms.of(kl=-q.kl(self._normal(params, len(z), z.shape[1:])))
 

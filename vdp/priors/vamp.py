@@ -47,11 +47,11 @@ class VampPrior(DensityPrior):
         return {"logit_inputs": jnp.log(images) - jnp.log1p(-images)}, {}
 
     def pseudo_inputs(self, params) -> Array:
-        """U_k in [0, 1], [K, H, W, C]."""
+        """u_k in [0, 1], [K, H, W, C]."""
         return jax.nn.sigmoid(params["logit_inputs"])
 
     def log_prob(self, params, stats, z, encode=None) -> Array:
-        """Log p(z), [B]; `encode` maps images in [0, 1] to q."""
+        """log p(z), [B]; `encode` maps images in [0, 1] to q."""
         uniform = jnp.full(self.num_components, -jnp.log(self.num_components))
         return mixture_log_prob(uniform, encode(self.pseudo_inputs(params)), z)
 

@@ -38,7 +38,7 @@ class Square:
         return {}, {}
 
     def back(self, params, stats, u, x_shape):
-        """U resized bilinearly to [B, H, W, C], values as they are."""
+        """u resized bilinearly to [B, H, W, C], values as they are."""
         return resize(u, x_shape)
 
     def clipped(self, params, stats, images):

@@ -47,7 +47,7 @@ class DCT(Square):
         return {}, {"scale": jnp.where(maximum > _rounding(x_shape), maximum, 1.0)}
 
     def apply(self, params, stats, images):
-        """U in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
+        """u in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
         return jnp.clip(self._coefficients(images) / stats["scale"], -1, 1)
 
     def back(self, params, stats, u, x_shape):

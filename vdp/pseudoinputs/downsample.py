@@ -17,7 +17,7 @@ class Downsample(Square):
     antialias: bool = True
 
     def apply(self, params, stats, images):
-        """U in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
+        """u in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
         return resize(2 * images - 1, self.shape(images.shape[1:]), self.antialias)
 
 

@@ -23,7 +23,7 @@ class Linear(Square):
         return {"kernel": kernel, "bias": bias}, {}
 
     def apply(self, params, stats, images):
-        """U [B, size, size, C] of images [B, H, W, C] in [0, 1]."""
+        """u [B, size, size, C] of images [B, H, W, C] in [0, 1]."""
         x = (2 * jnp.asarray(images, jnp.float32) - 1).reshape(len(images), -1)
         u = jnp.dot(x, params["kernel"], precision=jax.lax.Precision.HIGHEST) + params["bias"]
         return u.reshape(-1, *self.shape(images.shape[1:]))

@@ -59,6 +59,7 @@ def _deleting(show):
 
 def _delete(module_name: str) -> None:
     """Deletes the entries of one program; they are written anew by the compilation that follows."""
-    folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
+    # its type does not list the options, which are defined while jax is imported
+    folder = pathlib.Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
     for entry in folder.glob(f"{module_name}-*"):
         entry.unlink(missing_ok=True)

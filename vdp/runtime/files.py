@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from vdp.errors import UserError
 
@@ -70,13 +71,13 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: pathlib.Path, content) -> None:
+def write_json(path: pathlib.Path, content: Any) -> None:
     """Writes one JSON document by rename."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: pathlib.Path, what: str):
+def read_json(path: pathlib.Path, what: str) -> Any:
     """Reads one JSON document; UserError where it is missing or damaged."""
     try:
         return json.loads(path.read_text())

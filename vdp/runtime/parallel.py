@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def initialize(multihost: bool) -> None:
     slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     if not (multihost or by_hand or slurm) or jax.distributed.is_initialized():
         return
-    arguments = {"initialization_timeout": JOIN_SECONDS}
+    arguments: dict[str, Any] = {"initialization_timeout": JOIN_SECONDS}
     if by_hand:
         try:
             arguments |= {
@@ -94,10 +95,12 @@ def make_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
-def check_batch_size(mesh: Mesh, batch_size: int, field: str) -> None:
+def check_batch_size(num_devices: int, batch_size: int, field: str) -> None:
     """A global batch has to fall evenly on the devices."""
-    if batch_size < 1 or batch_size % mesh.size:
-        raise UserError(f"{field}={batch_size} must be a positive multiple of {mesh.size} devices")
+    if batch_size < 1 or batch_size % num_devices:
+        raise UserError(
+            f"{field}={batch_size} must be a positive multiple of {num_devices} devices"
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -122,7 +125,7 @@ def batch_constraint(mesh: Mesh) -> Callable:
     return lambda tree: jax.lax.with_sharding_constraint(tree, sharding)
 
 
-def state_shardings(shapes, mesh: Mesh, *, fsdp: bool = False):
+def state_shardings(shapes: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     """A sharding for every leaf: replicated, or with `fsdp` the largest divisible axis split."""
 
     def shard(leaf) -> NamedSharding:

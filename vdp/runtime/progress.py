@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any
 
 SILENCE = 60.0  # s without a line, in a log
 
@@ -33,7 +34,7 @@ class Progress:
     def update(self, done: int, status: str | None = None) -> None:
         """Moves the bar and shows a `status`; without a bar a line of it, or one a minute."""
         if self._bar:
-            fields = {} if status is None else {"status": status}
+            fields: dict[str, Any] = {} if status is None else {"status": status}
             self._bar.update(self._task, completed=done, **fields)
         elif status is not None or time.monotonic() - self._said >= SILENCE:
             self.say(f"{self._title} {done}/{self.total}  {status or ''}".rstrip())

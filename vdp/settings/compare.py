@@ -22,7 +22,7 @@ FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not wha
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"data.name": ...} of nested dicts."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
@@ -76,12 +76,12 @@ def check_resumable(stored: Settings, current: Settings) -> None:
       UserError: fields differ that may not; `train.steps` and `train.seconds` (0 is no limit) may
         grow, and FREE_ON_RESUME may change.
     """
-    found = differences(to_json(stored), to_json(current), free=FREE_ON_RESUME)
+    changes = differences(to_json(stored), to_json(current), free=FREE_ON_RESUME)
     for field in ("train.steps", "train.seconds"):
-        before, after = found.get(field, (0, -1))
+        before, after = changes.get(field, (0, -1))
         if after >= before > 0 or after == 0:
-            found.pop(field, None)
-    _refuse(found)
+            changes.pop(field, None)
+    _refuse(changes)
 
 
 def check_same_run(stored: Settings, current: Settings) -> None:
@@ -91,8 +91,8 @@ def check_same_run(stored: Settings, current: Settings) -> None:
       UserError: fields outside FREE_ON_EVALUATION differ.
     """
     before, after = to_json(stored), to_json(current)
-    found = differences(before, after, free=FREE_ON_EVALUATION)
-    _refuse(found | differences(before["data"], after["data"], only=SPLITTING))
+    changes = differences(before, after, free=FREE_ON_EVALUATION)
+    _refuse(changes | differences(before["data"], after["data"], only=SPLITTING))
 
 
 def _refuse(changes: Changes) -> None:

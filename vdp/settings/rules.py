@@ -24,7 +24,7 @@ class AtLeast(Rule):
 
     least: float
 
-    def check(self, name, value):
+    def check(self, name: str, value: Any) -> None:
         """As of `Rule`."""
         if not value >= self.least:
             raise UserError(f"{name} must be at least {self.least:g}, not {value}")
@@ -38,7 +38,7 @@ class Between(Rule):
     high: float
     closed: bool = False
 
-    def check(self, name, value):
+    def check(self, name: str, value: Any) -> None:
         """As of `Rule`."""
         below = value <= self.high if self.closed else value < self.high
         if not (self.low <= value and below):
@@ -52,7 +52,7 @@ class OneOf(Rule):
     def __init__(self, *accepted: str):
         self.accepted = accepted
 
-    def check(self, name, value):
+    def check(self, name: str, value: Any) -> None:
         """As of `Rule`."""
         entries = value if isinstance(value, tuple) else (value,)
         what = f"entry of {name}" if isinstance(value, tuple) else name

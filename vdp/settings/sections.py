@@ -183,9 +183,9 @@ class Settings:
                 "optim.groups.decoder=0, as the variant training=prior does"
             )
 
-    def replace(self, **sections: Mapping[str, Any]) -> "Settings":
+    def replace(self, **sections: Any) -> "Settings":
         """The settings with other values: `settings.replace(train=dict(steps=5), seed=1)`."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for name, fields in sections.items():
             section = getattr(self, name)
             is_section = dataclasses.is_dataclass(section)

@@ -12,6 +12,8 @@ import pathlib
 import resource
 import shutil
 import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +25,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
 from vdp.errors import UserError
 from vdp.metrics.score import stored
-from vdp.training.state import Evaluated
+from vdp.training.state import Evaluated, State
 from vdp.types import ELBO, Score
 
 
@@ -48,7 +50,7 @@ def _fingerprints(leaves):
     return [of(leaf) for leaf in leaves]
 
 
-def fingerprint(tree) -> dict[str, int]:
+def fingerprint(tree: Any) -> dict[str, int]:
     """A 32-bit sum of every leaf's bits, weighted by position, by path."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     sums = _fingerprints([leaf for _, leaf in leaves])
@@ -63,11 +65,23 @@ def _cause(error: Exception) -> str:
     return first if len(first) <= 120 else f"... {first[-120:]}"
 
 
+def _quiet_orbax(owner) -> weakref.finalize:
+    """Keeps Orbax's messages, also its threads', out of the log: its errors are raised anyway.
+
+    Returns:
+      What ends it when it is called; it ends with the owner at the latest.
+    """
+    logger = logging.getLogger("absl")
+    others = lambda record: "orbax" not in pathlib.PurePath(record.pathname).parts
+    logger.addFilter(others)
+    return weakref.finalize(owner, logger.removeFilter, others)
+
+
 def _check_room(folder: pathlib.Path, state) -> None:
     """Refuses to start a save that cannot end: Orbax would fail half-way, and noisily."""
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    limit = math.inf if limit == resource.RLIM_INFINITY else limit
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = math.inf if soft == resource.RLIM_INFINITY else soft
     free = min(shutil.disk_usage(folder).free, limit)
     if needed > free:
         raise UserError(
@@ -98,7 +112,7 @@ class Checkpoints:
         self.score = score
         of_metrics = functools.partial(stored, score)
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # errors are raised anyway
+        self._loud = _quiet_orbax(self)
         keep = [
             policy.LatestN(max(keep_latest, 1)),
             policy.BestN(
@@ -127,7 +141,7 @@ class Checkpoints:
         best = self.manager.best_step()
         return best if best is not None else self.manager.latest_step()
 
-    def save(self, state, *, metric: float | None) -> None:
+    def save(self, state: State, *, metric: float | None) -> None:
         """Starts saving; an existing step is left as it is, but for a metric that it lacked.
 
         Args:
@@ -138,8 +152,9 @@ class Checkpoints:
           UserError: the disk is full or the folder cannot be written.
         """
         step = int(state.step)
-        known = metric is not None and np.isfinite(metric)
-        metrics = {self.score.name: self.score.sign * float(metric)} if known else None
+        metrics = None
+        if metric is not None and np.isfinite(metric):
+            metrics = {self.score.name: self.score.sign * float(metric)}
         if step in self.manager.all_steps():
             if not metrics or self.manager.metrics(step):
                 return
@@ -170,7 +185,7 @@ class Checkpoints:
             "intact"
         )
 
-    def restore(self, step: int, template: Any):
+    def restore(self, step: int, template: State) -> State:
         """The state of one step, placed as the template's shardings say.
 
         Raises:
@@ -207,7 +222,9 @@ class Checkpoints:
             raise Damaged(f"checkpoint {step} cannot be restored ({_cause(error)})") from error
         return restored["state"], restored["info"]["fingerprint"]
 
-    def restore_latest(self, template: Any, warn=logging.warning):
+    def restore_latest(
+        self, template: State, warn: Callable[[str], None] = logging.warning
+    ) -> State | None:
         """The newest state that can be trusted, or None where there is no checkpoint at all.
 
         Raises:
@@ -246,7 +263,9 @@ class Checkpoints:
         if not self.steps:
             raise UserError(f"there is no checkpoint in {self.folder}: train first")
         if which == "best":
-            return self.best_step()
+            best = self.best_step()
+            assert best is not None  # there is one
+            return best
         if which == "latest":
             return self.steps[-1]
         if not str(which).isdigit() or int(which) not in self.steps:
@@ -258,3 +277,4 @@ class Checkpoints:
         """Waits and lets go of the folder."""
         self.wait()
         self.manager.close()
+        self._loud()

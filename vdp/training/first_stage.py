@@ -1,5 +1,7 @@
 """The second of two stages: a new run takes encoder and decoder from another one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -48,7 +50,8 @@ def take(start: State, first: Evaluated) -> State:
         place = lambda n, o: jax.device_put(n, o.sharding)
         return old | {role: jax.tree.map(place, new[role], old[role]) for role in ROLES}
 
-    return start.replace(
+    return dataclasses.replace(
+        start,
         params=replaced(start.params, first.ema),
         ema=replaced(start.ema, jax.tree.map(jnp.copy, first.ema)),
         stats=replaced(start.stats, first.ema_stats),

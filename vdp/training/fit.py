@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
-from vdp import build, configuration
+from vdp import build, config
 from vdp.data import datasets
+from vdp.data.transforms import batch_shapes
 from vdp.metrics import score
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
@@ -17,7 +17,7 @@ from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
 from vdp.training.preemption import Preemption
-from vdp.types import Batch, Generative, Model
+from vdp.types import Generative, Model
 
 
 def fit(
@@ -94,25 +94,23 @@ def check_batch_sizes(settings: Settings) -> None:
     mesh = parallel.make_mesh()
     for section in ("train", "eval"):
         size = getattr(settings, section).batch_size
-        parallel.check_batch_size(mesh, size, f"config.{section}.batch_size")
+        parallel.check_batch_size(mesh.size, size, f"config.{section}.batch_size")
 
 
 def _check_drawing(model: Model, settings: Settings, x_shape) -> None:
     """Refuses what could be neither trained nor sampled; nothing is computed."""
     if isinstance(model, Generative):
         build.check_sampler(model, settings.sample.options())
-    images = jax.ShapeDtypeStruct((settings.train.batch_size, *x_shape), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((settings.train.batch_size,), jnp.int32)
-    batch = Batch(target=images, input=images, label=labels)
+    batch = batch_shapes(settings.train.batch_size, x_shape)
     jax.eval_shape(lambda batch: model.draw(jax.random.key(0), batch, purpose="loss"), batch)
 
 
 def _write_config(settings: Settings, workdir: pathlib.Path, parameters, facts) -> None:
-    stored = (workdir / configuration.RUN_FILE).exists()
+    stored = (workdir / config.RUN_FILE).exists()
     if stored and any((workdir / "checkpoints").glob("[0-9]*")):  # else nothing is to be protected
-        compare.check_resumable(configuration.read_run(workdir).settings, settings)
+        compare.check_resumable(config.read_run(workdir).settings, settings)
     if parallel.is_writer():
-        configuration.write_run(workdir, settings, parameters, dataclasses.asdict(facts.info))
+        config.write_run(workdir, settings, parameters, dataclasses.asdict(facts.info))
 
 
 def _new_state(settings: Settings, model, optimizer, template, dataset) -> state.State:

@@ -75,8 +75,8 @@ class Loop:
         self.batched = Batched(self.mesh, settings.eval.batch_size, settings.eval.seed)
         self.score = score.score_of(self.model)
         self.bits = isinstance(self.model, Probabilistic) and self.model.discrete
-        self.compiled = {}
-        self.metrics = None
+        self.compiled: dict[int, Callable] = {}  # by number of steps
+        self.metrics: Metrics | None = None
         self.clock, self.clock_step = time.perf_counter(), self.start
         self.spent = train_seconds(self.workdir / METRICS_FILE, self.start) or 0.0
         traced = settings.log.profile_steps if parallel.is_writer() else 0
@@ -89,7 +89,8 @@ class Loop:
         owed = fresh or self.owes_validation
         if parallel.is_writer():
             self.metrics = Metrics(self.workdir, step=first, tensorboard=settings.log.tensorboard)
-        pending, window, at_end = None, [], self.at_end(done)
+        window: list[dict[str, np.ndarray]] = []
+        pending, at_end = None, self.at_end(done)
         try:
             if owed:
                 self._validate_and_save(current, done)
@@ -110,7 +111,8 @@ class Loop:
                 validates = at_end or _crosses(before, done, settings.eval.every)
                 saves = stopping or _crosses(before, done, settings.checkpoint.every)
                 if validates or saves or _crosses(before, done, settings.log.every):
-                    pending = self._log_all(done, window, pending)  # with its seconds, when saved
+                    self._log_all(done, window, pending)  # with its seconds, when saved
+                    pending = None
                 if validates:
                     self._validate_and_save(current, done)
                 elif saves:
@@ -170,6 +172,7 @@ class Loop:
             compiled = self.compiled[size] = jitted.lower(current, feed).compile()
             seconds = time.perf_counter() - start
             analysis = compiled.memory_analysis()
+            assert analysis is not None  # as on CPU, GPU and TPU
             memory = (analysis.temp_size_in_bytes + analysis.argument_size_in_bytes) / 2**20
             self.progress.say(
                 f"compiled {size} step(s) a dispatch in {seconds:.1f} s, {memory:.0f} MiB a device"
@@ -193,7 +196,7 @@ class Loop:
         return host
 
     def _log_all(self, done: int, window: list, pending) -> None:
-        """Logs the window with the pending metrics and empties it; None is pending then."""
+        """Logs the window with the pending metrics, and empties it."""
         if pending is not None:
             window.append(self._read(*pending))
         if window:

@@ -11,6 +11,7 @@ import optax
 from vdp.errors import choose_from
 from vdp.settings import Optim
 from vdp.training.packing import Packing
+from vdp.types import Params
 
 SCALINGS = {
     "adam": optax.scale_by_adam,
@@ -109,7 +110,7 @@ def _finished(factors, ranges) -> optax.GradientTransformation:
 def make(
     settings: Optim,
     total_steps: int,
-    params,
+    params: Params,
     *,
     bits_per_nat: float = 1.0,
     packed: bool = False,

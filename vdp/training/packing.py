@@ -17,27 +17,27 @@ class Packing:
     """Replaces every subtree that has the parameters' structure by {label: vector} and back.
 
     Attributes:
-      labels: tree of strings like the parameters; leaves of one label share a vector.
+      labels: tree of hashable labels like the parameters; leaves of one label share a vector.
       shapes: the parameters or their shapes, all of one dtype.
     """
 
     labels: Any
     shapes: Any
 
-    def pack(self, tree):
+    def pack(self, tree: Any) -> Any:
         """A tree of parameter-like subtrees and other leaves, the subtrees packed."""
-        structure = jax.tree.structure(self.labels)
-        alike = lambda node: jax.tree.structure(node) == structure
+        structure: Any = jax.tree.structure(self.labels)
+        alike = lambda node: structure == jax.tree.structure(node)
         return jax.tree.map(lambda n: self._join(n) if alike(n) else n, tree, is_leaf=alike)
 
-    def unpack(self, tree):
+    def unpack(self, tree: Any) -> Any:
         """The inverse of `pack`."""
         names = set(jax.tree.leaves(self.labels))
         packed = lambda node: isinstance(node, dict) and node.keys() == names
         return jax.tree.map(lambda n: self._split(n) if packed(n) else n, tree, is_leaf=packed)
 
-    def _join(self, tree) -> dict[str, jax.Array]:
-        parts = {}
+    def _join(self, tree) -> dict[Any, jax.Array]:
+        parts: dict[Any, list[jax.Array]] = {}
         for label, leaf in zip(jax.tree.leaves(self.labels), jax.tree.leaves(tree), strict=True):
             parts.setdefault(label, []).append(jnp.ravel(leaf))
         return {label: jnp.concatenate(vectors) for label, vectors in parts.items()}

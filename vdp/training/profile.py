@@ -1,6 +1,7 @@
 """A trace of some training steps by `jax.profiler`, on demand."""
 
 import pathlib
+from typing import Any
 
 import jax
 
@@ -18,10 +19,10 @@ class Profile:
     def __init__(self, folder: pathlib.Path, num_steps: int):
         self.folder = folder
         self._left = num_steps
-        self._first = None  # step of the first call
-        self._end = None  # while a trace is being written, the step where it ends
+        self._first: int | None = None  # step of the first call
+        self._end: int | None = None  # while a trace is being written, the step where it ends
 
-    def update(self, step: int, state) -> str | None:
+    def update(self, step: int, state: Any) -> str | None:
         """Called between two dispatches; returns a line to say when the trace is there."""
         self._first = step if self._first is None else self._first
         if self._end is None and self._left and step > self._first:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Int32, UInt8
 
 from vdp.metrics.likelihood import bits_per_dim
 from vdp.runtime import parallel
@@ -23,25 +24,32 @@ class State:
     statistics over the same steps. `bad_steps` counts the non-finite updates skipped in a row.
     """
 
-    step: Array
+    step: Int32[Array, ""]
     params: Params
     stats: Stats
     opt_state: Any
     ema: Params
     ema_stats: Stats
-    bad_steps: Array
+    bad_steps: Int32[Array, ""]
 
 
 @struct.dataclass(kw_only=True)
 class Evaluated:
     """The part of a `State` that a run is opened with: no moments of the optimiser are read."""
 
-    step: Array
+    step: Int32[Array, ""]
     ema: Params
     ema_stats: Stats
 
 
-def create(model: Model, optimizer: optim.Optimizer, rng: Array, x_shape, *, data=None) -> State:
+def create(
+    model: Model,
+    optimizer: optim.Optimizer,
+    rng: Array,
+    x_shape: tuple[int, int, int],
+    *,
+    data: UInt8[Array, "n h w c"] | None = None,
+) -> State:
     """A state at step 0; `ema` starts as a copy of the parameters.
 
     Args:
@@ -87,9 +95,12 @@ def evaluated_template(
     settings: Settings, model: Model, x_shape: tuple[int, int, int], mesh: jax.sharding.Mesh
 ) -> Evaluated:
     """Shapes with shardings of what a run is opened with."""
-    params, stats = jax.eval_shape(lambda: model.init(jax.random.key(settings.seed), x_shape))
-    step = jax.ShapeDtypeStruct((), jnp.int32)
-    return _placed(Evaluated(step=step, ema=params, ema_stats=stats), mesh, settings.train.fsdp)
+
+    def start() -> Evaluated:
+        params, stats = model.init(jax.random.key(settings.seed), x_shape)
+        return Evaluated(step=jnp.int32(0), ema=params, ema_stats=stats)
+
+    return _placed(jax.eval_shape(start), mesh, settings.train.fsdp)
 
 
 def _placed(shapes, mesh: jax.sharding.Mesh, fsdp: bool):

@@ -5,17 +5,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Shaped
 
 from vdp.data.feeds import take
 from vdp.metrics import score
 from vdp.training.optim import Optimizer
 from vdp.training.state import State
-from vdp.types import Array, Batch, Model, Noise
+from vdp.types import Array, Batch, Model, Noise, Params, Stats
 
 
 def loss_and_gradients(
     model: Model, state: State, batch: Batch, rng: Array, *, noise: Noise | None = None
-):
+) -> tuple[dict[str, Float[Array, ""]], Stats, Params]:
     """(scalar metrics, new stats, gradient) of the mean loss over the batch."""
 
     def mean_loss(params):
@@ -32,21 +33,22 @@ def loss_and_gradients(
 
 def apply_gradients(
     state: State,
-    metrics: dict[str, Array],
-    stats,
-    gradients,
+    metrics: dict[str, Float[Array, ""]],
+    stats: Stats,
+    gradients: Params,
     *,
     optimizer: Optimizer,
     ema_decay: float,
     ema_warmup: bool = True,
-) -> tuple[State, dict[str, Array]]:
+) -> tuple[State, dict[str, Shaped[Array, ""]]]:
     """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is.
 
     With `ema_warmup` the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a short
     run is not its initialisation.
     """
+    decay: float | Array = ema_decay
     if ema_warmup:
-        ema_decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
 
@@ -55,7 +57,7 @@ def apply_gradients(
             if not jnp.issubdtype(old.dtype, jnp.inexact):  # counters, flags: the latest
                 return new
             # in this form a constant stays itself to the last bit
-            return (old + (1 - ema_decay) * (new - old)).astype(old.dtype)
+            return (old + (1 - decay) * (new - old)).astype(old.dtype)
 
         return jax.tree.map(of, new, old)
 

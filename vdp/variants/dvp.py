@@ -1,6 +1,7 @@
 """The hierarchical configs: a ladder with pseudo-inputs, its variants, and the published shapes."""
 
 import dataclasses
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -131,7 +132,7 @@ def dvp(
     if small:  # two latents: a stack is more than one
         scales = tuple((h, min(n, 2), c) for h, n, c in scales)
     width, hidden, blocks = (8, 8, 1) if small else (shape.width, shape.hidden, shape.blocks)
-    body = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
+    body: dict[str, Any] = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
     output = {"full": "aggregation", "none": "features", "z_1": "z_1"}[variant["aggregation"]]
     config = defaults()
@@ -166,6 +167,7 @@ def dvp(
         if code == "none" and chosen["name"] in Z_FLOOR:
             config.model.log_var_q = (Z_FLOOR[chosen["name"]], 1.0)
     if code != "none":
+        assert chosen is not None  # u has a prior always
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
     _training(config, shape, train_images // shape.batch_size, reference)
     config.eval.update(evaluation or {})

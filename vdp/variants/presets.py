@@ -1,6 +1,6 @@
 """Specs that several configs share: the priors of `prior=NAME`, and the DCGAN family."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ml_collections import config_dict
 
@@ -17,7 +17,7 @@ SCHEDULES = (
     "beta_linear",
     "beta_cosine",
 )
-PRIOR_CHOICES = {
+PRIOR_CHOICES: dict[str, Sequence] = {
     "prior": (*PRIORS, ANY_NAME),
     "schedule": SCHEDULES,
     "form": ("separate", "merged"),
@@ -147,7 +147,7 @@ def dcgan(
       prior_width: of the prior's networks.
       log_var_floor: of the posterior.
     """
-    choices = {"latent": latents, "training": TRAINING}
+    choices: dict[str, Sequence] = {"latent": latents, "training": TRAINING}
     variant = parse(arg, choices=PRIOR_CHOICES | choices)
     small = variant.has("smoke")
     config = defaults()

@@ -5,6 +5,7 @@ import pathlib
 import struct
 
 import numpy as np
+from jaxtyping import UInt8
 
 from vdp.data.core import Info, Request, Split, Splits
 from vdp.data.sources import _files, tfds
@@ -12,7 +13,7 @@ from vdp.data.sources import _files, tfds
 PARTS = {"train": "train", "test": "t10k"}
 
 
-def parse(content: bytes, path: pathlib.Path) -> np.ndarray:
+def parse(content: bytes, path: pathlib.Path) -> UInt8[np.ndarray, "*s"]:
     """The uint8 array in an idx file's bytes; UserError where they are not one."""
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise _files.corrupt(path, "it is not an idx file of unsigned bytes")
@@ -37,15 +38,15 @@ def load(info: Info, md5: dict[str, str], request: Request) -> tuple[Info, Split
 
 
 def _split(part: str, info: Info, md5: dict[str, str], request: Request) -> Split:
-    arrays = []
+    found = []
     for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
         path = _files.find(request, name, f"{name}.gz")
         if path is None:
             raise _files.missing(info.name, f"{name}[.gz]", request)
         content = _files.read_bytes(path)
         _files.check_md5(path, content, md5[name], request)
-        arrays.append(parse(content, path))
-    images, labels = arrays
+        found.append((parse(content, path), path))
+    (images, _), (labels, last) = found
     if images.shape[1:] != info.shape[:2] or len(images) != len(labels):
-        raise _files.corrupt(path, f"images {images.shape} and labels {labels.shape} do not fit")
+        raise _files.corrupt(last, f"images {images.shape} and labels {labels.shape} do not fit")
     return Split.of(images, labels)

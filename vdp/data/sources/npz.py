@@ -28,10 +28,10 @@ def _read(arg: str) -> tuple[Info, Splits]:
     if not arg or not path.is_file():
         raise UserError(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path)
-    levels = arrays.get("levels", np.asarray(256))
-    if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
+    stored = arrays.get("levels", np.asarray(256))
+    if stored.size != 1 or not np.issubdtype(stored.dtype, np.integer):
         raise _files.corrupt(path, "`levels` is not one whole number")
-    levels = int(levels)
+    levels = int(stored)
     prefixes = {"train": "train_", "test": "test_"} if "train_images" in arrays else {"train": ""}
     splits = {name: _npz.split(path, arrays, prefix) for name, prefix in prefixes.items()}
     highest = max(int(np.max(split.images)) for split in splits.values())

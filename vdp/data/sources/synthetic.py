@@ -7,6 +7,7 @@ the shape alone. For smoke runs, and for tests: no valid bound exceeds `log_prob
 import math
 
 import numpy as np
+from jaxtyping import Float64, UInt8
 from scipy.special import expit, logsumexp
 
 from vdp.data.core import Info, Request, Split, Splits
@@ -48,7 +49,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     return facts, splits
 
 
-def templates(shape: tuple[int, int, int]) -> np.ndarray:
+def templates(shape: tuple[int, int, int]) -> Float64[np.ndarray, "k h w c"]:
     """K smooth random images in (-1, 1): [K, H, W, C]."""
     rng = np.random.default_rng(0)
     height, width, channels = shape
@@ -62,7 +63,7 @@ def templates(shape: tuple[int, int, int]) -> np.ndarray:
     return np.tanh(total)
 
 
-def log_prob(images: np.ndarray, levels: int) -> np.ndarray:
+def log_prob(images: UInt8[np.ndarray, "n h w c"], levels: int) -> Float64[np.ndarray, "n"]:
     """The exact log-probability in nats of uint8 images [N, H, W, C]: [N]."""
     half = 1 / (levels - 1)
     x = 2 * half * images[:, None].astype(np.float64) - 1

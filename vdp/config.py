@@ -72,6 +72,8 @@ def load(argument: str) -> config_dict.ConfigDict:
     if path.suffix != ".py":
         raise UserError(f"config {path} is not a Python file")
     spec = importlib.util.spec_from_file_location(f"_vdp_config_{path.stem}", path)
+    assert spec is not None  # of a .py file
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
