@@ -56,7 +56,8 @@ def main():
             spent += time.perf_counter() - start
             curve.append(point(current, index + 1, spent))
             start = time.perf_counter()
-    results = {"config": flags.config, "seed": settings.seed, "batch_size": settings.train.batch_size}
+    results = {"config": flags.config, "seed": settings.seed}
+    results["batch_size"] = settings.train.batch_size
     report("hierarchy_start", results | {"compile_seconds": compile_seconds, "curve": curve})
 
 

@@ -42,9 +42,7 @@ CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
-QUICK = {
-    (name, "") for name in config.config_names() if name == "digits_vdm" or name not in PIXEL
-}
+QUICK = {(name, "") for name in config.config_names() if name == "digits_vdm" or name not in PIXEL}
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}
 QUICK |= {("digits_dvp", argument) for argument in VARIANTS[:4]}
 CASES = [  # every config as it is, and one of each family in its variants; the others are slow

@@ -133,7 +133,7 @@ SEPARATE = CODE | {"prior": MERGED["prior"] | {"form": "separate"}}
     ids=["vamp precision", "separate"],
 )
 def test_weights_average_to_the_bound_of_the_same_model(fields):
-    """Over many draws for one image, all in one batch; other shapes are under the laws of models."""
+    """Over many draws for one image, in one batch; others are under the laws of models."""
     model, one = model_of(**fields), batch_of(1)
     params, constants = init(model)
     copies = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3000, axis=0), one)

@@ -122,6 +122,12 @@ def _gamma_and_slope(gamma: Gamma, noise: Times | Quantiles) -> tuple[Array, Arr
     return jax.jvp(gamma, (times,), (jnp.ones_like(times),))
 
 
+def _needed(rng: Array | None) -> Array:
+    if rng is None:
+        raise UserError("a bound needs a key, or `noise=` in its place")
+    return rng
+
+
 def continuous(
     eps_fn: EpsFn,
     gamma: Gamma,
@@ -151,7 +157,8 @@ def continuous(
     Raises:
       UserError: a noise that holds no times.
     """
-    noise = draw(rng, z.shape, stratified, num_times) if noise is None else noise
+    if noise is None:
+        noise = draw(_needed(rng), z.shape, stratified, num_times)
     expect(noise, Times, Quantiles, by="the bound in continuous time", instead=OWN_NOISE)
     _check_weights(noise, weights)
     gamma_t, slope = _gamma_and_slope(gamma, noise)
@@ -193,7 +200,8 @@ def discrete(
     Raises:
       UserError: a noise that holds no times, or all steps of another T.
     """
-    noise = draw_all_steps(rng, z.shape, num_steps) if noise is None else noise
+    if noise is None:
+        noise = draw_all_steps(_needed(rng), z.shape, num_steps)
     expect(noise, Times, Quantiles, AllSteps, by="the bound of T steps", instead=OWN_NOISE)
     _check_weights(noise, weights)
     gamma_t, gamma_s, inverse = _steps(gamma, noise, num_steps)

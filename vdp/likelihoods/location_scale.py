@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from vdp.errors import UserError
 from vdp.levels import to_symmetric
+from vdp.types import Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,14 +45,14 @@ class LocationScale:
             location, raw = jnp.split(features, 2, axis=-1)
             return jnp.concatenate([location, raw + self.initial_log_scale], axis=-1)
         learned = self.scale == "learned"
-        log_scale = params["log_scale"] if learned else math.log(self.scale)
+        log_scale = params["log_scale"] if learned else math.log(float(self.scale))
         return jnp.concatenate([features, jnp.full_like(features, 1.0) * log_scale], axis=-1)
 
     def num_outputs(self, channels):
         """Channels of `outputs`."""
         return 2 * channels
 
-    def split(self, outputs):
+    def split(self, outputs) -> tuple[Array, Array]:
         """Locations and clamped log-scales, float32."""
         location, log_scale = jnp.split(outputs.astype(jnp.float32), 2, axis=-1)
         return location, jnp.clip(log_scale, -8.0, 1.0)

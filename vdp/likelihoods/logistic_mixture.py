@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from vdp import dists
 from vdp.errors import UserError
 from vdp.levels import to_symmetric
+from vdp.types import Array
 
 GROUP = {1: 2, 3: 3}  # channels -> what a channel has for every component
 
@@ -90,7 +91,7 @@ class LogisticMixture:
             jnp.take_along_axis(part, k, axis=-1) if part.size else part for part in parameters
         )
         noise = jnp.exp(log_scales) * jax.random.logistic(noise_rng, means.shape)
-        level = []
+        level: list[Array] = []
         for c in range(means.shape[-2]):
             v = _couple(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]
             nearest = jnp.floor((v + 1) / 2 * (self.levels - 1) + 0.5)
@@ -103,7 +104,8 @@ class LogisticMixture:
         Else the means of red and green stand in for their values.
         """
         logits, means, log_scales, coefficients = self.split(outputs)
-        seen, each = [], []
+        seen: list[Array] = []
+        each: list[Array] = []
         for channel in range(means.shape[-2]):
             location = _couple(means, coefficients, seen)
             expected = dists.discretized_mean(

@@ -7,7 +7,7 @@ contractive  |x - f(g(x))|^2 + weight |dg/dx|_F^2 (Rifai et al. 2011)
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -208,7 +208,8 @@ class Autoencoder:
         net_kwargs = {"train": train, "rngs": {"dropout": net_rng} if train else None}
         encode = lambda seen: self.code(params, stats, seen, **net_kwargs)
         seen, target = self._images(batch)
-        penalty, scalars = 0.0, {}
+        penalty: Any = 0.0
+        scalars: dict[str, Array] = {}
         if self.kind == "denoising":
             seen = perturbations.corrupted(seen, noise.eps, noise.kept, self.corruption)
         if self.kind == "robust":

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -16,6 +18,12 @@ class WithPrior:
 
     They define `draw` and `_terms(params, stats, batch, rng, noise, train)`, the bound's Terms.
     """
+
+    likelihood: Any
+    prior: Any
+    input_levels: int
+    draw: Callable[..., Any]
+    _terms: Callable[..., Terms]
 
     @property
     def discrete(self) -> bool:
@@ -59,13 +67,15 @@ class WithPrior:
         """The model with the prior its sampler draws from; itself for exact priors."""
         if not isinstance(self.prior, DiffusionLike):
             return self
-        return dataclasses.replace(self, prior=self.prior.discretized())
+        model: Any = self  # a dataclass, like all that have fields
+        return dataclasses.replace(model, prior=self.prior.discretized())
 
     def as_ode(self, **kwargs):
         """The model with the density of the prior's probability flow; itself for exact priors."""
         if not isinstance(self.prior, DiffusionLike):
             return self
-        return dataclasses.replace(self, prior=self.prior.as_ode(**kwargs))
+        model: Any = self
+        return dataclasses.replace(model, prior=self.prior.as_ode(**kwargs))
 
     def check_sampler(self, **options) -> None:
         """Refuses options of `sample` that the prior's sampler does not have, or cannot take.

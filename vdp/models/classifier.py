@@ -1,7 +1,7 @@
 """A classifier of the data set's labels: its hidden layer is the default feature space of FID."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -72,7 +72,8 @@ class Classifier:
         if train:
             dropout = nn.Dropout(self.dropout, deterministic=False)
             hidden = dropout.apply({}, hidden, rng=jax.random.fold_in(rng, 1))
-        return nn.log_softmax(self._head.apply({"params": params["head"]}, hidden)), new_stats
+        logits: Any = self._head.apply({"params": params["head"]}, hidden)
+        return nn.log_softmax(logits), new_stats
 
     def draw(self, rng, batch: Batch, *, purpose="loss"):
         """Nothing is random but the dropout."""

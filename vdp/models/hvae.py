@@ -9,6 +9,7 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ class HVAE(Ladder):
     beta: float = 1.0
     kl_warmup_steps: int = 0
 
-    def _prior_args(self, params, stats):
+    def _prior_args(self, params, stats) -> tuple[Any, Any]:
         return params["prior"], stats["prior"]
 
     def _encode_fn(self, params):
@@ -130,7 +131,7 @@ class HVAE(Ladder):
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         x_shape = batch.target.shape[1:]
         images = self._scaled(batch.input)
-        conditions, weight = self.no_conditions, 0.0
+        conditions, weight = self.no_conditions, jnp.float32(0)
         z_noise, prior_noise = self._noise_of(noise)
         weigh = lambda q, **kw: self.prior.log_prob_weight(
             *self._prior_args(params, stats), q, rest_rng, noise=prior_noise, **kw
@@ -224,9 +225,9 @@ class HVAE(Ladder):
             q = self.code(params, stats, images)
             u = q.sample(jax.random.normal(code_rng, q.mean.shape))
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self.features(params, images)
+        features: list[Any] = list(self.features(params, images))
         if num_scales is not None:
-            features = [f if i < num_scales else None for i, f in enumerate(features)]
+            features[num_scales:] = [None] * len(features[num_scales:])
         noise = self.latent_noise(z_rng, num, x_shape)
         return self.descend(params, features, conditions, noise, x_shape)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,7 @@ from vdp.models.base import WithPrior
 from vdp.nets import stateful
 from vdp.nets.bottleneck import pool
 from vdp.nets.ladder import top_posterior
-from vdp.types import Array, Likelihood, Prior, PseudoInput
+from vdp.types import Array, Likelihood
 
 POSTERIORS = ("free", "precision")
 CODE_LOG_VAR = (-12.0, -5.0)  # of q(u|x) in the separate form
@@ -39,12 +40,12 @@ class Ladder(WithPrior):
     """
 
     encoder: nn.Module
-    decoder: nn.Module
+    decoder: Any  # a `LadderDecoder`, or one that is called like it
     likelihood: Likelihood
     scales: tuple[tuple[int, int, int], ...]
     input_levels: int
-    pseudoinput: PseudoInput | None = None
-    prior: Prior | None = None
+    pseudoinput: Any = None  # a `vdp.types.PseudoInput`
+    prior: Any = None  # a `vdp.types.Prior`
     posterior: str = "free"
     log_var_p: tuple[float, float] = (-10.0, 1.0)
     log_var_q: tuple[float, float] = (-10.0, 1.0)
@@ -112,8 +113,8 @@ class Ladder(WithPrior):
             if factor * height != x_shape[0] or x_shape[1] % factor:
                 raise UserError(f"a scale of height {height} does not divide {x_shape[:2]} images")
             found.append((num, height, x_shape[1] // factor, channels))
-        channels = {c for *_, c in found}
-        if self.decoder.output_from == "aggregation" and len(channels) > 1:
+        different = {channels for *_, channels in found}
+        if self.decoder.output_from == "aggregation" and len(different) > 1:
             raise UserError("aggregation adds the latents up: give all scales the same channels")
         return found
 
@@ -197,11 +198,11 @@ class Ladder(WithPrior):
         return jnp.clip((back + 1) / 2, 0, 1)
 
     @property
-    def no_conditions(self) -> list[None]:
+    def no_conditions(self) -> list[Array | None]:
         """For a ladder without pseudo-inputs."""
         return [None] * len(self.scales)
 
-    def conditions(self, params, stats, u, x_shape) -> list[Array]:
+    def conditions(self, params, stats, u, x_shape) -> list[Array | None]:
         """The image of u in [-1, 1], averaged to the size of every scale; once per scale."""
         image = self.pseudoinput.back(
             params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape
@@ -211,7 +212,8 @@ class Ladder(WithPrior):
     def features(self, params, images, *, train=False) -> list[Array]:
         """The encoder's maps, coarsest first."""
         x = (images - self.input_mean) / self.input_std
-        return self.encoder.apply({"params": params["encoder"]}, x, self.scales, train=train)[::-1]
+        maps: Any = self.encoder.apply({"params": params["encoder"]}, x, self.scales, train=train)
+        return maps[::-1]
 
     def top_posterior(self, params, images) -> Normal:
         """The top block's own q(z_L|x), from its features and s = 1; images in [0, 1]."""

@@ -11,6 +11,7 @@ The likelihood's location is z (VDM: `categorical`) or the denoiser's z_hat (DDP
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,6 @@ from vdp.diffusion import process
 from vdp.diffusion.noise import expect, structure
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.likelihoods.location_scale import LocationScale
 from vdp.models.base import WithPrior
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.priors.noise import DiffusionNoise
@@ -62,7 +62,7 @@ class PixelDiffusion(WithPrior):
     """
 
     prior: DiffusionPrior
-    likelihood: LocationScale
+    likelihood: Any  # a `LocationScale` of masses
     location: str = "noisy"
     dequantization: str = "variational"
 

@@ -6,6 +6,7 @@ nats and never negative in its mean (Alemi et al. 2018).
 
 import dataclasses
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,7 +17,7 @@ from vdp.dists import Normal, standard_normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior, check_latent_shape
 from vdp.nets import stateful
-from vdp.types import Array, Aux, Batch, Likelihood, Noise, Prior, Terms
+from vdp.types import Array, Aux, Batch, Likelihood, Noise, Terms
 
 TRAINING = ("joint", "detached", "prior")
 
@@ -40,7 +41,7 @@ class VAE(WithPrior):
 
     encoder: nn.Module
     decoder: nn.Module
-    prior: Prior
+    prior: Any  # a `vdp.types.Prior`
     likelihood: Likelihood
     latent_shape: tuple[int, ...]
     input_levels: int

@@ -71,7 +71,7 @@ class TopDownBlock(nn.Module):
     dtype: str
 
     def setup(self):  # noqa: D102
-        body = dict(hidden=self.hidden, dtype=self.dtype)
+        body: dict[str, Any] = dict(hidden=self.hidden, dtype=self.dtype)
         self.s_to_p = Bottleneck(2 * self.channels + self.width, zero=self.zero, **body)
         self.s_to_q = Bottleneck(2 * self.channels, zero=self.zero, **body)
         self.z_up = SameConv(self.width, 1, scale=self.gain, dtype=self.dtype)
@@ -198,7 +198,8 @@ class LadderDecoder(nn.Module):
             reports.append(report)
             if not last:
                 factor = scales[index + 1][0] / resolution
-                s = upsample(s, tuple(round(side * factor) for side in s.shape[1:3]))
+                height, width = (round(side * factor) for side in s.shape[1:3])
+                s = upsample(s, (height, width))
         return self._head(s, kept, num_latents, out_shape), reports
 
     def _head(self, s, kept, num_latents, out_shape) -> Array:
@@ -231,5 +232,6 @@ def top_posterior(
     else:  # one latent in all
         first = params["bottom"]["s_to_q"]
     body = Bottleneck(2 * channels, decoder.hidden, dtype=decoder.dtype)
-    out = body.apply({"params": first}, (features + 1) * math.sqrt(0.5)).astype(jnp.float32)
+    out: Any = body.apply({"params": first}, (features + 1) * math.sqrt(0.5))
+    out = out.astype(jnp.float32)
     return out[..., :channels], out[..., channels:]

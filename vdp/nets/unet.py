@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,7 +22,7 @@ def _norm(channels: int, groups: int, dtype: str) -> nn.Module:
     return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=EPSILON, dtype=dtype)
 
 
-def _start(published: bool, fan_in: int) -> dict:
+def _start(published: bool, fan_in: int) -> dict[str, Any]:
     """How kernel and bias of a layer start that does not start at zero."""
     if not published:
         return dict(kernel_init=nn.initializers.lecun_normal())
@@ -33,7 +34,7 @@ def _start(published: bool, fan_in: int) -> dict:
     return dict(kernel_init=uniform, bias_init=uniform)
 
 
-ZERO = dict(kernel_init=nn.initializers.zeros)
+ZERO: dict[str, Any] = dict(kernel_init=nn.initializers.zeros)
 
 
 def _conv3x3(channels: int, dtype: str, start: dict) -> nn.Module:
@@ -71,7 +72,7 @@ class TimeResBlock(nn.Module):
             shift = nn.Dense(self.width, use_bias=False, dtype=self.dtype, **ZERO)(condition)
             h = _norm(self.width, self.groups, self.dtype)(h + shift[:, None, None, :])
         else:
-            body = dict(dtype=self.dtype, **start(condition.shape[-1]))
+            body: dict[str, Any] = dict(dtype=self.dtype, **start(condition.shape[-1]))
             scale_shift = nn.Dense(2 * self.width, **body)(condition)
             scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
             h = _norm(self.width, self.groups, self.dtype)(h) * (1 + scale) + shift
@@ -153,7 +154,8 @@ class UNetDenoiser(nn.Module):
         condition = nn.Dense(time_width, **start(time_width))(nn.silu(condition))
         condition = condition.astype(self.dtype)
         block_class = nn.remat(TimeResBlock, static_argnums=(3,)) if self.remat else TimeResBlock
-        common = dict(groups=self.groups, published=self.published, dtype=self.dtype)
+        common: dict[str, Any] = dict(groups=self.groups, published=self.published)
+        common |= dict(dtype=self.dtype)
         names = (f"TimeResBlock_{index}" for index in itertools.count())  # with remat as without
 
         def block(h, multiplier):

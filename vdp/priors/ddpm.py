@@ -45,4 +45,4 @@ def _signature() -> inspect.Signature:
     return inspect.Signature([*named, *fields.values()], return_annotation=DiffusionPrior)
 
 
-make.__signature__ = _signature()
+make.__signature__ = _signature()  # type: ignore[attr-defined]  # what `inspect` looks for

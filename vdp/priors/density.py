@@ -14,6 +14,10 @@ class DensityPrior:
     bound_model = "exact"
     weight_model = "exact"
 
+    def log_prob(self, params, stats, z, encode=None) -> Array:
+        """log p(z), [B] nats, of z [B, *z_shape]; `encode` maps images in [0, 1] to q(z|x)."""
+        raise NotImplementedError
+
     def draw(self, rng, num, z_shape, *, purpose) -> PosteriorNoise:
         """The noise of one posterior draw, whatever the purpose."""
         return PosteriorNoise(z=jax.random.normal(rng, (num, *z_shape)))

@@ -7,6 +7,7 @@ exp(gamma_0/2) eps is the latent; the rate is L1(c) + LT(c).
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -123,9 +124,10 @@ class DiffusionPrior(DiffusionModel):
         """
         eps_fn = self.eps_fn(params, dropout_rng)
         if self.bound == "ode":
-            how = dict(num_steps=self.ode_steps, merged=self.merged)
-            return Terms.of(density=ode.log_ratio(eps_fn, self._gamma(params), z, noise, **how))
-        how = dict(noise=noise, weights=self.weights, sequential=self.sequential)
+            steps, gamma = self.ode_steps, self._gamma(params)
+            density = ode.log_ratio(eps_fn, gamma, z, noise, num_steps=steps, merged=self.merged)
+            return Terms.of(density=density)
+        how: Any = dict(noise=noise, weights=self.weights, sequential=self.sequential)
         if self.bound == "discrete":
             terms = bounds.discrete(eps_fn, self._gamma(params), z, num_steps=self.num_steps, **how)
         else:
@@ -185,8 +187,8 @@ class DiffusionPrior(DiffusionModel):
             probes = ode.rademacher(rng, z.shape, self.ode_probes) if self.ode_probes else None
         gamma, eps_fn = self._gamma(params), self.eps_fn(params)
         alpha_0 = process.alpha(gamma(jnp.float32(0)))
-        how = dict(num_steps=self.ode_steps, probes=probes)
-        density = ode.log_prob(eps_fn, gamma, alpha_0 * z, **how)
+        steps = self.ode_steps
+        density = ode.log_prob(eps_fn, gamma, alpha_0 * z, num_steps=steps, probes=probes)
         return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
 
     def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):

@@ -1,6 +1,7 @@
 """The generative model of the diffusion priors: a denoiser, a schedule, and samples of them."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -106,7 +107,7 @@ class DiffusionModel:
         train = dropout_rng is not None
 
         def apply(y, gamma):
-            output = self.denoiser.apply(
+            output: Any = self.denoiser.apply(
                 {"params": params["denoiser"]},
                 y,
                 self.schedule.rescaled(gamma),

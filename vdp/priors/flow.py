@@ -1,6 +1,7 @@
 """A normalising flow: affine autoregressive steps over MADE networks (MAF, Papamakarios 2017)."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -43,7 +44,8 @@ class FlowPrior(DensityPrior):
         return params, {}
 
     def _moments(self, params, index: int, z: Array) -> tuple[Array, Array]:
-        return self.net.apply({"params": params[f"step_{index}"]}, z)
+        moments: Any = self.net.apply({"params": params[f"step_{index}"]}, z)
+        return moments
 
     def forward(self, params, z: Array) -> tuple[Array, Array]:
         """From z [B, *z_shape] to the flow's noise e [B, *z_shape] and log |de/dz| [B]."""
