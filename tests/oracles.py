@@ -60,9 +60,9 @@ def mixture_log_density(y, gamma, *, std=0.4, extra=0.0):
     a, s = (1.0, 0.0) if gamma is None else (process.alpha(gamma), process.sigma(gamma))
     a, s = (jnp.broadcast_to(jnp.asarray(x), y.shape[:1])[:, None] for x in (a, s))
     var = a**2 * (std**2 + extra) + s**2
-    squares = ((y[:, None] - a[..., None] * MEANS) ** 2).sum(-1)
+    squares = ((y[:, None] - a[..., None] * MEANS[None]) ** 2).sum(-1)
     return jax.nn.logsumexp(
-        jnp.log(WEIGHTS) - 0.5 * squares / var - jnp.log(2 * jnp.pi * var), axis=1
+        jnp.log(WEIGHTS)[None] - 0.5 * squares / var - jnp.log(2 * jnp.pi * var), axis=1
     )
 
 

@@ -23,7 +23,7 @@ PLACEHOLDERS = {"PRIOR": "vdm", "SEED": "0", "N": "50", "DIR": "DIR"}
 def commands() -> list[str]:
     """What follows `python -m` in code, with example values for words in capitals.
 
-    Those on files that a page writes itself (mine.py) are run by test_docs.
+    Those on files that a page writes itself (mine.py, table.py) are run by test_docs.
     """
     found = {}
     for text in (page.read_text() for page in PAGES):
@@ -33,7 +33,7 @@ def commands() -> list[str]:
         lines = [*fenced.splitlines(), *(" ".join(span.split()) for span in spans)]
         for line in lines:
             match = re.search(r"python -m ((?:vdp|launch|benchmarks)\.\w+ [-\d][^#;>]*)", line)
-            if match and not re.search(r"NAME\b|\.\.\.|mine\.py", match[1]):
+            if match and not re.search(r"NAME\b|\.\.\.|(mine|table)\.py", match[1]):
                 values = lambda m: PLACEHOLDERS.get(m[0], m[0])
                 found[re.sub(r"\b[A-Z]+\b", values, match[1].strip())] = True
     return list(found)

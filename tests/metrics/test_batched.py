@@ -1,6 +1,7 @@
 """Functions over arrays of any length: which program computes them, and what of."""
 
 import dataclasses
+import math
 
 import chex
 import jax
@@ -20,7 +21,7 @@ ARRAYS = (IMAGES, IMAGES, np.zeros(10, np.int32))
 @pytest.fixture
 def batched():
     mesh = parallel.make_mesh()
-    return Batched(mesh, 8 * mesh.size // np.gcd(8, mesh.size), 0)
+    return Batched(mesh, math.lcm(8, mesh.size), 0)
 
 
 def total(model, params, stats, batch, rng, *, factor=1):

@@ -168,8 +168,9 @@ def learned_monotone(
 
     def network(params, t):
         t = jnp.asarray(t, jnp.float32)
-        steps = jax.nn.sigmoid(jnp.abs(params["steepness"]) * (t[..., None] - params["centre"]))
-        return jnp.abs(params["weight"]) * t + (steps * jnp.abs(params["height"])).mean(-1)
+        units = lambda name: jnp.expand_dims(params[name], tuple(range(t.ndim)))
+        steps = jax.nn.sigmoid(jnp.abs(units("steepness")) * (t[..., None] - units("centre")))
+        return jnp.abs(params["weight"]) * t + (steps * jnp.abs(units("height"))).mean(-1)
 
     def bend(params, t):
         start, end = network(params, 0.0), network(params, 1.0)

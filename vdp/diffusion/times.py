@@ -23,7 +23,7 @@ def low_discrepancy(rng: Array, num: int) -> Array:
 def stratified(rng: Array, num: int, num_times: int) -> Array:
     """For each example its own fresh grid, one uniform draw per stratum: [num, num_times]."""
     shifts = jax.random.uniform(rng, (num, num_times))
-    return (jnp.arange(num_times) + shifts) / num_times
+    return (jnp.arange(num_times)[None] + shifts) / num_times
 
 
 def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:

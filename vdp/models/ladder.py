@@ -174,7 +174,7 @@ class Ladder(WithPrior):
             )
         ends = np.cumsum([0, *(num for _, num, _ in self.top_down)])
         parts = [jnp.array(factors[a:b]) for a, b in itertools.pairwise(ends)]
-        return [n * f[:, None, None, None] for n, f in zip(noise, parts, strict=False)]
+        return [n * f[None, :, None, None, None] for n, f in zip(noise, parts, strict=False)]
 
     @staticmethod
     def _by_block(noise: list[Array]) -> list[Array]:

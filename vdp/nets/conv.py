@@ -56,7 +56,8 @@ class TransposedConv(nn.Module):
         doubled = depth_to_space(product(jnp.concatenate(corners, axis=-1)))[:, 1:-1, 1:-1]
         if not self.use_bias:
             return doubled
-        return doubled + self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return doubled + bias[None, None, None]
 
 
 class ConvDecoder(nn.Module):

@@ -23,5 +23,5 @@ def sinusoidal(
     half = width // 2
     last = half if spacing == "open" else max(half - 1, 1)
     frequencies = np.exp(-np.log(longest) * np.arange(half) / last).astype(np.float32)
-    angles = time.astype(jnp.float32)[:, None] * frequencies
+    angles = time.astype(jnp.float32)[:, None] * frequencies[None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

@@ -23,7 +23,7 @@ class MaskedDense(nn.Module):
         kernel = self.param("kernel", init, self.mask.shape)
         bias = self.param("bias", nn.initializers.zeros, (self.mask.shape[1],))
         masked = (kernel * self.mask).astype(self.dtype)
-        return x.astype(self.dtype) @ masked + bias.astype(self.dtype)
+        return x.astype(self.dtype) @ masked + bias.astype(self.dtype)[None]
 
 
 class MADE(nn.Module):

@@ -111,4 +111,5 @@ class SameConv(nn.Module):
         kernel = self.param("kernel", uniform, shape, limit * self.scale).astype(self.dtype)
         bias = self.param("bias", uniform, (self.features,), limit).astype(self.dtype)
         x = x.astype(self.dtype)
-        return (x @ kernel[0, 0] if self.side == 1 else conv3x3(x, kernel)) + bias
+        out = x @ kernel[0, 0] if self.side == 1 else conv3x3(x, kernel)
+        return out + bias[None, None, None]

@@ -48,16 +48,16 @@ class DCT(Square):
 
     def apply(self, params, stats, images):
         """u in [-1, 1], [B, size, size, C], of images [B, H, W, C] in [0, 1]."""
-        return jnp.clip(self._coefficients(images) / stats["scale"], -1, 1)
+        return jnp.clip(self._coefficients(images) / stats["scale"][None], -1, 1)
 
     def back(self, params, stats, u, x_shape):
         """The image of these frequencies alone, clamped to [-1, 1], [B, H, W, C]."""
-        images = _transform("ih,jw,bijc->bhwc", self._bases(x_shape), u * stats["scale"])
+        images = _transform("ih,jw,bijc->bhwc", self._bases(x_shape), u * stats["scale"][None])
         return 2 * jnp.clip(images, 0, 1) - 1
 
     def clipped(self, params, stats, images):
         """Share of coefficients beyond the scale by more than rounding, [B]."""
-        limit = stats["scale"] + _rounding(images.shape[1:])
+        limit = stats["scale"][None] + _rounding(images.shape[1:])
         beyond = jnp.abs(self._coefficients(images)) > limit
         return beyond.astype(jnp.float32).mean((1, 2, 3))
 
