@@ -6,7 +6,7 @@
 The first point is that of the start, before any step (`--steps=0`: it alone). Current weights, not
 averaged ones; seconds are those of training steps alone, compilation beside them. "elbo" is the
 bound; "program" is the published program's own estimate from one sample, with a Riemann sum for the
-diffusion term (not a bound: vdp/evals/dvp_reference.py). The published program's reference: nELBO
+diffusion term (not a bound: vdp/metrics/dvp_reference.py). The published program's reference: nELBO
 210 / 168 / 138 / 124 nats at steps 50 / 100 / 200 / 400 of batches of 250, on 9,000 images, 1.52 s
 a step on 2 cores.
 """

@@ -47,7 +47,8 @@ def initialize(multihost: bool) -> None:
                 "JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be "
                 f"whole numbers too ({error})"
             ) from error
-    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours: vdp/loop.py
+    # SIGTERM is ours: vdp/training/preemption.py
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(**arguments)
     except (RuntimeError, ValueError) as error:
