@@ -169,6 +169,7 @@ def test_samplers_are_chosen_by_name_and_refuse_what_they_do_not_know():
             prior.check_sampler(**bad)
 
 
+@pytest.mark.slow  # by its noise at every change: test_noise
 def test_hutchinson_is_refused_inside_an_iwae_exponent():
     spec = {
         "name": "vdm",
