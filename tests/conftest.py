@@ -3,7 +3,6 @@
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -21,7 +20,6 @@ os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "vdp-test-cac
 
 import pytest
 
-from launch import sweep
 from vdp import main
 
 
@@ -64,48 +62,5 @@ def refused(cli):
         for word in says:
             assert word in errors[0]
         return errors[0]
-
-    return run
-
-
-@pytest.fixture
-def stub(tmp_path, monkeypatch):
-    """Puts a command of the scheduler on PATH: bash text; returns what it was called with."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("HERE", str(tmp_path))
-
-    def make(name, text=""):
-        log = tmp_path / f"{name}.log"
-        path = tmp_path / "bin" / name
-        record = f"printf '%s\\x1f' \"$@\" >> '{log}'; echo >> '{log}'"
-        path.write_text(f"#!/usr/bin/env bash\n{record}\n{text}\n")
-        path.chmod(0o755)
-        lines = lambda: log.read_text().splitlines() if log.exists() else []
-        return lambda: [line.split("\x1f")[:-1] for line in lines()]
-
-    return make
-
-
-@pytest.fixture
-def fake(tmp_path):
-    """The folder of a training program; files in it say how the program behaves."""
-    (tmp_path / "fake").mkdir()
-    program = pathlib.Path(__file__).with_name("fake_training.py")
-    shutil.copy(program, tmp_path / "fake" / "main.py")
-    return tmp_path / "fake"
-
-
-@pytest.fixture
-def swept(tmp_path, fake, capsys):
-    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
-
-    usual = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
-
-    def run(*argv, base=usual):
-        command = [sys.executable, str(fake / "main.py")]
-        code = sweep.run([*base, f"--workdir={tmp_path / 'sweep'}", *argv], command=command)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
 
     return run

@@ -7,7 +7,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_step import setup
+from first_step import setup
 
 from vdp.runtime import parallel
 from vdp.training import step

@@ -1,16 +1,15 @@
 """The command line: modes, overrides, and one clear sentence with exit code 2 for bad input."""
 
 import json
-import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
+from checkout import ROOT
 
 from vdp import config, main
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
 
 

@@ -11,11 +11,11 @@ import sys
 
 import numpy as np
 import pytest
+from checkout import ROOT
 
 from launch import jobset, sweep
 from vdp import config, main
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 PLACEHOLDERS = {"PRIOR": "vdm", "SEED": "0", "N": "50", "DIR": "DIR"}
 

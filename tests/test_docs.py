@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from checkout import ROOT
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -1,13 +1,12 @@
 """The layout: who may import whom, how long a file may be, what an import may cost."""
 
 import ast
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from checkout import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0,
     "dists": 1, "levels": 1, "runtime": 1, "settings": 1,
@@ -76,6 +75,13 @@ def test_no_file_outgrows_its_room():
     others = [p for room in ("configs", "benchmarks", "launch") for p in (ROOT / room).glob("*.py")]
     for path in [*FILES, *others]:
         assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_tests_mirror_the_rooms():
+    """tests/ROOM for each folder of vdp; beside them what concerns the whole, or is shared."""
+    rooms = {path.name for path in (ROOT / "vdp").iterdir() if path.is_dir()} | {"launch"}
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")} - {ROOT / "tests"}
+    assert {folder.name for folder in folders} <= rooms
 
 
 def test_package_does_not_import_configs():

@@ -1,11 +1,11 @@
 """Components from outside with bugs in them: which file and line, which component, which field."""
 
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from checkout import ROOT
 
 SMOKE = "--config=digits_vae:prior=normal,smoke"
 PRIOR = """
@@ -128,8 +128,7 @@ def test_an_error_of_the_package_itself_is_not_shortened(tmp_path):
         "main._program(sys.argv[1:])\n"
     )
     command = [sys.executable, "-c", program, "--mode=describe", SMOKE]
-    root = pathlib.Path(__file__).resolve().parent.parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
     assert not done.stderr.startswith("error:")

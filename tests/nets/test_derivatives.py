@@ -85,7 +85,7 @@ DEAR = {"LadderDecoder", "UNetDenoiser"}  # the encoder has the same convolution
 slow = lambda name: pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name
 
 
-@pytest.mark.parametrize("name", map(slow, nets.__all__))
+@pytest.mark.parametrize("name", [slow(name) for name in nets.__all__])
 def test_forward_mode_is_the_adjoint_of_reverse_mode(name):
     """<v, J w> = <J^T v, w>, by the parameters and by the input."""
     function, primals = bound(name)
@@ -101,7 +101,7 @@ def test_forward_mode_is_the_adjoint_of_reverse_mode(name):
     np.testing.assert_allclose(forward, reverse, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", map(slow, OURS))
+@pytest.mark.parametrize("name", [slow(name) for name in OURS])
 def test_gradients_are_those_of_plain_convolutions(name, monkeypatch):
     def gradient():
         function, primals = bound(name)

@@ -1,6 +1,5 @@
 """The VAE on a linear-Gaussian model, where the log-likelihood is known exactly."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,22 +15,13 @@ W = np.array([[0.6, -0.3], [0.2, 0.5], [-0.4, 0.1], [0.3, 0.3]])
 X_SHAPE, Z = (2, 2, 1), 2
 
 
-class Affine(nn.Module):
-    """One dense layer between any two shapes."""
-
-    @nn.compact
-    def __call__(self, x, out_shape, *, train=False):
-        size = int(np.prod(out_shape))
-        return nn.Dense(size)(x.reshape(len(x), -1)).reshape(len(x), *out_shape)
-
-
 def linear_gaussian(prior=None, *, widen=0.3):
     """(model, params, stats): x = W z + noise; q(z|x) is the exact posterior, only too wide."""
     spec = {
         "name": "vae",
         "latent_shape": (Z,),
-        "encoder": {"name": "test_vae.Affine"},
-        "decoder": {"name": "test_vae.Affine"},
+        "encoder": {"name": "toys.Affine"},
+        "decoder": {"name": "toys.Affine"},
         "prior": prior or {"name": "normal"},
         "likelihood": {"name": "normal", "scale": SCALE},
         "log_var_floor": -4.0 if prior else -20.0,

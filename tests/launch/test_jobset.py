@@ -1,14 +1,10 @@
 """The JobSet manifest: its form, what it restarts, and how its pods find each other."""
 
-import pathlib
-
 import pytest
 import yaml
-from test_launch import ARGS
+from launching import ARGS, TEMPLATE, parts, pod_environment
 
 from launch import jobset
-
-TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "launch" / "jobset.yaml"
 
 # What the API server refuses: unknown fields, other types, missing ones (a * is required).
 # JobSet: sigs.k8s.io/jobset/api/jobset/v1alpha2; Job and Pod: k8s.io/api/batch/v1, core/v1.
@@ -78,32 +74,6 @@ def manifest(capsys, *argv, processes=3):
     flags = ["--name=dvp", "--image=a/b:1", f"--processes={processes}", "--claim=shared"]
     assert jobset.run([*flags, *argv]) == 0
     return yaml.safe_load(capsys.readouterr().out)
-
-
-def parts(jobset_manifest):
-    """The job, its pod and its container."""
-    (replicated,) = jobset_manifest["spec"]["replicatedJobs"]
-    job = replicated["template"]["spec"]
-    pod = job["template"]["spec"]
-    return job, pod, pod["containers"][0]
-
-
-def pod_environment(jobset_manifest, index):
-    """What a pod's processes find in their environment, as the kubelet fills it in."""
-    name = jobset_manifest["metadata"]["name"]
-    fields = {
-        "metadata.labels['jobset.sigs.k8s.io/jobset-name']": name,
-        "metadata.annotations['batch.kubernetes.io/job-completion-index']": str(index),
-    }
-    found = {}
-    for entry in parts(jobset_manifest)[2]["env"]:
-        value = entry.get("value")
-        if value is None:
-            value = fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
-        for known, text in found.items():  # only what was defined before
-            value = value.replace(f"$({known})", text)
-        found[entry["name"]] = value
-    return found
 
 
 def test_jobset_has_the_form_of_its_api(capsys):

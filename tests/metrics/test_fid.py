@@ -2,18 +2,16 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from scipy import linalg
 
 from vdp.errors import UserError
 from vdp.metrics import fid
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def stats_of(mean, covariance, num=100):

@@ -3,41 +3,17 @@
 import csv
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from checkout import ROOT
+from launching import BASE, NORMAL, VDM, calls, planned
+from processes import until
 
-from launch import plot, sweep, table
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BASE = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
-NORMAL, VDM = "prior=normal/seed-", "prior=vdm/seed-"
-
-
-def calls(tmp_path):
-    """{run: how often it was started}."""
-    folder = tmp_path / "sweep"
-    return {
-        str(path.parent.relative_to(folder)): len(path.read_text())
-        for path in sorted(folder.rglob("calls"))
-    }
-
-
-def planned(*argv):
-    flags, overrides, _ = sweep.parse(list(argv))
-    return sweep.plan(flags, overrides)
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+from launch import plot, table
 
 
 def test_a_run_is_the_command_a_person_would_type():

@@ -11,14 +11,14 @@ import sys
 import time
 
 import pytest
-from test_sweep import until
+from checkout import ROOT
+from launching import ARGS
+from processes import until
 
 from launch import local
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
 SCRIPTS = sorted(path for kind in ("*.sh", "*.sbatch") for path in LAUNCH.glob(kind))
-ARGS = ["--config=digits_vae:smoke", "--workdir=a folder", "--config.x=$(HOME) 'quoted' *"]
 
 PROCESS = """
 import json, os, pathlib, signal, sys, time

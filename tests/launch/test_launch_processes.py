@@ -15,15 +15,13 @@ import time
 
 import pytest
 import yaml
-from test_jobset import TEMPLATE, pod_environment
-from test_parallel import environment
-from test_resume import COMMAND, assert_bitwise, final_state, metrics, stopped_at
-from test_sweep import until
+from checkout import ROOT
+from launching import TEMPLATE, pod_environment
+from processes import COMMAND, assert_bitwise, environment, final_state, metrics, stopped_at, until
 
 from vdp import config
 from vdp.runtime.metric_log import read_metrics
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOIN = """
 import os, sys, time
 from vdp.runtime import parallel

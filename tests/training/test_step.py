@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from first_step import setup
 
-from vdp import build, config
-from vdp.data import datasets, feeds, transforms
 from vdp.errors import UserError
 from vdp.settings import Optim
-from vdp.training import optim, state, step
+from vdp.training import optim, state
 
 GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or the data only
     "loss": 178.12387084960938,
@@ -25,36 +24,6 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
     "grad_norm": 35.06864929199219,
     "beta": 0.0006666666595265269,
 }
-
-
-def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True, **overrides):
-    """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
-    cfg = config.settings("digits_vae:smoke", list(overrides.items()))
-    dataset = datasets.load(cfg.data)
-    facts = dataset.facts
-    model = build.model(cfg.model, facts)
-    params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
-    optimizer = optim.make(cfg.optim, cfg.train.steps, params, packed=packed)
-    start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)
-    chunk = step.make_chunk(
-        model,
-        optimizer,
-        transforms.make(cfg.data, facts.info.levels),
-        seed=cfg.seed,
-        batch_size=cfg.train.batch_size,
-        num_steps=num_steps,
-        ema_decay=cfg.train.ema_decay,
-        ema_warmup=cfg.train.ema_warmup,
-        constrain=constrain,
-    )
-    feed = feeds.make(
-        dataset.splits["train"],
-        seed=cfg.seed,
-        batch_size=cfg.train.batch_size,
-        placement="device",
-        place=jnp.asarray,
-    )
-    return (start, chunk, feed, model, optimizer) if parts else (start, chunk, feed)
 
 
 def test_golden_metrics_of_the_first_step():

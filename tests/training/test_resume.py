@@ -2,56 +2,14 @@
 
 import json
 import os
-import pathlib
 import re
 import signal
-import subprocess
-import sys
-import time
 
-import jax
-import numpy as np
 import pytest
+from processes import COMMAND, assert_bitwise, final_state, metrics, start, stopped_at, wait_for
 
-from vdp import build, config
-from vdp.data import datasets
-from vdp.runtime import parallel
-from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-COMMAND = [
-    "--config=digits_vae:smoke",
-    "--config.train.steps=60",
-    "--config.eval.every=20",
-    "--config.eval.estimators=elbo",
-    "--config.log.tensorboard=False",
-]
-
-
-def final_state(workdir, step=None):
-    """Every leaf of a checkpoint, as numpy."""
-    stored = config.read_run(workdir).settings
-    facts = datasets.describe(stored.data)
-    model = build.model(stored.model, facts)
-    _, template = state.template(stored, model, facts.shape, parallel.make_mesh())
-    checkpoints = Checkpoints(workdir, read_only=True)
-    restored = checkpoints.restore(step or checkpoints.steps[-1], template)
-    return jax.tree.map(np.asarray, restored)
-
-
-def assert_bitwise(a, b):
-    for (path, x), y in zip(
-        jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True
-    ):
-        assert x.tobytes() == y.tobytes(), jax.tree_util.keystr(path)
-
-
-def metrics(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    drop = ("train/steps_per_second", "train/seconds")
-    return [{k: v for k, v in json.loads(line).items() if k not in drop} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -61,29 +19,6 @@ def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole") / "run"
     assert main.run([*COMMAND, f"--workdir={workdir}"]) == 0
     return workdir
-
-
-def start(workdir, *argv, code=None):
-    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "vdp.main"]
-    return subprocess.Popen(
-        [*command, *COMMAND, f"--workdir={workdir}", *argv],
-        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-
-
-def wait_for(condition, process, seconds=120):
-    deadline = time.time() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.time() < deadline
-        time.sleep(0.01)
-
-
-def stopped_at(err):
-    """The step SIGTERM stopped, between two steps or before a validation; one for all processes."""
-    (step,) = set(re.findall(r"stopped by SIGTERM at step (\d+)", err))
-    return int(step)
 
 
 @pytest.mark.slow

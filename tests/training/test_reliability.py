@@ -4,14 +4,13 @@ import gc
 import json
 import logging
 import os
-import pathlib
 import resource
 import subprocess
 import sys
 
 import pytest
+from checkout import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMOKE = "--config=digits_vae:smoke"
 
 

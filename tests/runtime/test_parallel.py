@@ -1,8 +1,6 @@
 """One device, eight devices, two processes: the same numbers."""
 
 import json
-import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -11,23 +9,13 @@ import sys
 import jax
 import numpy as np
 import pytest
-from test_resume import COMMAND, final_state, metrics, stopped_at, wait_for
+from checkout import ROOT
+from processes import COMMAND, environment, final_state, metrics, stopped_at, wait_for
 
 from vdp import config
 from vdp.errors import UserError
 from vdp.runtime import parallel
 from vdp.training import fit
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGS = (
-    "--xla_force_host_platform_device_count={} "
-    "--xla_cpu_collective_call_terminate_timeout_seconds=60 --xla_backend_optimization_level=0"
-)
-
-
-def environment(devices, **extra):
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    return {**os.environ, "XLA_FLAGS": FLAGS.format(devices), "PYTHONPATH": path, **extra}
 
 
 @pytest.fixture(scope="module")

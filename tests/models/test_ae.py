@@ -1,79 +1,24 @@
 """Autoencoders: squared errors, Jacobians and worst perturbations, against exact solutions."""
 
-import functools
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import (
+    NUM,
+    X_SHAPE,
+    autoencoder,
+    batch_of,
+    loss_of,
+    reconstructed,
+    scaled,
+    squares,
+)
 
 from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.models.ae import JacobianProbes, NoNoise
-from vdp.types import Batch
-
-X_SHAPE, LEVELS, NUM = (3, 2, 1), 17, 5
-OPTIONS = {
-    "plain": {},
-    "denoising": {"corruption": 0.3, "masking": 0.4},
-    "robust": {"radius": 0.7, "ascent_steps": 4},
-    "contractive": {"weight": 0.3},
-}
-
-
-class Curved(nn.Module):
-    """A smooth net between any two shapes that is not affine."""
-
-    @nn.compact
-    def __call__(self, x, out_shape, *, train=False):
-        h = jnp.tanh(nn.Dense(8)(x.reshape(len(x), -1)))
-        return nn.Dense(int(np.prod(out_shape)))(h).reshape(len(x), *out_shape)
-
-
-def autoencoder(kind, net="test_vae.Affine", *, latent_shape=(3,), levels=LEVELS, **fields):
-    """(model, params, stats) with weights of size one."""
-    nets = {part: {"name": net} for part in ("encoder", "decoder")}
-    options = OPTIONS[kind] | {k: fields.pop(k) for k in OPTIONS[kind] if k in fields}
-    spec = {"name": "ae", "kind": kind, "latent_shape": latent_shape, **nets, **options, **fields}
-    model = build.build("model", spec, levels=levels, input_levels=LEVELS)
-    params, stats = model.init(jax.random.key(0), X_SHAPE)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    leaves = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-    return model, jax.tree.unflatten(tree, leaves), stats
-
-
-def batch_of(num=NUM, seed=0):
-    images = np.random.default_rng(seed).integers(0, LEVELS, (num, *X_SHAPE)).astype(np.uint8)
-    return Batch(target=images, input=images, label=np.zeros(num, np.int32))
-
-
-def scaled(batch):
-    return np.asarray(batch.input, np.float64) / (LEVELS - 1)
-
-
-def affine_map(params):
-    """(A, b) with f(g(x)) = x A + b on flattened images in [0, 1]: nets see and give [-1, 1]."""
-    first, second = (jax.tree.map(np.float64, params[k]["Dense_0"]) for k in ("encoder", "decoder"))
-    both = first["kernel"] @ second["kernel"]
-    bias = (first["bias"] - first["kernel"].sum(0)) @ second["kernel"] + second["bias"]
-    return both, (bias + 1) / 2
-
-
-def reconstructed(params, images):
-    both, bias = affine_map(params)
-    return (images.reshape(len(images), -1) @ both + bias).reshape(images.shape)
-
-
-def loss_of(model, params, stats, batch, noise=None, *, key=2, train=True):
-    loss = jax.jit(functools.partial(model.loss, step=0, train=train))
-    return loss(params, stats, batch, jax.random.key(key), noise=noise)
-
-
-def squares(x):
-    return (x.reshape(len(x), -1) ** 2).sum(1)
 
 
 def test_the_error_is_the_sum_of_squares_over_pixels():
@@ -143,8 +88,8 @@ def test_corruption_has_its_deviation_and_its_share():
 @pytest.mark.parametrize("latent_shape", [(3,), (2, 1, 2)])
 def test_the_penalty_is_the_squared_jacobian_of_the_encoder(latent_shape):
     """Central differences over every pixel, images in [0, 1]."""
-    model, params, stats = autoencoder("contractive", "test_ae.Curved", latent_shape=latent_shape)
-    plain, _, _ = autoencoder("plain", "test_ae.Curved", latent_shape=latent_shape)
+    model, params, stats = autoencoder("contractive", "toys.Curved", latent_shape=latent_shape)
+    plain, _, _ = autoencoder("plain", "toys.Curved", latent_shape=latent_shape)
     batch = batch_of()
     loss, aux = loss_of(model, params, stats, batch)
     penalty = loss - loss_of(plain, params, stats, batch)[0]
@@ -160,8 +105,8 @@ def test_the_penalty_is_the_squared_jacobian_of_the_encoder(latent_shape):
 
 def test_probes_average_to_the_exact_penalty():
     """Over all eight sign vectors of a code of three numbers the estimate is the exact sum."""
-    exact, params, stats = autoencoder("contractive", "test_ae.Curved")
-    probed, _, _ = autoencoder("contractive", "test_ae.Curved", probes=8)
+    exact, params, stats = autoencoder("contractive", "toys.Curved")
+    probed, _, _ = autoencoder("contractive", "toys.Curved", probes=8)
     batch = batch_of()
     signs = np.array(np.meshgrid(*[[-1, 1]] * 3), np.float32).reshape(3, 8).T
     every = JacobianProbes(signs=jnp.broadcast_to(signs, (NUM, 8, 3)))

@@ -6,7 +6,9 @@ import signal
 import sys
 
 import pytest
-from test_sweep import NORMAL, ROOT, VDM, calls, planned, until
+from checkout import ROOT
+from launching import NORMAL, VDM, calls, planned
+from processes import until
 
 from launch import slurm
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_ae import (
+from autoencoders import (
     NUM,
     X_SHAPE,
     affine_map,
@@ -20,7 +20,7 @@ from vdp.models.ae import BallStart
 
 
 def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
-    model, params, stats = autoencoder("robust", "test_ae.Curved")
+    model, params, stats = autoencoder("robust", "toys.Curved")
     batch = batch_of(64)
     x = scaled(batch).astype(np.float32)
     noise = model.draw(jax.random.key(3), batch)
@@ -42,8 +42,8 @@ def test_the_worst_perturbation_stays_in_the_ball_and_is_worse():
 
 
 def test_no_gradient_passes_through_the_search():
-    model, params, stats = autoencoder("robust", "test_ae.Curved")
-    plain, _, _ = autoencoder("plain", "test_ae.Curved")
+    model, params, stats = autoencoder("robust", "toys.Curved")
+    plain, _, _ = autoencoder("plain", "toys.Curved")
     batch = batch_of()
     noise = model.draw(jax.random.key(3), batch)
     x = scaled(batch).astype(np.float32)

@@ -1,11 +1,11 @@
 """The hierarchy on cases solved by hand: a linear-Gaussian ladder."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from toys import SCALE, A, B
 
 from vdp import build
 from vdp.dists import Normal
@@ -15,49 +15,8 @@ from vdp.metrics import likelihood as estimators
 from vdp.models import ladder
 from vdp.types import Batch
 
-SCALE, LEVELS = 0.5, 256
+LEVELS = 256
 X_SHAPE = (2, 2, 1)
-A, B, Q = 0.7, 0.6, 0.9  # z_1 = A z_2 + noise(B^2); x = mean over z_1 + noise; q's deviation
-
-
-class LinearEncoder(nn.Module):
-    """Hands the image down as the features of the only scale."""
-
-    @nn.compact
-    def __call__(self, x, scales, *, train=False):
-        self.param("unused", nn.initializers.zeros, ())
-        return [x for _ in scales]
-
-
-class LinearDecoder(nn.Module):
-    """p(z_2) = N(0, 1), p(z_1|z_2) = N(A z_2, B^2) per pixel; q from features; x sees z_1."""
-
-    output_from: str = "z_1"
-    exact: bool = False  # whether q is the posterior
-
-    @nn.compact
-    def __call__(self, latent, features, conditions, noise, scales, out_shape, *, train=False):
-        self.param("unused", nn.initializers.zeros, ())
-        (eps,), (x,), (u,) = noise, features, conditions
-        zero, shift = jnp.zeros_like(eps[0]), 0.0 if u is None else 0.5 * u
-        wide = zero + 2 * jnp.log(Q)
-        found, z = [], zero
-        for level in range(2):
-            p = (shift + zero, zero) if level == 0 else (A * z, zero + 2 * jnp.log(B))
-            q = None if x is None else (0.3 * x + 0.1 * z, wide)
-            if self.exact:
-                q = self.posterior(level, x, z)
-            z, report = latent(p, q, eps[level], jnp.float32(level == 0))
-            found.append(report)
-        return z, [jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)]
-
-    def posterior(self, level, x, z):
-        noise = B**2 + SCALE**2
-        if level == 0:
-            var = 1 / (1 + A**2 / noise)
-            return var * A / noise * x, jnp.full_like(x, np.log(var))
-        var = 1 / (1 / B**2 + 1 / SCALE**2)
-        return var * (A * z / B**2 + x / SCALE**2), jnp.full_like(x, np.log(var))
 
 
 def linear(**fields):
@@ -65,8 +24,8 @@ def linear(**fields):
     spec = {
         "name": "hvae",
         "scales": ((2, 2, 1),),
-        "encoder": {"name": "test_hvae.LinearEncoder"},
-        "decoder": {"name": "test_hvae.LinearDecoder"},
+        "encoder": {"name": "toys.LinearEncoder"},
+        "decoder": {"name": "toys.LinearDecoder"},
         "likelihood": {"name": "normal", "scale": SCALE},
     }
     model = build.build("model", spec | fields, levels=LEVELS, input_levels=LEVELS)
@@ -85,7 +44,7 @@ def exact_log_prob(batch, *, extra=0.0):
     return stats.norm(0, np.sqrt(A**2 * (1 + extra) + B**2 + SCALE**2)).logpdf(x).sum(1)
 
 
-EXACT = {"name": "test_hvae.LinearDecoder", "exact": True}
+EXACT = {"name": "toys.LinearDecoder", "exact": True}
 CODE = {
     "pseudoinput": {"name": "downsample", "size": 2, "antialias": False},
     "prior": {"name": "normal", "learned": False},
