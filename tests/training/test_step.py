@@ -224,6 +224,17 @@ def test_learning_rate_schedules(schedule, middle, end):
     np.testing.assert_allclose([rate(60), rate(110), rate(500)], [middle, end, end], atol=1e-6)
 
 
+def test_wsd_falls_in_its_last_steps_alone_so_that_longer_runs_share_the_rest():
+    chosen = Optim(schedule="wsd", learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10)
+    tenth = optim.learning_rate(chosen, 200)  # of 200 steps: 20
+    rates = [tenth(step) for step in (5, 10, 180, 190, 200, 900)]
+    np.testing.assert_allclose(rates, [0.5, 1, 1, 0.55, 0.1, 0.1], rtol=1e-5)
+    chosen = dataclasses.replace(chosen, decay_steps=50)
+    short, long = (optim.learning_rate(chosen, steps) for steps in (100, 200))
+    assert [float(short(step)) for step in range(51)] == [float(long(step)) for step in range(51)]
+    np.testing.assert_allclose([short(75), long(75), long(175)], [0.55, 1, 0.55], rtol=1e-5)
+
+
 def test_parameters_are_counted_by_role():
     assert state.count_parameters(PARAMS) == {"total": 4, "encoder": 3, "prior": 1}
 

@@ -41,7 +41,8 @@ class Optim(Section):
     name: Annotated[str, OneOf("adam", "adamw", "adamax")] = "adamw"
     learning_rate: Annotated[float, AtLeast(0)] = 1e-3
     final_learning_rate: Annotated[float, AtLeast(0)] = 0.0
-    schedule: Annotated[str, OneOf("cosine", "linear", "constant")] = "cosine"  # after the warm-up
+    schedule: Annotated[str, OneOf("cosine", "linear", "constant", "wsd")] = "cosine"
+    decay_steps: Annotated[int, AtLeast(0)] = 0  # of wsd, at its end; 0: a tenth of train.steps
     warmup_steps: Annotated[int, AtLeast(0)] = 0
     warmup_stairs: Annotated[int, AtLeast(0)] = 0  # equal steps of the warm-up; 0: a line from 0
     b1: Annotated[float, Between(0, 1)] = 0.9

@@ -48,9 +48,11 @@ class Optimizer:
 
 
 def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
-    """Warm-up, then cosine or linear decay to `final_learning_rate`, or constant.
+    """Warm-up, then cosine or linear decay to `final_learning_rate`, constant, or wsd.
 
-    The warm-up is linear from 0, or `warmup_stairs` equal steps up to the peak.
+    The warm-up is linear from 0, or `warmup_stairs` equal steps up to the peak. "wsd" (warm-up,
+    stable, decay; Hu et al. 2024) stays at the peak until the last `decay_steps`, which fall
+    linearly: a run that goes on before them goes on as if it had been longer from the start.
     """
     peak, final, warmup = (
         settings.learning_rate,
@@ -62,6 +64,9 @@ def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
         decay = optax.cosine_decay_schedule(peak, decay_steps, alpha=final / peak if peak else 0.0)
     elif settings.schedule == "linear":
         decay = optax.linear_schedule(peak, final, decay_steps)
+    elif settings.schedule == "wsd":
+        tail = min(settings.decay_steps or math.ceil(total_steps / 10), decay_steps)
+        decay = optax.linear_schedule(peak, final, tail, transition_begin=decay_steps - tail)
     else:
         decay = optax.constant_schedule(peak)
     if not warmup:
