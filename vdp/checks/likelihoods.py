@@ -1,0 +1,223 @@
+"""The laws of a likelihood: masses that sum to one, and samples that have them."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from vdp.checks import outputs
+from vdp.checks.report import ERRORS, Report, Verdict, close, tried
+from vdp.types import Array, Likelihood, Shape
+
+MOST = 1 << 17  # images that are enumerated
+OUTPUTS = 4  # of one pixel each
+DRAWS = 4000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Case:
+    """A likelihood of images of one shape, with outputs of random features."""
+
+    likelihood: Any
+    x_shape: tuple[int, ...]
+    levels: int
+    seed: int
+
+    def key(self, purpose: int) -> Array:
+        return jax.random.fold_in(jax.random.key(self.seed), purpose)
+
+    def outputs(self, num: int, shape: Shape, scale: float = 1.0) -> Array:
+        height, width, channels = shape
+        features = self.likelihood.num_features(channels)
+        drawn = scale * jax.random.normal(self.key(0), (num, height, width, features))
+        return self.likelihood.attach(self.likelihood.init(), drawn)
+
+    def images(self, num: int) -> Array:
+        shape = (num, *self.x_shape)
+        return jax.random.randint(self.key(1), shape, 0, self.levels).astype(self.dtype)
+
+    @property
+    def dtype(self):
+        return jnp.uint8 if self.levels <= 256 else jnp.uint16
+
+    def pixels(self, channels: int) -> Array:
+        """Every image of one pixel, [levels^channels, 1, 1, channels]."""
+        values = itertools.product(range(self.levels), repeat=channels)
+        return jnp.asarray(list(values), self.dtype).reshape(-1, 1, 1, channels)
+
+    def masses(self, channels: int) -> np.ndarray:
+        """The probability of each of `pixels` at OUTPUTS outputs, [OUTPUTS, levels^channels]."""
+        pixels = self.pixels(channels)
+        log_prob = jax.jit(self.likelihood.log_prob)
+        at = lambda given: log_prob(jnp.repeat(given[None], len(pixels), axis=0), pixels)
+        every = [at(given) for given in self.outputs(OUTPUTS, (1, 1, channels))]
+        return np.exp(np.asarray(every, np.float64))
+
+
+def check_likelihood(
+    likelihood: Likelihood,
+    x_shape: Shape = (4, 4, 1),
+    *,
+    levels: int = 256,
+    name: str = "likelihood",
+    seed: int = 0,
+) -> Report:
+    """Tries the laws of a likelihood of images with integer levels, in seconds.
+
+    Args:
+      likelihood: any that keeps `vdp.types.Likelihood`.
+      x_shape: (H, W, C) of the images.
+      levels: how many an image has; what the likelihood was made for.
+      name: in the report.
+      seed: of everything random.
+
+    Returns:
+      The report; `print` it, or `require` its laws.
+    """
+    case = _Case(likelihood=likelihood, x_shape=tuple(x_shape), levels=levels, seed=seed)
+
+    def shapes() -> Verdict:
+        outputs.of_likelihood(likelihood, x_shape)
+        return True, f"images {tuple(x_shape)} of {levels} levels, values [B] in float32"
+
+    laws: dict[str, Callable[[], Verdict]] = {
+        "shapes and types": shapes,
+        "jit changes nothing": lambda: _jit(case),
+        "no example of a batch influences another": lambda: _alone(case),
+        "finite at extremes, in bfloat16 too": lambda: _extremes(case),
+        "gradients reach outputs and parameters": lambda: _gradients(case),
+        "samples are levels": lambda: _levels(case),
+    }
+    if likelihood.discrete:
+        laws["masses over all levels sum to one"] = lambda: _masses(case)
+        laws["samples have these masses"] = lambda: _frequencies(case)
+        laws["the mean is that of the samples"] = lambda: _mean(case)
+    return tried(name, laws)
+
+
+def _jit(case: _Case) -> Verdict:
+    given, images = case.outputs(3, case.x_shape), case.images(3)
+    plain = case.likelihood.log_prob(given, images)
+    return close(plain, jax.jit(case.likelihood.log_prob)(given, images), "compiled and not")
+
+
+def _alone(case: _Case) -> Verdict:
+    given, images = case.outputs(3, case.x_shape), case.images(3)
+    whole = case.likelihood.log_prob(given, images)[:1]
+    alone = case.likelihood.log_prob(given[:1], images[:1])
+    return close(whole, alone, "in a batch of three and alone")
+
+
+def _extremes(case: _Case) -> Verdict:
+    images = case.images(2).at[0].set(0).at[1].set(case.levels - 1)
+    for scale in (0.0, 1.0, 1e3):
+
+        def total(given, scale=scale):
+            scaled = (scale * given).astype(jnp.bfloat16)
+            return case.likelihood.log_prob(scaled, images).sum()
+
+        value, gradient = jax.jit(jax.value_and_grad(total))(case.outputs(2, case.x_shape))
+        if not (jnp.isfinite(value) and jnp.isfinite(gradient).all()):
+            return False, f"outputs times {scale:g}: the log-probability or its gradient is not"
+    return True, "outputs times 0, 1 and 1,000"
+
+
+def _gradients(case: _Case) -> Verdict:
+    height, width, channels = case.x_shape
+    shape = (3, height, width, case.likelihood.num_features(channels))
+    features = jax.random.normal(case.key(0), shape)
+
+    def total(params, features):
+        return case.likelihood.log_prob(
+            case.likelihood.attach(params, features), case.images(3)
+        ).sum()
+
+    params = case.likelihood.init()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(
+        jax.jit(jax.grad(total, argnums=(0, 1)))(params, features)
+    ):
+        where = jax.tree_util.keystr(path[1:], simple=True, separator="/") or "the features"
+        if not jnp.isfinite(leaf).all():
+            return False, f"the gradient of {where} is not finite"
+        if not jnp.any(leaf != 0):
+            return False, f"no gradient reaches {where}"
+    return True, f"{len(jax.tree.leaves(params))} arrays of parameters"
+
+
+def _samples(case: _Case, num: int = DRAWS) -> np.ndarray:
+    given = jnp.repeat(case.outputs(1, case.x_shape), num, axis=0)
+    return np.asarray(jax.jit(case.likelihood.sample)(given, case.key(3)))
+
+
+def _levels(case: _Case) -> Verdict:
+    drawn = _samples(case, 50)
+    low, high = int(drawn.min()), int(drawn.max())
+    return low >= 0 and high < case.levels, f"from {low} to {high} of 0 to {case.levels - 1}"
+
+
+def _enumerable(case: _Case) -> tuple[_Case, int] | None:
+    """The case, with fewer levels where it can be made so, and channels to enumerate."""
+    channels = case.x_shape[2]
+    if case.levels**channels <= MOST:
+        return case, channels
+    few = int(MOST ** (1 / channels))
+    fields = {f.name for f in dataclasses.fields(case.likelihood)} if _is_data(case) else set()
+    if "levels" in fields and few >= 2:
+        fewer: Any = dataclasses.replace(case.likelihood, levels=few)
+        return dataclasses.replace(case, likelihood=fewer, levels=few), channels
+    return None
+
+
+def _is_data(case: _Case) -> bool:
+    return dataclasses.is_dataclass(case.likelihood)
+
+
+def _masses(case: _Case) -> Verdict:
+    possible = _enumerable(case)
+    if possible is None:
+        return None, f"{case.levels}^{case.x_shape[2]} values of a pixel are too many to sum"
+    small, channels = possible
+    totals = small.masses(channels).sum(1)
+    worst = float(totals[np.argmax(np.abs(totals - 1))])
+    said = f"the {small.levels}^{channels} values of one pixel have the mass {worst:.6g}"
+    return abs(worst - 1) <= 1e-3, said
+
+
+def _frequencies(case: _Case) -> Verdict:
+    possible = _enumerable(case)
+    if possible is None:
+        return None, "too many values of a pixel"
+    small, channels = possible
+    digits = small.levels ** np.arange(channels)[::-1]
+    given = jnp.repeat(small.outputs(OUTPUTS, (1, 1, channels)), 4 * DRAWS, axis=0)
+    drawn = np.asarray(jax.jit(small.likelihood.sample)(given, small.key(3)), np.int64)
+    values = (drawn.reshape(-1, channels) @ digits).reshape(OUTPUTS, -1)
+    pairs = zip(values, small.masses(channels), strict=True)
+    p = min(_chi_square(value, masses) for value, masses in pairs)
+    return p > 1e-7, f"{OUTPUTS} pixels drawn {values.shape[1]:,} times, smallest p = {p:.2g}"
+
+
+def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
+    """The p-value of values [N] under their masses [K]; rare values are counted together."""
+    counts = np.bincount(values, minlength=len(masses)).astype(np.float64)
+    wanted = masses / masses.sum() * len(values)
+    if len(counts) > len(masses):
+        return 0.0
+    rare = wanted < 20
+    merge = lambda x: np.append(x[~rare], x[rare].sum())
+    observed, wanted = merge(counts), merge(wanted) + 1e-9
+    return float(stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue)
+
+
+def _mean(case: _Case) -> Verdict:
+    mean = np.asarray(case.likelihood.mean(case.outputs(1, case.x_shape)), np.float64)[0]
+    drawn = _samples(case).astype(np.float64) / (case.levels - 1)
+    error = drawn.std(0) / np.sqrt(len(drawn))
+    difference = np.abs(drawn.mean(0) - mean)
+    worst = float(np.max(difference / (error + 1e-4)))
+    return worst <= ERRORS, f"the largest difference is {worst:.2g} standard errors"
