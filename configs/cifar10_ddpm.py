@@ -1,6 +1,11 @@
 """The diffusion model of Ho et al. 2020 on CIFAR-10, with its hyperparameters.
 
-Its UNet has average pooling before the convolution that lowers the resolution, no strides.
+What is done otherwise than in its program: the UNet has average pooling before the convolution that
+lowers the resolution, no strides; the time input is gamma mapped to [0, 1000], not the number of
+the step; the reverse variance is that of the posterior, of which the bound is, not beta; samples
+are not clipped (`sample.clip=1` clips the denoised image at every step, as the program does); the
+average of the weights is warmed up (`train.ema_warmup`); 250 training images are held out for
+validation.
 
 Variants: `weights=simple|bound`, `betas=linear|cosine`, `dequantization=variational|uniform`,
 `smoke`.

@@ -1,6 +1,9 @@
 """The variational diffusion model of Kingma et al. 2021 on CIFAR-10, with its hyperparameters.
 
-Those of its public program for CIFAR-10 without augmentation.
+Those of its public program for CIFAR-10 without augmentation. What is done otherwise: only kernels
+are decayed, not scales, biases and gamma's endpoints; the average of the weights is warmed up
+(`train.ema_warmup`); 1,000 training images are held out for validation; the time input is gamma
+mapped to [0, 1000] by the endpoints at the start, not by those of the moment.
 
 Variants: `schedule=NAME`, `dequantization=variational|uniform`, `smoke`.
 """

@@ -6,7 +6,7 @@ import re
 import sys
 
 from vdp import main
-from vdp.errors import Parser, UserError
+from vdp.errors import Parser, UserError, whole_number
 
 TEMPLATE = pathlib.Path(__file__).with_name("jobset.yaml")
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")  # pods get 19 more characters of 63
@@ -26,7 +26,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = Parser(prog="python -m launch.jobset", description=__doc__, epilog=EPILOG)
     parser.add_argument("--name", required=True, help="the JobSet's")
     parser.add_argument("--image", required=True, help="whose python has vdp")
-    parser.add_argument("--processes", required=True, type=int, help="how many pods")
+    parser.add_argument("--processes", required=True, type=whole_number, help="how many pods")
     parser.add_argument("--claim", required=True, help="of a volume that all pods can write")
     for name, help_text in (
         ("limit", "of each pod, as nvidia.com/gpu=8; repeated"),

@@ -3,8 +3,9 @@
   python -m launch.local 2 --config=digits_vae
 
 starts 2 processes of `python -m vdp.main` with all arguments that follow the number; where there
-are GPUs, process i takes the i-th. SIGTERM and Ctrl-C stop them, saved (exit code 143). When one
-dies the others are stopped too; the same command continues from the last checkpoint.
+are GPUs, process i takes the i-th. SIGTERM and Ctrl-C stop them, saved (exit code 143), as the end
+of this program does, however it comes. When one dies the others are stopped too; the same command
+continues from the last checkpoint.
 """
 
 import os
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import time
 
-from launch.signals import exit_code, only_sigterm_stops, stopping
+from launch.signals import exit_code, in_child, stopping
+from vdp.errors import whole_number
 
 MAIN = (sys.executable, "-m", "vdp.main")
 OF_EACH = ("JAX_PROCESS_ID", "JAX_LOCAL_DEVICE_IDS")
+MOST = 1024  # processes on one machine
 GRACE = 15.0  # s to end after another process has failed: one that waits for it never would
 
 
@@ -32,7 +35,7 @@ class Group:
             subprocess.Popen(
                 command,
                 env=os.environ | shared | dict.fromkeys(OF_EACH, str(index)),
-                preexec_fn=only_sigterm_stops,
+                preexec_fn=in_child(),
             )
             for index in range(num)
         ]
@@ -70,15 +73,19 @@ def run(argv: list[str], command: tuple[str, ...] = MAIN) -> int:
     if argv[:1] in (["--help"], ["-h"]):
         print(__doc__)
         return 0
-    if not argv or not argv[0].isdecimal() or int(argv[0]) < 1:
+    try:
+        number = whole_number(argv[0]) if argv else 0
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST:
         print(
-            "error: the number of processes comes first, as in: "
+            f"error: the number of processes, 1 to {MOST}, comes first, as in: "
             "python -m launch.local 2 --config=digits_vae",
             file=sys.stderr,
         )
         return 2
     with stopping() as stop:
-        stop.child = group = Group([*command, *argv[1:]], int(argv[0]))
+        stop.child = group = Group([*command, *argv[1:]], number)
         if stop.requested:  # before there was a child to tell
             group.stop()
         return group.wait()

@@ -1,15 +1,34 @@
 """Signals between a launcher and the processes it starts: only SIGTERM stops, and it saves."""
 
 import contextlib
+import ctypes
+import os
 import signal
+import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # before a fork, not after it
 
 
-def only_sigterm_stops() -> None:
-    """In the child: Ctrl-C and Slurm's warnings reach all processes, but only SIGTERM saves."""
-    for name in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(name, signal.SIG_IGN)
+def in_child() -> Callable[[], None]:
+    """What a new process does before its program starts, as `preexec_fn` of this one's Popen.
+
+    Ctrl-C and Slurm's warnings reach all processes, but only SIGTERM saves; on Linux it comes as
+    well when the launcher dies, of kill -9 too.
+    """
+    launcher = os.getpid()
+
+    def prepare() -> None:
+        for name in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(name, signal.SIG_IGN)
+        if _libc is not None:
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != launcher:  # it died before it could be asked for
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    return prepare
 
 
 @contextlib.contextmanager
@@ -17,7 +36,7 @@ def stopping() -> Iterator[types.SimpleNamespace]:
     """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves."""
     state = types.SimpleNamespace(requested=False, child=None)
 
-    def receive(*_):
+    def receive(number: int, frame: types.FrameType | None) -> None:
         state.requested = True
         if state.child:
             state.child.stop()

@@ -55,7 +55,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            preexec_fn=signals.only_sigterm_stops,
+            preexec_fn=signals.in_child(),
         )
 
     def stop(self, *, wait: bool = False) -> None:
@@ -198,7 +198,7 @@ def _parameters(options: dict[str, str], workdir: pathlib.Path) -> dict:
     parameters["slurm_additional_parameters"] = {"requeue": True}  # sites may have it off
     for key, text in options.items():
         value: Any = {"True": True, "False": False}.get(text, text)
-        if re.fullmatch(r"\d+(\.\d+)?", text):
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             value = float(text) if "." in text else int(text)
         prefix = "" if key in SHARED or key.startswith("slurm_") else "slurm_"
         parameters[prefix + key] = value

@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
+import os
 import pathlib
 import re
 import sys
@@ -11,12 +13,14 @@ import time
 from launch import plot, slurm, table
 from launch.signals import stopping
 from vdp import config
-from vdp.errors import STOPPED, Parser, UserError, choose_from
-from vdp.runtime import files
+from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
+from vdp.runtime import files, terminal
 from vdp.runtime.progress import duration
+from vdp.settings import Settings
 
 LAUNCHERS = ("local", "slurm", "submitit-local")
 ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
+LONGEST = 200  # bytes of a folder's name; file systems take 255
 BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
 EPILOG = """\
 KEY of --grid is a key of the config's variant (prior) or, with a dot, a field (config.model.beta);
@@ -127,11 +131,13 @@ def parse_grid(texts: list[str]) -> dict[str, list[str]]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """[0, 1] of "0,1"."""
+    """[0, 1] of "0,1"; UserError where they are none, or none that a run can have."""
     try:
-        seeds = [int(part) for part in text.split(",")]
+        seeds = [whole_number(part.strip()) for part in text.split(",")]
     except ValueError as error:
         raise UserError(f"--seeds={text} needs integers, as 0,1,2") from error
+    for seed in seeds:
+        Settings(seed=seed)
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds={text} names a seed twice")
     return seeds
@@ -152,8 +158,7 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
         raise UserError("config.seed is what --seeds sets: use that")
     for key in given & grid.keys():
         raise UserError(f"{key} is given by --grid and as --{key}: use one of them")
-    if "config.eval.estimators" not in given | grid.keys():
-        overrides = [*overrides, ("eval.estimators", ESTIMATORS)]
+    chooses = "config.eval.estimators" in given | grid.keys()
     name, _, base = flags.config.partition(":")
     runs = []
     for values in itertools.product(*grid.values()):
@@ -162,15 +167,29 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
         variant = ",".join([*items, *filter(None, [base])])
         argument = f"{name}:{variant}" if variant else name
         fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
-        config.settings(argument, fields)
+        settings = config.settings(argument, fields)
+        if settings.eval.estimators and not chooses:  # else there is nothing to estimate
+            fields.append(("eval.estimators", ESTIMATORS))
         point = {key.removeprefix("config."): value for key, value in chosen.items()}
-        folder = ",".join(f"{k}={v}" for k, v in point.items()).replace("/", "_")
         for seed in seeds:
-            workdir = sweep_folder(flags) / folder / f"seed-{seed}"
+            workdir = sweep_folder(flags) / folder_name(point) / f"seed-{seed}"
             argv = [f"--config={argument}", f"--workdir={workdir}", f"--config.seed={seed}"]
             argv += [f"--config.{field}={text}" for field, text in fields]
             runs.append(Run(point, seed, workdir, tuple(argv)))
     return runs
+
+
+def folder_name(point: dict[str, str]) -> str:
+    """The folder of a grid point: another one for every other point.
+
+    What a folder's name cannot hold is written as in a URL; what is too long ends in a hash.
+    """
+    text = ",".join(f"{key}={value}" for key, value in point.items())
+    name = re.sub(r"[%/\\\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", text)
+    if len(os.fsencode(name)) <= LONGEST:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    return os.fsencode(name)[: LONGEST - 13].decode(errors="ignore") + f"-{digest}"
 
 
 def sweep_folder(flags: argparse.Namespace) -> pathlib.Path:
@@ -254,6 +273,8 @@ def run(argv: list[str], command: list[str] | None = None) -> int:
     except UserError as error:
         say(f"error: {error}")
         return 2
+    except BrokenPipeError:
+        return terminal.close()
     except OSError as error:
         say(f"error: a file could not be written or read: {error}")
         return 2
@@ -267,4 +288,5 @@ def run(argv: list[str], command: list[str] | None = None) -> int:
 if __name__ == "__main__":
     from launch import sweep  # under its own name, by which jobs find Run again
 
+    terminal.prepare()
     sys.exit(sweep.run(sys.argv[1:]))

@@ -74,7 +74,7 @@ def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
     """
     text = markdown(results)
     with files.replacing(workdir / "results.md") as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
     _write_csv(workdir / "results.csv", results)
     return text
 
@@ -226,7 +226,10 @@ def _write_csv(path: pathlib.Path, results: Sequence[Result]) -> None:
         row |= {key.removeprefix("estimators."): v for key, v in _flat(result.values)}
         rows.append(row | {"folder": str(result.folder)})
     names = list(dict.fromkeys(name for row in rows for name in row if name != "folder"))
-    with files.replacing(path) as temporary, temporary.open("w", newline="") as handle:
+    with (
+        files.replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
         writer = csv.DictWriter(handle, [*names, "folder"])
         writer.writeheader()
         writer.writerows(rows)

@@ -7,6 +7,7 @@ import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("NPROC", "16")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 # compilation is most of the time of these tests; the numbers differ by rounding only
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault(

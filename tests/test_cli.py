@@ -1,6 +1,7 @@
 """The command line: modes, overrides, and one clear sentence with exit code 2 for bad input."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,13 +85,35 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
         ([SMOKE, "--config.model.prior.name=normal"], ["bound", "accepted", "learned"]),
         ([SMOKE, "--config.train.steps_per_dispatch=-1"], ["steps_per_dispatch"]),
         ([SMOKE, "--config.data.binarization_seed=-1"], ["at least 0"]),
-        ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model", "whole"]),
+        ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model.latent_shape", "int"]),
         ([SMOKE, "--config.model.log_var_floor=-12.0"], ["gamma_0", "log_var_floor"]),
         ([SMOKE, "--config.model.prior.num_steps=0"], ["num_steps"]),
         (["--config=README.md"], ["README.md"]),
         ([SMOKE, "--config.optim.name=sgd"], ["sgd", "adamax"]),
         ([SMOKE, "--config.optim.schedule=step"], ["cosine"]),
         ([SMOKE, "--config.train.batch_size=0"], ["train.batch_size"]),
+        ([SMOKE, "--config.eval.batch_size=1e11"], ["eval.batch_size", "at most 1048576"]),
+        ([SMOKE, "--config.seed=-1"], ["config.seed", "at least 0"]),
+        ([SMOKE, "--config.sample.seed=4294967296"], ["sample.seed", "at most 4294967295"]),
+        ([SMOKE, "--config.train.steps=1e30"], ["train.steps", "at most"]),
+        ([SMOKE, "--config.train.steps=\uff11"], ["train.steps", "int"]),
+        ([SMOKE, "--config.optim.learning_rate=1e999"], ["optim.learning_rate", "finite"]),
+        ([SMOKE, "--config.eval.checkpoint=\u00b2"], ["eval.checkpoint", "latest"]),
+        ([SMOKE, "--config.model.prior.schedule.gamma_1=1e999"], ["gamma_1", "finite"]),
+        ([SMOKE, "--config.model.log_var_floor=-1e9"], ["model.log_var_floor", "[-80, 80]"]),
+        ([SMOKE, "--config.model.encoder.dropout=1.5"], ["model.encoder.dropout", "[0, 1)"]),
+        ([SMOKE, "--config.model.encoder.depth=-1"], ["model.encoder.depth", "at least 0"]),
+        ([SMOKE, "--config.model.prior.name=.make"], ["'.make'", "MODULE.NAME"]),
+        ([SMOKE, "--config.model.prior.name=..make"], ["'..make'", "MODULE.NAME"]),
+        ([SMOKE, "--config.model.prior.name=math.pi"], ["'math.pi' is a float"]),
+        ([SMOKE, "--config.model.prior.name=vdp.nets"], ["'vdp.nets' is a module"]),
+        ([SMOKE, "--config.eval.estimators=dvp_reference"], ["dvp_reference", "elbo_discrete"]),
+        (
+            ["--config=digits_vae:prior=normal,smoke", "--config.eval.estimators=elbo_ode"],
+            ["elbo_ode", "there is elbo, "],
+        ),
+        (["--config=digits_ae:smoke", "--config.eval.estimators=iwae"], ["iwae", "none"]),
+        (["--config=digits_ae:smoke", "--config.sample.sampler=ddim"], ["no samples", "sampler"]),
         ([SMOKE, "--config.train.ema_decay=1.5"], ["ema_decay"]),
         ([SMOKE, "--config.eval.every=0"], ["eval.every"]),
         ([SMOKE, "--config.data.name=digist"], ["digist", "digits"]),
@@ -147,6 +170,8 @@ def test_config_files_that_are_none_are_refused(refused, tmp_path, text, says):
         ("def get_config(arg=''):\n    raise ValueError('deep reason')", "deep reason", 2),
         ("\nx = ", "SyntaxError", 2),
         ("def get_config(arg=''):\n    return 1 / 0", "ZeroDivisionError", 2),
+        ("import sys\nsys.exit()", "SystemExit", 2),
+        ("def get_config(arg=''):\n    raise KeyboardInterrupt", "KeyboardInterrupt", 2),
     ],
 )
 def test_config_files_that_fail_keep_their_traceback(cli, tmp_path, text, says, line):
@@ -198,6 +223,48 @@ def test_another_python_is_told_from_a_broken_one(monkeypatch, refused):
     monkeypatch.setattr(main, "_dispatch", lambda *_: missing("mine"))
     with pytest.raises(ModuleNotFoundError):
         main.run([])
+
+
+@pytest.mark.parametrize("value", ["None", "[1]", "3", "{1}"])
+@pytest.mark.parametrize("section", ["train", "model", "optim.groups"])
+def test_a_section_is_none_of_these(refused, tmp_path, section, value):
+    path = tmp_path / "mine.py"
+    parent, _, name = f"config.{section}".rpartition(".")
+    path.write_text(
+        "from vdp import variants\n"
+        "def get_config(arg=''):\n"
+        "    config = variants.defaults()\n"
+        f"    del {parent}.{name}\n"
+        f"    {parent}.{name} = {value}\n"
+        "    return config\n"
+    )
+    refused(f"--config={path}", says=[f"config.{section}"])
+
+
+def test_environments_that_ask_for_nothing_or_for_what_is_not_there(cli, refused, monkeypatch):
+    describe = ("--mode=describe", SMOKE)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "")
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "")
+    assert cli(*describe)[0] == 0
+    monkeypatch.setattr("jax.devices", lambda: 1 / 0)
+    refused(*describe, says=["no device", "JAX_PLATFORMS"])
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "two")
+    refused(*describe, says=["SLURM_STEP_NUM_TASKS='two'"])
+
+
+def test_a_terminal_without_the_characters_and_no_stdout():
+    code = (
+        "import sys; from vdp.modes import describe as mode; from vdp import main\n"
+        "mode.main = lambda *_, **__: print('±')\n"
+        "main._program(sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-c", code, "--mode=describe", SMOKE]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "?\n", "")
+    closed = ["bash", "-c", '"$@" >&-', "bash", *command]
+    done = subprocess.run(closed, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_pipe_that_closes_early_is_no_error_of_a_file():

@@ -12,7 +12,7 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "dists": 1, "levels": 1, "runtime": 1, "settings": 1,
     "config": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
     "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
-    "models": 4,
+    "models": 4, "checks": 4,
     "build": 5, "metrics": 5,
     "training": 6,
     "run": 7,

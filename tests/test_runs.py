@@ -22,24 +22,24 @@ SMOKE = "--config=digits_vae:smoke"
 
 def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
     record = config.read_run(smoke_run)
-    own = record.settings
+    trained = record.settings
 
     def chosen(**fields):
         given = record.config
         config.override(given, [(k.replace("__", "."), str(v)) for k, v in fields.items()])
         return parse(given)
 
-    assert naming.file_name(own, chosen()) == "eval.json"
-    compare.check_same_run(own, chosen(model__prior__ode_steps=8))
-    first = naming.file_name(own, chosen(model__prior__ode_steps=8))
+    assert naming.file_name(trained, chosen()) == "eval.json"
+    compare.check_same_run(trained, chosen(model__prior__ode_steps=8))
+    first = naming.file_name(trained, chosen(model__prior__ode_steps=8))
     assert re.fullmatch(r"eval-best-test-other-[0-9a-f]{6}\.json", first)
-    other = naming.file_name(own, chosen(model__prior__ode_steps=9))
+    other = naming.file_name(trained, chosen(model__prior__ode_steps=9))
     assert other != first, "no question overwrites another"
-    assert naming.file_name(own, chosen(model__prior__ode_steps=8)) == first
-    more = chosen(eval__iwae_samples=10 * own.eval.iwae_samples, data__dir="/elsewhere")
-    assert naming.file_name(own, more) == "eval.json", "more of the same"
+    assert naming.file_name(trained, chosen(model__prior__ode_steps=8)) == first
+    more = chosen(eval__iwae_samples=10 * trained.eval.iwae_samples, data__dir="/elsewhere")
+    assert naming.file_name(trained, more) == "eval.json", "more of the same"
     with pytest.raises(UserError, match=r"model\.prior\.num_steps"):
-        compare.check_same_run(own, chosen(model__prior__num_steps=7))
+        compare.check_same_run(trained, chosen(model__prior__num_steps=7))
 
 
 def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
@@ -51,20 +51,20 @@ def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
 
 
 def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
-    found = json.loads((smoke_run / "eval.json").read_text())
-    assert set(found) == {
+    result = json.loads((smoke_run / "eval.json").read_text())
+    assert set(result) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
         "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
     }  # fmt: skip
-    assert set(found["estimators"]) == {
+    assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
     }  # fmt: skip
-    assert found["estimators"]["dvp_reference"] is None  # of hierarchies
-    assert found["clipped"] is None
-    assert found["fid"] is found["accuracy"] is found["score"] is None
-    assert found["train_seconds"] > 0
-    elbo, discrete, iwae = (found["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
+    assert result["estimators"]["dvp_reference"] is None  # of hierarchies
+    assert result["clipped"] is None
+    assert result["fid"] is result["accuracy"] is result["score"] is None
+    assert result["train_seconds"] > 0
+    elbo, discrete, iwae = (result["estimators"][n] for n in ("elbo", "elbo_discrete", "iwae"))
     assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", "T=100", "T=100")
     assert iwae["weight"] == "path"
     assert iwae["k"] == 4
@@ -76,16 +76,18 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
         np.testing.assert_allclose(bits["mean"], -nats["mean"] / 64 / np.log(2), rtol=1e-9)
     np.testing.assert_allclose(sum(elbo["parts"].values()), elbo["nats"]["mean"], rtol=1e-5)
     rate = elbo["parts"]["likelihood"] - elbo["nats"]["mean"]
-    np.testing.assert_allclose(found["rates"], [rate], atol=1e-4)
-    carried = found["information"]
-    assert 0 <= carried["nats"]["mean"] <= np.log(found["num_examples"])
+    np.testing.assert_allclose(result["rates"], [rate], atol=1e-4)
+    carried = result["information"]
+    assert 0 <= carried["nats"]["mean"] <= np.log(result["num_examples"])
     np.testing.assert_allclose(carried["nats"]["mean"] + carried["aggregate_kl"], rate, atol=1e-4)
     assert discrete["nats"]["mean"] < elbo["nats"]["mean"]
 
 
 def test_a_run_writes_what_the_design_says(smoke_run):
     config = json.loads((smoke_run / "config.json").read_text())
-    assert set(config) == {"config", "versions", "git_revision", "parameters", "data"}
+    assert set(config) == {
+        "config", "versions", "git_revision", "parameters", "data", "hashes", "extensions",
+    }  # fmt: skip
     assert config["parameters"]["total"] > 0
     lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
     assert all(isinstance(line["step"], int) for line in lines)
@@ -117,10 +119,10 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     assert code == 0
     assert "validation elbo" in out
     (path,) = copied_run.glob("eval-latest-validation-other-*.json")
-    found = json.loads(path.read_text())
-    assert found["settings"] == {"eval.estimators": ["elbo"]}
-    assert found["estimators"]["iwae"] is None
-    assert found["num_examples"] == 64
+    result = json.loads(path.read_text())
+    assert result["settings"] == {"eval.estimators": ["elbo"]}
+    assert result["estimators"]["iwae"] is None
+    assert result["num_examples"] == 64
     assert (copied_run / "eval.json").read_text() == before
     code, _, _ = cli("--mode=eval", f"--workdir={copied_run}")
     assert code == 0
@@ -174,10 +176,15 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     assert "already trained" in err
     assert "nothing left to do" in err
     assert "test elbo (" in err
-    (copied_run / "eval.json").unlink()
-    code, _, _ = cli(SMOKE, f"--workdir={copied_run}")
+    before = json.loads((copied_run / "eval.json").read_text())
+    partial = json.dumps({"step": before["step"], "estimators": {}})
+    (copied_run / "eval.json").write_text(partial)
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
     assert code == 0
-    assert (copied_run / "eval.json").exists()
+    assert "is no result of an evaluation; moved to eval.json.bad" in err
+    after = json.loads((copied_run / "eval.json").read_text())
+    assert after["estimators"]["elbo"]["nats"] == before["estimators"]["elbo"]["nats"]
+    assert (copied_run / "eval.json.bad").read_text() == partial
 
 
 def test_another_config_on_a_workdir_names_the_fields(refused, copied_run):

@@ -9,14 +9,15 @@ import importlib
 import importlib.resources
 import inspect
 import traceback
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
-
+from vdp.checks import contracts
 from vdp.data.datasets import Facts
-from vdp.errors import Fault, UserError, choose_from
-from vdp.types import Adjustable, Model
+from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, first_line, shown
+from vdp.settings import rules
+from vdp.types import Adjustable, Generative, Model
 
 MODULE_ROOMS = {  # field -> package with one module per component, each with `make`
     "model": "vdp.models",
@@ -51,13 +52,20 @@ def _accepted(room: str) -> list[str]:
     ]
 
 
-def resolve(room: str, name: str) -> Callable:
+def resolve(room: str, name: object) -> Callable:
     """The maker of the component `name`; a dotted name is imported from anywhere.
 
+    Args:
+      room: the field the name stands under, or another word for what is looked for.
+      name: as a config gives it.
+
     Raises:
-      UserError: no component of that name (the message lists those there are), or no such module.
+      UserError: no component of that name (the message lists those there are), no such module, or
+        what it names cannot be called.
       Fault: the module of a dotted name fails while it is imported.
     """
+    if not isinstance(name, str):
+        raise UserError(f"{room} needs a name in text, not {shown(name)}")
     if "." in name:
         return _imported(room, name)
     accepted = _accepted(room)
@@ -70,6 +78,10 @@ def resolve(room: str, name: str) -> Callable:
 
 def _imported(room: str, name: str) -> Callable:
     module_name, _, attribute = name.rpartition(".")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(
+            f"{room} {name!r} cannot be imported: a name of one's own is MODULE.NAME, as mine.make"
+        )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -79,15 +91,21 @@ def _imported(room: str, name: str) -> Callable:
                 "are or in PYTHONPATH"
             ) from error
         raise Fault(f"the module of {room} {name!r} fails: {error}") from error
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
+    except UNEXPECTED as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"the module of {room} {name!r} fails: {what}") from error
     if not hasattr(module, attribute):
         raise UserError(f"{room} {name!r} cannot be imported: {module_name} has no {attribute}")
-    return getattr(module, attribute)
+    maker = getattr(module, attribute)
+    if not callable(maker):
+        kind = "module" if inspect.ismodule(maker) else type(maker).__name__
+        raise UserError(
+            f"{room} {name!r} is a {kind}: name a class or a function that makes a component"
+        )
+    return maker
 
 
-def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context) -> Any:
+def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any) -> Any:
     """Builds the component `spec` describes.
 
     Args:
@@ -112,13 +130,21 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context) -> A
             if key not in MODULE_ROOMS and key not in ATTRIBUTE_ROOMS:
                 raise choose_from("component field", key, {*MODULE_ROOMS, *ATTRIBUTE_ROOMS})
             value = build(key, value, path=f"{path}.{key}", **context)
+        elif value is not None and (key in MODULE_ROOMS or key in ATTRIBUTE_ROOMS):
+            raise UserError(f"{path}.{key} is a component with a name, not {shown(value)}")
         if key != "name":
             fields[key] = value
     what = f"{room} {spec['name']}"
-    parameters = {n: p for n, p in inspect.signature(maker).parameters.items() if n != "parent"}
-    for key in fields:
+    parameters = _parameters(what, maker)
+    for key, value in fields.items():
         if key not in parameters:
             raise choose_from(f"field of {what}:", key, parameters)
+        kind, default = parameters[key].annotation, parameters[key].default
+        optional = default is None or type(None) in typing.get_args(kind)
+        if value is None and not optional and (key in MODULE_ROOMS or key in ATTRIBUTE_ROOMS):
+            raise UserError(f"{path}.{key} is a component with a name, not None")
+        if rules.checkable(kind) and not (type(value) is type(default) and value == default):
+            fields[key] = rules.checked(f"{path}.{key}", value, kind)
     fields |= {k: v for k, v in context.items() if k in parameters and k not in fields}
     missing = [
         name
@@ -133,9 +159,32 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context) -> A
         return maker(**fields)
     except UserError as error:
         raise UserError(f"{what} ({path}): {error}") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+    except UNEXPECTED as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"{what} ({path}) cannot be made: {reason}") from error
+
+
+def _parameters(what: str, maker: Callable) -> dict[str, inspect.Parameter]:
+    """The fields of a component, by what its maker takes."""
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (TypeError, ValueError) as error:  # of some that are not written in Python
+        raise UserError(f"{what} cannot be made: its fields are not known ({error})") from error
+    return {name: parameter for name, parameter in parameters.items() if name != "parent"}
+
+
+def assemble(spec: Mapping[str, Any], facts: Facts) -> Model:
+    """Builds `config.model` for data of these facts; nothing of it is traced or computed.
+
+    Raises:
+      UserError, Fault: as of `build`.
+    """
+    context: dict[str, Any] = {
+        "levels": facts.levels,
+        "input_levels": facts.input_levels,
+        "num_classes": facts.info.num_classes,
+    }
+    return build("model", spec, **context)
 
 
 def model(spec: Mapping[str, Any], facts: Facts) -> Model:
@@ -146,34 +195,37 @@ def model(spec: Mapping[str, Any], facts: Facts) -> Model:
       facts: of the data.
 
     Raises:
-      UserError: as of `build`, or a component cannot take images of that shape and says so.
+      UserError: as of `build`, a component cannot take images of that shape and says so, or one
+        from outside gives back another shape or type than it has to.
       Fault: a component's own code fails; the message names it.
     """
-    context: dict[str, Any] = {
-        "levels": facts.levels,
-        "input_levels": facts.input_levels,
-        "num_classes": facts.info.num_classes,
-    }
-    built = build("model", spec, **context)
+    built = assemble(spec, facts)
     try:
-        jax.eval_shape(lambda: built.init(jax.random.key(0), facts.shape))
+        contracts.check(built, spec, facts.shape)
     except UserError:
         raise
-    except Exception as error:  # flax and jax raise many kinds
-        first = (str(error).splitlines() or [""])[0][:200]
+    except UNEXPECTED as error:  # flax and jax raise many kinds
         where = blame(error, spec) or f"model {spec['name']} (config.model)"
-        raise Fault(
-            f"{where} fails for images of shape {facts.shape}: {type(error).__name__}: {first}"
-        ) from error
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise Fault(f"{where} fails for images of shape {facts.shape}: {what}") from error
     return built
 
 
 def check_sampler(model: Model, options: Mapping[str, Any]) -> None:
-    """Refuses options of `sample` that a model does not have, or that mean nothing; UserError."""
+    """Refuses options of `sample` that a model does not have, or that mean nothing.
+
+    Args:
+      model: any; some draw no samples.
+      options: of `settings.Sample.options`, or of `Run.sample`.
+
+    Raises:
+      UserError: the option is named.
+    """
     if isinstance(model, Adjustable):
         model.check_sampler(**options)
     elif options:
-        raise UserError(f"this model is sampled without options: there is no {', '.join(options)}")
+        how = "is sampled without options" if isinstance(model, Generative) else "draws no samples"
+        raise UserError(f"this model {how}: leave out {', '.join(options)}")
 
 
 def blame(error: BaseException, spec: Mapping[str, Any]) -> str | None:

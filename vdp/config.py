@@ -4,11 +4,13 @@ No jax here: a wrong flag is answered at once.
 """
 
 import ast
+import contextlib
 import dataclasses
 import importlib.util
 import pathlib
 import platform
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from vdp import __version__
-from vdp.errors import Fault, UserError, choose_from, did_you_mean
+from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
 from vdp.runtime import files
 from vdp.settings import Settings, compare
 from vdp.settings.parse import parse, to_config, to_json
@@ -82,8 +84,9 @@ def load(argument: str) -> config_dict.ConfigDict:
         config = module.get_config(variant)
     except UserError:
         raise
-    except Exception as error:  # a config is a program of the user's
-        raise Fault(f"the config file {path} fails: {type(error).__name__}: {error}") from error
+    except UNEXPECTED as error:  # a config is a program of the user's
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise Fault(f"the config file {path} fails: {what}") from error
     if not isinstance(config, config_dict.ConfigDict):
         raise UserError(f"config {path}: get_config must return an ml_collections ConfigDict")
     return config
@@ -114,30 +117,38 @@ def override(config: config_dict.ConfigDict, overrides: Sequence[tuple[str, str]
             parent, node = node, node[key]
         if isinstance(node, config_dict.ConfigDict):
             raise choose_from("config field", field, [f"{field}.{key}" for key in node])
-        parent[leaf] = _parse(field, text, parent.get_type(leaf))
+        value = _parse(field, text, parent.get_type(leaf))
+        try:
+            parent[leaf] = value
+        except Exception as error:  # of ml_collections: of another type inside, or not to be set
+            reason = first_line(error)
+            raise UserError(f"config.{field} cannot be {shown(text)}: {reason}") from error
 
 
-def _parse(field: str, text: str, kind: type):
+def _parse(field: str, text: str, kind: type) -> Any:
     if kind is str:
         return text
     if kind is bool:
         if text.lower() in ("true", "false", "1", "0"):
             return text.lower() in ("true", "1")
-        raise UserError(f"config.{field} is True or False, not {text!r}")
+        raise UserError(f"config.{field} is True or False, not {shown(text)}")
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):  # bare words
+        with warnings.catch_warnings():  # the compiler's, of digits before letters
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # bare words
         value = text
         if kind is tuple:
             value = tuple(part.strip() for part in text.strip("()[]").split(",") if part.strip())
     if kind is tuple and not isinstance(value, tuple):
         value = tuple(value) if isinstance(value, list) else (value,)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with contextlib.suppress(OverflowError):  # too large, as is said where it is checked
+            value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"config.{field} needs a value of type {kind.__name__}, not {text!r}")
+        raise UserError(f"config.{field} needs a value of type {kind.__name__}, not {shown(text)}")
     return value
 
 
@@ -148,6 +159,19 @@ def settings(argument: str, overrides: Sequence[tuple[str, str]] = ()) -> Settin
     return parse(config)
 
 
+@dataclasses.dataclass(frozen=True)
+class Extension:
+    """That a run was given more steps: its schedule of learning rates is another one from there.
+
+    Attributes:
+      step: where it went on.
+      steps_before: what train.steps was until then.
+    """
+
+    step: int
+    steps_before: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
     """What config.json of a run holds.
@@ -156,12 +180,16 @@ class Record:
       settings: the run was trained with; fields that an older version did not have are defaults.
       parameters: trainable numbers by role, and in total.
       data: facts of the data set (`vdp.data.core.Info` as a dict); None in runs of before 0.1.
+      hashes: of the images of each split (`vdp.data.identity`); empty in runs of before 0.2.
+      extensions: every growth of train.steps, in order.
       workdir: where it was read.
     """
 
     settings: Settings
     parameters: Mapping[str, int]
     data: Mapping[str, Any] | None
+    hashes: Mapping[str, str]
+    extensions: Sequence[Extension]
     workdir: pathlib.Path
 
     @property
@@ -176,20 +204,44 @@ def read_run(workdir: str | pathlib.Path) -> Record:
     Raises:
       UserError: the folder holds none, or one that cannot be read.
     """
-    path = pathlib.Path(workdir) / RUN_FILE
+    path = files.located(workdir) / RUN_FILE
     content = files.read_json(path, RUN_FILE)
-    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-        raise UserError(f"{path} is not the {RUN_FILE} of a run")
     try:
-        settings = parse(content["config"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        return _record(content, path.parent)
+    except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, UserError) else "a part of it is missing or another"
+        raise UserError(
+            f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another "
+            "--workdir"
+        ) from error
+
+
+def _record(content: Any, workdir: pathlib.Path) -> Record:
+    """What a config.json holds; an error of whatever kind where it is none."""
+    if not isinstance(content["config"]["model"]["name"], str):
+        raise UserError("its model has no name")
+    data = content.get("data")
+    if data is not None:
+        _check_facts(data)
     return Record(
-        settings=settings,
-        parameters=content.get("parameters") or {},
-        data=content.get("data"),
-        workdir=pathlib.Path(workdir),
+        settings=parse(content["config"]),
+        parameters={role: int(n) for role, n in (content.get("parameters") or {}).items()},
+        data=data,
+        hashes={split: str(text) for split, text in (content.get("hashes") or {}).items()},
+        extensions=[
+            Extension(int(entry["step"]), int(entry["train.steps"]))
+            for entry in content.get("extensions") or ()
+        ],
+        workdir=workdir,
     )
+
+
+def _check_facts(data: Mapping[str, Any]) -> None:
+    """Refuses what are no facts of a data set; an error of whatever kind."""
+    numbers = (*data["shape"], data["levels"], data["num_classes"], *data["counts"].values())
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    if not whole or len(data["shape"]) != 3 or not isinstance(data["name"], str):
+        raise UserError("it holds no facts of a data set")
 
 
 def write_run(
@@ -197,8 +249,20 @@ def write_run(
     settings: Settings,
     parameters: Mapping[str, int],
     data: Mapping[str, Any],
+    *,
+    hashes: Mapping[str, str],
+    extensions: Sequence[Extension] = (),
 ) -> None:
-    """Writes config.json: the settings, what the run is made of, and with which versions."""
+    """Writes config.json: the settings, what the run is made of, and with which versions.
+
+    Args:
+      workdir: of the run.
+      settings: as it is trained from now on.
+      parameters: trainable numbers by role, and in total.
+      data: facts of the data set.
+      hashes: of the images of each split.
+      extensions: every growth of train.steps, in order.
+    """
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     versions = {name: metadata.version(name) for name in names}
     content = {
@@ -207,6 +271,8 @@ def write_run(
         "git_revision": _git_revision(),
         "parameters": parameters,
         "data": data,
+        "hashes": hashes,
+        "extensions": [{"step": e.step, "train.steps": e.steps_before} for e in extensions],
     }
     files.write_json(workdir / RUN_FILE, content)
 

@@ -1,4 +1,7 @@
-"""Log densities, divergences and samples; all sums in float32, all results [B] in nats."""
+"""Log densities, divergences and samples; all sums in float32, all results [B] in nats.
+
+Observations and noise may be numpy's; what is returned is jax's.
+"""
 
 from collections.abc import Callable
 
@@ -10,13 +13,13 @@ from jax.nn import softplus
 from jax.scipy.special import log_ndtr
 from jaxtyping import Float, Float32, Num
 
-from vdp.types import Array
+from vdp.types import AnyArray, Array
 
 LOG_2PI = float(np.log(2 * np.pi))
-Value = Float[Array, "*#s"] | float  # of an elementwise function
+Value = Float[AnyArray, "*#s"] | float  # of an elementwise function
 
 
-def sum_nonbatch(x: Num[Array, "b *s"]) -> Float32[Array, "b"]:
+def sum_nonbatch(x: Num[AnyArray, "b *s"]) -> Float32[Array, "b"]:
     """Sums [B, ...] to [B] in float32."""
     return jnp.sum(x.astype(jnp.float32).reshape(x.shape[0], -1), axis=-1)
 
@@ -28,53 +31,53 @@ class Normal:
     mean: Float[Array, "b *s"]
     log_var: Float[Array, "b *s"]
 
-    def sample(self, eps: Float[Array, "b *s"]) -> Float[Array, "b *s"]:
+    def sample(self, eps: Float[AnyArray, "b *s"]) -> Float[Array, "b *s"]:
         """Returns mean + std * eps for standard normal `eps` of the mean's shape."""
         return self.mean + jnp.exp(0.5 * self.log_var) * eps
 
-    def log_prob(self, z: Float[Array, "#b *s"]) -> Float32[Array, "b"]:
-        """log N(z; mean, exp(log_var)), summed to [B]."""
+    def log_prob(self, z: Float[AnyArray, "#b *s"]) -> Float32[Array, "b"]:
+        """Log density log N(z; mean, exp(log_var)) of z [B, ...], or [1, ...]: [B]."""
         squares = jnp.square(z - self.mean) * jnp.exp(-self.log_var)
         return -0.5 * sum_nonbatch(LOG_2PI + self.log_var + squares)
 
     def entropy(self) -> Float32[Array, "b"]:
-        """H = 1/2 sum(1 + log 2 pi + log_var), [B]."""
+        """The entropy 1/2 sum(1 + log 2 pi + log_var), [B]."""
         return 0.5 * sum_nonbatch(1 + LOG_2PI + self.log_var)
 
     def kl(self, other: "Normal") -> Float32[Array, "b"]:
-        """KL(self || other), exact, [B]."""
+        """The exact divergence KL(self || other), [B]."""
         variance_ratio = jnp.exp(self.log_var - other.log_var)
         squares = jnp.square(self.mean - other.mean) * jnp.exp(-other.log_var)
         log_ratio = other.log_var - self.log_var
         return 0.5 * sum_nonbatch(variance_ratio + squares - 1 + log_ratio)
 
 
-def standard_normal(like: Float[Array, "*s"]) -> Normal:
-    """N(0, I) over the shape of `like`."""
+def standard_normal(like: Float[AnyArray, "b *s"]) -> Normal:
+    """The standard normal N(0, I) over the shape of `like`, [B, ...]."""
     return Normal(jnp.zeros_like(like), jnp.zeros_like(like))
 
 
 def mixture_log_prob(
-    log_weights: Float[Array, "k"], components: Normal, z: Float[Array, "b *s"]
+    log_weights: Float[Array, "k"], components: Normal, z: Float[AnyArray, "b *s"]
 ) -> Float32[Array, "b"]:
-    """log sum_k w_k N_k(z) for components [K, ...] joint over all dimensions of z [B, ...]: [B].
+    """Log density log sum_k w_k N_k(z) of a mixture, its components joint over all dimensions: [B].
 
     Args:
-      log_weights: [K], normalised.
+      log_weights: log w_k, [K], normalised.
       components: K diagonal Gaussians over the shape of one z.
-      z: [B, ...].
+      z: where the density is looked at, [B, ...].
     """
     each = jax.vmap(lambda one: components.log_prob(one[None]))(z)
     return jax.nn.logsumexp(log_weights[None] + each, axis=1)
 
 
-def bernoulli_log_prob(logits: Float[Array, "*s"], x: Num[Array, "*s"]) -> Float[Array, "*s"]:
-    """log p of x in {0, 1}, elementwise: -softplus(-l) for 1, -softplus(l) for 0."""
+def bernoulli_log_prob(logits: Float[Array, "*s"], x: Num[AnyArray, "*s"]) -> Float[Array, "*s"]:
+    """Log-probability of x in {0, 1}, elementwise: -softplus(-l) for 1, -softplus(l) for 0."""
     return jnp.where(x > 0, -softplus(-logits), -softplus(logits))
 
 
 def discretized_logistic_log_prob(
-    x: Num[Array, "*#s"], mean: Value, log_scale: Value, levels: int
+    x: Num[AnyArray, "*#s"], mean: Value, log_scale: Value, levels: int
 ) -> Float32[Array, "*s"]:
     """Log of the mass a logistic puts on the bin of each level, elementwise.
 
@@ -82,6 +85,12 @@ def discretized_logistic_log_prob(
     With a, b the standardised bin edges, the mass is sigmoid(a) - sigmoid(b), computed as
     -softplus(-a) - softplus(b) + log(-expm1(b - a)) without clamp (after PixelCNN++, Salimans et
     al. 2017, whose fallback for small masses this form does not need).
+
+    Args:
+      x: levels 0..levels - 1, of any type and shape; the other two broadcast against it.
+      mean: location of the logistic on [-1, 1].
+      log_scale: log of its scale there.
+      levels: number of levels of the image.
     """
     half = 1.0 / (levels - 1)
     centred = 2.0 * half * x.astype(jnp.float32) - 1.0 - mean
@@ -95,11 +104,18 @@ def discretized_logistic_log_prob(
 
 
 def discretized_normal_log_prob(
-    x: Num[Array, "*#s"], mean: Value, log_scale: Value, levels: int
+    x: Num[AnyArray, "*#s"], mean: Value, log_scale: Value, levels: int
 ) -> Float32[Array, "*s"]:
-    """The same for a Gaussian of standard deviation exp(log_scale) (DDPM, Ho et al. 2020, Eq. 13).
+    """Log of the mass a Gaussian puts on the bin of each level (DDPM, Ho et al. 2020, Eq. 13).
 
-    A bin above the mean is mirrored to below it, where log Phi keeps its precision.
+    The bins are those of `discretized_logistic_log_prob`. A bin above the mean is mirrored to below
+    it, where log Phi keeps its precision.
+
+    Args:
+      x: levels 0..levels - 1, of any type and shape; the other two broadcast against it.
+      mean: of the Gaussian, on [-1, 1].
+      log_scale: log of its standard deviation there.
+      levels: number of levels of the image.
     """
     half = 1.0 / (levels - 1)
     centred = 2.0 * half * x.astype(jnp.float32) - 1.0 - mean
@@ -113,20 +129,20 @@ def discretized_normal_log_prob(
 
 
 def discretized_mean(
-    cdf: Callable, mean: Float[Array, "*s"], log_scale: Value, levels: int
+    cdf: Callable[[Array], Array], mean: Float[Array, "*s"], log_scale: Value, levels: int
 ) -> Float[Array, "*s"]:
     """Expected level divided by levels-1, in [0, 1]: sum over edges of P(x above the edge).
 
     Args:
       cdf: of the symmetric distribution that is cut into bins, at location 0 and scale 1.
       mean: its location on [-1, 1].
-      log_scale: of its scale.
-      levels: of the image.
+      log_scale: log of its scale there.
+      levels: number of levels of the image.
     """
     half = 1.0 / (levels - 1)
     inverse_scale = jnp.exp(-log_scale)
 
-    def add(total, level):
+    def add(total: Array, level: Array) -> tuple[Array, None]:
         edge = 2.0 * half * level - 1.0 - half
         return total + cdf((mean - edge) * inverse_scale), None
 

@@ -2,10 +2,13 @@
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 STOPPED = 143  # the exit code after SIGTERM, saved; schedulers then requeue
+SHOWN = 80  # characters of a value in a message
+UNEXPECTED = (Exception, SystemExit, KeyboardInterrupt)  # all that code of the user's may end with
 
 
 class UserError(ValueError):
@@ -13,7 +16,13 @@ class UserError(ValueError):
 
     `vdp.main` prints the message on stderr without a traceback and exits with code 2. In Python it
     is a ValueError, as what it says is that a value cannot be meant.
+
+    Args:
+      sentence: what to do; line breaks, as in names of the user's, become spaces.
     """
+
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.splitlines()))
 
 
 class Fault(Exception):
@@ -38,7 +47,7 @@ def choose_from(what: str, given: object, accepted: Iterable, near: Iterable = (
     """
     listed = ", ".join(sorted(map(str, accepted))) or "none"
     hint = did_you_mean(given, [*accepted, *near])
-    return UserError(f"unknown {what} {str(given)!r}{hint}; accepted: {listed}")
+    return UserError(f"unknown {what} {shown(str(given))}{hint}; accepted: {listed}")
 
 
 def did_you_mean(given: object, names: Iterable) -> str:
@@ -52,10 +61,34 @@ def did_you_mean(given: object, names: Iterable) -> str:
     return f" (did you mean {by_last[near[0]]}?)" if near else ""
 
 
+def shown(value: Any) -> str:
+    """The value for a message: in one line, and cut where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a number of too many digits, or a class of the user's
+        text = f"a value of type {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, cut to 200 characters; empty where it has none."""
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def whole_number(text: str) -> int:
+    """The integer of a text of ASCII digits, with a minus or without; ValueError for all others.
+
+    `int` reads digits of every script, spaces and underscores as well.
+    """
+    if not re.fullmatch(r"-?[0-9]{1,1000}", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UserError, takes no abbreviations and keeps line breaks."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(allow_abbrev=False, formatter_class=formatter, **kwargs)
 

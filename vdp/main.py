@@ -4,18 +4,32 @@ import argparse
 import importlib
 import os
 import pathlib
-import signal
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import NoReturn
 
-from vdp.errors import STOPPED, Fault, Interrupted, Parser, UserError, choose_from
+from vdp.errors import (
+    STOPPED,
+    UNEXPECTED,
+    Fault,
+    Interrupted,
+    Parser,
+    UserError,
+    choose_from,
+    first_line,
+)
+from vdp.runtime import signals, terminal
+from vdp.settings import Settings
 
+Overrides = list[tuple[str, str]]  # [(field, text)]
 NEEDED = ("jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy")
 MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "train": "train",
     "eval": "evaluate",
     "sample": "sample",
     "describe": "describe",
+    "check": "check",
 }
 EPILOG = """\
 modes:
@@ -24,6 +38,8 @@ modes:
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
             and no --config where --workdir is a run's; --parameters lists every one of them
+  check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
+            needs no data and no training
 
 examples:
   python -m vdp.main --config=digits_vae
@@ -32,12 +48,18 @@ examples:
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
 
 exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
-own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C
+own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
+141 nobody reads what is written any more
 """
 
 
-def parse(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
-    """Returns (namespace of the flags, overrides [(field, text)])."""
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
+    """Returns (namespace of the flags, overrides [(field, text)]).
+
+    Raises:
+      UserError: a flag that there is not, or without its value.
+      SystemExit: --help, after it has been printed.
+    """
     parser = Parser(
         prog="python -m vdp.main",
         description="Variational diffusion priors: train, evaluate and sample.",
@@ -56,7 +78,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
         "--debug", action="store_true", help="show the traceback of every error, not a sentence"
     )
     parser.add_argument("--config.FIELD", metavar="VALUE", help="override one field of the config")
-    overrides, rest = [], []
+    overrides: Overrides = []
+    rest: list[str] = []
     items = iter(argv)
     for item in items:
         if item.startswith("--config."):
@@ -77,7 +100,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
     return flags, overrides
 
 
-def _prepare_environment(settings) -> None:
+def _prepare_environment(settings: Settings) -> None:
     """What has to be set before jax starts."""
     if settings.train.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -85,7 +108,7 @@ def _prepare_environment(settings) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def _settings(flags, overrides):
+def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings, pathlib.Path]:
     """(the settings, checked; the workdir)."""
     from vdp import config
     from vdp.settings.parse import parse as checked
@@ -106,38 +129,71 @@ def _settings(flags, overrides):
     return checked(given), workdir
 
 
-def _dispatch(flags, overrides) -> None:
+def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
     settings, workdir = _settings(flags, overrides)
     _prepare_environment(settings)
-    from vdp.runtime import compile_cache, parallel
+    from vdp.runtime import compile_cache, interruption, parallel
 
     with compile_cache.enabled():
         parallel.initialize(flags.multihost)
         mode = importlib.import_module(f"vdp.modes.{MODES[flags.mode]}")
+        interruption.check("; nothing had been started")
         options = {"parameters": True} if flags.parameters else {}
         try:
             mode.main(settings, workdir, **options)
         except (UserError, Fault, Interrupted):
             raise
-        except Exception as error:
-            from vdp import build
-
-            where = build.blame(error, settings.model)
-            if where is None:
-                raise
-            what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-            raise Fault(f"{where} fails: {what}") from error
+        except UNEXPECTED as error:
+            raise _explained(error, settings) from error
+    if sys.stdout is not None:  # as under >&-
+        sys.stdout.flush()
 
 
-def run(argv: list[str]) -> int:
+def _explained(error: BaseException, settings: Settings) -> BaseException:
+    """What an error of a mode is to the person: of a component of theirs, or of memory; or itself.
+
+    KeyboardInterrupt is a component's own as well, unless it was Ctrl-C.
+    """
+    from vdp import build
+
+    what = f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, KeyboardInterrupt) and signals.reason() == "Ctrl-C":
+        return error
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in what:
+        return UserError(
+            f"there is not enough memory ({what}): lower config.train.batch_size and "
+            "config.eval.batch_size, or the sizes of the model"
+        )
+    if where := build.blame(error, settings.model):
+        return Fault(f"{where} fails: {what}")
+    if isinstance(error, SystemExit):  # of what no frame tells, as a function that was passed on
+        return Fault(f"something that the config names ends the program: {what}")
+    return error
+
+
+def run(argv: Sequence[str]) -> int:
     """Runs the command line and returns the exit code.
 
     Only a UserError, or a file that cannot be written or read, is shortened to a sentence; with
     --debug its traceback is shown too. What fails in a component or a config of the user's keeps
     its traceback, after a sentence that names it. Other errors are vdp's own, and are raised.
     """
+    release = signals.listen()
     try:
-        _dispatch(*parse(argv))
+        flags, overrides = parse(argv)
+    except UserError as error:
+        return _refused(str(error), argv)
+    except SystemExit as stop:  # argparse's --help
+        return int(stop.code or 0)
+    else:
+        return _run(flags, overrides, argv)
+    finally:
+        release()
+
+
+def _run(flags: argparse.Namespace, overrides: Overrides, argv: Sequence[str]) -> int:
+    try:
+        _dispatch(flags, overrides)
     except UserError as error:
         return _refused(str(error), argv)
     except Fault as fault:
@@ -153,9 +209,8 @@ def run(argv: list[str]) -> int:
             "installed into, or activate its environment (. .venv/bin/activate)",
             argv,
         )
-    except BrokenPipeError:  # `| head` has read enough; nothing more is said at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:  # `| head` has read enough
+        return terminal.close()
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _refused(
@@ -163,18 +218,16 @@ def run(argv: list[str]) -> int:
             "and run the same command again, saved checkpoints are intact",
             argv,
         )
-    except SystemExit as stop:  # argparse's --help
-        return int(stop.code or 0)
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt:  # a second Ctrl-C
+        print(signals.SECOND, end="", file=sys.stderr)
+        return signals.KILLED
     except Interrupted as error:
         print(error, file=sys.stderr)
         return STOPPED
     return 0
 
 
-def _refused(sentence: str, argv: list[str]) -> int:
+def _refused(sentence: str, argv: Sequence[str]) -> int:
     """Says what can be mended, inside an `except`; the traceback goes before it with --debug."""
     if "--debug" in argv:
         traceback.print_exc()
@@ -182,7 +235,9 @@ def _refused(sentence: str, argv: list[str]) -> int:
     return 2
 
 
-def _program(argv: list[str]) -> None:
+def _program(argv: Sequence[str]) -> NoReturn:
+    signals.listen(watched=True)  # to the last: what comes at exit finds the work done
+    terminal.prepare()
     try:
         code = run(argv)
     except Exception:

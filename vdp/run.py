@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -11,11 +11,11 @@ from jaxtyping import Float, Int32, UInt8
 from ml_collections import config_dict
 
 from vdp import build, config
-from vdp.data import datasets
+from vdp.data import datasets, identity
 from vdp.errors import UserError, choose_from
 from vdp.metrics import likelihood, per_batch, score
 from vdp.metrics.batched import Batched, Kept
-from vdp.runtime import parallel
+from vdp.runtime import interruption, parallel
 from vdp.settings import SPLITS, Settings
 from vdp.settings.parse import to_config
 from vdp.training import state
@@ -57,6 +57,7 @@ class Run(Generic[M]):
       facts: of the data.
       batched: maps functions over arrays, on all devices.
       trained: the settings the run was trained with.
+      hashes: of the images it was trained with, by split; empty where they are not known.
     """
 
     settings: Settings = dataclasses.field(repr=False)
@@ -67,6 +68,7 @@ class Run(Generic[M]):
     facts: datasets.Facts
     batched: Batched = dataclasses.field(repr=False)
     trained: Settings = dataclasses.field(repr=False)
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def config(self) -> config_dict.ConfigDict:
@@ -113,7 +115,7 @@ class Run(Generic[M]):
         progress: Callable[[int], None] = lambda done: None,
         kept: Kept | None = None,
         model: Any = None,
-        **options,
+        **options: Any,
     ) -> Any:
         """Maps function(model, params, stats, batch, rng, **options) over images, in batches.
 
@@ -131,7 +133,7 @@ class Run(Generic[M]):
         args = (model or self.model, self.params, self.stats, arrays)
         return self.batched.map(function, *args, progress=progress, kept=kept, **options)
 
-    def each(self, function: Callable, arrays: Arrays, **options) -> Iterator[Any]:
+    def each(self, function: Callable, arrays: Arrays, **options: Any) -> Iterator[Any]:
         """The same batch by batch, for results too large to keep."""
         args = (self.model, self.params, self.stats, arrays)
         return self.batched.each(function, *args, **options)
@@ -147,8 +149,8 @@ class Run(Generic[M]):
         chosen = self.settings.eval
         num_samples = num_samples or chosen.iwae_samples
         chunk, arrays = min(chosen.iwae_chunk, num_samples), self.arrays(x)
-        found = self.map(likelihood.iwae_terms, arrays, num_samples=num_samples, chunk=chunk)
-        return found["value"]
+        terms = self.map(likelihood.iwae_terms, arrays, num_samples=num_samples, chunk=chunk)
+        return terms["value"]
 
     def encode(self, x: AnyArray) -> Any:
         """q(z|x): a `dists.Normal` over [N, *latent_shape]; of a hierarchy, one by latent."""
@@ -161,7 +163,7 @@ class Run(Generic[M]):
         return self.map(per_batch.reconstruct, self.arrays(x))
 
     def sample(
-        self, num: int, *, seed: int = 0, mean: bool = True, **options
+        self, num: int, *, seed: int = 0, mean: bool = True, **options: Any
     ) -> Float[np.ndarray, "{num} h w c"]:
         """[num, H, W, C] images in [0, 1].
 
@@ -180,13 +182,15 @@ class Run(Generic[M]):
         return self._draw(per_batch.sample, num, seed, x_shape=self.facts.shape, **options)
 
     def sample_latents(
-        self, num: int, *, seed: int = 0, **options
+        self, num: int, *, seed: int = 0, **options: Any
     ) -> Float[np.ndarray, "{num} *z"]:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
         build.check_sampler(self._able(LatentGenerative, "sample_latents"), options)
         return self._draw(per_batch.sample_latents, num, seed, **options)
 
-    def denoising(self, num: int, *, seed: int = 0, **options) -> Float[np.ndarray, "{num} t *z"]:
+    def denoising(
+        self, num: int, *, seed: int = 0, **options: Any
+    ) -> Float[np.ndarray, "{num} t *z"]:
         """The diffusion prior's z_hat at every step of its sampler: [num, T, *prior_shape]."""
         model = self._able(OverPrior, "prior")
         if not isinstance(model.prior, DiffusionLike):
@@ -194,13 +198,16 @@ class Run(Generic[M]):
         build.check_sampler(model, options)
         return self._draw(per_batch.denoising, num, seed, x_shape=self.facts.shape, **options)
 
-    def _draw(self, function: Callable, num: int, seed: int, **options) -> np.ndarray:
+    def _draw(self, function: Callable, num: int, seed: int, **options: Any) -> np.ndarray:
         """`num` results of function(model, params, stats, rng, size), in batches of one size."""
         size = self.batched.batch_size
         options |= dict(function=function, size=size)
         program = self.batched.compiled(per_batch.drawing, self.model, **options)
         keys = jax.random.split(jax.random.key(seed), -(-num // size))
-        drawn = [np.asarray(program(self.params, self.stats, {}, key)) for key in keys]
+        drawn = []
+        for key in keys:
+            drawn.append(np.asarray(program(self.params, self.stats, {}, key)))
+            interruption.check()
         return np.concatenate(drawn)[:num]
 
     def decode(self, z: AnyArray) -> Images:
@@ -221,14 +228,19 @@ class Run(Generic[M]):
             part = z[start : start + size]
             padded = np.resize(part, (size, *z.shape[1:]))
             images.append(np.asarray(program(self.params, self.stats, padded, key))[: len(part)])
+            interruption.check()
         return np.concatenate(images)
 
     def images(self, split: str = "test") -> UInt8[np.ndarray, "n h w c"]:
-        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C]."""
+        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C].
+
+        UserError where they are not there, or not those the run was trained with.
+        """
         if split not in SPLITS:
             raise choose_from("split", split, SPLITS)
-        dataset = datasets.load(self.settings.data)
-        return datasets.fixed_images(dataset.splits[split], self.facts, self.settings.data)[1]
+        data = self.settings.data
+        dataset = identity.load(data, trained=self.trained.data, stored=self.hashes)
+        return datasets.fixed_images(dataset.splits[split], self.facts, data)[1]
 
 
 def restore(settings: Settings, record: config.Record, which: str | int) -> Run[Model]:
@@ -249,18 +261,18 @@ def restore(settings: Settings, record: config.Record, which: str | int) -> Run[
         facts = datasets.describe(settings.data)
     model = build.model(settings.model, facts)
     template = state.evaluated_template(settings, model, facts.shape, mesh)
-    if not (record.workdir / "checkpoints").is_dir():
-        raise UserError(f"{record.workdir} holds no checkpoints: train first")
     checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
     try:
+        interruption.check()
         step = checkpoints.resolve(which)
         restored = checkpoints.restore_evaluated(step, template)
     except Damaged as error:
-        others = [s for s in checkpoints.steps if s != step]
+        others = [other for other in checkpoints.steps if other != step]
         hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
         raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
     finally:
         checkpoints.close()
+    interruption.check()
     return Run(
         settings=settings,
         model=model,
@@ -270,6 +282,7 @@ def restore(settings: Settings, record: config.Record, which: str | int) -> Run[
         facts=facts,
         batched=Batched(mesh, settings.eval.batch_size, settings.eval.seed),
         trained=record.settings,
+        hashes=record.hashes,
     )
 
 

@@ -52,7 +52,7 @@ def test_broken_npz_is_named(tmp_path, content, says):
 def test_npz_never_unpickles(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, images=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UserError, match="not a readable npz"):
+    with pytest.raises(UserError, match="`images` holds pickled"):
         datasets.load(settings(f"npz:{path}"))
 
 
@@ -130,11 +130,34 @@ def test_tfds_copies_are_read_without_tensorflow():
 
     with tfds.testing.mock_data(num_examples=7):
         builder = tfds.builder("mnist")
-        split = source._decode(builder.as_data_source(split="train"), np.asarray)
-    assert split.images.shape == (7, 28, 28, 1)
-    assert split.labels.min() >= 0
+        source_of_records = builder.as_data_source(split="train")
+        images, labels = source._decode(source_of_records, np.asarray, where="mnist")
+    assert images.shape == (7, 28, 28, 1)
+    assert labels.min() >= 0
     import sys
 
     assert "tensorflow" not in sys.modules
     with pytest.raises(UserError, match="needs the name"):
         source.load("", Request(dir=None))
+
+
+def test_records_of_tfds_keep_their_depth_and_name_their_sizes():
+    from vdp.data.sources import tfds as source
+
+    request = Request(dir=None, levels=256)
+    pixels = np.linspace(0, 60_000, 16).reshape(4, 4, 1).astype(np.uint16)
+    records = [{"image": pixels, "label": np.int64(-1)}, {"image": pixels[::-1], "label": 3}]
+    stored = source._decode(records, lambda image: source._opaque(image, request), where="x")
+    with pytest.raises(UserError, match=r"x, whose .* has 65,536 levels.*data\.levels=256"):
+        source._levelled({"train": stored}, "x")
+    splits, levels = source._levelled({"train": stored}, "x", wanted=256)
+    assert (levels, splits["train"].labels.tolist()) == (256, [-1, 3])
+    assert np.array_equal(splits["train"].images[0], np.rint(pixels / 257))
+    records.append({"image": pixels[:3], "label": 0})
+    with pytest.raises(UserError, match="4x4 of 2, 3x4 of 1"):
+        source._decode(records, np.asarray, where="x")
+    resized = lambda image: source._opaque(image, Request(dir=None, size=(2, 2)))
+    assert source._decode(records, resized, where="x")[0].shape == (3, 2, 2, 1)
+    glass = np.zeros((2, 2, 4), np.uint8)
+    glass[0] = (10, 20, 30, 255)
+    assert source._opaque(glass, request)[:, 0].tolist() == [[10, 20, 30], [255, 255, 255]]

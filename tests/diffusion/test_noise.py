@@ -208,7 +208,7 @@ def test_an_exact_density_takes_a_posterior_draw():
     own, other = PosteriorNoise(z=jnp.ones_like(Z)), DiffusionNoise(z=Z, diffusion=GIVEN["Times"])
     for method in (prior.rate, prior.log_prob_weight):
         z, _ = method({}, {}, Q, None, noise=own)
-        np.testing.assert_allclose(z, Q.sample(1.0))
+        np.testing.assert_allclose(z, Q.sample(jnp.ones_like(Z)))
         with pytest.raises(UserError, match="PosteriorNoise, not of DiffusionNoise"):
             method({}, {}, Q, None, noise=other)
 
@@ -324,8 +324,8 @@ def test_the_maker_of_tables_takes_the_fields_of_every_diffusion_prior_but_the_s
     spec = {"name": "ddpm", "denoiser": {"name": "MLPDenoiser", "width": 4, "depth": 1}}
     assert build.build("prior", spec | {"num_strata": 32, "ode_probes": 2}).ode_probes == 2
     assert build.build("prior", spec).bound == "discrete"
-    for field in ("schedule", "fields", "num_step"):
+    for field, value in {"schedule": {"name": "linear"}, "fields": 3, "num_step": 3}.items():
         with pytest.raises(UserError, match=r"accepted: betas, bound, .*, num_strata, .*, weights"):
-            build.build("prior", spec | {field: 3})
+            build.build("prior", spec | {field: value})
     with pytest.raises(UserError, match="betas='square' is not one of linear, cosine"):
         build.build("prior", spec | {"betas": "square"})

@@ -57,6 +57,21 @@ def test_ddim_with_eta_one_is_ancestral():
     assert jnp.abs(samplers.ddim(*args, num_steps=9, eta=0.5)[0] - expected).max() > 0.01
 
 
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp"])
+def test_clipping_bounds_what_is_denoised_and_is_no_change_where_nothing_is_cut(sampler):
+    args = (sampler, gaussian_eps_fn(), GAMMA, jax.random.key(0), (50, 2))
+    plain, path = samplers.draw(*args, num_steps=9)
+    wide, _ = samplers.draw(*args, num_steps=9, clip=100.0)
+    np.testing.assert_allclose(wide, plain, atol=1e-4)
+    narrow, clipped = samplers.draw(*args, num_steps=9, clip=0.3)
+    assert jnp.abs(path).max() > 0.5
+    assert jnp.abs(clipped).max() <= 0.3 + 1e-4
+    np.testing.assert_allclose(clipped[0], jnp.clip(path[0], -0.3, 0.3), atol=1e-4)
+    assert jnp.abs(narrow).max() < jnp.abs(plain).max()
+    with pytest.raises(ValueError, match="clip"):
+        samplers.check(sampler="ode", clip=1.0)
+
+
 @pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("dpmpp", 2)])
 def test_deterministic_samplers_converge_to_the_flow_at_their_order(sampler, order):
     rng, shape = jax.random.key(1), (200, 1)

@@ -13,7 +13,7 @@ from checkout import ROOT
 from launching import BASE, NORMAL, VDM, calls, planned
 from processes import until
 
-from launch import plot, table
+from launch import plot, sweep, table
 
 
 def test_a_run_is_the_command_a_person_would_type():
@@ -34,6 +34,19 @@ def test_a_run_is_the_command_a_person_would_type():
     assert chosen[0].argv[-1] == "--config.eval.estimators=elbo"
     shapes = planned("--config=digits_vae", "--grid=config.model.latent_shape=(8,),(4, 2),2")
     assert [run.point["model.latent_shape"] for run in shapes] == ["(8,)", "(4, 2)", "2"]
+
+
+def test_every_grid_point_has_a_folder_of_its_own():
+    names = ["a/b", "a_b", "a%2Fb", "x" * 300, "x" * 301, "..", "Ü/" * 150]
+    folders = [sweep.folder_name({"prior": name}) for name in names]
+    assert folders[:3] == ["prior=a%2Fb", "prior=a_b", "prior=a%252Fb"]
+    assert len(set(folders)) == len(names)
+    assert all("/" not in folder and len(folder.encode()) <= 200 for folder in folders)
+
+
+def test_a_model_without_estimators_is_asked_for_none():
+    (run,) = planned("--config=digits_ae:smoke", "--grid=kind=plain")
+    assert not any("estimators" in argument for argument in run.argv)
 
 
 def test_the_same_command_skips_what_is_finished(swept, tmp_path):
@@ -195,6 +208,9 @@ def test_autoencoders_are_compared_by_errors_and_smoothness(tmp_path):
         ([*BASE, "--grid=optim.l2=1", "--config.optim.l2=2"], ["config.optim.l2"]),
         ([*BASE, "--seeds=0,x"], ["0,x", "integers"]),
         ([*BASE, "--seeds="], ["integers"]),
+        ([*BASE, "--seeds=-1"], ["config.seed", "at least 0"]),
+        ([*BASE, "--seeds=4294967296"], ["config.seed", "at most 4294967295"]),
+        ([*BASE, "--seeds=１"], ["integers"]),  # noqa: RUF001
         ([*BASE, "--seeds=1,2,1"], ["twice"]),
         ([*BASE, "--config.seed=1"], ["--seeds"]),
         ([*BASE, "--sedes=1"], ["--sedes"]),

@@ -70,7 +70,6 @@ def ae_run(tmp_path_factory):
             [
                 "--config=digits_ae:kind=denoising,latent=2,smoke",
                 f"--workdir={workdir}",
-                "--config.eval.estimators=elbo,elbo_discrete,iwae,fid",
             ]
         )
     assert code == 0, said.getvalue()

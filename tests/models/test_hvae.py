@@ -131,7 +131,8 @@ def test_the_code_keeps_its_range_and_its_gradient():
 
         def log_var(noise):
             moved = params | {"decoder": params["decoder"] | {"noise": noise}}
-            return model.code(moved, constants, batch_of().input).log_var.mean()
+            images = jnp.float32(batch_of().input)
+            return model.code(moved, constants, images).log_var.mean()
 
         noise = jnp.full_like(params["decoder"]["noise"], value)
         found, gradient = jax.value_and_grad(log_var)(noise)
@@ -151,16 +152,17 @@ def test_a_diffusion_over_the_top_latent_is_as_sharp_as_its_posterior():
 
 
 def test_the_precision_weighted_posterior_is_the_product_of_two_gaussians():
-    """Log q - log q_own - log p is constant in z; under a prior q(z_L) stays the block's own."""
+    """Log q - log q_block - log p is constant in z; under a prior q(z_L) is the block's alone."""
     model = linear(posterior="precision")[0]
-    p = model._p((jnp.full((1, 2), 0.3), jnp.full((1, 2), -0.7)))
-    own = (jnp.full((1, 2), -0.4), jnp.full((1, 2), 0.2))
-    q = model._q(p, own, jnp.float32(1))
-    single = Normal(*own)
+    both = lambda value: jnp.full((1, 1, 1, 2), value)
+    p = model._p((both(0.3), both(-0.7)))
+    block = (both(-0.4), both(0.2))
+    q = model._q(p, block, jnp.float32(1))
+    single = Normal(*block)
     z = jnp.linspace(-3.0, 3.0, 9)
-    left = [q.log_prob(jnp.full((1, 2), v)) for v in z]
-    right = [single.log_prob(jnp.full((1, 2), v)) + p.log_prob(jnp.full((1, 2), v)) for v in z]
+    left = [q.log_prob(both(v)) for v in z]
+    right = [single.log_prob(both(v)) + p.log_prob(both(v)) for v in z]
     np.testing.assert_allclose(np.ptp(np.subtract(left, right)), 0, atol=1e-4)
     under = linear(posterior="precision", prior={"name": "normal", "learned": False})[0]
-    np.testing.assert_array_equal(under._q(p, own, jnp.float32(1)).mean, own[0])
-    np.testing.assert_allclose(under._q(p, own, jnp.float32(0)).mean, q.mean)
+    np.testing.assert_array_equal(under._q(p, block, jnp.float32(1)).mean, block[0])
+    np.testing.assert_allclose(under._q(p, block, jnp.float32(0)).mean, q.mean)

@@ -36,7 +36,7 @@ class Oracle(nn.Module):
         codes = jnp.asarray(self.codes).reshape(-1, *y.shape[1:])
         wide = process.expand(gamma, y)
         mean, log_var = process.alpha(wide), -jax.nn.softplus(-wide)
-        of_code = jax.vmap(lambda c: Normal(mean * c, log_var + 0 * y).log_prob(y))(codes)
+        of_code = jax.vmap(lambda c: Normal(mean * c[None], log_var + 0 * y).log_prob(y))(codes)
         weights = jax.nn.softmax(of_code + jnp.log(MASSES)[:, None], axis=0)
         z_hat = jnp.tensordot(weights, codes, axes=(0, 0))
         return (y - mean * z_hat) / process.sigma(wide)

@@ -98,9 +98,10 @@ def test_bits_per_dim_of_a_uniform_image_is_its_bit_depth():
 
 def test_no_bound_exceeds_the_exact_density_of_synthetic_data():
     """On the mixture with a known density: mean ELBO <= mean exact log-probability."""
+    from vdp.data.core import Request
     from vdp.data.sources import synthetic
 
-    facts, splits = synthetic.load("3x2x1x4", None)
+    facts, splits = synthetic.load("3x2x1x4", Request(dir=None))
     images = splits["test"].images
     spec = {
         "name": "vae",

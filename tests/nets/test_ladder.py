@@ -264,5 +264,9 @@ def test_what_makes_no_model_is_refused(fields, message):
 def test_resolutions_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="does not divide"):
         init(model_of(scales=((3, 1, 1),)))
+    with pytest.raises(ValueError, match=r"patches of 3x3 do not divide .*data\.resize=3x3"):
+        init(model_of(scales=((1, 1, 1),), encoder={"patch": 3}))
+    with pytest.raises(ValueError, match="height 8 is finer"):
+        init(model_of(scales=((8, 1, 1),), encoder={"patch": 2}))
     with pytest.raises(ValueError, match="same channels"):
         init(model_of(scales=((4, 1, 2), (2, 1, 1))))

@@ -191,6 +191,22 @@ def test_hutchinson_is_refused_inside_an_iwae_exponent():
     np.testing.assert_array_equal(*weights)
 
 
+def test_what_an_estimate_misses_is_said():
+    q = Normal(Z, jnp.zeros_like(Z))
+    vdm = {"name": "vdm", "denoiser": {"name": "MLPDenoiser"}, "schedule": {"name": "linear"}}
+    for spec in ({"name": "normal", "learned": False}, vdm):
+        prior = build.build("prior", spec)
+        for estimate in (prior.rate, prior.log_prob_weight):
+            with pytest.raises(UserError, match="needs a key, or `noise=` in its place"):
+                estimate({}, {}, q, None)
+    vamp = build.build("prior", {"name": "vamp", "num_components": 2}, input_levels=256)
+    with pytest.raises(UserError, match="give `data`, or their `x_shape`"):
+        vamp.init(jax.random.key(0), (3,))
+    params, _ = vamp.init(jax.random.key(0), (3,), x_shape=(2, 2, 1))
+    with pytest.raises(UserError, match="needs `encode`"):
+        vamp.log_prob(params, {}, Z)
+
+
 VDM_SLOWLY = pytest.param("vdm", marks=pytest.mark.slow)
 
 

@@ -164,7 +164,7 @@ def test_density_integrates_to_one_and_samples_have_its_moments(name):
     np.testing.assert_allclose(mass.sum(), 1.0, atol=0.02)
     samples = model.sample(params, stats, jax.random.key(8), 20_000, z_shape=Z_SHAPE, encode=encode)
     mean = (mass[:, None] * grid).sum(0)
-    std = np.sqrt((mass[:, None] * (grid - mean) ** 2).sum(0))
+    std = np.sqrt((mass[:, None] * (grid - mean[None]) ** 2).sum(0))
     np.testing.assert_allclose(samples.mean(0), mean, atol=(0.1 if fine else 0.05) * std.max())
     np.testing.assert_allclose(samples.std(0), std, rtol=0.05)
 

@@ -43,6 +43,24 @@ def test_ancestral_steps_scale_and_their_start_does_not():
     assert abs(float(cold.std()) / scale - 1) < 0.05
 
 
+def test_without_its_last_noise_a_latent_is_the_mean_of_what_is_drawn():
+    spec = {"name": "vdm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1}}
+    spec |= {"schedule": {"name": "linear", "gamma_0": -2.0, "gamma_1": 3.0}, "num_steps": 2}
+    draws = {}
+    for form in ("separate", "merged"):
+        prior = build.build("prior", spec | {"form": form})
+        params, stats = prior.init(jax.random.key(0), (2,))
+        how = dict(z_shape=(2,), sampler="ancestral")
+        draws[form] = [
+            prior.sample(params, stats, jax.random.key(1), 4000, last_noise=last, **how)
+            for last in (True, False)
+        ]
+    (noisy, mean), (merged, same) = draws["separate"], draws["merged"]
+    np.testing.assert_array_equal(merged, same)
+    np.testing.assert_array_equal(mean, merged)
+    np.testing.assert_allclose((noisy - mean).std(), np.exp(-1.0), rtol=0.03)
+
+
 def test_only_the_ancestral_sampler_has_a_temperature():
     with pytest.raises(ValueError, match="ancestral"):
         samplers.check(sampler="ddim", temperature=0.5)

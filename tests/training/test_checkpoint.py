@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, what is trusted."""
 
 import hashlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,8 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.runtime import parallel
 from vdp.training import state
-from vdp.training.checkpoint import Checkpoints, Damaged, fingerprint
+from vdp.training.checkpoint import Checkpoints, Damaged
+from vdp.training.fingerprint import fingerprint
 from vdp.training.state import State
 
 
@@ -53,8 +55,8 @@ def test_the_layout_of_checkpoints_changes_only_on_purpose(name):
     leaves = jax.tree_util.tree_leaves_with_path(shapes)
     lines = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
     parts = f"{len(shapes.opt_state)} parts of the optimiser"  # those without numbers count too
-    found = hashlib.sha256("\n".join([parts, *lines]).encode()).hexdigest()[:12]
-    assert found == LAYOUTS[name]
+    layout = hashlib.sha256("\n".join([parts, *lines]).encode()).hexdigest()[:12]
+    assert layout == LAYOUTS[name]
 
 
 def template():
@@ -78,16 +80,16 @@ def test_best_is_kept_apart_from_the_latest(tmp_path):
         checkpoints.save(make_state(step), metric=metric)
     checkpoints.save(make_state(60), metric=None)  # as after SIGTERM, not validated
     checkpoints.close()
-    found = Checkpoints(tmp_path, read_only=True)
-    assert found.steps == [20, 50, 60], "those without a metric count among the latest only"
-    assert found.resolve("best") == 20
-    assert found.resolve("latest") == 60
-    assert found.resolve("50") == 50
-    restored = found.restore(20, template())
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    assert checkpoints.steps == [20, 50, 60], "those without a metric count among the latest only"
+    assert checkpoints.resolve("best") == 20
+    assert checkpoints.resolve("latest") == 60
+    assert checkpoints.resolve("50") == 50
+    restored = checkpoints.restore(20, template())
     for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(make_state(20)), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(UserError, match="best, latest, 20, 50, 60"):
-        found.resolve(30)
+        checkpoints.resolve(30)
 
 
 def test_nothing_there(tmp_path):
@@ -113,3 +115,88 @@ def test_fingerprints_see_values_positions_and_types():
     assert fingerprint(a | {"y": jnp.array([False, True])}) != base
     assert fingerprint(a | {"z": jnp.bfloat16(3.02)}) != base
     assert fingerprint(dict(a)) == base
+
+
+@pytest.mark.parametrize("name", ["run[1]", "a*b", "?", "[!x]-(0.5, 1)", "space ü ~"])
+def test_folders_of_any_name_can_be_opened_again(tmp_path, name):
+    checkpoints = Checkpoints(tmp_path / name)
+    checkpoints.save(make_state(5), metric=-1.0)
+    checkpoints.close()
+    restored = Checkpoints(tmp_path / name, read_only=True).restore(5, template())
+    assert int(restored.opt_state[1]["count"]) == 5
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A folder with checkpoints 10, 20 (the best) and 30, and what opening them says."""
+    checkpoints = Checkpoints(tmp_path)
+    for step, metric in ((10, -9.0), (20, -3.0), (30, -5.0)):
+        checkpoints.save(make_state(step), metric=metric)
+    checkpoints.close()
+    return tmp_path, []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b'{"el', b"[1]", b"null", b'"x"', b'{"a": 1}', b'{"elbo": NaN}', b"\xff\xfe"],
+)
+def test_a_score_that_is_lost_is_said_and_its_checkpoint_kept(three, content):
+    workdir, said = three
+    path = workdir / "checkpoints" / "20" / "metrics" / "metrics"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert Checkpoints(workdir, read_only=True, warn=said.append).resolve("best") == 30
+    assert len(said) == 1
+    assert "the score of checkpoint 20" in said[0]
+    checkpoints = Checkpoints(workdir, keep_latest=1, warn=said.append)
+    assert int(checkpoints.restore_latest(template()).step) == 30
+    checkpoints.save(make_state(40), metric=-4.0)
+    checkpoints.close()
+    assert Checkpoints(workdir, read_only=True).steps == [20, 40], "it may be the best"
+
+
+def test_a_checkpoint_under_another_number_is_not_trusted(three):
+    workdir, said = three
+    shutil.copytree(workdir / "checkpoints" / "20", workdir / "checkpoints" / "50")
+    checkpoints = Checkpoints(workdir, warn=said.append)
+    with pytest.raises(Damaged, match=r"checkpoint 50 .* holds the state of 20"):
+        checkpoints.restore(50, template())
+    assert int(checkpoints.restore_latest(template()).step) == 30
+    assert checkpoints.steps == [20, 30]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "info", ["", "[]", "{}", '{"fingerprint": "x"}', '{"fingerprint": {"a": [1]}}']
+)
+def test_a_foreign_fingerprint_is_damage(three, info):
+    workdir, said = three
+    (workdir / "checkpoints" / "30" / "info" / "metadata").write_text(info)
+    restored = Checkpoints(workdir, warn=said.append).restore_latest(template())
+    assert int(restored.step) == 20
+    assert "checkpoint 30" in said[0]
+
+
+def test_checkpoints_cut_short_are_passed_over_or_end_in_one_sentence(three):
+    workdir, said = three
+    folder = workdir / "checkpoints"
+
+    def cut(step):
+        for path in (folder / str(step)).rglob("*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[:20])
+
+    cut(30)
+    assert int(Checkpoints(workdir, warn=said.append).restore_latest(template()).step) == 20
+    for step in (10, 20):
+        cut(step) if (folder / str(step)).exists() else None
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be used"):
+        Checkpoints(workdir, warn=said.append).restore_latest(template())
+    (folder / "20" / "_CHECKPOINT_METADATA").write_text("[]")
+    with pytest.raises(UserError, match="cannot be listed"):
+        Checkpoints(workdir)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(UserError, match="checkpoints is no folder"):
+        Checkpoints(tmp_path)

@@ -102,16 +102,18 @@ def test_file_size_limit_is_a_sentence_too(tmp_path):
 
 
 def test_sigterm_while_evaluating_loses_nothing(copied_run):
-    """Training is saved: the signal stops at once, and the same command evaluates."""
+    """Training is saved: it stops between two batches, and the same command evaluates."""
     (copied_run / "eval.json").unlink()
     code = (
         "import os, signal, sys, vdp.evaluation.evaluate as e, vdp.main as m\n"
-        "e.latents.active_units = lambda means: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "count = e.latents.active_units\n"
+        "def stopped(means): os.kill(os.getpid(), signal.SIGTERM); return count(means)\n"
+        "e.latents.active_units = stopped\n"
         f"sys.exit(m.run(['{SMOKE}', '--workdir={copied_run}']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 143, done.stderr
-    assert "training is saved" in done.stderr
+    assert "stopped by SIGTERM; what is finished is saved" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (copied_run / "eval.json").exists()
 
@@ -132,11 +134,11 @@ def test_unreadable_compile_cache_entries_are_deleted(tmp_path):
     )
 
     def run():
-        found = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=ROOT
         )
-        assert found.returncode == 0, found.stderr
-        return found
+        assert done.returncode == 0, done.stderr
+        return done
 
     first = run()
     entries = list((tmp_path / "vdp" / "xla").glob("jit_one_of_ours-*cache"))

@@ -8,6 +8,7 @@ import signal
 import pytest
 from processes import COMMAND, assert_bitwise, final_state, metrics, start, stopped_at, wait_for
 
+from vdp import config
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
 
@@ -33,6 +34,8 @@ def test_fewer_steps_then_more_is_one_run(cli, uninterrupted, tmp_path):
         )
         assert code == 0, err
     assert "resuming at step 25" in err
+    assert "train.steps was 25 and is 60: the learning rate goes on" in err
+    assert config.read_run(tmp_path / "b").extensions == [config.Extension(25, 25)]
     assert_bitwise(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
 
 
@@ -130,14 +133,14 @@ def test_ctrl_c_saves_and_a_second_one_stops_at_once(cli, tmp_path, monkeypatch,
 @pytest.mark.parametrize("step", [40, 60], ids=["in the middle", "the last"])
 def test_sigterm_does_not_wait_for_a_validation(cli, uninterrupted, tmp_path, monkeypatch, step):
     """The validation is made good at the next start, so that `best` is chosen among the same."""
-    original = Loop._stop_in_validation
+    original = Loop._validate_and_save
 
-    def at_step(self, current):
-        if int(current.step) == step:
+    def at_step(self, current, done):
+        if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        original(self, current)
+        original(self, current, done)
 
-    monkeypatch.setattr(Loop, "_stop_in_validation", at_step)
+    monkeypatch.setattr(Loop, "_validate_and_save", at_step)
     code, _, err = cli(*COMMAND, f"--workdir={tmp_path}")
     assert code == 143, err
     assert f"stopped by SIGTERM at step {step}, before its validation" in err

@@ -29,9 +29,9 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 def test_golden_metrics_of_the_first_step():
     start, chunk, feed = setup()
     _, metrics = jax.jit(chunk)(start, feed.feed(0, 1))
-    found = {name: float(value[0]) for name, value in metrics.items()}
+    mean = {name: float(value[0]) for name, value in metrics.items()}
     for name, value in GOLDEN.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(mean[name], value, rtol=1e-4, err_msg=name)
 
 
 def test_one_chunk_is_its_steps():
@@ -120,8 +120,8 @@ def test_optimisers_are_optax_own(name, reference):
     for _ in range(3):
         updates, opt_state = reference.update(GRADIENTS, opt_state, params)
         params = optax.apply_updates(params, updates)
-    found = update(optimizer_config(name=name), steps=3)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(params), strict=True):
+    updated = update(optimizer_config(name=name), steps=3)
+    for a, b in zip(jax.tree.leaves(updated), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
@@ -192,11 +192,11 @@ def test_l2_enters_the_gradient_and_weight_decay_does_not():
 
 def test_groups_scale_and_freeze():
     groups = {"encoder": 0.0, "prior": 0.5}
-    found = update(optimizer_config(name="adamw", weight_decay=0.1, groups=groups))
+    updated = update(optimizer_config(name="adamw", weight_decay=0.1, groups=groups))
     full = update(optimizer_config(name="adamw", weight_decay=0.1))
-    np.testing.assert_array_equal(found["encoder"]["kernel"], PARAMS["encoder"]["kernel"])
+    np.testing.assert_array_equal(updated["encoder"]["kernel"], PARAMS["encoder"]["kernel"])
     moved = full["prior"]["kernel"] - PARAMS["prior"]["kernel"]
-    np.testing.assert_allclose(found["prior"]["kernel"], PARAMS["prior"]["kernel"] + 0.5 * moved)
+    np.testing.assert_allclose(updated["prior"]["kernel"], PARAMS["prior"]["kernel"] + 0.5 * moved)
     longest = optimizer_config(groups={"encoder": 0.0, "encoder/bias": 1.0})
     assert update(longest)["encoder"]["bias"] != PARAMS["encoder"]["bias"]
     with pytest.raises(UserError, match="enc"):

@@ -45,7 +45,7 @@ def parts(spec: Mapping[str, Any], path: str = "") -> Iterator[Part]:
 
 
 def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
-    """Looks at shapes and types of what components from outside give back; nothing is computed.
+    """Traces a model's start, and what components from outside give back; nothing is computed.
 
     Args:
       model: built of `spec`.
@@ -55,6 +55,12 @@ def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
     Raises:
       UserError: a method gives another shape or type than `vdp.types` says; it is named.
     """
+    for call in calls(model, x_shape).values():
+        if call.given != call.wanted:
+            raise UserError(
+                f"the network {call.network} gives {call.given} for an input of shape "
+                f"{call.x_shape} where {call.wanted} is needed"
+            )
     for part in filter(lambda part: part.outside, parts(spec)):
         try:
             if part.room == "prior" and isinstance(model, OverPrior):
@@ -65,12 +71,6 @@ def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
                 outputs.of_likelihood(part.of(model), x_shape)
         except UserError as error:
             raise UserError(f"{part}: {error}") from error
-    for call in calls(model, x_shape).values():
-        if call.given != call.wanted:
-            raise UserError(
-                f"{call.network} gives {call.given} for an input of shape {call.x_shape} where "
-                f"{call.wanted} is needed"
-            )
 
 
 class Call(NamedTuple):
@@ -88,11 +88,12 @@ def calls(model: Model, x_shape: Shape) -> dict[Any, Call]:
 
     Networks that are called otherwise than with x and a shape, or x and times, are left out.
     """
-    fields = dataclasses.fields(model) if dataclasses.is_dataclass(model) else ()
-    networks = {f.name: getattr(model, f.name) for f in fields}
-    # two networks with equal fields are equal: their names tell them apart
-    named = {n: net.clone(name=n) for n, net in networks.items() if isinstance(net, nn.Module)}
-    told_apart: Any = dataclasses.replace(model, **named) if named else model  # type: ignore[type-var]
+    told_apart: Any = model
+    if dataclasses.is_dataclass(told_apart):
+        fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(told_apart)}
+        # two networks with equal fields are equal: their names tell them apart
+        named = {n: v.clone(name=n) for n, v in fields.items() if isinstance(v, nn.Module)}
+        told_apart = dataclasses.replace(told_apart, **named)  # type: ignore[type-var]
     seen: dict[Any, Call] = {}
 
     def record(call, args, kwargs, context):

@@ -60,9 +60,10 @@ class _Case:
         self.rngs = rngs
 
     def _variables(self) -> tuple[Any, Any]:
+        stats: Any = {}
         if self.denoiser:
             first = self.rngs[1], self.x[:1], self.second[:1]
-            params, stats = stateful.init_stateless(self.net, *first, role="a denoiser"), {}
+            params = stateful.init_stateless(self.net, *first, role="a denoiser")
         else:
             params, stats = stateful.init(self.net, self.rngs[1], self.x[:1], self.second)
         leaves, tree = jax.tree.flatten(params)

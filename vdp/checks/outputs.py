@@ -51,7 +51,7 @@ def _pair(value: Any, method: str, what: str) -> tuple:
 
 def normal(shape: Shape) -> Normal:
     """A batch of posteriors over latents of that shape, as shapes."""
-    moment = jax.ShapeDtypeStruct((BATCH, *shape), jnp.float32)
+    moment: Any = jax.ShapeDtypeStruct((BATCH, *shape), jnp.float32)
     return Normal(moment, moment)
 
 

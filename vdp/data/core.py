@@ -22,12 +22,19 @@ class Info:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """Where to look for files and what is allowed; from `config.data`."""
+    """Where to look for files, what is allowed, and how images are wanted; from `config.data`.
+
+    `levels` (0: as stored), `size` (H, W) and `background` are what a source needs that reads
+    images of any depth, size or transparency; the others need not look at them.
+    """
 
     dir: pathlib.Path | None
     download: bool = False
     verify: bool = True
     split_seed: int = 0
+    levels: int = 0
+    size: tuple[int, int] | None = None
+    background: str = "white"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,16 @@ class Split:
 
 
 Splits = dict[str, Split]
+
+SPLIT_NAMES = {  # what people call a split, in lower case: our name of it
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 def infer_info(name: str, splits: Splits, *, levels: int = 256) -> Info:

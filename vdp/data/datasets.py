@@ -1,6 +1,7 @@
 """From `settings.data` to the splits of a run; the test split is never touched by training."""
 
 import dataclasses
+import hashlib
 import importlib
 import importlib.resources
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from vdp.data import depth, resizing
 from vdp.data.core import Info, Request, Split, hold_out
 from vdp.errors import UserError, choose_from
 from vdp.settings import Data
@@ -45,6 +47,7 @@ def _source(data: Data):
     known = {name for name in names if not name.startswith("_")}
     if name not in known:
         needs_arg = {"npz": "npz:PATH", "folder": "folder:PATH", "tfds": "tfds:NAME"}
+        needs_arg["mat"] = "mat:PATH[#NAME]"
         needs_arg["synthetic"] = "synthetic:HxWxC[xLEVELS]"
         raise choose_from("data set", name, {needs_arg.get(n, n) for n in known})
     return importlib.import_module(f"vdp.data.sources.{name}"), name, arg
@@ -58,7 +61,25 @@ def _request(data: Data) -> Request:
         download=data.download,
         verify=data.verify,
         split_seed=data.split_seed,
+        levels=data.levels,
+        size=data.size,
+        background=data.background,
     )
+
+
+def _as_asked(info: Info, data: Data) -> Info:
+    """The facts of the images at the levels and the size that `settings.data` asks for."""
+    depth.check(info.levels, data.levels, where=info.name)
+    shape = (*(data.size or info.shape[:2]), info.shape[2])
+    return dataclasses.replace(info, levels=data.levels or info.levels, shape=shape)
+
+
+def _converted(split: Split, stored_levels: int, data: Data) -> Split:
+    """The images of a split at `data.resize` and `data.levels`, as `_as_asked` says."""
+    images = split.images
+    if data.size not in (None, images.shape[1:3]):
+        images = np.stack([resizing.fit(image, data.size) for image in images])
+    return Split(images=depth.scaled(images, stored_levels, data.levels), labels=split.labels)
 
 
 def _facts(info: Info, data: Data) -> Facts:
@@ -69,46 +90,67 @@ def _facts(info: Info, data: Data) -> Facts:
 
 def recall(info: Mapping[str, Any], data: Data) -> Facts:
     """The facts of `settings.data` from what a run has stored of its data set."""
-    return _facts(Info(**{**info, "shape": tuple(info["shape"])}), data)
+    names = {field.name for field in dataclasses.fields(Info)}  # later versions may store more
+    known = {name: value for name, value in info.items() if name in names}
+    return _facts(Info(**{**known, "shape": tuple(info["shape"])}), data)
 
 
 def describe(data: Data) -> Facts:
     """The facts of `settings.data`, without files where the data set is known by name."""
     source, _, arg = _source(data)
-    return _facts(source.info(arg, _request(data)), data)
+    return _facts(_as_asked(source.info(arg, _request(data)), data), data)
 
 
 def load(data: Data) -> Dataset:
-    """Reads the data set and cuts off the validation split.
+    """Reads the data set and cuts off the validation split, where it has none of its own.
 
     Args:
       data: which images; see `vdp.settings.Data`.
 
     Returns:
-      Dataset with splits train, validation (the last empty where data.num_validation is 0), test.
+      Dataset with splits train, validation, test. The validation split is that of the data where
+      it has one of its own, else data.num_validation images of train: none where that is 0.
 
     Raises:
-      UserError: unknown name, missing or damaged files.
+      UserError: unknown name, missing or damaged files, levels or sizes that cannot be meant.
     """
     source, _, arg = _source(data)
-    info, splits = source.load(arg, _request(data))
+    stored, splits = source.load(arg, _request(data))
+    info = _as_asked(stored, data)
+    splits = {name: _converted(split, stored.levels, data) for name, split in splits.items()}
     train = splits["train"]
     if "test" not in splits:
         train, splits["test"] = hold_out(train, len(train) // 10, data.split_seed)
-    if data.num_validation >= len(train):
-        raise UserError(
-            f"data.num_validation={data.num_validation} leaves nothing of the {len(train)} "
-            "training images: lower it"
-        )
-    if not len(splits["test"]) or splits["test"].images.shape[1:] != train.images.shape[1:]:
-        raise UserError(
-            f"the test split of {data.name} has {len(splits['test'])} images of shape "
-            f"{splits['test'].images.shape[1:]}, the training split has {train.images.shape[1:]}: "
-            "provide at least ten images, all of one shape"
-        )
-    train, validation = hold_out(train, data.num_validation, data.split_seed + 1)
-    splits = {"train": train, "validation": validation, "test": splits["test"]}
+    for name in splits.keys() - {"train"}:
+        if not len(splits[name]) or splits[name].images.shape[1:] != train.images.shape[1:]:
+            raise UserError(
+                f"the {name} split of {data.name} has {len(splits[name])} images of shape "
+                f"{splits[name].images.shape[1:]}, the training split has "
+                f"{train.images.shape[1:]}: provide at least ten images, all of one shape"
+            )
+    if "validation" not in splits:
+        if data.num_validation >= len(train):
+            raise UserError(
+                f"data.num_validation={data.num_validation} leaves nothing of the {len(train)} "
+                "training images: lower it"
+            )
+        train, splits["validation"] = hold_out(train, data.num_validation, data.split_seed + 1)
+    splits = {"train": train, "validation": splits["validation"], "test": splits["test"]}
     return Dataset(facts=_facts(info, data), splits=splits)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A short hash (16 hexadecimal digits) of the pixels, labels, shapes and levels of all splits.
+
+    It says whether data that a run is continued or evaluated with is what it was trained on: it
+    depends on nothing but the images, in their order, and not on where or how they are stored.
+    """
+    digest = hashlib.blake2b(str(dataset.facts.info.levels).encode(), digest_size=8)
+    for name, split in sorted(dataset.splits.items()):
+        digest.update(f"{name} {split.images.shape}".encode())
+        for array in (split.images, split.labels):
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def fixed_images(

@@ -20,66 +20,69 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jax.nn import softplus
+from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect
+from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect, required
+from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.times import by_importance, step_probabilities, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
 from vdp.errors import UserError
-from vdp.types import Array, Terms
+from vdp.types import Array, Key, Noise, Shape, Terms
 
-EpsFn = Callable[[Array, Array], Array]
-Gamma = Callable[[Array], Array]
 WEIGHTS = ("bound", "simple", "simple_all")
-OWN_NOISE = "a prior of this bound draws it for purpose='loss' and 'elbo'"
+DRAWN_BY = "a prior of this bound draws it for purpose='loss' and 'elbo'"
 
 
-def latent_0(gamma_0: Array, z: Array) -> Array:
-    """-L0 = -D/2 (1 + log 2 pi + gamma_0), [B]; a constant, never a sample."""
+def latent_0(gamma_0: Float[Array, ""], z: Float[Array, "b *s"]) -> Float32[Array, "b"]:
+    """The part -L0 = -D/2 (1 + log 2 pi + gamma_0), [B]; a constant, never a sample."""
     dims = z[0].size
     return jnp.full(z.shape[0], -0.5 * dims * (1 + LOG_2PI + gamma_0), jnp.float32)
 
 
-def latent_1(gamma_1: Array, z: Array) -> Array:
-    """-L1 = -KL(q(y_1|z) || N(0, I)), [B]."""
+def latent_1(gamma_1: Float[Array, ""], z: Float[Array, "b *s"]) -> Float32[Array, "b"]:
+    """The part -L1 = -KL(q(y_1|z) || N(0, I)), exact, [B]."""
     log_var = -softplus(-gamma_1)
     alpha2 = jnp.exp(-softplus(gamma_1))
     return -0.5 * sum_nonbatch(jnp.exp(log_var) + alpha2 * jnp.square(z) - 1 - log_var)
 
 
-def _scale_gradient(x: Array, factor: Array) -> Array:
-    """x itself, with its cotangent multiplied by `factor`."""
-    held = stop_gradient(x)
-    return held + factor * (x - held)  # the difference is 0, so the value is x to the last bit
+def _scale_gradient(x: Float[Array, "*s"], factor: Float[Array, "*#s"]) -> Float[Array, "*s"]:
+    """Returns x itself, with its cotangent multiplied by `factor`."""
+    value = stop_gradient(x)
+    return value + factor * (x - value)  # the difference is 0, so the value is x to the last bit
 
 
 def weighted_errors(
     eps_fn: EpsFn,
-    gamma_t: Array,
-    factor: Array,
-    z: Array,
-    eps: Array,
+    gamma_t: Float[Array, "b n"],
+    factor: Float[Array, "b n"],
+    z: Float[Array, "b *s"],
+    eps: Float[Array, "b n *s"],
     weights: str = "bound",
     *,
     sequential: bool = False,
-) -> Array:
-    """factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
+) -> Float32[Array, "b n"]:
+    """The denoiser's weighted errors factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
 
     Args:
       eps_fn: the denoiser.
-      gamma_t: [B, n].
+      gamma_t: noise levels, [B, n].
       factor: the bound's weights, [B, n].
-      z: [B, ...].
-      eps: [B, n, ...].
+      z: latents or codes, [B, ...].
+      eps: what they are diffused with, [B, n, ...].
       weights: one of WEIGHTS; see the top of the module.
       sequential: one time after the other instead of all at once: a batch's memory for large z.
+
+    Raises:
+      UserError: other weights.
     """
     if weights not in WEIGHTS:
         raise UserError(f"weights={weights!r} is not one of {', '.join(WEIGHTS)}")
     if sequential and gamma_t.shape[1] > 1:
-        own = lambda xs: weighted_errors(eps_fn, xs[0], xs[1], z, xs[2], weights)
+        one_time = lambda xs: weighted_errors(eps_fn, xs[0], xs[1], z, xs[2], weights)
         alone = lambda x: jnp.swapaxes(x, 0, 1)[:, :, None]
-        each = jax.lax.map(own, jax.tree.map(alone, (gamma_t, factor, eps)))
+        each = jax.lax.map(one_time, jax.tree.map(alone, (gamma_t, factor, eps)))
         return jnp.swapaxes(each[..., 0], 0, 1)
     batch, num_times = gamma_t.shape
     flat = lambda x: x.reshape(batch * num_times, *x.shape[2:])
@@ -97,7 +100,8 @@ def weighted_errors(
     return value + (errors - stop_gradient(errors))
 
 
-def _with_ends(losses: Array, gamma: Gamma, z: Array) -> Terms:
+def _with_ends(losses: Float[Array, "b n"], gamma: Gamma, z: Float[Array, "b *s"]) -> Terms:
+    """The bound's three parts, of the diffusion loss at n times."""
     zero, one = jnp.float32(0), jnp.float32(1)
     return Terms.of(
         latent_0=latent_0(gamma(zero), z),
@@ -114,7 +118,10 @@ def _check_weights(noise: Times | Quantiles | AllSteps, weights: str) -> None:
         )
 
 
-def _gamma_and_slope(gamma: Gamma, noise: Times | Quantiles) -> tuple[Array, Array]:
+def _gamma_and_slope(
+    gamma: Gamma, noise: Times | Quantiles
+) -> tuple[Float[Array, "b n"], Float[Array, "b n"]]:
+    """Gamma at the noise's times, and its derivative there by what the times are uniform in."""
     if isinstance(noise, Quantiles):
         gamma, times = by_importance(gamma), noise.u
     else:
@@ -122,20 +129,14 @@ def _gamma_and_slope(gamma: Gamma, noise: Times | Quantiles) -> tuple[Array, Arr
     return jax.jvp(gamma, (times,), (jnp.ones_like(times),))
 
 
-def _needed(rng: Array | None) -> Array:
-    if rng is None:
-        raise UserError("a bound needs a key, or `noise=` in its place")
-    return rng
-
-
 def continuous(
     eps_fn: EpsFn,
     gamma: Gamma,
-    z: Array,
-    rng: Array | None = None,
+    z: Float[Array, "b *s"],
+    rng: Key | None = None,
     *,
     num_times: int = 32,
-    noise: Times | Quantiles | None = None,
+    noise: Noise = None,
     weights: str = "bound",
     sequential: bool = False,
 ) -> Terms:
@@ -144,10 +145,10 @@ def continuous(
     Args:
       eps_fn: the denoiser.
       gamma: the schedule, differentiated by `jax.jvp`.
-      z: [B, ...].
+      z: latents or codes, [B, ...].
       rng: draws a fresh stratified grid per example and its noise.
       num_times: points of that grid.
-      noise: instead of rng.
+      noise: `Times` or `Quantiles`, instead of rng.
       weights: of the gradient; of `Quantiles` the bound's own alone.
       sequential: as of `weighted_errors`.
 
@@ -155,11 +156,11 @@ def continuous(
       Terms with parts latent_0, latent_1, diffusion.
 
     Raises:
-      UserError: a noise that holds no times.
+      UserError: a noise that holds no times, or neither key nor noise.
     """
     if noise is None:
-        noise = draw(_needed(rng), z.shape, stratified, num_times)
-    expect(noise, Times, Quantiles, by="the bound in continuous time", instead=OWN_NOISE)
+        noise = draw(required(rng, by="a bound"), z.shape, stratified, num_times)
+    expect(noise, Times, Quantiles, by="the bound in continuous time", instead=DRAWN_BY)
     _check_weights(noise, weights)
     gamma_t, slope = _gamma_and_slope(gamma, noise)
     losses = weighted_errors(
@@ -171,11 +172,11 @@ def continuous(
 def discrete(
     eps_fn: EpsFn,
     gamma: Gamma,
-    z: Array,
-    rng: Array | None = None,
+    z: Float[Array, "b *s"],
+    rng: Key | None = None,
     *,
     num_steps: int,
-    noise: Times | Quantiles | AllSteps | None = None,
+    noise: Noise = None,
     weights: str = "bound",
     sequential: bool = False,
 ) -> Terms:
@@ -186,11 +187,12 @@ def discrete(
     Args:
       eps_fn: the denoiser.
       gamma: the schedule.
-      z: [B, ...].
+      z: latents or codes, [B, ...].
       rng: sums over all T steps per example, fresh noise for each.
       num_steps: T.
-      noise: instead of rng; t falls into step 1 + floor(T t), and the sum over steps is estimated
-        as the mean over n of the step's term divided by its probability (1/T for `Times`).
+      noise: `Times`, `Quantiles` or `AllSteps`, instead of rng; t falls into step 1 + floor(T t),
+        and the sum over steps is estimated as the mean over n of the step's term divided by its
+        probability (1/T for `Times`).
       weights: of the gradient; of `Quantiles` the bound's own alone.
       sequential: as of `weighted_errors`.
 
@@ -198,11 +200,11 @@ def discrete(
       Terms with parts latent_0, latent_1, diffusion.
 
     Raises:
-      UserError: a noise that holds no times, or all steps of another T.
+      UserError: a noise that holds no times, all steps of another T, or neither key nor noise.
     """
     if noise is None:
-        noise = draw_all_steps(_needed(rng), z.shape, num_steps)
-    expect(noise, Times, Quantiles, AllSteps, by="the bound of T steps", instead=OWN_NOISE)
+        noise = draw_all_steps(required(rng, by="a bound"), z.shape, num_steps)
+    expect(noise, Times, Quantiles, AllSteps, by="the bound of T steps", instead=DRAWN_BY)
     _check_weights(noise, weights)
     gamma_t, gamma_s, inverse = _steps(gamma, noise, num_steps)
     factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)
@@ -210,7 +212,9 @@ def discrete(
     return _with_ends(losses, gamma, z)
 
 
-def _steps(gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int):
+def _steps(
+    gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int
+) -> tuple[Float[Array, "b n"], Float[Array, "b n"], Float[Array, "b n"] | int]:
     """Gamma at the end and at the start of the steps [B, n], and one over their probabilities."""
     if isinstance(noise, Quantiles):
         gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
@@ -219,17 +223,21 @@ def _steps(gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int):
         index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
         return gammas[index + 1], gammas[index], 1 / probabilities[index]
     if isinstance(noise, AllSteps):
-        batch, held = noise.eps.shape[:2]
-        if held != num_steps:
-            raise UserError(f"noise of all {held} steps is not that of a model of {num_steps}")
+        batch, steps = noise.eps.shape[:2]
+        if steps != num_steps:
+            raise UserError(f"noise of all {steps} steps is not that of a model of {num_steps}")
         step = jnp.broadcast_to(jnp.arange(1.0, num_steps + 1), (batch, num_steps))
     else:
         step = jnp.minimum(1 + jnp.floor(num_steps * noise.t), num_steps)  # t may round to 1
     return gamma(step / num_steps), gamma((step - 1) / num_steps), num_steps
 
 
-def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Times) -> Array:
-    """Zero in value; its gradient lowers the variance of the continuous estimator, [B].
+def shape_objective(
+    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], noise: Noise
+) -> Float32[Array, "b"]:
+    """What trains a schedule's inner shape, [B]: its gradient lowers the estimator's variance.
+
+    It is zero in value, and the estimator is that of the bound in continuous time.
 
     The bound does not depend on gamma between its endpoints, the noise of its estimate does: what
     is minimised is mean_b L_b^2 over the per-example diffusion losses L_b (VDM, appendix I.2),
@@ -238,8 +246,8 @@ def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Times) -> Arra
     Args:
       eps_fn: the denoiser; nothing of it is trained here.
       gamma: with gradients into the schedule's inner shape alone.
-      z: [B, ...]; no gradient reaches it.
-      noise: that of the estimate, of one time per example or many.
+      z: latents or codes, [B, ...]; no gradient reaches them.
+      noise: `Times`, those of the estimate, of one time per example or many.
 
     Raises:
       UserError: times of the importance density, in whose estimate the shape does not occur.
@@ -249,7 +257,7 @@ def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Times) -> Arra
     gamma_t, slope = _gamma_and_slope(gamma, noise)
     z, eps = stop_gradient(z), noise.eps
 
-    def losses(gamma_t, slope):
+    def losses(gamma_t: Float[Array, "b n"], slope: Float[Array, "b n"]) -> Float[Array, "b"]:
         return jnp.mean(weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, eps), axis=1)
 
     loss, pullback = jax.vjp(losses, stop_gradient(gamma_t), stop_gradient(slope))
@@ -258,14 +266,21 @@ def shape_objective(eps_fn: EpsFn, gamma: Gamma, z: Array, noise: Times) -> Arra
     return total - stop_gradient(total)
 
 
-def draw(rng: Array, z_shape: tuple[int, ...], grid: Callable, num_times: int) -> Times:
-    """Draws n times for every example of z_shape = (B, ...) from `grid(rng, B, n)`, and noise."""
+def draw(rng: Key, z_shape: Shape, grid: Callable[[Key, int, int], Array], num_times: int) -> Times:
+    """Draws n times for every example, and the noise that z is diffused with there.
+
+    Args:
+      rng: a key.
+      z_shape: of the whole batch, (B, ...).
+      grid: (key, B, n) -> times [B, n], as `times.stratified`.
+      num_times: n.
+    """
     time_rng, eps_rng = jax.random.split(rng)
     eps = jax.random.normal(eps_rng, (z_shape[0], num_times, *z_shape[1:]))
     return Times(t=grid(time_rng, z_shape[0], num_times), eps=eps)
 
 
-def draw_all_steps(rng: Array, z_shape: tuple[int, ...], num_steps: int) -> AllSteps:
+def draw_all_steps(rng: Key, z_shape: Shape, num_steps: int) -> AllSteps:
     """Draws the noise of every one of T steps for every example of z_shape = (B, ...)."""
     _, eps_rng = jax.random.split(rng)  # the first half is the times' of `draw`
     return AllSteps(eps=jax.random.normal(eps_rng, (z_shape[0], num_steps, *z_shape[1:])))

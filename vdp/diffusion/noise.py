@@ -7,16 +7,19 @@ Every leaf has the leading axis B, so that noise is split over devices as the ba
 the axes of one latent z (in pixel space: of one image).
 """
 
-from typing import dataclass_transform
+from typing import TypeVar, dataclass_transform
 
 import chex
+from jaxtyping import Float
 
 from vdp.errors import UserError
-from vdp.types import Array, Noise
+from vdp.types import Array, Key, Noise
+
+Structure = TypeVar("Structure")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def structure(cls):
+def structure(cls: type[Structure]) -> type[Structure]:
     """The decorator of every noise: a pytree that jit, vmap and sharding constraints go through."""
     return chex.dataclass(cls, frozen=True, mappable_dataclass=False, kw_only=True)
 
@@ -33,13 +36,13 @@ class Times:
       eps: [B, n, ...], standard normal.
     """
 
-    t: Array
-    eps: Array
+    t: Float[Array, "b n"]
+    eps: Float[Array, "b n *s"]
 
 
 @structure
 class Quantiles:
-    """The same at quantiles of the importance density of times: for the bounds.
+    """Quantiles of the importance density of times, and what z is diffused with: for the bounds.
 
     Drawn by a prior of times="importance" for its loss; a term is divided by its time's density.
 
@@ -49,8 +52,8 @@ class Quantiles:
       eps: [B, n, ...], standard normal.
     """
 
-    u: Array
-    eps: Array
+    u: Float[Array, "b n"]
+    eps: Float[Array, "b n *s"]
 
 
 @structure
@@ -63,7 +66,7 @@ class AllSteps:
       eps: [B, T, ...], standard normal; index i is that of step i + 1, at t = (i + 1)/T.
     """
 
-    eps: Array
+    eps: Float[Array, "b t *s"]
 
 
 @structure
@@ -76,7 +79,7 @@ class Path:
       steps: [B, T + 1, ...], standard normal: that of y_1, then of the T steps down to y_0.
     """
 
-    steps: Array
+    steps: Float[Array, "b t+1 *s"]
 
 
 @structure
@@ -89,12 +92,12 @@ class ExactOde:
       y_0: [B, ...], standard normal: the noise of y_0 given z.
     """
 
-    y_0: Array
+    y_0: Float[Array, "b *s"]
 
 
 @structure
 class HutchinsonOde:
-    """The same with a divergence estimated by n probes: for a bound, never a weight's exponent.
+    """The flow's clean end, and n probes of its divergence: for a bound, never a weight's exponent.
 
     Drawn by `ode.draw` with probes.
 
@@ -103,8 +106,20 @@ class HutchinsonOde:
       probes: [B, n, ...] of +-1, each with probability 1/2 (Rademacher).
     """
 
-    y_0: Array
-    probes: Array
+    y_0: Float[Array, "b *s"]
+    probes: Float[Array, "b n *s"]
+
+
+def required(rng: Key | None, *, by: str) -> Key:
+    """The key that noise is drawn with where none is given; UserError where there is no key.
+
+    Args:
+      rng: a key or None.
+      by: the estimate, as the subject of a sentence.
+    """
+    if rng is None:
+        raise UserError(f"{by} needs a key, or `noise=` in its place")
+    return rng
 
 
 def expect(noise: Noise, *accepted: type, by: str, instead: str) -> None:

@@ -9,16 +9,17 @@ merged form the middle term of the first line falls away.
 import jax
 import jax.numpy as jnp
 from jax.nn import softplus
+from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.bounds import EpsFn, Gamma
 from vdp.diffusion.noise import Path, expect
+from vdp.diffusion.process import EpsFn, Gamma
 from vdp.dists import Normal, standard_normal, sum_nonbatch
-from vdp.types import Array
+from vdp.types import Array, Noise
 
 
-def num_steps_of(path: Path) -> int:
-    """T of a path's noise.
+def num_steps_of(path: Noise) -> int:
+    """The number T of steps of a path's noise, a `Path`.
 
     Raises:
       UserError: another noise.
@@ -28,20 +29,31 @@ def num_steps_of(path: Path) -> int:
     return path.steps.shape[1] - 1
 
 
-def log_weight(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> Array:
-    """log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B]: the separate form.
+def log_weight(
+    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], path: Noise
+) -> Float32[Array, "b"]:
+    """The separate form's weight log r(z, y_0..y_1) - log q(y_0..y_1 | z) at one path, [B].
 
-    Arguments as of `walk`.
+    Args:
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      z: latents, [B, ...].
+      path: the noise of the path, a `Path`; T is the number of its steps.
+
+    Raises:
+      UserError: another noise.
     """
     y_0, weight = walk(eps_fn, gamma, z, path)
     gamma_0 = jnp.broadcast_to(gamma(jnp.float32(0)), z.shape)
     return weight + Normal(y_0 / process.alpha(gamma_0), gamma_0).log_prob(z)
 
 
-def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> tuple[Array, Array]:
-    """One path of q(y_0..y_1 | z) and log r(y_0..y_1) - log q(y_0..y_1 | z).
+def walk(
+    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], path: Noise
+) -> tuple[Float[Array, "b *s"], Float32[Array, "b"]]:
+    """Draws one path of q(y_0..y_1 | z) and weighs it: log r(y_0..y_1) - log q(y_0..y_1 | z).
 
-    The merged form's weight, where y_0 is the latent and z the encoder's code.
+    That is the merged form's weight, where y_0 is the latent and z the encoder's code.
 
     Both reverse kernels share the variance sigma_s^2 k, and their means differ by
     d = (mean_r - mean_q)/std = sqrt(expm1(gamma_t - gamma_s)) (eps_t - eps_hat), where
@@ -50,8 +62,8 @@ def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> tuple[Array, Arra
     Args:
       eps_fn: the denoiser.
       gamma: the schedule.
-      z: [B, ...].
-      path: its noise; T is the number of its steps.
+      z: latents or codes, [B, ...].
+      path: the noise of the path, a `Path`; T is the number of its steps.
 
     Returns:
       (y_0 [B, ...], weight [B]).
@@ -62,7 +74,7 @@ def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> tuple[Array, Arra
     num_steps, noises = num_steps_of(path), path.steps
     batch = z.shape[0]
 
-    def gamma_at(index) -> Array:
+    def gamma_at(index: Array | int) -> Float32[Array, "b"]:
         return jnp.broadcast_to(gamma(index / num_steps), (batch,)).astype(jnp.float32)
 
     gamma_1 = gamma_at(num_steps)
@@ -71,7 +83,9 @@ def walk(eps_fn: EpsFn, gamma: Gamma, z: Array, path: Path) -> tuple[Array, Arra
     q_end = Normal(process.alpha(wide_1) * z, jnp.broadcast_to(-softplus(-wide_1), z.shape))
     weight = standard_normal(y).log_prob(y) - q_end.log_prob(y)
 
-    def step(carry, xs):
+    def step(
+        carry: tuple[Array, Array], xs: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], None]:
         y, weight = carry
         index, noise = xs
         gamma_t, gamma_s = gamma_at(index), gamma_at(index - 1)

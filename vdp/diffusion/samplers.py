@@ -5,22 +5,41 @@ to clean; what is not used of it costs nothing in a compiled program.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vdp.diffusion import ode, process
-from vdp.diffusion.bounds import EpsFn, Gamma
+from vdp.diffusion.process import EpsFn, Gamma
 from vdp.errors import UserError
-from vdp.types import Array
+from vdp.types import Array, Key, Shape
 
+Samples = tuple[Float[Array, "n *s"], Float[Array, "t n *s"]]  # y_0, and z_hat at every step
 NAMES = ("ancestral", "ddim", "dpmpp", "ode")
 
 
 def check(
-    *, sampler: str = "", sampler_steps: int = 0, eta: float = 0.0, temperature: float = 1.0
+    *,
+    sampler: str = "",
+    sampler_steps: int = 0,
+    eta: float = 0.0,
+    temperature: float = 1.0,
+    clip: float = 0.0,
 ) -> None:
-    """Raises UserError for options that mean nothing; "" and 0 leave the choice to the prior."""
+    """Refuses options that mean nothing.
+
+    Args:
+      sampler: one of NAMES, or "" for the prior's.
+      sampler_steps: T, or 0 for the prior's.
+      eta: of ddim, in [0, 1].
+      temperature: of ancestral steps, at least 0.
+      clip: of z_hat at every step, at least 0; 0 leaves it as it is.
+
+    Raises:
+      UserError: an option out of its range, or of another sampler.
+    """
     if sampler and sampler not in NAMES:
         raise UserError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
     if sampler_steps < 0 or not 0 <= eta <= 1:
@@ -31,21 +50,42 @@ def check(
         raise UserError(
             f"temperature={temperature} must not be negative, and belongs to sampler='ancestral'"
         )
+    if not clip >= 0 or (clip and sampler == "ode"):
+        raise UserError(f"clip={clip} must not be negative, and is not of sampler='ode'")
 
 
 def draw(
     sampler: str,
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Array,
-    shape: tuple[int, ...],
+    rng: Key,
+    shape: Shape,
     *,
     num_steps: int,
     eta: float = 0.0,
     temperature: float = 1.0,
-) -> tuple[Array, Array]:
-    """(y_0, denoised) by the sampler of that name; "ode" shows its end alone."""
-    check(sampler=sampler, sampler_steps=num_steps, eta=eta, temperature=temperature)
+    clip: float = 0.0,
+) -> Samples:
+    """Draws (y_0, denoised) by the sampler of that name; "ode" shows its end alone.
+
+    Args:
+      sampler: one of NAMES.
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      rng: a key.
+      shape: of y_0, (N, ...).
+      num_steps: T, or the steps of the ODE's solver.
+      eta: of ddim.
+      temperature: of ancestral.
+      clip: z_hat is clipped to [-clip, clip] at every step, as DDPM's program does with images; 0
+        leaves it. What is drawn then is not of the model that any bound belongs to.
+
+    Raises:
+      UserError: as of `check`.
+    """
+    check(sampler=sampler, sampler_steps=num_steps, eta=eta, temperature=temperature, clip=clip)
+    if clip:
+        eps_fn = _clipped(eps_fn, clip)
     if sampler == "ode":
         y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps)
         return y_0, y_0[None]
@@ -54,10 +94,27 @@ def draw(
     return function(eps_fn, gamma, rng, shape, num_steps=num_steps, **options)
 
 
-def _descend(gamma: Gamma, shape, num_steps: int, carry, update: Callable, noise_rng=None):
+def _clipped(eps_fn: EpsFn, clip: float) -> EpsFn:
+    """The noise that a clipped z_hat stands for."""
+
+    def apply(y: Float[Array, "n *s"], gamma: Float[Array, "n"]) -> Float[Array, "n *s"]:
+        z_hat = jnp.clip(process.denoise(y, gamma, eps_fn(y, gamma)), -clip, clip)
+        return process.to_eps(z_hat, y, gamma, "x0")
+
+    return apply
+
+
+def _descend(
+    gamma: Gamma,
+    shape: Shape,
+    num_steps: int,
+    carry: Any,
+    update: Callable[[Any, Array, Array, Key], tuple[Any, Array]],
+    noise_rng: Key | None = None,
+) -> tuple[Any, Float[Array, "t n *s"]]:
     """Scans `update(carry, gamma_t, gamma_s, rng) -> (carry, z_hat)` from t = 1 to 0."""
 
-    def step(carry, xs):
+    def step(carry: Any, xs: tuple[Array, Key]) -> tuple[Any, Array]:
         index, rng = xs
         gamma_t = jnp.broadcast_to(gamma(index / num_steps), shape[:1])
         gamma_s = jnp.broadcast_to(gamma((index - 1) / num_steps), shape[:1])
@@ -71,25 +128,25 @@ def _descend(gamma: Gamma, shape, num_steps: int, carry, update: Callable, noise
 def ancestral(
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Array,
-    shape: tuple[int, ...],
+    rng: Key,
+    shape: Shape,
     *,
     num_steps: int,
     temperature: float = 1.0,
-) -> tuple[Array, Array]:
+) -> Samples:
     """Draws y_0 from the T-step model itself (DDPM, VDM).
 
     Args:
       eps_fn: the denoiser.
       gamma: the schedule.
       rng: a key.
-      shape: of the result, [N, ...].
+      shape: of y_0, (N, ...).
       num_steps: T; the T of the model these are samples of.
       temperature: factor on the standard deviation of every step, but not of y_1.
     """
     start_rng, path_rng = jax.random.split(rng)
 
-    def update(y, gamma_t, gamma_s, rng):
+    def update(y: Array, gamma_t: Array, gamma_s: Array, rng: Key) -> tuple[Array, Array]:
         eps_hat = eps_fn(y, gamma_t)
         mean, std = process.reverse_moments(y, eps_hat, gamma_t, gamma_s)
         noise = jax.random.normal(rng, shape)
@@ -102,21 +159,28 @@ def ancestral(
 def ddim(
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Array,
-    shape: tuple[int, ...],
+    rng: Key,
+    shape: Shape,
     *,
     num_steps: int,
     eta: float = 0.0,
-) -> tuple[Array, Array]:
+) -> Samples:
     """DDIM (Song et al. 2021): deterministic for eta = 0, ancestral for eta = 1.
 
     y_s = alpha_s z_hat + sigma_s sqrt(1 - eta^2 k) eps_hat + eta sigma_s sqrt(k) n with
-    k = -expm1(gamma_s - gamma_t). Arguments as of `ancestral`; for eta < 1 these are not samples
-    of the T-step model.
+    k = -expm1(gamma_s - gamma_t). For eta < 1 these are not samples of the T-step model.
+
+    Args:
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      rng: a key.
+      shape: of y_0, (N, ...).
+      num_steps: steps from t = 1 to 0.
+      eta: share of the ancestral step's noise, in [0, 1].
     """
     start_rng, path_rng = jax.random.split(rng)
 
-    def update(y, gamma_t, gamma_s, rng):
+    def update(y: Array, gamma_t: Array, gamma_s: Array, rng: Key) -> tuple[Array, Array]:
         eps_hat = eps_fn(y, gamma_t)
         z_hat = process.denoise(y, gamma_t, eps_hat)
         wide_t, wide_s = process.expand(gamma_t, y), process.expand(gamma_s, y)
@@ -129,16 +193,23 @@ def ddim(
     return _descend(gamma, shape, num_steps, start, update, path_rng)
 
 
-def dpmpp(
-    eps_fn: EpsFn, gamma: Gamma, rng: Array, shape: tuple[int, ...], *, num_steps: int
-) -> tuple[Array, Array]:
+def dpmpp(eps_fn: EpsFn, gamma: Gamma, rng: Key, shape: Shape, *, num_steps: int) -> Samples:
     """DPM-Solver++(2M) (Lu et al. 2022): deterministic, second order in lambda = -gamma/2.
 
     With h = lambda_s - lambda_t and D = z_hat + h/(2 h_prev) (z_hat - z_hat_prev), first step
-    D = z_hat: y_s = sigma_s/sigma_t y_t - alpha_s expm1(-h) D. Arguments as of `ancestral`.
+    D = z_hat: y_s = sigma_s/sigma_t y_t - alpha_s expm1(-h) D.
+
+    Args:
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      rng: a key, of the noise at t = 1.
+      shape: of y_0, (N, ...).
+      num_steps: steps from t = 1 to 0.
     """
 
-    def update(carry, gamma_t, gamma_s, _):
+    def update(
+        carry: tuple[Array, Array, Array], gamma_t: Array, gamma_s: Array, _: Key
+    ) -> tuple[tuple[Array, Array, Array], Array]:
         y, previous, h_previous = carry
         z_hat = process.denoise(y, gamma_t, eps_fn(y, gamma_t))
         wide_t, wide_s = process.expand(gamma_t, y), process.expand(gamma_s, y)

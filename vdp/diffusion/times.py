@@ -1,15 +1,15 @@
 """Where in [0, 1) the diffusion loss is looked at, always as [B, n] for n times per example."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax.nn import softplus
+from jaxtyping import Float
 
-from vdp.types import Array
+from vdp.diffusion.process import Gamma
+from vdp.types import Array, Key
 
 
-def low_discrepancy(rng: Array, num: int) -> Array:
+def low_discrepancy(rng: Key, num: int) -> Float[Array, "{num} 1"]:
     """One grid over the global batch, randomly shifted and dealt out: [num, 1].
 
     t_b = (t_0 + b/num) mod 1 with b permuted (VDM, appendix I.1); every t_b is uniform on its own.
@@ -20,13 +20,13 @@ def low_discrepancy(rng: Array, num: int) -> Array:
     return ((jax.random.uniform(shift_rng) + order / num) % 1.0)[:, None]
 
 
-def stratified(rng: Array, num: int, num_times: int) -> Array:
+def stratified(rng: Key, num: int, num_times: int) -> Float[Array, "{num} {num_times}"]:
     """For each example its own fresh grid, one uniform draw per stratum: [num, num_times]."""
     shifts = jax.random.uniform(rng, (num, num_times))
     return (jnp.arange(num_times)[None] + shifts) / num_times
 
 
-def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def by_importance(gamma: Gamma) -> Gamma:
     """Returns u -> gamma that spends u in [0, 1] where the loss of N(0, I) data is (LSGM).
 
     The loss of its best denoiser at gamma is proportional to alpha^2, so log sigma^2 rises
@@ -36,15 +36,15 @@ def by_importance(gamma: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """
     ends = [-softplus(-gamma(jnp.float32(t))) for t in (0, 1)]
 
-    def warped(u: Array) -> Array:
+    def warped(u: Float[Array, "*t"] | float) -> Float[Array, "*t"]:
         log_var = ends[0] * (1 - u) + ends[1] * u  # never rounds up to 0, where gamma is infinite
         return log_var - jnp.log(-jnp.expm1(log_var))
 
     return warped
 
 
-def step_probabilities(gammas: Array) -> Array:
-    """The same idea for T steps: p_i proportional to expm1(gamma_i - gamma_{i-1}) alpha_i^2.
+def step_probabilities(gammas: Float[Array, "n"]) -> Float[Array, "n-1"]:
+    """Probabilities of T steps by that idea: p_i ~ expm1(gamma_i - gamma_{i-1}) alpha_i^2.
 
     Args:
       gammas: gamma(i/T) for i = 0..T, [T + 1].

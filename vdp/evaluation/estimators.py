@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from vdp.metrics import dvp_reference, likelihood, score
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
+from vdp.settings import Eval
 from vdp.types import (
     Arrays,
+    Generative,
     Hierarchical,
     Model,
     OverPrior,
@@ -34,11 +36,13 @@ class Estimator:
       of: the capability of a model that it is an estimator of.
       model: from the run's model to the one that is estimated, with the same parameters.
       weighted: whether it averages importance weights; else it is the bound.
+      by_ode: whether it needs a prior with a probability flow.
     """
 
     of: type
     model: Callable[[Any], Any] = lambda model: model
     weighted: bool = False
+    by_ode: bool = False
 
     def tag(self, model: Any) -> str:
         """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
@@ -48,9 +52,11 @@ class Estimator:
 ESTIMATORS: Mapping[str, Estimator] = {
     "elbo": Estimator(of=Probabilistic),
     "elbo_discrete": Estimator(of=Reinterpretable, model=lambda model: model.discretized()),
-    "elbo_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode()),
+    "elbo_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode(), by_ode=True),
     "iwae": Estimator(of=Weighted, weighted=True),
-    "iwae_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode(), weighted=True),
+    "iwae_ode": Estimator(
+        of=Reinterpretable, model=lambda model: model.as_ode(), weighted=True, by_ode=True
+    ),
     "dvp_reference": Estimator(of=Hierarchical, model=dvp_reference.ReferenceTerms, weighted=True),
 }
 
@@ -63,6 +69,30 @@ def has_its_own(name: str, model: Model) -> bool:
     if estimator.of is not Reinterpretable:
         return True
     return estimator.tag(estimator.model(model)) != estimator.tag(model)
+
+
+def check(names: Collection[str], model: Model) -> None:
+    """Refuses names of eval.estimators that a model does not have.
+
+    `elbo_discrete` of an exact prior is none of them: it is `elbo` again, and left out. So is the
+    default of a model that lacks it, where nothing else is asked for.
+
+    Raises:
+      UserError: the message lists those that the model has.
+    """
+    if tuple(names) == Eval().estimators:
+        return
+    has = {
+        name: isinstance(model, estimator.of)
+        and (not estimator.by_ode or estimator.tag(estimator.model(model)) == "ode")
+        for name, estimator in ESTIMATORS.items()
+    } | {"fid": isinstance(model, Generative)}
+    if missing := [name for name in names if not has[name]]:
+        there = ", ".join(name for name in has if has[name]) or "none"
+        raise UserError(
+            f"config.eval.estimators names {', '.join(missing)}, which this model does not have: "
+            f"there is {there}"
+        )
 
 
 def estimate(
@@ -82,7 +112,7 @@ def estimate(
     progress = Progress(name, len(arrays[0]), enabled=parallel.is_writer())
     start = time.perf_counter()
 
-    def moved(done):
+    def moved(done: int) -> None:
         progress.update(done, None if done < len(arrays[0]) else "")
 
     estimator, chosen = ESTIMATORS[name], run.settings.eval

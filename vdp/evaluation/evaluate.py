@@ -125,8 +125,8 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     if "likelihood" in parts:
         del parts["likelihood"]
         for row in table:
-            own = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
-            row["rate"] = -sum(parts[part] for part in own)
+            names = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
+            row["rate"] = -sum(parts[name] for name in names)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
     return {
         "active_units": active,

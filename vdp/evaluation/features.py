@@ -14,6 +14,7 @@ from vdp.errors import UserError
 from vdp.evaluation import inception
 from vdp.metrics import fid, per_batch
 from vdp.run import Run, load
+from vdp.runtime import files, interruption
 from vdp.settings import Eval, Settings
 from vdp.types import Classifying, Model
 
@@ -22,7 +23,7 @@ INCEPTION_BATCH = 64
 
 def _parts(chosen: Eval) -> tuple[str, str]:
     name, _, argument = chosen.fid_features.partition(":")
-    return name, argument
+    return name, str(files.located(argument)) if argument else ""
 
 
 def check(settings: Settings, dataset: datasets.Dataset) -> None:
@@ -101,6 +102,7 @@ def of_inception(path: str, levels: int) -> fid.Features:
             padded = np.resize(batch, (INCEPTION_BATCH, *batch.shape[1:]))
             scaled = padded.astype(np.float32) / (levels - 1)
             features.append(np.asarray(compiled(scaled))[: len(batch)])
+            interruption.check_alone()  # processes may differ in what their caches hold
         return np.concatenate(features)
 
     checksum = inception.checksum(path)

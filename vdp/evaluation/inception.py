@@ -26,6 +26,7 @@ from vdp.types import AnyArray, Array
 SIZE = 299  # pixels per side
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 BATCH_NORM_EPS = 1e-3
+Maps = Float[Array, "n h w c"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Conv:
     padding: str = "SAME"
 
 
-def _branches(block: str) -> Callable[..., tuple[Conv, ...]]:
+Chain = Callable[..., tuple[Conv, ...]]  # of a block: branch name and layers to its convolutions
+
+
+def _branches(block: str) -> Chain:
     """The maker of a block's chains: (out, height, width) or (out, height, width, 2) per layer."""
 
     def chain(name: str, *layers: tuple[int, ...]) -> tuple[Conv, ...]:
@@ -57,7 +61,7 @@ def _branches(block: str) -> Callable[..., tuple[Conv, ...]]:
 # max pool of stride 2.
 
 
-def _block_a(branch, pooled: int) -> list:
+def _block_a(branch: Chain, pooled: int) -> list:
     return [
         branch("1x1", (64, 1, 1)),
         branch("5x5", (48, 1, 1), (64, 5, 5)),
@@ -66,7 +70,7 @@ def _block_a(branch, pooled: int) -> list:
     ]
 
 
-def _block_b(branch) -> list:
+def _block_b(branch: Chain) -> list:
     return [
         branch("3x3", (384, 3, 3, 2)),
         branch("3x3dbl", (64, 1, 1), (96, 3, 3), (96, 3, 3, 2)),
@@ -74,7 +78,7 @@ def _block_b(branch) -> list:
     ]
 
 
-def _block_c(branch, c: int) -> list:
+def _block_c(branch: Chain, c: int) -> list:
     return [
         branch("1x1", (192, 1, 1)),
         branch("7x7", (c, 1, 1), (c, 1, 7), (192, 7, 1)),
@@ -83,7 +87,7 @@ def _block_c(branch, c: int) -> list:
     ]
 
 
-def _block_d(branch) -> list:
+def _block_d(branch: Chain) -> list:
     return [
         branch("3x3", (192, 1, 1), (320, 3, 3, 2)),
         branch("7x7x3", (192, 1, 1), (192, 1, 7), (192, 7, 1), (192, 3, 3, 2)),
@@ -91,11 +95,11 @@ def _block_d(branch) -> list:
     ]
 
 
-def _split(branch, name: str) -> list:
+def _split(branch: Chain, name: str) -> list:
     return [branch(f"{name}a", (384, 1, 3)), branch(f"{name}b", (384, 3, 1))]
 
 
-def _block_e(branch, pool: str) -> list:
+def _block_e(branch: Chain, pool: str) -> list:
     return [
         branch("1x1", (320, 1, 1)),
         (branch("3x3_1", (384, 1, 1)), _split(branch, "3x3_2")),
@@ -127,7 +131,7 @@ NETWORK = (
 )
 
 
-def _walk(node, x, layer: Callable, join: Callable):
+def _walk(node: Any, x: Any, layer: Callable, join: Callable) -> Any:
     """Sends x through the description; `layer` maps one layer's input, `join` merges branches."""
     if isinstance(node, list):
         return join([_walk(branch, x, layer, join) for branch in node])
@@ -154,17 +158,17 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _pool(x: Array, start: float, combine: Callable, stride: int = 1) -> Array:
+def _pool(x: Maps, start: float, combine: Callable, stride: int = 1) -> Float[Array, "n _ _ c"]:
     padding = "SAME" if stride == 1 else "VALID"
     return lax.reduce_window(x, start, combine, (1, 3, 3, 1), (1, stride, stride, 1), padding)
 
 
-def average_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+def average_pool(x: Maps) -> Maps:
     """3x3 means of [N, H, W, C] over the pixels inside the image: padding is not counted."""
     return _pool(x, 0.0, lax.add) / _pool(jnp.ones((1, *x.shape[1:3], 1)), 0.0, lax.add)
 
 
-def resize(images: Float[Array, "n h w c"], size: int = SIZE) -> Float[Array, "n {size} {size} c"]:
+def resize(images: Maps, size: int = SIZE) -> Float[Array, "n {size} {size} c"]:
     """Bilinear [N, H, W, C] to [N, size, size, C]: pixel centres at halves, no antialiasing."""
     shape = (images.shape[0], size, size, images.shape[3])
     return jax.image.resize(images, shape, "bilinear", antialias=False)
@@ -214,13 +218,21 @@ def fold_batch_norm(
     mean: Float[np.ndarray, "o"],
     variance: Float[np.ndarray, "o"],
 ) -> tuple[Float32[np.ndarray, "h w i o"], Float32[np.ndarray, "o"]]:
-    """Float32 [H, W, in, out] and bias [out] of a kernel [out, in, H, W] with its BatchNorm."""
+    """Kernel [H, W, in, out] and bias [out], float32, of a convolution with its BatchNorm.
+
+    Args:
+        kernel: Of the convolution, as torch has it, [out, in, H, W].
+        scale: Of the BatchNorm, [out]; torch's "weight".
+        shift: Of the BatchNorm, [out]; torch's "bias".
+        mean: Running mean, [out].
+        variance: Running variance, [out].
+    """
     factor = np.float64(scale) / np.sqrt(np.float64(variance) + BATCH_NORM_EPS)
     folded = (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0)
     return folded.astype(np.float32), (shift - mean * factor).astype(np.float32)
 
 
-def _existing(path) -> pathlib.Path:
+def _existing(path: str | pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"there is no Inception weights file {path}")
@@ -271,8 +283,7 @@ def load_weights(path: str | pathlib.Path) -> dict[str, Array]:
         if name not in state:
             raise UserError(f"{path} lacks {name}: it does not hold the FID Inception weights")
         if state[name].shape != shape:
-            found = state[name].shape
-            raise UserError(f"{name} in {path} has the shape {found} where {shape} is needed")
+            raise UserError(f"{name} in {path} has shape {state[name].shape}, not {shape}")
     weights = {}
     for name in expected:
         if name.endswith(".conv.weight"):

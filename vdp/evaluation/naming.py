@@ -8,7 +8,7 @@ DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a resu
 
 
 def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
-    """{field: (the run's own, now)} of all that decides the numbers, but checkpoint and split."""
+    """What decides the numbers, but checkpoint and split: {field: (the run's value, now)}."""
     changes = compare.changed(trained, chosen, only=("data", "model", "eval"))
     changes.pop("eval.checkpoint", None)
     changes.pop("eval.split", None)

@@ -9,8 +9,6 @@ import json
 import pathlib
 import shutil
 import time
-import zipfile
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +16,7 @@ import numpy as np
 
 from vdp.metrics import fid
 from vdp.run import Run
-from vdp.runtime import files, parallel
+from vdp.runtime import npz, parallel
 from vdp.settings import compare
 from vdp.settings.parse import to_json
 from vdp.types import Model
@@ -36,12 +34,12 @@ class Unfinished:
       workdir: where the folder `unfinished` is.
     """
 
-    def __init__(self, run: Run[Model], workdir: pathlib.Path):
+    def __init__(self, run: Run[Model], workdir: pathlib.Path) -> None:
         name = _fingerprint(run)[:32]
         self._folder = pathlib.Path(workdir) / FOLDER / name / str(jax.process_index())
 
     def rows(self, name: str) -> "Rows":
-        """Those of one estimator."""
+        """The rows of one estimator."""
         return Rows(self._folder / name)
 
     def remove(self) -> None:
@@ -59,7 +57,7 @@ class Rows:
       seconds: how long what was read took to compute.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         self._folder, self._clock = folder, time.monotonic()
         self._pending: list[dict[str, np.ndarray]] = []
         self._end = 0
@@ -67,11 +65,12 @@ class Rows:
 
     def read(self) -> dict[str, np.ndarray]:
         """What is kept, as far as all processes have it; {} where nothing is."""
-        parts, end = [], 0
-        while part := _read(self._path(end)):
-            self.seconds += float(part.pop(SPENT))
-            parts.append(part)
-            end += _length(part)
+        parts: list[dict[str, np.ndarray]] = []
+        end = 0
+        while (stretch := _read(self._path(end))) and _follows(stretch[0], parts):
+            self.seconds += stretch[1]
+            parts.append(stretch[0])
+            end += _length(stretch[0])
         self._end = parallel.least(end)
         if not self._end:
             return {}
@@ -94,9 +93,7 @@ class Rows:
         return self._folder / f"{start}.npz"
 
     def _write(self, start: int, rows: dict[str, np.ndarray], spent: float) -> None:
-        with files.replacing(self._path(start)) as temporary, open(temporary, "wb") as file:
-            arrays: dict[str, Any] = {**rows, SPENT: spent}
-            np.savez(file, **arrays)
+        npz.write(self._path(start), {**rows, SPENT: spent})
 
 
 def _length(rows: dict[str, np.ndarray]) -> int:
@@ -107,12 +104,20 @@ def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as stored:
-            return dict(stored)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # absent or damaged
-        return {}
+def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], float] | None:
+    """(rows, the seconds spent on them) of a file; None where it is absent or damaged."""
+    rows = npz.read(path) or {}
+    spent = rows.pop(SPENT, np.zeros(1))
+    lengths = {len(array) if array.ndim else 0 for array in rows.values()}
+    if spent.shape or spent.dtype.kind != "f" or len(lengths) != 1 or not all(lengths):
+        return None
+    return rows, float(spent)
+
+
+def _follows(rows: dict[str, np.ndarray], parts: list[dict[str, np.ndarray]]) -> bool:
+    """Whether rows can be joined with the parts before them."""
+    kinds = [{n: (a.dtype, a.shape[1:]) for n, a in part.items()} for part in (rows, *parts[:1])]
+    return kinds[0] == kinds[-1]
 
 
 def _fingerprint(run: Run[Model]) -> str:

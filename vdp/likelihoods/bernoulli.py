@@ -4,14 +4,16 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32, UInt8
 
 from vdp import dists
 from vdp.errors import UserError
+from vdp.types import Array, Key, Levels, Params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bernoulli:
-    """p(x = 1) = sigmoid(logit) for x in {0, 1}."""
+    """Independent p(x = 1) = sigmoid(logit) for x in {0, 1}."""
 
     levels: int = 2
     discrete = True
@@ -23,31 +25,31 @@ class Bernoulli:
                 "data.binarization=dynamic or choose the likelihood discretized_logistic"
             )
 
-    def init(self):
-        """No parameters of its own."""
+    def init(self) -> Params:
+        """No parameters: {}."""
         return {}
 
-    def num_features(self, channels):
+    def num_features(self, channels: int) -> int:
         """Channels the decoder's network has to give."""
         return channels
 
-    def attach(self, params, features):
-        """Decoder features are the outputs."""
+    def attach(self, params: Params, features: Float[Array, "b h w f"]) -> Float[Array, "b h w n"]:
+        """Decoder features are the outputs, as they are."""
         return features
 
-    def num_outputs(self, channels):
+    def num_outputs(self, channels: int) -> int:
         """Channels of `outputs`."""
         return channels
 
-    def log_prob(self, outputs, target):
-        """Sum of log p over pixels, [B]."""
+    def log_prob(self, outputs: Float[Array, "b h w n"], target: Levels) -> Float32[Array, "b"]:
+        """Sum of log-probabilities over pixels, [B]."""
         return dists.sum_nonbatch(dists.bernoulli_log_prob(outputs.astype(jnp.float32), target))
 
-    def sample(self, outputs, rng):
+    def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 in {0, 1}."""
         return jax.random.bernoulli(rng, jax.nn.sigmoid(outputs)).astype(jnp.uint8)
 
-    def mean(self, outputs):
+    def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected image in [0, 1]."""
         return jax.nn.sigmoid(outputs)
 

@@ -3,9 +3,11 @@
 import dataclasses
 
 import jax
+from jaxtyping import Float, Float32, UInt8
 
 from vdp import dists
 from vdp.likelihoods.location_scale import LocationScale
+from vdp.types import Array, Key, Levels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,21 +16,21 @@ class DiscretizedLogistic(LocationScale):
 
     discrete = True
 
-    def log_prob(self, outputs, target):
+    def log_prob(self, outputs: Float[Array, "b h w n"], target: Levels) -> Float32[Array, "b"]:
         """Sum of log masses over pixels, [B]."""
         location, log_scale = self.split(outputs)
         return dists.sum_nonbatch(
             dists.discretized_logistic_log_prob(target, location, log_scale, self.levels)
         )
 
-    def sample(self, outputs, rng):
+    def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 levels."""
         location, log_scale = self.split(outputs)
         return self.to_level(
             location + jax.numpy.exp(log_scale) * jax.random.logistic(rng, location.shape)
         )
 
-    def mean(self, outputs):
+    def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected level / (levels - 1), in [0, 1]."""
         return dists.discretized_mean(jax.nn.sigmoid, *self.split(outputs), self.levels)
 

@@ -5,9 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
+from jaxtyping import Float, Float32, UInt8
 
 from vdp import dists
 from vdp.likelihoods.location_scale import LocationScale
+from vdp.types import Array, Key, Levels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,17 +18,17 @@ class DiscretizedNormal(LocationScale):
 
     discrete = True
 
-    def log_prob(self, outputs, target):
+    def log_prob(self, outputs: Float[Array, "b h w n"], target: Levels) -> Float32[Array, "b"]:
         """Sum of log masses over pixels, [B]."""
         log_masses = dists.discretized_normal_log_prob(target, *self.split(outputs), self.levels)
         return dists.sum_nonbatch(log_masses)
 
-    def sample(self, outputs, rng):
+    def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 levels."""
         location, log_scale = self.split(outputs)
         return self.to_level(location + jnp.exp(log_scale) * jax.random.normal(rng, location.shape))
 
-    def mean(self, outputs):
+    def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected level / (levels - 1), in [0, 1]."""
         return dists.discretized_mean(ndtr, *self.split(outputs), self.levels)
 

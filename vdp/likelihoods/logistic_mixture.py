@@ -7,29 +7,32 @@ mean, of group 1 red into blue's, of group 2 green into blue's.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32, Real, UInt8
 
 from vdp import dists
 from vdp.errors import UserError
 from vdp.levels import to_symmetric
-from vdp.types import Array
+from vdp.settings.rules import Size
+from vdp.types import AnyArray, Array, Key, Levels, Params
 
 GROUP = {1: 2, 3: 3}  # channels -> what a channel has for every component
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogisticMixture:
-    """p(pixel) = sum_k w_k prod_c mass_ck(x_c | earlier channels); log-scales clamped to [-8, 1].
+    """The mass sum_k w_k prod_c mass_ck(x_c | earlier channels) of a pixel.
 
     With x in [-1, 1] and a_i the tanh of the coefficient of group i, the locations are mean_r,
     mean_g + a_0 x_r and mean_b + a_1 x_r + a_2 x_g (section 2.2 of the paper). The edge bins are
-    open.
+    open; log-scales are clamped to [-8, 1].
     """
 
     levels: int
-    num_components: int = 10
+    num_components: Size = 10
     discrete = True
 
     def __post_init__(self):
@@ -38,20 +41,24 @@ class LogisticMixture:
         if self.num_components < 1:
             raise UserError(f"a mixture needs at least 1 component, not {self.num_components}")
 
-    def init(self):
-        """No parameters of its own."""
+    def init(self) -> Params:
+        """No parameters: {}."""
         return {}
 
-    def num_features(self, channels):
+    def num_features(self, channels: int) -> int:
         """Channels the decoder's network has to give."""
         return self.num_outputs(channels)
 
-    def attach(self, params, features):
-        """Decoder features are the outputs."""
+    def attach(self, params: Params, features: Float[Array, "b h w f"]) -> Float[Array, "b h w n"]:
+        """Decoder features are the outputs, as they are."""
         return features
 
-    def num_outputs(self, channels):
-        """Channels of `outputs`: 10 K for C = 3, 3 K for C = 1."""
+    def num_outputs(self, channels: int) -> int:
+        """Channels of `outputs`: 10 K for C = 3, 3 K for C = 1.
+
+        Raises:
+          UserError: another C.
+        """
         if channels not in GROUP:
             raise UserError(
                 f"a logistic mixture needs images of 1 or 3 channels, these have {channels}: "
@@ -59,8 +66,21 @@ class LogisticMixture:
             )
         return self.num_components * (1 + channels * GROUP[channels])
 
-    def split(self, outputs):
-        """Logits [B, H, W, K]; means, clamped log-scales, coefficients [B, H, W, C, K]; float32."""
+    def split(
+        self, outputs: Float[Array, "b h w n"]
+    ) -> tuple[
+        Float32[Array, "b h w k"],
+        Float32[Array, "b h w c k"],
+        Float32[Array, "b h w c k"],
+        Float32[Array, "b h w c m"],
+    ]:
+        """Logits [B, H, W, K]; means, clamped log-scales and coefficients [B, H, W, C, K]; float32.
+
+        Of coefficients there are none for C = 1.
+
+        Raises:
+          UserError: another number of channels than `num_outputs` of 1 or 3.
+        """
         sizes = {self.num_outputs(channels): channels for channels in GROUP}
         if outputs.shape[-1] not in sizes:
             raise UserError(f"outputs need {list(sizes)} channels, these have {outputs.shape[-1]}")
@@ -70,7 +90,7 @@ class LogisticMixture:
         means, log_scales, raw = groups[..., :k], groups[..., k : 2 * k], groups[..., 2 * k :]
         return outputs[..., :k], means, jnp.clip(log_scales, -8.0, 1.0), jnp.tanh(raw)
 
-    def log_prob(self, outputs, target):
+    def log_prob(self, outputs: Float[Array, "b h w n"], target: Levels) -> Float32[Array, "b"]:
         """Sum over pixels of log sum_k w_k prod_c mass_ck, [B]."""
         logits, means, log_scales, coefficients = self.split(outputs)
         channels = means.shape[-2]
@@ -82,7 +102,7 @@ class LogisticMixture:
         joint = jax.nn.log_softmax(logits) + log_masses.sum(axis=-2)
         return dists.sum_nonbatch(jax.nn.logsumexp(joint, axis=-1))
 
-    def sample(self, outputs, rng):
+    def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 levels; the means are coupled to the levels drawn, as in `log_prob`."""
         logits, *parameters = self.split(outputs)
         component_rng, noise_rng = jax.random.split(rng)
@@ -98,7 +118,7 @@ class LogisticMixture:
             level.append(jnp.clip(nearest, 0, self.levels - 1))
         return jnp.concatenate(level, axis=-1).astype(jnp.uint8)
 
-    def mean(self, outputs):
+    def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected image in [0, 1]: exact without coupling, as for C = 1.
 
         Else the means of red and green stand in for their values.
@@ -115,12 +135,16 @@ class LogisticMixture:
             seen.append(2 * expected - 1)
         return (jax.nn.softmax(logits)[..., None, :] * jnp.stack(each, axis=-2)).sum(axis=-1)
 
-    def position(self, level):
+    def position(self, level: Real[AnyArray, "*s"]) -> Float32[AnyArray, "*s"]:
         """Where a level is on [-1, 1], float32."""
         return to_symmetric(level, self.levels)
 
 
-def _couple(means, coefficients, earlier):
+def _couple(
+    means: Float32[Array, "b h w c k"],
+    coefficients: Float32[Array, "b h w c m"],
+    earlier: Sequence[AnyArray],
+) -> Float32[Array, "b h w k"]:
     """Location [B, H, W, K] of the channel after the values `earlier`, each [B, H, W, K or 1]."""
     c = len(earlier)
     location = means[..., c, :]

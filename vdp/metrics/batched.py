@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from vdp.data.transforms import padded_batches
-from vdp.runtime import parallel
-from vdp.types import Arrays, Params, Stats
+from vdp.runtime import interruption, parallel
+from vdp.types import Arrays, Key, Params, Stats
 
 PROGRAMS = 64  # compiled functions that are kept
 
@@ -43,7 +43,7 @@ class Batched:
       UserError: the batch size does not fall evenly on the devices.
     """
 
-    def __init__(self, mesh: jax.sharding.Mesh, batch_size: int, seed: int):
+    def __init__(self, mesh: jax.sharding.Mesh, batch_size: int, seed: int) -> None:
         parallel.check_batch_size(mesh.size, batch_size, "eval.batch_size")
         self.batch_size = batch_size
         self.seed = seed
@@ -52,7 +52,7 @@ class Batched:
         self._programs = functools.lru_cache(PROGRAMS)(self._program)
 
     def compiled(
-        self, function: Callable, model: Any, /, *, split: bool = True, **options
+        self, function: Callable, model: Any, /, *, split: bool = True, **options: Any
     ) -> Callable:
         """The program (params, stats, batch, rng) -> function(model, params, stats, batch, rng).
 
@@ -65,10 +65,16 @@ class Batched:
         static = tuple((name, _hashable(value)) for name, value in sorted(options.items()))
         return self._programs(function, _hashable(model), split, static)
 
-    def _program(self, function, model, split, static) -> Callable:
+    def _program(
+        self,
+        function: Callable,
+        model: Hashable,
+        split: bool,
+        static: tuple[tuple[str, Hashable], ...],
+    ) -> Callable:
         options = {name: _value(value) for name, value in static}
 
-        def on_devices(params, stats, batch, rng):
+        def on_devices(params: Params, stats: Stats, batch: Any, rng: Key) -> Any:
             batch = self._constrain(batch) if split else batch
             return function(_value(model), params, stats, batch, rng, **options)
 
@@ -84,12 +90,20 @@ class Batched:
         /,
         *,
         start: int = 0,
-        **options,
+        **options: Any,
     ) -> Iterator[Any]:
-        """Yields the results of `arrays` = (target, input, labels) batch by batch, as numpy.
+        """Yields the results of all examples batch by batch, as numpy, without those of padding.
 
-        Numbers depend on the seed and the batch size, and on nothing else. Batches before `start`
-        are left out; `function`, `model` and `options` are as of `compiled`.
+        Numbers depend on the seed and the batch size, and on nothing else.
+
+        Args:
+          function: as of `compiled`, like `model` and `options`.
+          model: the function's first argument.
+          params: of the model.
+          stats: of the model.
+          arrays: (target, input, labels): uint8 images twice, and labels, of one length N.
+          start: batches before this one are left out.
+          options: of the function.
         """
         program = self.compiled(function, model, **options)
         batches = enumerate(padded_batches(*arrays, self.batch_size))
@@ -97,6 +111,7 @@ class Batched:
             rng = jax.random.fold_in(jax.random.key(self.seed), index)
             result = program(params, stats, batch, rng)
             yield jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result)
+            interruption.check()
 
     def map(
         self,
@@ -109,7 +124,7 @@ class Batched:
         *,
         progress: Callable[[int], None] = lambda done: None,
         kept: Kept | None = None,
-        **options,
+        **options: Any,
     ) -> Any:
         """Results of all examples of `arrays` = (target, input, labels), [N, ...].
 
@@ -139,13 +154,13 @@ class Batched:
 class _Identity:
     """Stands for an object that cannot be hashed: equal to nothing but itself."""
 
-    def __init__(self, value: Any):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, _Identity) and other.value is self.value
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return id(self.value)
 
 

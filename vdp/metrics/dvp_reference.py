@@ -16,7 +16,7 @@ from jaxtyping import Float
 from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.types import Array, Batch, Params, Stats
+from vdp.types import Array, Batch, Key, Params, Stats
 
 LABEL = "not a bound"
 
@@ -26,17 +26,15 @@ class ReferenceTerms:
 
     weight_model = LABEL
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any) -> None:
         self.diffusion = isinstance(model.prior, DiffusionPrior)
         if self.diffusion:
             prior = dataclasses.replace(model.prior, bound="continuous")
             model = dataclasses.replace(model, prior=prior)
         self.model = model
 
-    def log_weight(
-        self, params: Params, stats: Stats, batch: Batch, rng: Array
-    ) -> Float[Array, "b"]:
-        """log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B]."""
+    def log_weight(self, params: Params, stats: Stats, batch: Batch, rng: Key) -> Float[Array, "b"]:
+        """One term, log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B]."""
         draw_rng, time_rng, end_rng = jax.random.split(rng, 3)
         prior = self.model.prior
         noise = self.model.draw(draw_rng, batch, purpose="loss")

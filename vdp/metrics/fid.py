@@ -4,16 +4,20 @@ The number depends on the features, on how many images there are, on the referen
 it is never given without them.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import logging
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from vdp.runtime import files
+from vdp.runtime import npz
+
+logger = logging.getLogger("vdp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ def statistics(features: Float[np.ndarray, "n d"]) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2).
+    """The squared distance |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2).
 
     The root is taken of a symmetric positive matrix by its eigenvalues, so that singular
     covariances (fewer images than features) need no correction and nothing turns complex.
@@ -85,19 +89,27 @@ def cached_statistics(features: Features, images: UInt8[np.ndarray, "n h w c"]) 
     """Statistics of uint8 images [N, H, W, C], read from the cache where these are in it."""
     name = fingerprint(features.fingerprint, images)[:32]
     path = cache_folder() / "statistics" / f"{name}.npz"
-    try:
-        with np.load(path) as stored:
-            return Statistics(
-                mean=stored["mean"], covariance=stored["covariance"], num=int(stored["num"])
-            )
-    except (OSError, ValueError, KeyError):  # absent or unreadable
-        found = statistics(features.apply(images))
-    try:
-        with files.replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **dataclasses.asdict(found))
-    except OSError:  # a read-only cache costs time, nothing else
-        pass
-    return found
+    stored = npz.read(path)
+    if (statistics_there := _stored_statistics(stored)) is not None:
+        return statistics_there
+    if stored != {}:
+        logger.warning(f"{path} is damaged: the statistics of FID are computed again")
+    computed = statistics(features.apply(images))
+    with contextlib.suppress(OSError):  # a read-only cache costs time, nothing else
+        npz.write(path, dataclasses.asdict(computed))
+    return computed
+
+
+def _stored_statistics(stored: Mapping[str, np.ndarray] | None) -> Statistics | None:
+    """What a file of the cache holds; None where it is not what was written."""
+    if not stored or set(stored) != {"mean", "covariance", "num"}:
+        return None
+    mean, covariance, num = stored["mean"], stored["covariance"], stored["num"]
+    shapes = mean.shape * 2 == covariance.shape and mean.ndim == 1 and num.shape == ()
+    kinds = mean.dtype == covariance.dtype == np.float64 and num.dtype.kind == "i"
+    if not (shapes and kinds):
+        return None
+    return Statistics(mean=mean, covariance=covariance, num=int(num))
 
 
 def to_levels(images: Float[np.ndarray, "*s"], levels: int) -> UInt8[np.ndarray, "*s"]:

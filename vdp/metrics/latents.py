@@ -76,10 +76,10 @@ def information(
     constant = (mean**2 * precision + log_var).sum(1)
     terms = []
     for start in range(0, num, block):
-        own = np.arange(start, min(start + block, num))
-        squares = z[own] ** 2 @ precision.T - 2 * z[own] @ (mean * precision).T
+        rows = np.arange(start, min(start + block, num))
+        squares = z[rows] ** 2 @ precision.T - 2 * z[rows] @ (mean * precision).T
         log_q = -(squares + constant) / 2  # [block, N], up to D log(2 pi) / 2
-        terms.append(log_q[own - start, own] - logsumexp(log_q, axis=1) + np.log(num))
-    found = mean_and_error(np.concatenate(terms))
-    saturated = bool(max(rate, found["mean"]) > np.log(num) - 2)
-    return {"nats": found, "saturated": saturated, "aggregate_kl": rate - found["mean"]}
+        terms.append(log_q[rows - start, rows] - logsumexp(log_q, axis=1) + np.log(num))
+    nats = mean_and_error(np.concatenate(terms))
+    saturated = bool(max(rate, nats["mean"]) > np.log(num) - 2)
+    return {"nats": nats, "saturated": saturated, "aggregate_kl": rate - nats["mean"]}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict, overload
+from typing import Any, TypedDict, overload
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Float, Shaped
 
-from vdp.types import AnyArray, Array, Batch, Params, Stats, Weights
+from vdp.types import AnyArray, Array, Batch, Key, Params, Shape, Stats, Weights
 
 
 class Estimate(TypedDict):
@@ -21,11 +21,11 @@ class Estimate(TypedDict):
 
 
 @overload
-def bits_per_dim(nats: float, x_shape: tuple[int, ...]) -> float: ...
+def bits_per_dim(nats: float, x_shape: Shape) -> float: ...
 @overload
-def bits_per_dim(nats: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray: ...
-def bits_per_dim(nats, x_shape):
-    """-nats / (log 2 * H * W * C); the one place where nats become bits."""
+def bits_per_dim(nats: np.ndarray, x_shape: Shape) -> np.ndarray: ...
+def bits_per_dim(nats: Any, x_shape: Shape) -> Any:
+    """Bits per dimension, -nats / (log 2 * H * W * C); the one place where nats become bits."""
     return -nats / (math.log(2) * math.prod(x_shape))
 
 
@@ -34,14 +34,23 @@ def iwae_with_ess(
     params: Params,
     stats: Stats,
     batch: Batch,
-    rng: Array,
+    rng: Key,
     *,
     num_samples: int,
     chunk: int = 1,
 ) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
-    """log 1/K sum_k w_k (Burda et al. 2015) and the effective sample size of the weights.
+    """The IWAE bound log 1/K sum_k w_k (Burda et al. 2015), and the weights' effective sample size.
 
-    Every k has its own latent and diffusion path; `chunk` of them are evaluated at once.
+    Every k has its own latent and diffusion path.
+
+    Args:
+      model: whose `log_weight` is log w_k.
+      params: of the model.
+      stats: of the model.
+      batch: B examples.
+      rng: a key.
+      num_samples: K.
+      chunk: how many of the K are evaluated at once.
 
     Returns:
       (bound [B] in nats, (sum w)^2 / sum w^2 [B], between 1 and K).
@@ -60,12 +69,15 @@ def iwae_terms(
     params: Params,
     stats: Stats,
     batch: Batch,
-    rng: Array,
+    rng: Key,
     *,
     num_samples: int,
     chunk: int,
 ) -> dict[str, Float[Array, "b"]]:
-    """For `Batched.map`: "value", the IWAE bound, and "ess", the effective sample size, [B]."""
+    """For `Batched.map`: "value", the IWAE bound, and "ess", the effective sample size, [B].
+
+    The arguments are those of `iwae_with_ess`.
+    """
     how = dict(num_samples=num_samples, chunk=chunk)
     value, ess = iwae_with_ess(model, params, stats, batch, rng, **how)
     return {"value": value, "ess": ess}
@@ -76,12 +88,12 @@ def iwae(
     params: Params,
     stats: Stats,
     batch: Batch,
-    rng: Array,
+    rng: Key,
     *,
     num_samples: int,
     chunk: int = 1,
 ) -> Float[Array, "b"]:
-    """The IWAE bound alone, [B] nats."""
+    """The IWAE bound alone, [B] nats; the arguments are those of `iwae_with_ess`."""
     return iwae_with_ess(model, params, stats, batch, rng, num_samples=num_samples, chunk=chunk)[0]
 
 
@@ -93,7 +105,7 @@ def mean_and_error(values: Shaped[AnyArray, "n"] | Sequence[float]) -> Estimate:
 
 
 def summary(
-    values: Float[AnyArray, "n"], x_shape: tuple[int, ...], *, discrete: bool
+    values: Float[AnyArray, "n"], x_shape: Shape, *, discrete: bool
 ) -> dict[str, Estimate | None]:
     """Nats and, for discrete likelihoods, bits per dimension of per-example log-probabilities."""
     nats = mean_and_error(values)

@@ -1,7 +1,8 @@
 """What is mapped over batches: functions (model, params, stats, batch, rng, ...) of module level.
 
-Each is compiled once for its model and options (`vdp.metrics.batched`). Some take latents or
-nothing in place of a batch.
+Each is compiled once for its model and options (`vdp.metrics.batched`). Some take latents z or
+nothing in place of a batch, and those that draw take a `size`, how many. `params` and `stats` are
+the model's, `rng` is a key, and `x_shape` (H, W, C) of one image.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from vdp.types import (
     Encoding,
     Generative,
     Hierarchical,
+    Key,
     Latent,
     LatentGenerative,
     OverPrior,
@@ -33,14 +35,14 @@ XShape = tuple[int, int, int]
 
 
 def reconstruct(
-    model: Reconstructing, params: Params, stats: Stats, batch: Batch, rng: Array
+    model: Reconstructing, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> Images:
     """Mean images in [0, 1] of one posterior draw each, [B, H, W, C]."""
     return model.reconstruct(params, stats, batch.input, rng)
 
 
-def encode(model: Encoding, params: Params, stats: Stats, batch: Batch, rng: Array) -> Any:
-    """q(z|x) of a batch's inputs: a Normal over [B, *latent_shape], or several by name."""
+def encode(model: Encoding, params: Params, stats: Stats, batch: Batch, rng: Key) -> Any:
+    """Posteriors q(z|x) of a batch's inputs: a Normal over [B, *latent_shape], or several."""
     return model.encode(params, stats, batch.input)
 
 
@@ -49,27 +51,38 @@ def drawing(
     params: Params,
     stats: Stats,
     batch: Any,
-    rng: Array,
+    rng: Key,
     *,
     function: Callable,
     size: int,
-    **options,
+    **options: Any,
 ) -> Float[Array, "{size} *x"]:
-    """function(model, params, stats, rng, size, ...): draws that need no batch."""
+    """Draws that need no batch: function(model, params, stats, rng, size, **options).
+
+    Args:
+      model: the function's first argument.
+      params: of the model.
+      stats: of the model.
+      batch: not looked at.
+      rng: a key.
+      function: what draws; of this module.
+      size: how many are drawn.
+      options: of the function.
+    """
     return function(model, params, stats, rng, size, **options)
 
 
 def sample(
-    model: Generative, params: Params, stats: Stats, rng: Array, size: int, **options
+    model: Generative, params: Params, stats: Stats, rng: Key, size: int, **options: Any
 ) -> Float[Array, "{size} h w c"]:
-    """[size, H, W, C] images in [0, 1]."""
+    """Draws images in [0, 1], [size, H, W, C]."""
     return model.sample(params, stats, rng, size, **options)
 
 
 def sample_latents(
-    model: LatentGenerative, params: Params, stats: Stats, rng: Array, size: int, **options
+    model: LatentGenerative, params: Params, stats: Stats, rng: Key, size: int, **options: Any
 ) -> Float[Array, "{size} *z"]:
-    """[size, *latent_shape] draws of the prior."""
+    """Draws latents of the prior, [size, *latent_shape]."""
     return model.sample_latents(params, stats, rng, size, **options)
 
 
@@ -77,11 +90,11 @@ def denoising(
     model: OverPrior,
     params: Params,
     stats: Stats,
-    rng: Array,
+    rng: Key,
     size: int,
     *,
     x_shape: XShape,
-    **options,
+    **options: Any,
 ) -> Float[Array, "{size} t *z"]:
     """z_hat at every step of a diffusion prior's sampler, [size, T, *prior_shape]."""
     assert isinstance(model.prior, DiffusionLike)
@@ -95,7 +108,7 @@ def decode(
     params: Params,
     stats: Stats,
     z: Float[Array, "b *z"],
-    rng: Array,
+    rng: Key,
     *,
     x_shape: XShape,
 ) -> Images:
@@ -108,7 +121,7 @@ def show(
     params: Params,
     stats: Stats,
     z: Float[Array, "b *z"],
-    rng: Array,
+    rng: Key,
     *,
     x_shape: XShape,
 ) -> Images:
@@ -117,14 +130,14 @@ def show(
 
 
 def latent_means(
-    model: Stochastic, params: Params, stats: Stats, batch: Batch, rng: Array
+    model: Stochastic, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> Float[Array, "b draws units"]:
     """Posterior means of all latents, [B, draws, units]."""
     return model.latent_means(params, stats, batch, rng)
 
 
 def clipped(
-    model: Hierarchical, params: Params, stats: Stats, batch: Batch, rng: Array
+    model: Hierarchical, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> Float[Array, "b"]:
     """The share of clipped coefficients of the pseudo-input, [B]."""
     assert model.pseudoinput is not None
@@ -133,15 +146,15 @@ def clipped(
 
 
 def correct(
-    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Array
+    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> Bool[Array, "b"]:
     """Whether the most probable class is the label, bool [B]."""
     return model.correct(params, stats, batch)
 
 
 def features(
-    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Array, *, levels: int
+    model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Key, *, levels: int
 ) -> Float[Array, "b d"]:
-    """A classifier's features, [B, D], of images with this number of levels."""
+    """A classifier's features, [B, D], of the batch's inputs, which have 0..levels - 1."""
     images = batch.input.astype(jnp.float32) / (levels - 1)
     return model.features(params, stats, images)[0]

@@ -14,6 +14,7 @@ from vdp.types import (
     ELBO,
     Array,
     Batch,
+    Key,
     Model,
     Params,
     Probabilistic,
@@ -42,8 +43,16 @@ def score_of(model: Model) -> Score:
     )
 
 
-def terms(model: Model, params: Params, stats: Stats, batch: Batch, rng: Array) -> Terms:
-    """What validations compare, [B], higher is better: the un-annealed bound, or `evaluate`."""
+def terms(model: Model, params: Params, stats: Stats, batch: Batch, rng: Key) -> Terms:
+    """What validations compare, [B], higher is better: the un-annealed bound, or `evaluate`.
+
+    Args:
+      model: one that is `Probabilistic` or `Scored`.
+      params: of the model.
+      stats: of the model.
+      batch: B examples.
+      rng: a key.
+    """
     if isinstance(model, Probabilistic):
         return model.elbo(params, stats, batch, rng)
     assert isinstance(model, Scored)
@@ -51,15 +60,15 @@ def terms(model: Model, params: Params, stats: Stats, batch: Batch, rng: Array) 
 
 
 def flat_terms(
-    model: Model, params: Params, stats: Stats, batch: Batch, rng: Array
+    model: Model, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> dict[str, Float[Array, "b"]]:
-    """{"value": [B], and every part of `terms` by its name: [B]}, for `Batched.map`."""
+    """For `Batched.map`: "value", and every part of `terms` by its name, each [B]."""
     bound = terms(model, params, stats, batch, rng)
     return {"value": bound.value, **bound.parts}
 
 
 def shown(score: Score, value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """{name: value, part: part} of mean terms, each with the sign that people read."""
+    """Mean terms by name, the value under the score's, each with the sign that people read."""
     return {name: score.sign * v for name, v in ({score.name: value} | dict(parts)).items()}
 
 

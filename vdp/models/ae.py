@@ -13,62 +13,40 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from jaxtyping import Float
 
-from vdp.diffusion.noise import expect, structure
+from vdp.diffusion.noise import expect
 from vdp.dists import Normal, sum_nonbatch
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.models import perturbations
 from vdp.models.base import check_latent_shape
+from vdp.models.noise import BallStart, Corruption, JacobianProbes, NoNoise
 from vdp.nets import stateful
-from vdp.types import Array, Aux, Batch, Score, Terms
+from vdp.settings.rules import Amount, Share, Size, SizeOrNone
+from vdp.types import (
+    AnyArray,
+    Array,
+    Aux,
+    Batch,
+    Images,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Purpose,
+    Score,
+    Shape,
+    Stats,
+    Terms,
+)
 
-OPTIONS = {  # of each kind
+OPTIONS: dict[str, tuple[str, ...]] = {  # of each kind
     "plain": (),
     "denoising": ("corruption", "masking"),
     "robust": ("radius", "ascent_steps"),
     "contractive": ("weight", "probes"),
 }
-
-
-@structure
-class NoNoise:
-    """Nothing is random: the error of the clean image, and the Jacobian computed exactly."""
-
-
-@structure
-class Corruption:
-    """What corrupts the input of a denoising autoencoder.
-
-    Attributes:
-      eps: [B, H, W, C], standard normal; times `corruption` it is added to the image.
-      kept: [B, H, W, C], bool: False, with probability `masking`, sets the number to 0.
-    """
-
-    eps: Array
-    kept: Array
-
-
-@structure
-class BallStart:
-    """Where the search of a robust autoencoder begins.
-
-    Attributes:
-      start: [B, H, W, C], uniform in the unit ball of each example.
-    """
-
-    start: Array
-
-
-@structure
-class JacobianProbes:
-    """What estimates the squared Jacobian of a contractive autoencoder.
-
-    Attributes:
-      signs: [B, probes, *latent_shape] of +-1, each with probability 1/2.
-    """
-
-    signs: Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,21 +69,21 @@ class Autoencoder:
 
     encoder: nn.Module
     decoder: nn.Module
-    latent_shape: tuple[int, ...]
+    latent_shape: tuple[Size, ...]
     levels: int
     input_levels: int
     kind: str = "plain"
-    corruption: float = 0.0
-    masking: float = 0.0
-    radius: float = 0.0
-    ascent_steps: int = 0
-    weight: float = 0.0
-    probes: int = 0
+    corruption: Amount = 0.0
+    masking: Share = 0.0
+    radius: Amount = 0.0
+    ascent_steps: SizeOrNone = 0
+    weight: Amount = 0.0
+    probes: SizeOrNone = 0
     score: ClassVar[Score] = Score(
         name="squared_error", label="reconstruction", unit="squared error an image", sign=-1.0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_latent_shape(self.latent_shape)
         if self.kind not in OPTIONS:
             raise UserError(f"kind={self.kind!r} is not one of {', '.join(OPTIONS)}")
@@ -121,7 +99,7 @@ class Autoencoder:
         if self.kind == "contractive" and not (self.weight > 0 and self.probes >= 0):
             raise UserError("contractive needs a weight above 0 and probes not below 0")
 
-    def init(self, rng, x_shape, *, data=None):
+    def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
         """Parameters and stats, each {"encoder", "decoder"}.
 
         Raises:
@@ -140,27 +118,34 @@ class Autoencoder:
         stats = {"encoder": encoder_stats, "decoder": decoder_stats}
         return {"encoder": encoder, "decoder": decoder}, stats
 
-    def code(self, params, stats, images, **net_kwargs):
-        """(g(x) [B, *latent_shape], its `Statistics`) of images in [0, 1], float [B, H, W, C]."""
-        own = params["encoder"], stats["encoder"]
+    def code(
+        self, params: Params, stats: Stats, images: Images, **net_kwargs: Any
+    ) -> tuple[Float[Array, "b *z"], stateful.Statistics]:
+        """Encodes images in [0, 1]: (g(x) [B, *latent_shape], the encoder's `Statistics`)."""
+        variables = params["encoder"], stats["encoder"]
         return stateful.apply(
-            self.encoder, *own, 2.0 * images - 1.0, self.latent_shape, **net_kwargs
+            self.encoder, *variables, 2.0 * images - 1.0, self.latent_shape, **net_kwargs
         )
 
-    def decode(self, params, stats, z, x_shape, **net_kwargs):
-        """(f(z) [B, H, W, C], its `Statistics`), in units of images in [0, 1] but not clipped."""
-        own = params["decoder"], stats["decoder"]
-        output, statistics = stateful.apply(self.decoder, *own, z, x_shape, **net_kwargs)
+    def decode(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b *z"], x_shape: Shape,
+        **net_kwargs: Any,
+    ) -> tuple[Float[Array, "b h w c"], stateful.Statistics]:  # fmt: skip
+        """Decodes z: (f(z) [B, H, W, C], unclipped, in units of images in [0, 1]; `Statistics`)."""
+        variables = params["decoder"], stats["decoder"]
+        output, statistics = stateful.apply(self.decoder, *variables, z, x_shape, **net_kwargs)
         return (output + 1.0) / 2.0, statistics
 
-    def errors(self, params, stats, seen, target) -> Array:
-        """|target - f(g(seen))|^2, [B], images in [0, 1]; the nets as in evaluation."""
+    def errors(
+        self, params: Params, stats: Stats, seen: Images, target: Images
+    ) -> Float[Array, "b"]:
+        """Squared errors |target - f(g(seen))|^2, [B], of images in [0, 1] as in evaluation."""
         z, _ = self.code(params, stats, seen)
         decoded, _ = self.decode(params, stats, z, target.shape[1:])
         return sum_nonbatch(jnp.square(target - decoded))
 
-    def _images(self, batch: Batch):
-        """(input, target) in [0, 1]."""
+    def _images(self, batch: Batch) -> tuple[Images, Images]:
+        """Input and target of a batch in [0, 1]."""
         seen, target = to_unit(batch.input, self.input_levels), to_unit(batch.target, self.levels)
         return seen, target
 
@@ -170,7 +155,9 @@ class Autoencoder:
         kinds = {"denoising": Corruption, "robust": BallStart}
         return kinds.get(self.kind, JacobianProbes if self.probes else NoNoise)
 
-    def draw(self, rng, batch: Batch, *, purpose="loss"):
+    def draw(
+        self, rng: Key, batch: Batch, *, purpose: Purpose = "loss"
+    ) -> NoNoise | Corruption | BallStart | JacobianProbes:
         """What the loss of this kind needs; the error of the clean image needs `NoNoise`."""
         first, second = jax.random.split(rng)
         shape, num = batch.input.shape, len(batch.input)
@@ -185,17 +172,34 @@ class Autoencoder:
             return JacobianProbes(signs=jax.random.rademacher(first, signs, jnp.float32))
         return NoNoise()
 
-    def worst(self, params, stats, images, target, start) -> Array:
-        """The worst perturbation found of images in [0, 1], [B, H, W, C], from radius * start.
+    def worst(
+        self,
+        params: Params,
+        stats: Stats,
+        images: Images,
+        target: Images,
+        start: Float[Array, "b h w c"],
+    ) -> Float[Array, "b h w c"]:
+        """The worst perturbation of images that a search in the ball meets, [B, H, W, C].
 
         It is the worst for the nets as in evaluation: without dropout, by running statistics. No
         gradient passes through the search.
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          images: what is perturbed, in [0, 1].
+          target: what the reconstruction is compared with, in [0, 1].
+          start: in the unit ball of each example; the search begins at `radius` times it.
         """
         params, stats, images, target = stop_gradient((params, stats, images, target))
         errors = lambda delta: self.errors(params, stats, images + delta, target)
         return perturbations.worst(errors, start, radius=self.radius, steps=self.ascent_steps)
 
-    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
+    def loss(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, step: int | Array, train: bool, noise: Noise = None,
+    ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
         """The loss of this kind, [B], and Aux whose terms are minus its squared error.
 
         Raises:
@@ -226,8 +230,10 @@ class Autoencoder:
         new_stats = {"encoder": of_encoder.running, "decoder": of_decoder.running}
         return penalty - terms.value, Aux(terms=terms, stats=new_stats, scalars=scalars)
 
-    def evaluate(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """-|x - f(g(x))|^2 of the clean image, [B]: no bound, but what validations compare.
+    def evaluate(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Terms:
+        """Minus the squared error |x - f(g(x))|^2 of clean images, [B]: what validations compare.
 
         Raises:
           UserError: a noise that would change the image.
@@ -237,17 +243,21 @@ class Autoencoder:
             expect(noise, NoNoise, by=by, instead=instead)
         return Terms.of(squared_error=-self.errors(params, stats, *self._images(batch)))
 
-    def decode_mean(self, params, stats, z, x_shape) -> Array:
-        """f(z) clipped to [0, 1], [B, H, W, C], for z [B, *latent_shape]."""
+    def decode_mean(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b *z"], x_shape: Shape
+    ) -> Float[Array, "b h w c"]:
+        """The decoded image f(z) clipped to [0, 1], [B, H, W, C], for z [B, *latent_shape]."""
         return jnp.clip(self.decode(params, stats, z, x_shape)[0], 0.0, 1.0)
 
-    def encode(self, params, stats, images) -> Normal:
+    def encode(self, params: Params, stats: Stats, images: Levels) -> Normal:
         """The point g(x) of integer levels [B, H, W, C]: a Normal without variance."""
-        z, _ = self.code(params, stats, to_unit(images, self.input_levels))
+        z, _ = self.code(params, stats, jnp.asarray(to_unit(images, self.input_levels)))
         return Normal(z, jnp.full_like(z, -jnp.inf))
 
-    def reconstruct(self, params, stats, images, rng) -> Array:
-        """f(g(x)) clipped to [0, 1], [B, H, W, C]."""
+    def reconstruct(
+        self, params: Params, stats: Stats, images: Levels, rng: Key
+    ) -> Float[Array, "b h w c"]:
+        """The reconstruction f(g(x)) clipped to [0, 1], [B, H, W, C]; nothing is drawn."""
         z = self.encode(params, stats, images).mean
         return self.decode_mean(params, stats, z, images.shape[1:])
 

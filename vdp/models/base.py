@@ -2,15 +2,27 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.types import Array, DiffusionLike, Terms
+from vdp.types import (
+    Array,
+    Batch,
+    DiffusionLike,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Stats,
+    Terms,
+)
 
 
 class WithPrior:
@@ -63,21 +75,21 @@ class WithPrior:
                 "log_var_floor (log_var_q of a hierarchy)"
             )
 
-    def discretized(self):
+    def discretized(self) -> "WithPrior":
         """The model with the prior its sampler draws from; itself for exact priors."""
         if not isinstance(self.prior, DiffusionLike):
             return self
         model: Any = self  # a dataclass, like all that have fields
         return dataclasses.replace(model, prior=self.prior.discretized())
 
-    def as_ode(self, **kwargs):
+    def as_ode(self, **kwargs: Any) -> "WithPrior":
         """The model with the density of the prior's probability flow; itself for exact priors."""
         if not isinstance(self.prior, DiffusionLike):
             return self
         model: Any = self
         return dataclasses.replace(model, prior=self.prior.as_ode(**kwargs))
 
-    def check_sampler(self, **options) -> None:
+    def check_sampler(self, **options: Any) -> None:
         """Refuses options of `sample` that the prior's sampler does not have, or cannot take.
 
         Raises:
@@ -94,24 +106,28 @@ class WithPrior:
         if not options.get("temperature", 1.0) >= 0:
             raise UserError("sample.temperature must not be negative")
 
-    def elbo(self, params, stats, batch, rng, *, noise=None) -> Terms:
+    def elbo(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Terms:
         """The bound with all its parts, [B] nats; analytic KLs where there are any."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
         return self._terms(params, stats, batch, rest_rng, noise, False)
 
-    def _scaled(self, images) -> Array:
-        """Integer levels as the encoder sees them, in [0, 1]."""
-        return to_unit(images, self.input_levels)
+    def _scaled(self, images: Levels) -> Float32[Array, "b h w c"]:
+        """Integer levels as the encoder sees them, in [0, 1]; numpy arrays become jax's."""
+        return jnp.asarray(to_unit(images, self.input_levels))
 
-    def _drawn_image(self, outputs, rng, mean: bool) -> Array:
-        """[B, H, W, C] in [0, 1]: the likelihood's mean, or a draw from it."""
+    def _drawn_image(
+        self, outputs: Float[Array, "b h w k"], rng: Key, mean: bool
+    ) -> Float[Array, "b h w c"]:
+        """Images [B, H, W, C] in [0, 1]: the likelihood's means, or draws from it."""
         if mean:
             return self.likelihood.mean(outputs)
         return to_unit(self.likelihood.sample(outputs, rng), self.likelihood.levels)
 
 
-def check_latent_shape(shape: tuple[int, ...]) -> None:
+def check_latent_shape(shape: Sequence[Any]) -> None:
     """Refuses what is no shape of a latent, a vector (16,) or a map (7, 7, 4); UserError."""
     if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
         raise UserError(f"latent_shape must be whole positive sizes, not {shape}")

@@ -6,16 +6,32 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.nets import stateful
-from vdp.types import Array, Aux, Batch, Score, Terms
+from vdp.settings.rules import Share, Size
+from vdp.types import (
+    Array,
+    Aux,
+    Batch,
+    Images,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Purpose,
+    Score,
+    Shape,
+    Stats,
+    Terms,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """log p(label | x) by a network with one hidden layer of features before the logits.
+    """A network of log p(label | x) with one hidden layer of features before the logits.
 
     Attributes:
       net: called as net(x, out_shape, train=...).
@@ -28,13 +44,13 @@ class Classifier:
     net: nn.Module
     num_classes: int
     input_levels: int
-    num_features: int = 64
-    dropout: float = 0.2
+    num_features: Size = 64
+    dropout: Share = 0.2
     score: ClassVar[Score] = Score(
         name="label_log_prob", label="negative log-probability of the label", unit="nats"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.num_classes < 2:
             raise UserError("a classifier needs a data set with at least two classes of labels")
 
@@ -42,7 +58,7 @@ class Classifier:
     def _head(self) -> nn.Module:
         return nn.Dense(self.num_classes)
 
-    def init(self, rng, x_shape, *, data=None):
+    def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
         """Parameters {"net", "head"} and stats {"net"}."""
         net_rng, head_rng = jax.random.split(rng)
         x = jnp.zeros((1, *x_shape))
@@ -50,8 +66,11 @@ class Classifier:
         head = self._head.init(head_rng, jnp.zeros((1, self.num_features)))["params"]
         return {"net": net, "head": head}, {"net": stats}
 
-    def features(self, params, stats, images, *, train=False, rngs=None):
-        """(features [B, num_features], new stats) of images in [0, 1], [B, H, W, C]."""
+    def features(
+        self, params: Params, stats: Stats, images: Images,
+        *, train: bool = False, rngs: stateful.Rngs = None,
+    ) -> tuple[Float[Array, "b {self.num_features}"], Stats]:  # fmt: skip
+        """Returns (features [B, num_features], new stats) of images in [0, 1], [B, H, W, C]."""
         hidden, statistics = stateful.apply(
             self.net,
             params["net"],
@@ -63,41 +82,47 @@ class Classifier:
         )
         return nn.silu(hidden), stats | {"net": statistics.running}
 
-    def _log_probs(self, params, stats, batch, rng=None):
-        """(log p(class|x) [B, classes], new stats); with `rng` in training mode."""
-        train = rng is not None
+    def _log_probs(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key | None = None
+    ) -> tuple[Float[Array, "b {self.num_classes}"], Stats]:
+        """Returns (log p(class|x) [B, classes], new stats); with `rng` in training mode."""
         images = to_unit(batch.input, self.input_levels)
-        rngs = {"dropout": rng} if train else None
-        hidden, new_stats = self.features(params, stats, images, train=train, rngs=rngs)
-        if train:
+        net_kwargs: dict[str, Any] = {} if rng is None else dict(train=True, rngs={"dropout": rng})
+        hidden: Any
+        hidden, new_stats = self.features(params, stats, images, **net_kwargs)
+        if rng is not None:
             dropout = nn.Dropout(self.dropout, deterministic=False)
             hidden = dropout.apply({}, hidden, rng=jax.random.fold_in(rng, 1))
         logits: Any = self._head.apply({"params": params["head"]}, hidden)
         return nn.log_softmax(logits), new_stats
 
-    def draw(self, rng, batch: Batch, *, purpose="loss"):
+    def draw(self, rng: Key, batch: Batch, *, purpose: Purpose = "loss") -> Noise:
         """Nothing is random but the dropout."""
         return {}
 
-    def _terms(self, log_probs, batch) -> Terms:
+    def _terms(self, log_probs: Float[Array, "b classes"], batch: Batch) -> Terms:
+        """The label's log-probability; nan where there is no label."""
         known = jnp.maximum(batch.label, 0)[:, None]
         log_prob = jnp.take_along_axis(log_probs, known, 1)[:, 0]
-        return Terms.of(
-            label_log_prob=jnp.where(batch.label >= 0, log_prob, jnp.nan)
-        )  # nan: no label
+        return Terms.of(label_log_prob=jnp.where(batch.label >= 0, log_prob, jnp.nan))
 
-    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-log p(label | x), [B]."""
+    def loss(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, step: int | Array, train: bool, noise: Noise = None,
+    ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
+        """The cross-entropy -log p(label | x), [B], and Aux with "accuracy", the share of hits."""
         log_probs, new_stats = self._log_probs(params, stats, batch, rng if train else None)
         terms = self._terms(log_probs, batch)
         accuracy = jnp.mean(jnp.argmax(log_probs, -1) == batch.label)
         return -terms.value, Aux(terms=terms, stats=new_stats, scalars={"accuracy": accuracy})
 
-    def evaluate(self, params, stats, batch, rng, *, noise=None) -> Terms:
-        """log p(label | x), [B]: what validations compare; nan where there is no label."""
+    def evaluate(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Terms:
+        """The label's log p(label | x), [B]: what validations compare; nan where there is none."""
         return self._terms(self._log_probs(params, stats, batch)[0], batch)
 
-    def correct(self, params, stats, batch) -> Array:
+    def correct(self, params: Params, stats: Stats, batch: Batch) -> Bool[Array, "b"]:
         """Whether the most probable class is the label, [B]."""
         return jnp.argmax(self._log_probs(params, stats, batch)[0], -1) == batch.label
 

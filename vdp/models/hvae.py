@@ -9,45 +9,36 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from vdp.diffusion.noise import expect, structure
+from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.models.ladder import Ladder
+from vdp.models.ladder import Ladder, Reports
+from vdp.models.noise import HierarchyNoise, LadderNoise
+from vdp.nets.ladder import Moments
 from vdp.priors.noise import DiffusionNoise, PosteriorNoise
-from vdp.types import Array, Aux, Batch, Terms
-
-
-@structure
-class LadderNoise:
-    """What one pass down a hierarchy needs that has no prior of its own.
-
-    Drawn by `HVAE.draw`.
-
-    Attributes:
-      z: standard normal, one array for every scale, coarsest first: [B, latents, h, w, channels].
-    """
-
-    z: list[Array]
-
-
-@structure
-class HierarchyNoise:
-    """The same with a prior over u, or over z_L.
-
-    Drawn by `HVAE.draw`.
-
-    Attributes:
-      z: as of `LadderNoise`; z[0][:, 0] is not looked at where the prior is over z_L.
-      prior: of `prior.draw`; its z is the draw of u, or of z_L, in the ladder and in the prior.
-    """
-
-    z: list[Array]
-    prior: PosteriorNoise | DiffusionNoise
+from vdp.settings.rules import Amount, Natural
+from vdp.types import (
+    AnyArray,
+    Array,
+    Aux,
+    Batch,
+    Encode,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Purpose,
+    Shape,
+    Stats,
+    Terms,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,17 +50,19 @@ class HVAE(Ladder):
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
     """
 
-    beta: float = 1.0
-    kl_warmup_steps: int = 0
+    beta: Amount = 1.0
+    kl_warmup_steps: Natural = 0
 
-    def _prior_args(self, params, stats) -> tuple[Any, Any]:
+    def _prior_args(self, params: Params, stats: Stats) -> tuple[Params, Stats]:
         return params["prior"], stats["prior"]
 
-    def _encode_fn(self, params):
+    def _encode_fn(self, params: Params) -> Encode:
         """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
         return lambda images: self.top_posterior(params, images)
 
-    def draw(self, rng, batch: Batch, *, purpose="loss") -> LadderNoise | HierarchyNoise:
+    def draw(
+        self, rng: Key, batch: Batch, *, purpose: Purpose = "loss"
+    ) -> LadderNoise | HierarchyNoise:
         """The noise of all latents and, where there is a prior, the prior's."""
         z_rng, prior_rng = jax.random.split(rng)
         num, *x_shape = batch.target.shape
@@ -79,22 +72,24 @@ class HVAE(Ladder):
         shape = self.prior_shape(x_shape)
         return HierarchyNoise(z=z, prior=self.prior.draw(prior_rng, num, shape, purpose=purpose))
 
-    def _noise_of(self, noise) -> tuple[list[Array], PosteriorNoise | DiffusionNoise | None]:
-        """(noise of the latents per scale, noise of the prior or None)."""
-        own = LadderNoise if self.prior is None else HierarchyNoise
-        expect(noise, own, by="the bound of this hierarchy", instead="its own draw gives it")
+    def _noise_of(self, noise: Noise) -> tuple[list[Array], PosteriorNoise | DiffusionNoise | None]:
+        """Splits a noise in (that of the latents per scale, that of the prior or None)."""
+        kind = LadderNoise if self.prior is None else HierarchyNoise
+        expect(noise, kind, by="the bound of this hierarchy", instead="its own draw gives it")
         if self.prior is None:
             return noise.z, None
         if self.over_code:
             return noise.z, noise.prior
         return [noise.z[0].at[:, 0].set(noise.prior.z), *noise.z[1:]], noise.prior
 
-    def _terms(self, params, stats, batch: Batch, rng, noise, train) -> Terms:
+    def _terms(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool
+    ) -> Terms:
         """The bound: KLs in closed form, the prior's rate by the prior."""
         x_shape = batch.target.shape[1:]
         images = self._scaled(batch.input)
         z_noise, prior_noise = self._noise_of(noise)
-        rate_args = dict(noise=prior_noise, train=train)
+        rate_args: dict[str, Any] = dict(noise=prior_noise, train=train)
         conditions, minus_rate = self.no_conditions, None
         if self.over_code:
             q = self.code(params, stats, images)
@@ -105,17 +100,20 @@ class HVAE(Ladder):
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
             rate_args["encode"] = self._encode_fn(params)
-            own = self._prior_args(params, stats)
-            _, minus_rate = self.prior.rate(*own, top, rng, **rate_args)
+            variables = self._prior_args(params, stats)
+            _, minus_rate = self.prior.rate(*variables, top, rng, **rate_args)
         over = "u" if self.over_code else self.latent_names[0]
-        found = minus_rate.parts if minus_rate else {}
-        parts = {f"{over}_{name}": part for name, part in found.items()}
+        of_prior = minus_rate.parts if minus_rate else {}
+        parts = {f"{over}_{name}": part for name, part in of_prior.items()}
         kls = self.per_latent(reports, lambda q, p, z: -q.kl(p))
         log_prob = self.likelihood.log_prob(outputs, batch.target)
         return Terms.of(likelihood=log_prob, **parts, **kls)
 
-    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-log p(x|z) + beta(step) * (all KLs and the rate), [B], and Aux: un-annealed terms."""
+    def loss(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, step: int | Array, train: bool, noise: Noise = None,
+    ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
+        """The loss -log p(x|z) + beta(step) (all KLs and the rate), [B], and Aux, un-annealed."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms = self._terms(params, stats, batch, rest_rng, noise, train)
@@ -125,8 +123,10 @@ class HVAE(Ladder):
         loss = -(likelihood + beta * (terms.value - likelihood))
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
 
-    def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
+    def log_weight(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Float[Array, "b"]:
+        """The weight log p(x, z, u)/q(z, u|x) at one draw, [B]: sampled log-densities, no KL."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         x_shape = batch.target.shape[1:]
@@ -147,13 +147,15 @@ class HVAE(Ladder):
         ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
         return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
 
-    def check_sampler(self, **options) -> None:
+    def check_sampler(self, **options: Any) -> None:
         """As of every model with a prior; `z_temperature` is the ladder's own."""
         self.tempered([], options.pop("z_temperature", ()))
         super().check_sampler(**options)
 
-    def sample_prior(self, params, stats, rng, num, *, x_shape, **options) -> Array:
-        """[num, *prior_shape] draws of u, or of z_L where the prior is over that."""
+    def sample_prior(
+        self, params: Params, stats: Stats, rng: Key, num: int, *, x_shape: Shape, **options: Any
+    ) -> Float[Array, "{num} *u"]:
+        """Draws u, or z_L where the prior is over that, [num, *prior_shape]."""
         return self.prior.sample(
             *self._prior_args(params, stats),
             rng,
@@ -164,9 +166,11 @@ class HVAE(Ladder):
         )
 
     def sample(
-        self, params, stats, rng, num, *, x_shape, mean=True, z_temperature=(), u=None, **options
-    ) -> Array:
-        """[num, H, W, C] images in [0, 1].
+        self, params: Params, stats: Stats, rng: Key, num: int,
+        *, x_shape: Shape, mean: bool = True, z_temperature: Sequence[float] = (),
+        u: Float[AnyArray, "{num} *u"] | None = None, **options: Any,
+    ) -> Float[Array, "{num} h w c"]:  # fmt: skip
+        """Draws images in [0, 1], [num, H, W, C].
 
         Args:
           params: of `init`.
@@ -189,7 +193,7 @@ class HVAE(Ladder):
         elif self.prior is not None:
             z_top = self.sample_prior(params, stats, prior_rng, num, x_shape=x_shape, **options)
 
-        def latent(p, q, noise, top):
+        def latent(p: Moments, q: Moments | None, noise: Array, top: Array) -> tuple[Array, Any]:
             z, report = self.step(p, q, noise, top)
             if z_top is None or z.shape != z_top.shape:  # below the top scale
                 return z, report
@@ -199,25 +203,28 @@ class HVAE(Ladder):
         outputs, _ = self.descend(params, none, conditions, noise, x_shape, latent)
         return self._drawn_image(outputs, pixel_rng, mean)
 
-    def encode(self, params, stats, images) -> dict[str, Normal]:
-        """{"u": q(u|x), "z_L".."z_1": q at the means of all above} of integer levels [B, ...]."""
+    def encode(self, params: Params, stats: Stats, images: Levels) -> dict[str, Normal]:
+        """Posteriors by name: "u", and "z_L".."z_1" at the means of all above them."""
         x_shape = images.shape[1:]
         noise = [jnp.zeros((len(images), *shape)) for shape in self.latent_shapes(x_shape)]
         scaled = self._scaled(images)
-        found, conditions = {}, self.no_conditions
+        posteriors, conditions = {}, self.no_conditions
         if self.over_code:
-            found["u"] = self.code(params, stats, scaled)
-            conditions = self.conditions(params, stats, found["u"].mean, x_shape)
+            posteriors["u"] = self.code(params, stats, scaled)
+            conditions = self.conditions(params, stats, posteriors["u"].mean, x_shape)
         _, reports = self.descend(params, self.features(params, scaled), conditions, noise, x_shape)
         moments = [
             jax.tree.map(lambda leaf, i=i: leaf[i], report["q"])
             for report, (num, *_) in zip(reports, self.latent_shapes(x_shape), strict=True)
             for i in range(num)
         ]
-        return found | dict(zip(self.latent_names, moments, strict=True))
+        return posteriors | dict(zip(self.latent_names, moments, strict=True))
 
-    def _posterior_pass(self, params, stats, images, rng, num_scales=None):
-        """(outputs, reports) of one joint draw for images in [0, 1]; see `reconstruct`."""
+    def _posterior_pass(
+        self, params: Params, stats: Stats, images: Float[Array, "b h w c"], rng: Key,
+        num_scales: int | None = None,
+    ) -> tuple[Float[Array, "b h w k"], Reports]:  # fmt: skip
+        """Draws all latents once: (outputs, reports) for images in [0, 1]; see `reconstruct`."""
         x_shape, num = images.shape[1:], len(images)
         code_rng, z_rng = jax.random.split(rng)
         conditions = self.no_conditions
@@ -231,7 +238,10 @@ class HVAE(Ladder):
         noise = self.latent_noise(z_rng, num, x_shape)
         return self.descend(params, features, conditions, noise, x_shape)
 
-    def reconstruct(self, params, stats, images, rng, *, num_scales: int | None = None) -> Array:
+    def reconstruct(
+        self, params: Params, stats: Stats, images: Levels, rng: Key,
+        *, num_scales: int | None = None,
+    ) -> Float[Array, "b h w c"]:  # fmt: skip
         """Mean image in [0, 1] of one posterior draw, [B, H, W, C].
 
         Args:
@@ -244,14 +254,16 @@ class HVAE(Ladder):
         """
         if num_scales == 0 and self.prior is not None and not self.over_code:
             raise UserError("with a prior over z_L nothing is reconstructed from num_scales=0")
-        images = self._scaled(images)
-        return self.likelihood.mean(self._posterior_pass(params, stats, images, rng, num_scales)[0])
+        scaled = self._scaled(images)
+        return self.likelihood.mean(self._posterior_pass(params, stats, scaled, rng, num_scales)[0])
 
-    def latent_means(self, params, stats, batch, rng, num: int = 2) -> Array:
+    def latent_means(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, num: int = 2
+    ) -> Float[Array, "b {num} units"]:
         """Posterior means [B, num, units] of all latents, z_L first, at `num` joint draws."""
         images = self._scaled(batch.input)
 
-        def one(key):
+        def one(key: Key) -> Array:
             _, reports = self._posterior_pass(params, stats, images, key)
             means = [jnp.swapaxes(r["q"].mean, 0, 1).reshape(len(images), -1) for r in reports]
             return jnp.concatenate(means, axis=1)

@@ -2,27 +2,36 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior
+from vdp.models.scales import Scales
 from vdp.nets import stateful
 from vdp.nets.bottleneck import pool
-from vdp.nets.ladder import top_posterior
-from vdp.types import Array, Likelihood
+from vdp.nets.ladder import Moments, top_posterior
+from vdp.settings.rules import LogVariance, Positive, Size
+from vdp.types import AnyArray, Array, Images, Key, Levels, Likelihood, Params, Shape, Stats
+
+Maps = list[Float[Array, "b _ _ _"]]  # of every scale, coarsest first
+LatentNoise = list[Float[Array, "b _ _ _ _"]]  # likewise, [B, latents, h, w, channels]
+Conditions = list[Float[Array, "b _ _ _"] | None]  # likewise, of the pseudo-input
+Reports = list[dict[str, Any]]  # of every scale, coarsest first: {"z", "p", "q"} of its latents
 
 POSTERIORS = ("free", "precision")
 CODE_LOG_VAR = (-12.0, -5.0)  # of q(u|x) in the separate form
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ladder(WithPrior):
+class Ladder(Scales, WithPrior):
     """Latents z_L..z_1, a likelihood, and what conditions them; the fields of `HVAE`.
 
     Attributes:
@@ -42,18 +51,18 @@ class Ladder(WithPrior):
     encoder: nn.Module
     decoder: Any  # a `LadderDecoder`, or one that is called like it
     likelihood: Likelihood
-    scales: tuple[tuple[int, int, int], ...]
+    scales: tuple[tuple[Size, Size, Size], ...]
     input_levels: int
     pseudoinput: Any = None  # a `vdp.types.PseudoInput`
     prior: Any = None  # a `vdp.types.Prior`
     posterior: str = "free"
-    log_var_p: tuple[float, float] = (-10.0, 1.0)
-    log_var_q: tuple[float, float] = (-10.0, 1.0)
-    code_log_var: float = -6.0
+    log_var_p: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
+    log_var_q: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
+    code_log_var: LogVariance = -6.0
     input_mean: float = 0.5
-    input_std: float = 0.5
+    input_std: Positive = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         heights = [height for height, _, _ in self.scales]
         if not heights or min(min(scale) for scale in self.scales) < 1:
             raise UserError("scales must be (height, latents, channels), all at least 1")
@@ -71,16 +80,6 @@ class Ladder(WithPrior):
             self.check_floor(self.log_var_q[0])
 
     @property
-    def top_down(self) -> tuple[tuple[int, int, int], ...]:
-        """The scales as the decoder runs them, coarsest first."""
-        return self.scales[::-1]
-
-    @property
-    def num_latents(self) -> int:
-        """L."""
-        return sum(num for _, num, _ in self.scales)
-
-    @property
     def over_code(self) -> bool:
         """Whether the prior is over u (else over z_L, or there is none)."""
         return self.pseudoinput is not None
@@ -95,36 +94,20 @@ class Ladder(WithPrior):
         """What no update of the optimiser may leave: q(u|x)'s log-variances."""
         return {"decoder/noise": CODE_LOG_VAR} if self.over_code and not self.merged else {}
 
-    def prior_shape(self, x_shape) -> tuple[int, ...]:
+    def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: u, or z_L."""
         if self.over_code:
             return self.pseudoinput.shape(x_shape)
         return self.latent_shapes(x_shape)[0][1:]
 
-    def latent_shapes(self, x_shape) -> list[tuple[int, int, int, int]]:
-        """(latents, h, w, channels) of every scale, coarsest first."""
-        found = []
-        for height, num, channels in self.top_down:
-            if height > x_shape[0] // getattr(self.encoder, "patch", 1):
-                raise UserError(
-                    f"a scale of height {height} is finer than the image or the encoder's patches"
-                )
-            factor = x_shape[0] // height
-            if factor * height != x_shape[0] or x_shape[1] % factor:
-                raise UserError(f"a scale of height {height} does not divide {x_shape[:2]} images")
-            found.append((num, height, x_shape[1] // factor, channels))
-        different = {channels for *_, channels in found}
-        if self.decoder.output_from == "aggregation" and len(different) > 1:
-            raise UserError("aggregation adds the latents up: give all scales the same channels")
-        return found
-
-    def init(self, rng, x_shape, *, data=None):
+    def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
         """Parameters {"encoder", "decoder", "prior", "pseudoinput"} and stats of the last two.
 
-        Args as of `Model.init`; `data` is what the pseudo-input's constants and a VampPrior's
-        start are taken from. "decoder" is {"net", "likelihood"} and, in the separate form,
+        `data` is what the pseudo-input's constants and a VampPrior's start are taken from.
+        "decoder" is {"net", "likelihood"} and, in the separate form,
         "noise": the log-variances of q(u|x).
         """
+        self.latent_shapes(x_shape)  # refuses images of another size before a network fails
         encoder_rng, decoder_rng, prior_rng, code_rng = jax.random.split(rng, 4)
         params, stats = {}, {}
         if self.over_code:
@@ -155,16 +138,17 @@ class Ladder(WithPrior):
             )
         return params, stats
 
-    def _out_shape(self, x_shape):
-        return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
+    def _out_shape(self, x_shape: Shape) -> tuple[int, int, int]:
+        height, width, channels = x_shape
+        return height, width, self.likelihood.num_features(channels)
 
-    def latent_noise(self, rng, num: int, x_shape) -> list[Array]:
-        """[num, latents, h, w, channels] of every scale, coarsest first."""
+    def latent_noise(self, rng: Key, num: int, x_shape: Shape) -> LatentNoise:
+        """Standard normal [num, latents, h, w, channels] of every scale, coarsest first."""
         shapes = self.latent_shapes(x_shape)
         keys = jax.random.split(rng, len(shapes))
         return [jax.random.normal(k, (num, *shape)) for k, shape in zip(keys, shapes, strict=True)]
 
-    def tempered(self, noise: list[Array], temperature: tuple[float, ...]) -> list[Array]:
+    def tempered(self, noise: LatentNoise, temperature: Sequence[float]) -> LatentNoise:
         """Latent noise times factors on the standard deviations: (), (one,) or one per latent."""
         factors = tuple(temperature) or (1.0,)
         factors = factors * self.num_latents if len(factors) == 1 else factors
@@ -177,11 +161,11 @@ class Ladder(WithPrior):
         return [n * f[None, :, None, None, None] for n, f in zip(noise, parts, strict=False)]
 
     @staticmethod
-    def _by_block(noise: list[Array]) -> list[Array]:
+    def _by_block(noise: LatentNoise) -> list[Float[Array, "_ b _ _ _"]]:
         return [jnp.swapaxes(each, 0, 1) for each in noise]
 
-    def code(self, params, stats, images) -> Normal:
-        """q(u|x) for images in [0, 1], float [B, H, W, C]."""
+    def code(self, params: Params, stats: Stats, images: Images) -> Normal:
+        """The posterior q(u|x) for images in [0, 1], float [B, H, W, C]."""
         mean = self.pseudoinput.apply(params["pseudoinput"], stats["pseudoinput"], images)
         if self.merged:
             log_var = self.prior.posterior_log_var(params["prior"])
@@ -190,7 +174,9 @@ class Ladder(WithPrior):
             log_var += jax.lax.stop_gradient(jnp.clip(log_var, *CODE_LOG_VAR) - log_var)
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
-    def prior_images(self, params, stats, u, x_shape) -> Array:
+    def prior_images(
+        self, params: Params, stats: Stats, u: Float[AnyArray, "b *u"], x_shape: Shape
+    ) -> Float[Array, "b h w c"]:
         """What u looks like: images in [0, 1], [B, H, W, C]."""
         back = self.pseudoinput.back(
             params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape
@@ -198,33 +184,37 @@ class Ladder(WithPrior):
         return jnp.clip((back + 1) / 2, 0, 1)
 
     @property
-    def no_conditions(self) -> list[Array | None]:
+    def no_conditions(self) -> Conditions:
         """For a ladder without pseudo-inputs."""
         return [None] * len(self.scales)
 
-    def conditions(self, params, stats, u, x_shape) -> list[Array | None]:
+    def conditions(
+        self, params: Params, stats: Stats, u: Float[AnyArray, "b *u"], x_shape: Shape
+    ) -> Conditions:
         """The image of u in [-1, 1], averaged to the size of every scale; once per scale."""
         image = self.pseudoinput.back(
             params["pseudoinput"], stats["pseudoinput"], u, x_shape=x_shape
         )
         return [pool(image, height) for height, _, _ in self.top_down]
 
-    def features(self, params, images, *, train=False) -> list[Array]:
+    def features(
+        self, params: Params, images: Float[Array, "b h w c"], *, train: bool = False
+    ) -> Maps:
         """The encoder's maps, coarsest first."""
         x = (images - self.input_mean) / self.input_std
         maps: Any = self.encoder.apply({"params": params["encoder"]}, x, self.scales, train=train)
         return maps[::-1]
 
-    def top_posterior(self, params, images) -> Normal:
+    def top_posterior(self, params: Params, images: Float[Array, "b h w c"]) -> Normal:
         """The top block's own q(z_L|x), from its features and s = 1; images in [0, 1]."""
         scale, features = self.top_down[0], self.features(params, images)[0]
         mean, log_var = top_posterior(self.decoder, params["decoder"]["net"], features, scale)
         return Normal(mean, jnp.clip(log_var, *self.log_var_q))
 
-    def _p(self, moments) -> Normal:
+    def _p(self, moments: Moments) -> Normal:
         return Normal(moments[0], jnp.clip(moments[1], *self.log_var_p))
 
-    def _q(self, p: Normal, moments, top) -> Normal:
+    def _q(self, p: Normal, moments: Moments, top: Float[Array, ""]) -> Normal:
         q = Normal(moments[0], jnp.clip(moments[1], *self.log_var_q))
         if self.posterior == "free":
             return q
@@ -232,21 +222,51 @@ class Ladder(WithPrior):
         mean = jnp.exp(log_var) * (q.mean * jnp.exp(-q.log_var) + p.mean * jnp.exp(-p.log_var))
         if self.prior is None or self.over_code:
             return Normal(mean, log_var)
-        keep = lambda own, product: jnp.where(top > 0, own, product)  # q(z_L) is the encoder's own
+        keep = lambda alone, product: jnp.where(top > 0, alone, product)  # q(z_L) is no product
         return Normal(keep(q.mean, mean), keep(q.log_var, log_var))
 
-    def step(self, p, q, noise, top):
-        """For the decoder: z ~ q where there are features, else z ~ p; reports both and z."""
-        p = self._p(p)
-        if q is None:
-            z = p.sample(noise)
-            return z, {"z": z, "p": p, "q": p}
-        q = self._q(p, q, top)
-        z = q.sample(noise)
-        return z, {"z": z, "p": p, "q": q}
+    def step(
+        self,
+        p: Moments,
+        q: Moments | None,
+        noise: Float[Array, "b h w c"],
+        top: Float[Array, ""],
+    ) -> tuple[Float[Array, "b h w c"], dict[str, Any]]:
+        """z ~ q, or z ~ p where there is no q, and the decoder's report of it, {"z", "p", "q"}.
 
-    def descend(self, params, features, conditions, noise, x_shape, latent=None, *, train=False):
-        """(likelihood outputs, per scale {"z", "p", "q"} with leading axis of its latents)."""
+        Args:
+          p: mean and raw log-variance of the prior's block.
+          q: those of the posterior's block; None where z is drawn from p.
+          noise: standard normal, [B, h, w, channels].
+          top: 1 for z_L, else 0.
+        """
+        prior = self._p(p)
+        posterior = prior if q is None else self._q(prior, q, top)
+        z = posterior.sample(noise)
+        return z, {"z": z, "p": prior, "q": posterior}
+
+    def descend(
+        self,
+        params: Params,
+        features: Sequence[Float[Array, "b _ _ _"] | None],
+        conditions: Conditions,
+        noise: LatentNoise,
+        x_shape: Shape,
+        latent: Callable[..., tuple[Array, Any]] | None = None,
+        *,
+        train: bool = False,
+    ) -> tuple[Float[Array, "b h w k"], Reports]:
+        """Runs down the ladder: (likelihood outputs [B, H, W, k], the reports of every scale).
+
+        Args:
+          params: of `init`.
+          features: of the encoder, coarsest first; None draws a scale from p.
+          conditions: of `conditions`, or `no_conditions`.
+          noise: of `latent_noise`.
+          x_shape: (H, W, C).
+          latent: in place of `step`.
+          train: whether gradients will be taken.
+        """
         out, reports = self.decoder.apply(
             {"params": params["decoder"]["net"]},
             latent or self.step,
@@ -255,24 +275,12 @@ class Ladder(WithPrior):
         )  # fmt: skip
         return self.likelihood.attach(params["decoder"]["likelihood"], out), reports
 
-    def per_latent(self, reports, score) -> dict[str, Array]:
-        """{"z_L".."z_1": [B]} of score(q, p, z); z_L is left to its prior where it has one."""
+    def per_latent(
+        self, reports: Reports, score: Callable[[Normal, Normal, Array], Array]
+    ) -> dict[str, Float[Array, "b"]]:
+        """Values score(q, p, z), [B], by latent; z_L is left to its prior where it has one."""
         scores = [jax.vmap(score)(r["q"], r["p"], r["z"]) for r in reports]
         named = dict(zip(self.latent_names, jnp.concatenate(scores), strict=True))
         if self.prior is not None and not self.over_code:
             del named[self.latent_names[0]]
         return named
-
-    def latent_table(self, x_shape) -> list[dict]:
-        """Name, height of the map and number of units of every latent, z_L first."""
-        maps = [
-            {"height": h, "units": h * w * channels}
-            for num, h, w, channels in self.latent_shapes(x_shape)
-            for _ in range(num)
-        ]
-        return [{"name": n} | one for n, one in zip(self.latent_names, maps, strict=True)]
-
-    @property
-    def latent_names(self) -> list[str]:
-        """Names of the ladder's parts, z_L first."""
-        return [f"z_{level}" for level in range(self.num_latents, 0, -1)]

@@ -5,24 +5,38 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from vdp.dists import sum_nonbatch
-from vdp.types import Array
+from vdp.types import AnyArray, Array, Key, Shape
 
+Delta = Float[Array, "b *x"]
 STEP = 2.0  # of the ascent, in radii: shorter ones find less in few steps, longer ones no more
 
 
-def _norms(x: Array) -> Array:
-    """|x|_2 of every example, [B, 1, ..., 1]."""
+def _norms(x: Float[Array, "b *x"]) -> Float[Array, "b *ones"]:
+    """Norms |x|_2 of every example, [B, 1, ..., 1]."""
     return jnp.sqrt(sum_nonbatch(jnp.square(x))).reshape(-1, *(1,) * (x.ndim - 1))
 
 
-def corrupted(images: Array, noise: Array, kept: Array, std: float) -> Array:
-    """Images plus Gaussian noise, then 0 where not `kept` (Vincent et al. 2010, section 3.3)."""
+def corrupted(
+    images: Float[AnyArray, "b *x"],
+    noise: Float[Array, "b *x"],
+    kept: Bool[Array, "b *x"],
+    std: float,
+) -> Float[Array, "b *x"]:
+    """Images plus Gaussian noise, then partly set to 0 (Vincent et al. 2010, section 3.3).
+
+    Args:
+      images: [B, ...].
+      noise: standard normal, [B, ...].
+      kept: False sets a number to 0, [B, ...].
+      std: standard deviation of the noise in the images' units.
+    """
     return jnp.where(kept, images + std * noise, 0.0)
 
 
-def in_unit_ball(rng: Array, shape: tuple[int, ...]) -> Array:
+def in_unit_ball(rng: Key, shape: Shape) -> Delta:
     """Uniform draws from the unit ball of `shape[1:]`, one for each of shape[0] examples."""
     direction_rng, length_rng = jax.random.split(rng)
     direction = jax.random.normal(direction_rng, shape)
@@ -30,7 +44,9 @@ def in_unit_ball(rng: Array, shape: tuple[int, ...]) -> Array:
     return direction / _norms(direction) * volume ** (1 / math.prod(shape[1:]))
 
 
-def worst(errors: Callable, start: Array, *, radius: float, steps: int) -> Array:
+def worst(
+    errors: Callable[[Delta], Float[Array, "b"]], start: Delta, *, radius: float, steps: int
+) -> Delta:
     """The delta with the largest error that projected gradient ascent finds in the ball.
 
     Steps of STEP radii along the normalised gradient, each projected back on the ball (Madry et al.
@@ -46,15 +62,15 @@ def worst(errors: Callable, start: Array, *, radius: float, steps: int) -> Array
       Delta [B, ...] with |delta|_2 <= radius.
     """
 
-    def total(delta):
+    def total(delta: Delta) -> tuple[Array, Array]:
         each = errors(delta)
         return jnp.sum(each), each
 
-    def better(best, delta, each):
+    def better(best: tuple[Array, Array], delta: Delta, each: Array) -> tuple[Array, Array]:
         larger = (each > best[1]).reshape(-1, *(1,) * (delta.ndim - 1))
         return jnp.where(larger, delta, best[0]), jnp.maximum(each, best[1])
 
-    def projected(delta):
+    def projected(delta: Delta) -> Delta:
         return delta * (radius / jnp.maximum(_norms(delta), radius))
 
     delta, none = projected(radius * start), jnp.zeros_like(start)
@@ -67,8 +83,10 @@ def worst(errors: Callable, start: Array, *, radius: float, steps: int) -> Array
     return better(best, delta, errors(delta))[0]
 
 
-def squared_jacobian(pull: Callable, code: Array, probes: Array | None = None) -> Array:
-    """|dg/dx|_F^2 of every example, [B].
+def squared_jacobian(
+    pull: Callable, code: Float[Array, "b *z"], probes: Float[Array, "b n *z"] | None = None
+) -> Float[Array, "b"]:
+    """The squared Frobenius norm |dg/dx|_F^2 of the Jacobian at every example, [B].
 
     E|J^T v|^2 = tr(J J^T) = |J|_F^2 for signs v (Hutchinson 1990); the sum over all unit vectors v
     is the same, exactly.

@@ -16,34 +16,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from jaxtyping import Float
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import expect, structure
+from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior
+from vdp.models.noise import BinNoise
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.priors.noise import DiffusionNoise
-from vdp.types import Array, Aux, Batch, Terms
+from vdp.types import (
+    AnyArray,
+    Array,
+    Aux,
+    Batch,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Purpose,
+    Shape,
+    Stats,
+    Terms,
+)
 
 LOCATIONS = ("noisy", "denoised")
 DEQUANTIZATIONS = ("variational", "uniform")
-
-
-@structure
-class BinNoise:
-    """What the ODE's density of uniformly dequantised images needs.
-
-    Drawn by `PixelDiffusion.draw`.
-
-    Attributes:
-      bins: [B, H, W, C], uniform in [-1/2, 1/2): where in the bin of its level a number lies, in
-        bin widths from the middle.
-      prior: of `prior.draw`; of it the probes of the divergence alone, if there are any.
-    """
-
-    bins: Array
-    prior: DiffusionNoise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ class PixelDiffusion(WithPrior):
     location: str = "noisy"
     dequantization: str = "variational"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.merged:
             raise UserError("a diffusion in pixel space needs a diffusion prior of form='merged'")
         if not hasattr(self.likelihood, "bin_width") or not self.likelihood.discrete:
@@ -79,22 +78,24 @@ class PixelDiffusion(WithPrior):
                 given = getattr(self, field)
                 raise UserError(f"{field}={given!r} is not one of {', '.join(accepted)}")
 
-    def prior_shape(self, x_shape) -> tuple[int, ...]:
+    def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: images."""
-        return x_shape
+        return tuple(x_shape)
 
-    def init(self, rng, x_shape, *, data=None):
+    def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
         """Parameters and stats, each {"prior"}."""
         params, stats = self.prior.init(rng, x_shape, x_shape=x_shape, data=data)
         return {"prior": params}, {"prior": stats}
 
-    def code(self, params, images) -> Normal:
-        """q(z|x) around the positions of integer levels [B, H, W, C], of variance e^gamma_0."""
+    def code(self, params: Params, images: Levels) -> Normal:
+        """The posterior q(z|x) around the positions of integer levels, of variance e^gamma_0."""
         mean = self.likelihood.position(images)
         log_var = self.prior.posterior_log_var(params["prior"])
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
-    def outputs(self, params, z, dropout_rng=None) -> Array:
+    def outputs(
+        self, params: Params, z: Float[Array, "b h w c"], dropout_rng: Key | None = None
+    ) -> Float[Array, "b h w 2*c"]:
         """The likelihood's location and log-scale [B, H, W, 2C] for z [B, H, W, C]."""
         gamma_0 = self.prior.posterior_log_var(params["prior"])
         if self.location == "noisy":
@@ -111,7 +112,9 @@ class PixelDiffusion(WithPrior):
     def _uniform(self) -> bool:
         return self.bound_model == "ode" and self.dequantization == "uniform"
 
-    def draw(self, rng, batch: Batch, *, purpose="loss") -> DiffusionNoise | BinNoise:
+    def draw(
+        self, rng: Key, batch: Batch, *, purpose: Purpose = "loss"
+    ) -> DiffusionNoise | BinNoise:
         """The prior's noise, whose `z` is that of z given the image; or that of the bins.
 
         Raises:
@@ -134,8 +137,10 @@ class PixelDiffusion(WithPrior):
                 "it, or evaluate with eval.estimators=elbo_ode"
             )
 
-    def _uniform_terms(self, params, stats, batch, rng, noise) -> Terms:
-        """log r(z) + D log(bin width) at a z of the level's bin, by the ODE's density."""
+    def _uniform_terms(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise
+    ) -> Terms:
+        """The bound log r(z) + D log(bin width) at a z of the level's bin, by the ODE's density."""
         by, instead = "the bound by uniform dequantisation", "this model draws it"
         expect(noise, BinNoise, by=by, instead=instead)
         width = self.likelihood.bin_width
@@ -146,7 +151,9 @@ class PixelDiffusion(WithPrior):
         volume = math.log(width) * z[0].size
         return density + Terms.of(bins=jnp.full(len(z), volume, jnp.float32))
 
-    def _terms(self, params, stats, batch, rng, noise, train) -> Terms:
+    def _terms(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool
+    ) -> Terms:
         prior_rng, net_rng = jax.random.split(rng)
         if self._uniform:
             return self._uniform_terms(params, stats, batch, prior_rng, noise)
@@ -157,7 +164,10 @@ class PixelDiffusion(WithPrior):
         outputs = self.outputs(params, z, net_rng if train else None)
         return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + minus_rate
 
-    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
+    def loss(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, step: int | Array, train: bool, noise: Noise = None,
+    ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
         """Minus the bound, [B]; with equal weights ("simple") the end terms are not trained."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
@@ -167,8 +177,10 @@ class PixelDiffusion(WithPrior):
             value = stop_gradient(value - terms.parts["diffusion"]) + terms.parts["diffusion"]
         return -value, Aux(terms=terms, stats=stats, scalars={})
 
-    def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only.
+    def log_weight(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Float[Array, "b"]:
+        """The weight log p(x|z) + log r(path) - log q(path|x) at one draw, [B]; sampled terms only.
 
         Raises:
           UserError: uniform dequantisation of the ODE, whose weights are others.
@@ -182,15 +194,20 @@ class PixelDiffusion(WithPrior):
         )
         return self.likelihood.log_prob(self.outputs(params, z), batch.target) + weight
 
-    def sample(self, params, stats, rng, num, *, x_shape, mean=True, **kwargs) -> Array:
-        """[num, H, W, C] images in [0, 1]: the likelihood's mean, or a draw from it."""
+    def sample(
+        self, params: Params, stats: Stats, rng: Key, num: int,
+        *, x_shape: Shape, mean: bool = True, **kwargs: Any,
+    ) -> Float[Array, "{num} h w c"]:  # fmt: skip
+        """Draws images in [0, 1], [num, H, W, C]: the likelihood's means, or pixels from it."""
         prior_rng, pixel_rng = jax.random.split(rng)
         z = self.prior.sample(
             params["prior"], stats["prior"], prior_rng, num, z_shape=x_shape, **kwargs
         )
         return self._drawn_image(self.outputs(params, z), pixel_rng, mean)
 
-    def prior_images(self, params, stats, z, x_shape) -> Array:
+    def prior_images(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b h w c"], x_shape: Shape
+    ) -> Float[Array, "b h w c"]:
         """What z [B, H, W, C] looks like, in [0, 1]."""
         low, high = self.likelihood.position(jnp.array([0, self.likelihood.levels - 1]))
         return jnp.clip((z - low) / (high - low), 0, 1)

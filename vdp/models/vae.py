@@ -12,12 +12,30 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from jaxtyping import Float
 
 from vdp.dists import Normal, standard_normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior, check_latent_shape
 from vdp.nets import stateful
-from vdp.types import Array, Aux, Batch, Likelihood, Noise, Terms
+from vdp.settings.rules import Amount, LogVariance, Natural, Size
+from vdp.types import (
+    AnyArray,
+    Array,
+    Aux,
+    Batch,
+    Encode,
+    Images,
+    Key,
+    Levels,
+    Likelihood,
+    Noise,
+    Params,
+    Purpose,
+    Shape,
+    Stats,
+    Terms,
+)
 
 TRAINING = ("joint", "detached", "prior")
 
@@ -43,14 +61,14 @@ class VAE(WithPrior):
     decoder: nn.Module
     prior: Any  # a `vdp.types.Prior`
     likelihood: Likelihood
-    latent_shape: tuple[int, ...]
+    latent_shape: tuple[Size, ...]
     input_levels: int
-    log_var_floor: float = -8.0
-    beta: float = 1.0
-    kl_warmup_steps: int = 0
+    log_var_floor: LogVariance = -8.0
+    beta: Amount = 1.0
+    kl_warmup_steps: Natural = 0
     training: str = "joint"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_latent_shape(self.latent_shape)
         if self.training not in TRAINING:
             raise UserError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
@@ -60,27 +78,22 @@ class VAE(WithPrior):
             return
         self.check_floor(self.log_var_floor)
 
-    def prior_shape(self, x_shape) -> tuple[int, ...]:
+    def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: z."""
         return self.latent_shape
 
-    def latent_table(self, x_shape) -> list[dict]:
+    def latent_table(self, x_shape: Shape) -> list[dict[str, Any]]:
         """Name, height of the map and number of units of every latent."""
         return [{"name": "z", "height": None, "units": math.prod(self.latent_shape)}]
 
-    def latent_means(self, params, stats, batch, rng) -> Array:
+    def latent_means(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b 1 units"]:
         """Posterior means [B, 1, units]: they depend on no draw."""
         return self.encode(params, stats, batch.input).mean.reshape(len(batch.input), 1, -1)
 
-    def init(self, rng, x_shape, *, data=None):
-        """Parameters and stats, each {"encoder", "decoder", "prior"}.
-
-        Args:
-          rng: a key.
-          x_shape: (H, W, C).
-          data: training images [N, H, W, C] as the encoder sees them, for priors that start from
-            data, or None.
-        """
+    def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
+        """Parameters and stats, each {"encoder", "decoder", "prior"}; `data` is for the prior."""
         encoder_rng, decoder_rng, prior_rng = jax.random.split(rng, 3)
         x, z = jnp.zeros((1, *x_shape)), jnp.zeros((1, *self.latent_shape))
         encoder, encoder_stats = stateful.init(self.encoder, encoder_rng, x, self._moments_shape)
@@ -98,14 +111,17 @@ class VAE(WithPrior):
         return params, {"encoder": encoder_stats, "decoder": decoder_stats, "prior": prior_stats}
 
     @property
-    def _moments_shape(self):
+    def _moments_shape(self) -> tuple[int, ...]:
         return (1 if self.merged else 2, *self.latent_shape)
 
-    def _feature_shape(self, x_shape):
+    def _feature_shape(self, x_shape: Shape) -> tuple[int, ...]:
         return (*x_shape[:2], self.likelihood.num_features(x_shape[2]))
 
-    def posterior(self, params, stats, images, *, train=False, rngs=None):
-        """(q(z|x), the encoder's `Statistics`) for images in [0, 1], float [B, H, W, C]."""
+    def posterior(
+        self, params: Params, stats: Stats, images: Images,
+        *, train: bool = False, rngs: stateful.Rngs = None,
+    ) -> tuple[Normal, stateful.Statistics]:  # fmt: skip
+        """Returns (q(z|x), the encoder's `Statistics`) for images in [0, 1], float [B, H, W, C]."""
         moments, statistics = stateful.apply(
             self.encoder,
             params["encoder"],
@@ -122,12 +138,15 @@ class VAE(WithPrior):
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
         return Normal(mean, log_var), statistics
 
-    def _encode_fn(self, params, stats):
+    def _encode_fn(self, params: Params, stats: Stats) -> Encode:
         """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
         return lambda images: self.posterior(params, stats, images)[0]
 
-    def decode(self, params, stats, z, x_shape, *, train=False, rngs=None):
-        """(likelihood outputs [B, H, W, num_outputs], `Statistics`) for z [B, *latent_shape]."""
+    def decode(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b *z"], x_shape: Shape,
+        *, train: bool = False, rngs: stateful.Rngs = None,
+    ) -> tuple[Float[Array, "b h w k"], stateful.Statistics]:  # fmt: skip
+        """Returns (likelihood outputs [B, H, W, k], `Statistics`) for z [B, *latent_shape]."""
         features, statistics = stateful.apply(
             self.decoder,
             params["decoder"]["net"],
@@ -139,23 +158,28 @@ class VAE(WithPrior):
         )
         return self.likelihood.attach(params["decoder"]["likelihood"], features), statistics
 
-    def draw(self, rng, batch: Batch, *, purpose="loss") -> Noise:
+    def draw(self, rng: Key, batch: Batch, *, purpose: Purpose = "loss") -> Noise:
         """The prior's noise, a structure whose `z` is the posterior's."""
         return self.prior.draw(rng, len(batch.target), self.latent_shape, purpose=purpose)
 
-    def _terms(self, *args) -> Terms:
+    def _terms(self, *args: Any) -> Terms:
         return self._forward(*args)[0]
 
-    def _forward(self, params, stats, batch, rng, noise, train):
-        """(Terms of the bound, new stats, q)."""
+    def _forward(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool
+    ) -> tuple[Terms, Stats, Normal]:
+        """The bound in one pass: (its Terms, new stats, q)."""
         prior_rng, net_rng = jax.random.split(rng)
         apart = train and self.training != "joint"
         if train and self.training == "prior":
-            held = {role: stop_gradient(params[role]) for role in ("encoder", "decoder")}
-            params, train_nets = params | held, False
+            frozen = {role: stop_gradient(params[role]) for role in ("encoder", "decoder")}
+            params, train_nets = params | frozen, False
         else:
             train_nets = train
-        net_kwargs = {"train": train_nets, "rngs": {"dropout": net_rng} if train_nets else None}
+        net_kwargs: dict[str, Any] = {
+            "train": train_nets,
+            "rngs": {"dropout": net_rng} if train_nets else None,
+        }
         q, of_encoder = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
         # pseudo-inputs are normalised as the batch is, and never enter the running statistics
         seen = params, stats | {"encoder": of_encoder.used}
@@ -175,8 +199,11 @@ class VAE(WithPrior):
         new_stats = stats | {"encoder": of_encoder.running, "decoder": of_decoder.running}
         return Terms.of(likelihood=log_prob) + minus_rate, new_stats, q
 
-    def loss(self, params, stats, batch, rng, *, step, train, noise=None):
-        """-log p(x|z) + beta(step) * rate, [B], and Aux with the un-annealed terms.
+    def loss(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, step: int | Array, train: bool, noise: Noise = None,
+    ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
+        """The loss -log p(x|z) + beta(step) * rate, [B], and Aux with the un-annealed terms.
 
         Detached: -log p(x|z) + beta(step) * KL(q || N(0, I)) + rate on the detached latent.
         """
@@ -195,8 +222,10 @@ class VAE(WithPrior):
             loss = -(likelihood + minus_rate)
         return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
 
-    def log_weight(self, params, stats, batch, rng, *, noise=None) -> Array:
-        """log p(x|z) + log p(z) - log q(z|x) at one draw, [B]; sampled terms only."""
+    def log_weight(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Float[Array, "b"]:
+        """The weight log p(x|z) + log p(z) - log q(z|x) at one draw, [B]; sampled terms only."""
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
         z, weight = self.prior.log_prob_weight(
@@ -210,8 +239,10 @@ class VAE(WithPrior):
         outputs, _ = self.decode(params, stats, z, batch.target.shape[1:])
         return self.likelihood.log_prob(outputs, batch.target) + weight
 
-    def sample_latents(self, params, stats, rng, num, **kwargs) -> Array:
-        """[num, *latent_shape] draws of the prior; kwargs are its sampler's."""
+    def sample_latents(
+        self, params: Params, stats: Stats, rng: Key, num: int, **kwargs: Any
+    ) -> Float[Array, "{num} *z"]:
+        """Draws latents of the prior, [num, *latent_shape]; kwargs are its sampler's."""
         encode = self._encode_fn(params, stats)
         return self.prior.sample(
             params["prior"],
@@ -223,25 +254,34 @@ class VAE(WithPrior):
             **kwargs,
         )
 
-    def sample(self, params, stats, rng, num, *, x_shape, mean=True, **kwargs) -> Array:
-        """[num, H, W, C] images in [0, 1]: the likelihood's mean, or a draw from it."""
+    def sample(
+        self, params: Params, stats: Stats, rng: Key, num: int,
+        *, x_shape: Shape, mean: bool = True, **kwargs: Any,
+    ) -> Float[Array, "{num} h w c"]:  # fmt: skip
+        """Draws images in [0, 1], [num, H, W, C]: the likelihood's means, or pixels from it."""
         prior_rng, pixel_rng = jax.random.split(rng)
         z = self.sample_latents(params, stats, prior_rng, num, **kwargs)
         return self._drawn_image(self.decode(params, stats, z, x_shape)[0], pixel_rng, mean)
 
-    def decode_mean(self, params, stats, z, x_shape) -> Array:
+    def decode_mean(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b *z"], x_shape: Shape
+    ) -> Float[Array, "b h w c"]:
         """The likelihood's mean image in [0, 1], [B, H, W, C], for z [B, *latent_shape]."""
         return self.likelihood.mean(self.decode(params, stats, z, x_shape)[0])
 
-    def prior_images(self, params, stats, z, x_shape) -> Array:
+    def prior_images(
+        self, params: Params, stats: Stats, z: Float[AnyArray, "b *z"], x_shape: Shape
+    ) -> Float[Array, "b h w c"]:
         """What latents of the prior look like, in [0, 1]."""
         return self.decode_mean(params, stats, z, x_shape)
 
-    def encode(self, params, stats, images) -> Normal:
-        """q(z|x) of integer levels [B, H, W, C], as the encoder sees them."""
+    def encode(self, params: Params, stats: Stats, images: Levels) -> Normal:
+        """The posterior q(z|x) of integer levels [B, H, W, C], as the encoder sees them."""
         return self.posterior(params, stats, self._scaled(images))[0]
 
-    def reconstruct(self, params, stats, images, rng) -> Array:
+    def reconstruct(
+        self, params: Params, stats: Stats, images: Levels, rng: Key
+    ) -> Float[Array, "b h w c"]:
         """Mean image in [0, 1] of one posterior draw, [B, H, W, C]."""
         q = self.encode(params, stats, images)
         z = q.sample(jax.random.normal(rng, q.mean.shape))

@@ -3,10 +3,12 @@
 import json
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vdp import build
 from vdp.data import datasets
@@ -16,6 +18,7 @@ from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
 from vdp.training import state
+from vdp.types import Array, Batch, Model, Params, Stats
 
 
 def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False) -> None:
@@ -36,7 +39,7 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
     print(json.dumps(description), flush=True)
 
 
-def _template(settings: Settings):
+def _template(settings: Settings) -> tuple[datasets.Facts, Model, state.State]:
     """(facts of the data, model with every block counted by itself, shapes of its state)."""
     facts = datasets.describe(settings.data)
     model = build.model(_unrolled(settings.model), facts)
@@ -66,8 +69,8 @@ def describe(settings: Settings) -> dict[str, Any]:
     batch_size = settings.train.batch_size
     batch = batch_shapes(batch_size, facts.shape)
 
-    def gradient(params, stats, batch):
-        def mean_loss(params):
+    def gradient(params: Params, stats: Stats, batch: Batch) -> Params:
+        def mean_loss(params: Params) -> Float[Array, ""]:
             loss, _ = model.loss(params, stats, batch, key, step=jnp.int32(0), train=True)
             return jnp.mean(loss)
 
@@ -120,7 +123,7 @@ def table(description: dict[str, Any]) -> str:
     return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
 
-def _unrolled(spec):
+def _unrolled(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The model's spec with every block of a hierarchy written out, so that each is counted."""
     parts = {part: dict(spec[part]) for part in ("encoder", "decoder") if part in spec}
     for part in parts.values():

@@ -3,9 +3,9 @@
 import pathlib
 from typing import Any
 
-from vdp import classifier, config
-from vdp.data import datasets
-from vdp.evaluation import features, naming, report, resume
+from vdp import build, classifier, config
+from vdp.data import datasets, identity
+from vdp.evaluation import estimators, features, naming, report, resume
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.pictures import grids
 from vdp.run import Run, restore
@@ -27,7 +27,11 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.eval.checkpoint)
-    result, path = evaluate(run, workdir, datasets.load(settings.data))
+    earlier = record.settings.eval.estimators  # of a version that left out what there was not
+    estimators.check(set(settings.eval.estimators).difference(earlier), run.model)
+    build.check_sampler(run.model, settings.sample.options())
+    dataset = identity.load(settings.data, trained=record.settings.data, stored=record.hashes)
+    result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
         print("\n".join(report.in_words(result)))
         print(path)

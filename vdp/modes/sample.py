@@ -3,8 +3,8 @@
 import pathlib
 import sys
 
-from vdp import config
-from vdp.data import datasets
+from vdp import build, config
+from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
 from vdp.run import restore
@@ -25,9 +25,10 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.sample.checkpoint)
-    folder = sample.folder_of(workdir, record.settings, settings)
+    build.check_sampler(run.model, settings.sample.options())
+    folder = sample.folder_of(record.workdir, record.settings, settings)
     try:
-        dataset = datasets.load(settings.data)
+        dataset = identity.load(settings.data, trained=record.settings.data, stored=record.hashes)
     except UserError as error:
         print(f"no pictures of test images: {error}", file=sys.stderr)
         written = sample.write_from_noise(run, folder)

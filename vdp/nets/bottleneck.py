@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.nets.same_conv import SameConv
+from vdp.settings.rules import Dtype
 from vdp.types import Array
 
 BLOCKS_BY = ("auto", "scan", "loop")
 
 
-def pool(x: Array, height: int) -> Array:
+def pool(x: Float[Array, "b h w c"], height: int) -> Float[Array, "b _ _ c"]:
     """Averages [B, H, W, C] over squares of H/height pixels."""
     factor = x.shape[1] // height
     if factor == 1:
@@ -22,15 +24,15 @@ def pool(x: Array, height: int) -> Array:
     return x.mean((2, 4))
 
 
-def space_to_depth(x: Array, factor: int) -> Array:
-    """[B, H, W, C] to [B, H/factor, W/factor, factor^2 C]: every square of pixels in one."""
+def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b _ _ _"]:
+    """Joins every square of pixels in one: [B, H, W, C] to [B, H/factor, W/factor, factor^2 C]."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // factor, factor, width // factor, factor, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(*x.shape[:2], width // factor, -1)
 
 
-def upsample(x: Array, size: tuple[int, int]) -> Array:
-    """Bilinear [B, H, W, C] to [B, *size, C]."""
+def upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b _ _ c"]:
+    """Interpolates maps bilinearly, [B, H, W, C] to [B, *size, C]."""
     if x.shape[1:3] == size:
         return x
     return jax.image.resize(x, (len(x), *size, x.shape[3]), "bilinear")
@@ -54,11 +56,11 @@ class Bottleneck(nn.Module):
     preactivate: bool = False
     zero: str = "none"
     scale: float = 1.0
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, H, W, any] to [B, H, W, features]."""
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
+        """Maps [B, H, W, any] to [B, H, W, features]."""
         h = nn.silu(x) if self.preactivate else x
         h = SameConv(self.hidden, 1, dtype=self.dtype, name="conv_0")(h)
         h = SameConv(self.hidden, 3, dtype=self.dtype, name="conv_1")(nn.silu(h))
@@ -72,7 +74,20 @@ class Bottleneck(nn.Module):
 
 
 def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
-    """Runs body(block, carry, xs) over `num` blocks whose parameters are stacked on axis 0."""
+    """Runs one body over `num` equal blocks whose parameters are stacked on a leading axis.
+
+    Args:
+      body: (block, carry, xs) -> (carry, ys) of one block; xs and ys have a leading axis of `num`.
+      num: of blocks.
+      blocks_by: "scan", "loop" or "auto", a scan but in training on CPU.
+      train: whether gradients will be taken.
+
+    Returns:
+      (block, carry, xs) -> (carry, ys) of all blocks, one after the other.
+
+    Raises:
+      UserError: another `blocks_by`.
+    """
     if blocks_by not in BLOCKS_BY:
         raise UserError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
     slow = train and jax.default_backend() == "cpu"  # gradients of convolutions inside a scan

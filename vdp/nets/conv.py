@@ -4,21 +4,25 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
-from vdp.types import Array
+from vdp.settings.rules import Dtype, Size
+from vdp.types import AnyArray, Array, Shape
 
 
 class ConvEncoder(nn.Module):
     """A 4x4 convolution of stride 2 per entry of `channels`, then a dense layer and the output."""
 
-    channels: tuple[int, ...] = (32, 64)
-    hidden: int = 256
+    channels: tuple[Size, ...] = (32, 64)
+    hidden: Size = 256
     zero_output: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, H, W, C] to float32 [B, *out_shape]."""
+    def __call__(
+        self, x: Float[AnyArray, "b h w c"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b *out"]:
+        """Maps images [B, H, W, C] to float32 [B, *out_shape]."""
         h = x
         for width in self.channels:
             h = nn.silu(nn.Conv(width, (4, 4), (2, 2), padding="SAME", dtype=self.dtype)(h))
@@ -28,8 +32,8 @@ class ConvEncoder(nn.Module):
         return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
 
 
-def depth_to_space(x: Array, factor: int = 2) -> Array:
-    """[B, H, W, factor^2 C] to [B, factor H, factor W, C], each pixel's channels to a square."""
+def depth_to_space(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array, "b _ _ _"]:
+    """Spreads each pixel's channels over a square: [B, H, W, f^2 C] to [B, f H, f W, C]."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height, width, factor, factor, channels // factor**2)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, factor * height, factor * width, -1)
@@ -44,11 +48,11 @@ class TransposedConv(nn.Module):
 
     features: int
     use_bias: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, H, W, C] to [B, 2H, 2W, features]."""
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w {self.features}"]:
+        """Doubles height and width: [B, H, W, C] to [B, 2H, 2W, features]."""
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         height, width = x.shape[1] + 1, x.shape[2] + 1
         corners = [padded[:, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)]
@@ -68,13 +72,15 @@ class ConvDecoder(nn.Module):
     what is grown beyond the wanted size is cropped.
     """
 
-    channels: tuple[int, ...] = (64, 32)
-    hidden: int = 256
-    dtype: str = "float32"
+    channels: tuple[Size, ...] = (64, 32)
+    hidden: Size = 256
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, z: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, ...] to float32 [B, H, W, C] = [B, *out_shape]."""
+    def __call__(
+        self, z: Float[AnyArray, "b *z"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b h w c"]:
+        """Maps codes [B, ...] to float32 [B, H, W, C] = [B, *out_shape]."""
         height, width, features = out_shape
         factor = 2 ** len(self.channels)
         start = (math.ceil(height / factor), math.ceil(width / factor), self.channels[0])

@@ -5,9 +5,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from vdp.nets.conv import TransposedConv
-from vdp.types import Array
+from vdp.settings.rules import Dtype, Size
+from vdp.types import AnyArray, Array, Shape
 
 SLOPE = 0.2
 BATCH_NORM: dict[str, Any] = dict(momentum=0.9, epsilon=1e-5)
@@ -19,13 +21,15 @@ class DCGANEncoder(nn.Module):
     `zero_output` starts the last layer at zero: q(z|x) then begins as N(0, I).
     """
 
-    channels: tuple[int, ...] = (64, 128, 256)
+    channels: tuple[Size, ...] = (64, 128, 256)
     zero_output: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, H, W, C] to float32 [B, *out_shape]."""
+    def __call__(
+        self, x: Float[AnyArray, "b h w c"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b *out"]:
+        """Maps images [B, H, W, C] to float32 [B, *out_shape]."""
         h = x
         for index, width in enumerate(self.channels):
             h = nn.Conv(
@@ -48,12 +52,14 @@ class DCGANDecoder(nn.Module):
     size is cropped. The output passes a tanh: with a predicted scale that too.
     """
 
-    channels: tuple[int, ...] = (256, 128, 64)
-    dtype: str = "float32"
+    channels: tuple[Size, ...] = (256, 128, 64)
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, z: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, ...] to float32 [B, H, W, C] = [B, *out_shape]."""
+    def __call__(
+        self, z: Float[AnyArray, "b *z"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b h w c"]:
+        """Maps codes [B, ...] to float32 [B, H, W, C] = [B, *out_shape]."""
         height, width, features = out_shape
         factor = 2 ** len(self.channels)
         start = (math.ceil(height / factor), math.ceil(width / factor), self.channels[0])

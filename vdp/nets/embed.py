@@ -2,23 +2,27 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from vdp.types import Array
 
 
-def fourier(x: Array, exponents: tuple[int, ...]) -> Array:
+def fourier(x: Float[Array, "*s c"], exponents: tuple[int, ...]) -> Float[Array, "*s _"]:
     """Appends sin and cos of 2^n 2 pi x for every n to the channels of x (VDM, appendix C)."""
     angles = [2.0**n * 2 * np.pi * x.astype(jnp.float32) for n in exponents]
     return jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1)
 
 
 def sinusoidal(
-    time: Array, width: int, *, longest: float = 10_000.0, spacing: str = "closed"
-) -> Array:
-    """Sines and cosines of `time` [B] in [0, 1000] at geometric frequencies: [B, width].
+    time: Float[Array, "b"], width: int, *, longest: float = 10_000.0, spacing: str = "closed"
+) -> Float[Array, "b {width}"]:
+    """Sines and cosines of times at geometric frequencies: [B, width].
 
-    Frequencies fall from 1 to 1/longest (Vaswani et al. 2017, as used by DDPM), or with "open"
-    spacing end one step before it (guided diffusion); `width` is even.
+    Args:
+      time: [B], in [0, 1000].
+      width: of the embedding, even.
+      longest: the frequencies fall from 1 to 1/longest (Vaswani et al. 2017, as used by DDPM).
+      spacing: "closed"; or "open", where they end one step before 1/longest (guided diffusion).
     """
     half = width // 2
     last = half if spacing == "open" else max(half - 1, 1)

@@ -12,14 +12,17 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from vdp.errors import UserError
 from vdp.nets.bottleneck import Bottleneck, pool, space_to_depth, stacked, upsample
 from vdp.nets.conv import depth_to_space
 from vdp.nets.same_conv import SameConv
-from vdp.types import Array
+from vdp.settings.rules import Depth, Dtype, Size
+from vdp.types import Array, Params
 
 Scale = tuple[int, int, int]
+Moments = tuple[Float32[Array, "b h w c"], Float32[Array, "b h w c"]]  # mean, raw log-variance
 OUTPUT_FROM = ("aggregation", "features", "z_1")
 
 
@@ -37,17 +40,19 @@ class LadderEncoder(nn.Module):
       dtype: of the arithmetic.
     """
 
-    width: int = 32
-    hidden: int = 32
-    blocks: int = 3
-    patch: int = 1
+    width: Size = 32
+    hidden: Size = 32
+    blocks: Depth = 3
+    patch: Size = 1
     remat: bool = False
     blocks_by: str = "auto"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, scales: Sequence[Scale], *, train: bool = False) -> list[Array]:
-        """[B, H, W, C] and scales, finest first, to one [B, h, w, width] for each of them."""
+    def __call__(
+        self, x: Float[Array, "b h w c"], scales: Sequence[Scale], *, train: bool = False
+    ) -> list[Float[Array, "b _ _ {self.width}"]]:
+        """Maps images [B, H, W, C] to features [B, h, w, width] of every scale, finest first."""
         block = nn.remat(Bottleneck) if self.remat else Bottleneck
         x = space_to_depth(x, self.patch)
         h, maps = SameConv(self.width, 1, dtype=self.dtype, name="stem")(x), []
@@ -70,7 +75,7 @@ class TopDownBlock(nn.Module):
     resnet: bool
     dtype: str
 
-    def setup(self):  # noqa: D102
+    def setup(self) -> None:  # noqa: D102
         body: dict[str, Any] = dict(hidden=self.hidden, dtype=self.dtype)
         self.s_to_p = Bottleneck(2 * self.channels + self.width, zero=self.zero, **body)
         self.s_to_q = Bottleneck(2 * self.channels, zero=self.zero, **body)
@@ -78,8 +83,16 @@ class TopDownBlock(nn.Module):
         if self.resnet:
             self.after = Bottleneck(self.width, scale=self.gain, **body)
 
-    def __call__(self, s, features, condition, latent: Callable, noise, top):
-        """(s after this latent, what `latent` reports); see `LadderDecoder`."""
+    def __call__(
+        self,
+        s: Float[Array, "b h w s"],
+        features: Float[Array, "b h w s"] | None,
+        condition: Float[Array, "b h w u"] | None,
+        latent: Callable[..., tuple[Array, Any]],
+        noise: Float[Array, "b h w c"],
+        top: Float[Array, ""],
+    ) -> tuple[Float[Array, "b h w s"], Any]:
+        """Returns (s after this latent, what `latent` reports); the rest is of `LadderDecoder`."""
         seen = s if condition is None else jnp.concatenate([s, condition.astype(s.dtype)], -1)
         out = self.s_to_p(seen)
         p, h = self._moments(out), out[..., 2 * self.channels :]
@@ -90,7 +103,7 @@ class TopDownBlock(nn.Module):
         s = s + h + self.z_up(z)
         return (self.after(s) if self.resnet else s), report
 
-    def _moments(self, out: Array) -> tuple[Array, Array]:
+    def _moments(self, out: Float[Array, "b h w _"]) -> Moments:
         """Mean and raw log-variance, float32 [B, h, w, channels] each."""
         both = out[..., : 2 * self.channels].astype(jnp.float32)
         return both[..., : self.channels], both[..., self.channels :]
@@ -119,28 +132,28 @@ class LadderDecoder(nn.Module):
       dtype: of the arithmetic; moments are float32.
     """
 
-    width: int = 32
-    hidden: int = 32
+    width: Size = 32
+    hidden: Size = 32
     output_from: str = "aggregation"
-    head_blocks: int = 0
-    patch: int = 1
+    head_blocks: Depth = 0
+    patch: Size = 1
     zero: str = "all"
     remat: bool = False
     blocks_by: str = "auto"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
     def __call__(
         self,
         latent: Callable[..., tuple[Array, Any]],
-        features: Sequence[Array | None],
-        conditions: Sequence[Array | None],
-        noise: Sequence[Array],
+        features: Sequence[Float[Array, "b _ _ _"] | None],
+        conditions: Sequence[Float[Array, "b _ _ _"] | None],
+        noise: Sequence[Float[Array, "_ b _ _ _"]],
         scales: Sequence[Scale],
         out_shape: tuple[int, int, int],
         *,
         train: bool = False,
-    ) -> tuple[Array, list[Any]]:
+    ) -> tuple[Float32[Array, "b h w f"], list[Any]]:
         """Runs down the ladder.
 
         Args:
@@ -162,9 +175,9 @@ class LadderDecoder(nn.Module):
             )
         num_latents = sum(num for _, num, _ in scales)
         s = jnp.ones((*noise[0].shape[1:4], self.width), self.dtype)
-        kept, reports = [], []
+        latents, reports = [], []
 
-        def keep_z(p, q, noise, top):
+        def keep_z(p: Moments, q: Moments | None, noise: Array, top: Array) -> tuple[Array, Any]:
             z, report = latent(p, q, noise, top)
             return z, (z, report)
 
@@ -180,38 +193,46 @@ class LadderDecoder(nn.Module):
                 name=name,
             )  # fmt: skip
 
-            def body(block, s, xs, part=part):
+            def body(
+                block: nn.Module, s: Array, xs: tuple[Array, Array], part: tuple = part
+            ) -> tuple[Array, Any]:
                 return block(s, *part, keep_z, *xs)
 
             full = num - 1 if bare else num
-            found = []
+            parts = []
             if full:
                 one = block(f"scale_{resolution}")
                 run = stacked(body, full, self.blocks_by, train)
                 s, stack = run(one, s, (noise[index][:full], top[:full]))
-                found.append(stack)
+                parts.append(stack)
             if bare:
                 s, one = body(block("bottom", False), s, (noise[index][-1], top[-1]))
-                found.append(jax.tree.map(lambda leaf: leaf[None], one))
-            z, report = jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
-            kept.append(z)
+                parts.append(jax.tree.map(lambda leaf: leaf[None], one))
+            z, report = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+            latents.append(z)
             reports.append(report)
             if not last:
                 factor = scales[index + 1][0] / resolution
                 height, width = (round(side * factor) for side in s.shape[1:3])
                 s = upsample(s, (height, width))
-        return self._head(s, kept, num_latents, out_shape), reports
+        return self._head(s, latents, num_latents, out_shape), reports
 
-    def _head(self, s, kept, num_latents, out_shape) -> Array:
+    def _head(
+        self,
+        s: Float[Array, "b _ _ _"],
+        latents: Sequence[Float[Array, "_ b _ _ _"]],
+        num_latents: int,
+        out_shape: tuple[int, int, int],
+    ) -> Float32[Array, "b h w f"]:
         """The likelihood's features from the last s or from the latents, [n, B, h, w, c] each."""
-        size = tuple(side // self.patch for side in out_shape[:2])
+        size = out_shape[0] // self.patch, out_shape[1] // self.patch
         if self.output_from == "features":
             h = upsample(s, size)
         else:
             if self.output_from == "z_1":
-                total = upsample(kept[-1][-1], size)
+                total = upsample(latents[-1][-1], size)
             else:
-                total = sum(upsample(z.sum(0), size) for z in kept) * num_latents**-0.5
+                total = sum(upsample(z.sum(0), size) for z in latents) * num_latents**-0.5
             h = SameConv(self.width, 1, dtype=self.dtype, name="z_to_features")(total)
         for index in range(self.head_blocks):
             name = f"head_{index}"
@@ -222,9 +243,16 @@ class LadderDecoder(nn.Module):
 
 
 def top_posterior(
-    decoder: LadderDecoder, params, features: Array, scale: Scale
-) -> tuple[Array, Array]:
-    """(mean, raw log-variance) of q(z_L|x) from the top features and s = 1 alone."""
+    decoder: LadderDecoder, params: Params, features: Float[Array, "b h w s"], scale: Scale
+) -> Moments:
+    """The moments of q(z_L|x) from the top features and s = 1 alone.
+
+    Args:
+      decoder: whose blocks these are.
+      params: of the decoder.
+      features: the encoder's of the coarsest scale, [B, h, w, width].
+      scale: the coarsest: (h, number of latents, channels).
+    """
     resolution, _, channels = scale
     name = f"scale_{resolution}"
     if name in params:

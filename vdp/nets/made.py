@@ -3,7 +3,9 @@
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
 
+from vdp.settings.rules import Depth, Dtype, Size
 from vdp.types import Array
 
 LOG_SCALE_BOUND = 5.0
@@ -14,11 +16,11 @@ class MaskedDense(nn.Module):
 
     mask: np.ndarray
     zero: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, in] to [B, out]."""
+    def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
+        """Maps [B, in] to [B, out]."""
         init = nn.initializers.zeros if self.zero else nn.linear.default_kernel_init
         kernel = self.param("kernel", init, self.mask.shape)
         bias = self.param("bias", nn.initializers.zeros, (self.mask.shape[1],))
@@ -33,13 +35,15 @@ class MADE(nn.Module):
     degree d sees inputs 0..d-1. Log-scales are bounded by tanh.
     """
 
-    width: int = 256
-    depth: int = 2
-    dtype: str = "float32"
+    width: Size = 256
+    depth: Depth = 2
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, z: Array) -> tuple[Array, Array]:
-        """z [B, D] to (mean, log_scale), each float32 [B, D]; entry i depends on z[:, :i]."""
+    def __call__(
+        self, z: Float[Array, "b d"]
+    ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]]:
+        """Maps z [B, D] to (mean, log_scale), float32 [B, D]; entry i depends on z[:, :i]."""
         dims = z.shape[1]
         inputs, hidden = np.arange(1, dims + 1), np.arange(max(self.width, dims)) % dims
         degrees, h = inputs, z

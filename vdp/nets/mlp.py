@@ -4,21 +4,29 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from vdp.nets.embed import sinusoidal
-from vdp.types import Array
+from vdp.settings.rules import Depth, Dtype, Share, Size
+from vdp.types import AnyArray, Array, Shape
 
 
 class ResidualBlock(nn.Module):
-    """x + W2 act(W1 act(norm(x)) + shift(condition)); W2 starts at zero, so does the change."""
+    """Adds W2 act(W1 act(norm(x)) + shift(condition)) to x; W2, so the change, starts at zero."""
 
     width: int
-    dropout: float = 0.0
-    dtype: str = "float32"
+    dropout: Share = 0.0
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, condition: Array | None = None, *, train: bool = False) -> Array:
-        """[B, width] and an optional condition [B, any] to [B, width]."""
+    def __call__(
+        self,
+        x: Float[Array, "b w"],
+        condition: Float[Array, "b c"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b w"]:
+        """Maps [B, width] to [B, width], under a condition [B, any] where there is one."""
         h = nn.silu(nn.LayerNorm(dtype=self.dtype)(x))
         h = nn.Dense(self.width, dtype=self.dtype)(h)
         if condition is not None:
@@ -33,15 +41,17 @@ class MLP(nn.Module):
     `zero_output` starts the last layer at zero: an encoder then begins with q(z|x) = N(0, I).
     """
 
-    width: int = 256
-    depth: int = 2
-    dropout: float = 0.0
+    width: Size = 256
+    depth: Depth = 2
+    dropout: Share = 0.0
     zero_output: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, ...] to float32 [B, *out_shape]."""
+    def __call__(
+        self, x: Float[AnyArray, "b *x"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b *out"]:
+        """Maps [B, ...] to float32 [B, *out_shape]."""
         h = nn.Dense(self.width, dtype=self.dtype)(x.reshape(x.shape[0], -1))
         for _ in range(self.depth):
             h = ResidualBlock(self.width, self.dropout, self.dtype)(h, train=train)
@@ -54,12 +64,14 @@ class MLP(nn.Module):
 class FeedForward(nn.Module):
     """Dense layers with ReLU between any two shapes, encoder or decoder; no norm, no shortcuts."""
 
-    widths: tuple[int, ...] = (512, 256)
-    dtype: str = "float32"
+    widths: tuple[Size, ...] = (512, 256)
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, out_shape: tuple[int, ...], *, train: bool = False) -> Array:
-        """[B, ...] to float32 [B, *out_shape]."""
+    def __call__(
+        self, x: Float[AnyArray, "b *x"], out_shape: Shape, *, train: bool = False
+    ) -> Float32[Array, "b *out"]:
+        """Maps [B, ...] to float32 [B, *out_shape]."""
         h = x.reshape(x.shape[0], -1)
         for width in self.widths:
             h = nn.relu(nn.Dense(width, dtype=self.dtype)(h))
@@ -70,15 +82,17 @@ class FeedForward(nn.Module):
 class MLPDenoiser(nn.Module):
     """A residual MLP conditioned on time, for vector latents; its output starts at zero."""
 
-    width: int = 256
-    depth: int = 3
-    embedding: int = 64
-    dropout: float = 0.0
-    dtype: str = "float32"
+    width: Size = 256
+    depth: Depth = 3
+    embedding: Size = 64
+    dropout: Share = 0.0
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, y: Array, time: Array, *, train: bool = False) -> Array:
-        """y [B, ...] and time [B] in [0, 1000] to float32 of y's shape."""
+    def __call__(
+        self, y: Float[Array, "b *y"], time: Float[Array, "b"], *, train: bool = False
+    ) -> Float32[Array, "b *y"]:
+        """Maps y [B, ...] at times [B] in [0, 1000] to float32 of y's shape."""
         condition = nn.silu(nn.Dense(self.width)(sinusoidal(time, self.embedding)))
         condition = condition.astype(self.dtype)
         h = nn.Dense(self.width, dtype=self.dtype)(y.reshape(y.shape[0], -1))

@@ -7,24 +7,32 @@ they stand. No gradient is written by hand, so that every transformation of jax 
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Float
 
-from vdp.types import Array
+from vdp.settings.rules import Dtype
+from vdp.types import Array, Key, Shape
 
 CACHED = 2**18  # numbers of x that one chunk's products work on
+Maps = Float[Array, "b h w c"]
+Kernel = Float[Array, "3 3 c d"]
 
 
-def _convolution(x: Array, kernel: Array, layout: str = "HWIO") -> Array:
+def _convolution(
+    x: Maps, kernel: Float[Array, "3 3 _ _"], layout: str = "HWIO"
+) -> Float[Array, "b h w _"]:
     layouts = ("NHWC", layout, "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layouts)
 
 
-def _by_products(x: Array, kernel: Array) -> Array:
+def _by_products(x: Maps, kernel: Kernel) -> Float[Array, "b h w d"]:
     """The convolution as `_products`, a few images at a time, so that all copies stay in cache."""
     fitting = max(CACHED // x[0].size, 1)
     chunk = max(size for size in range(1, min(fitting, len(x)) + 1) if len(x) % size == 0)
@@ -37,7 +45,7 @@ def _by_products(x: Array, kernel: Array) -> Array:
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False)  # copies of x are made anew, never kept
-def _products(x: Array, kernel: Array) -> Array:
+def _products(x: Maps, kernel: Kernel) -> Float[Array, "b h w d"]:
     """Three matrix products, one per row of the kernel.
 
     Two neighbouring outputs see four inputs: X [M, 4C] times a matrix [4C, 2D] that holds the row
@@ -58,13 +66,13 @@ def _products(x: Array, kernel: Array) -> Array:
 
 
 @jax.custom_jvp
-def conv3x3(x: Array, kernel: Array) -> Array:
-    """[B, H, W, C] with kernel [3, 3, C, D] to [B, H, W, D]; XLA's own but for one derivative."""
+def conv3x3(x: Maps, kernel: Kernel) -> Float[Array, "b h w d"]:
+    """Convolves [B, H, W, C] with [3, 3, C, D] to [B, H, W, D]; XLA's but for one derivative."""
     return _convolution(x, kernel)
 
 
 @functools.partial(conv3x3.defjvp, symbolic_zeros=True)
-def _derivative(primals, tangents):
+def _derivative(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Array, Array]:
     (x, kernel), (x_dot, kernel_dot) = primals, tangents
     terms = []
     if not isinstance(x_dot, SymbolicZero):
@@ -76,7 +84,7 @@ def _derivative(primals, tangents):
     return conv3x3(x, kernel), sum(terms[1:], terms[0])
 
 
-def for_linen(x: Array, kernel: Array, *_, **__) -> Array:
+def for_linen(x: Maps, kernel: Kernel, *_: Any, **__: Any) -> Float[Array, "b h w d"]:
     """`conv3x3` as the `conv_general_dilated` of an nn.Conv of side 3 without strides."""
     return conv3x3(x, kernel)
 
@@ -96,15 +104,15 @@ class SameConv(nn.Module):
     side: int = 1
     zero: bool = False
     scale: float = 1.0
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, H, W, C] to [B, H, W, features]."""
+    def __call__(self, x: Maps) -> Float[Array, "b h w {self.features}"]:
+        """Maps [B, H, W, C] to [B, H, W, features]."""
         inputs = x.shape[-1]
         limit = 0.0 if self.zero else (inputs * self.side**2) ** -0.5
 
-        def uniform(rng, shape, bound):
+        def uniform(rng: Key, shape: Shape, bound: float) -> Array:
             return jax.random.uniform(rng, shape, minval=-bound, maxval=bound)
 
         shape = (self.side, self.side, inputs, self.features)

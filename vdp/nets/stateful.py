@@ -8,7 +8,7 @@ where there are any, {collection: variables} of the others.
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from vdp.errors import UserError
-from vdp.types import Array, Params, Stats
+from vdp.types import AnyArray, Array, Key, Params, Stats
 
+Rngs = dict[str, Key] | None  # flax's: {"dropout": key}
 OTHERS = "+collections"  # no name that a module or variable can have by itself
 _BATCH_NORM = inspect.unwrap(nn.BatchNorm.__call__)
 _traced_anew = jax.make_user_context()
@@ -36,19 +37,24 @@ class Statistics(NamedTuple):
     running: Stats
 
 
-def init(net: nn.Module, rng: Array, *args) -> tuple[Params, Stats]:
-    """(parameters, statistics) of a net called with `args`; either may be {}."""
+def init(net: nn.Module, rng: Key, *args: Any) -> tuple[Params, Stats]:
+    """Starts a net called with `args`: (parameters, statistics), either of which may be {}."""
     collections = dict(net.init(rng, *args))
     params = collections.pop("params", {})
     return params, jax.tree.map(jnp.asarray, _to_stats(collections))
 
 
-def init_stateless(net: nn.Module, rng: Array, *args, role: str) -> Params:
-    """Parameters of a net called with `args` that may keep nothing else.
+def init_stateless(net: nn.Module, rng: Key, *args: Any, role: str) -> Params:
+    """Parameters of a net that may keep nothing else.
+
+    Args:
+      net: the network.
+      rng: a key.
+      args: what it is called with.
+      role: of the net in what is said to the user, as "a denoiser".
 
     Raises:
-      UserError: it has a mutable collection, which what stands in the `role` ("a denoiser") cannot
-        have.
+      UserError: it has a mutable collection, which a net of this role cannot have.
     """
     collections = dict(net.init(rng, *args))
     params = collections.pop("params", {})
@@ -62,9 +68,22 @@ def init_stateless(net: nn.Module, rng: Array, *args, role: str) -> Params:
 
 
 def apply(
-    net: nn.Module, params: Params, stats: Stats, *args, train: bool = False, rngs=None
+    net: nn.Module,
+    params: Params,
+    stats: Stats,
+    *args: Any,
+    train: bool = False,
+    rngs: Rngs = None,
 ) -> tuple[Array, Statistics]:
-    """(output of the net, its `Statistics` after the call); only in training do these change.
+    """Calls a net: (its output, its `Statistics` after the call), which change in training alone.
+
+    Args:
+      net: the network.
+      params: of `init`.
+      stats: of `init`, or `Statistics.running` of an earlier call.
+      args: what the net is called with.
+      train: whether dropout is on and batches are normalised by themselves.
+      rngs: flax's keys by name, {"dropout": key}; None where nothing is random.
 
     Raises:
       UserError: a variable changes its shape or its type in training, or is new there.
@@ -88,7 +107,7 @@ def apply(
             'sow into no collection but "intermediates"'
         )
 
-    def average(path, old, new):
+    def average(path: Any, old: AnyArray, new: AnyArray) -> AnyArray:
         momentum = momenta.get(jax.tree_util.keystr(path, simple=True, separator="/"))
         return new if momentum is None else old + (1 - momentum) * (new - old)
 
@@ -99,17 +118,17 @@ def apply(
     return output, Statistics(_to_stats(written), _to_stats(running))
 
 
-def _to_stats(collections: dict) -> Stats:
+def _to_stats(collections: Mapping[str, Any]) -> Stats:
     others = {name: tree for name, tree in collections.items() if name != "batch_stats"}
     return {**collections.get("batch_stats", {})} | ({OTHERS: others} if others else {})
 
 
-def _to_collections(stats: Stats) -> dict:
+def _to_collections(stats: Stats) -> dict[str, Any]:
     averages = {name: tree for name, tree in stats.items() if name != OTHERS}
     return ({"batch_stats": averages} if averages else {}) | stats.get(OTHERS, {})
 
 
-def _types(tree):
+def _types(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
 
 
@@ -122,20 +141,22 @@ def _batch_norms_write_the_batch(momenta: dict[str, float]) -> Iterator[None]:
     """
     calls: dict[int, list[nn.Module]] = {}  # by identity; kept, so that no identity comes again
 
-    def intercept(call, args, kwargs, context):
+    def intercept(
+        call: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any
+    ) -> Any:
         module = context.module
         if context.orig_method.func is not _BATCH_NORM:
             return call(*args, **kwargs)
         given = args[1] if len(args) > 1 else kwargs.get("use_running_average")
         if nn.merge_param("use_running_average", module.use_running_average, given):
             return call(*args, **kwargs)
-        own = calls.setdefault(id(module), [])
-        own.append(module)
+        calls.setdefault(id(module), []).append(module)
+        num = len(calls[id(module)])
         momentum = module.momentum
         for name in ("mean", "var"):
-            momenta["/".join([*module.path, name])] = momentum ** len(own)
+            momenta["/".join([*module.path, name])] = momentum**num
         # of several calls: the average of their batches in which flax's own weighs them
-        weight = 1 / sum(momentum**power for power in range(len(own)))
+        weight = 1 / sum(momentum**power for power in range(num))
         object.__setattr__(module, "momentum", 1 - weight)
         try:
             return call(*args, **kwargs)

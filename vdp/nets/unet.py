@@ -7,19 +7,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
 from vdp.nets.same_conv import for_linen
-from vdp.types import Array
+from vdp.settings.rules import Amount, Depth, Dtype, Share, Size, SizeOrNone
+from vdp.types import Array, Key, Shape
 
-EPSILON = 1e-5  # of the normalisation
 TIME_AS = ("scale_shift", "shift")
 
 
-def _norm(channels: int, groups: int, dtype: str) -> nn.Module:
-    return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=EPSILON, dtype=dtype)
+def _norm(channels: int, groups: int, epsilon: float, dtype: str) -> nn.Module:
+    return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=epsilon, dtype=dtype)
 
 
 def _start(published: bool, fan_in: int) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def _start(published: bool, fan_in: int) -> dict[str, Any]:
         return dict(kernel_init=nn.initializers.lecun_normal())
     limit = fan_in**-0.5
 
-    def uniform(rng, shape, dtype=jnp.float32):
+    def uniform(rng: Key, shape: Shape, dtype: Any = jnp.float32) -> Array:
         return jax.random.uniform(rng, shape, dtype, -limit, limit)
 
     return dict(kernel_init=uniform, bias_init=uniform)
@@ -37,7 +38,7 @@ def _start(published: bool, fan_in: int) -> dict[str, Any]:
 ZERO: dict[str, Any] = dict(kernel_init=nn.initializers.zeros)
 
 
-def _conv3x3(channels: int, dtype: str, start: dict) -> nn.Module:
+def _conv3x3(channels: int, dtype: str, start: dict[str, Any]) -> nn.Module:
     return nn.Conv(channels, (3, 3), dtype=dtype, conv_general_dilated=for_linen, **start)
 
 
@@ -50,32 +51,38 @@ class TimeResBlock(nn.Module):
       time_as: "scale_shift" of the normalised features (Nichol & Dhariwal 2021), or a "shift" of
         what the first convolution gives, which starts at zero (VDM).
       groups: of the normalisation.
+      epsilon: of the normalisation: what is added to a variance.
       published: how it starts, as of `UNetDenoiser`.
       dtype: of the arithmetic.
     """
 
     width: int
-    dropout: float = 0.0
+    dropout: Share = 0.0
     time_as: str = "scale_shift"
-    groups: int = 16
+    groups: Size = 16
+    epsilon: Amount = 1e-5
     published: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, condition: Array, train: bool = False) -> Array:
-        """[B, H, W, any] and a condition [B, any] to [B, H, W, width]."""
+    def __call__(
+        self, x: Float[Array, "b h w c"], condition: Float[Array, "b t"], train: bool = False
+    ) -> Float[Array, "b h w {self.width}"]:
+        """Maps [B, H, W, any] under a condition [B, any] to [B, H, W, width]."""
         start = lambda fan_in: _start(self.published, fan_in)
-        h = nn.silu(_norm(x.shape[-1], self.groups, self.dtype)(x))
+        h = nn.silu(_norm(x.shape[-1], self.groups, self.epsilon, self.dtype)(x))
         h = _conv3x3(self.width, self.dtype, start(9 * h.shape[-1]))(h)
         condition = nn.silu(condition)
         if self.time_as == "shift":
             shift = nn.Dense(self.width, use_bias=False, dtype=self.dtype, **ZERO)(condition)
-            h = _norm(self.width, self.groups, self.dtype)(h + shift[:, None, None, :])
+            h = _norm(self.width, self.groups, self.epsilon, self.dtype)(
+                h + shift[:, None, None, :]
+            )
         else:
             body: dict[str, Any] = dict(dtype=self.dtype, **start(condition.shape[-1]))
             scale_shift = nn.Dense(2 * self.width, **body)(condition)
             scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
-            h = _norm(self.width, self.groups, self.dtype)(h) * (1 + scale) + shift
+            h = _norm(self.width, self.groups, self.epsilon, self.dtype)(h) * (1 + scale) + shift
         h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
         h = _conv3x3(self.width, self.dtype, ZERO)(h)
         if x.shape[-1] != self.width:
@@ -86,15 +93,18 @@ class TimeResBlock(nn.Module):
 class Attention(nn.Module):
     """Single-head self-attention over all positions; the projection starts at zero."""
 
-    groups: int = 16
+    groups: Size = 16
+    epsilon: Amount = 1e-5
     published: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, H, W, C] to the same shape."""
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Maps [B, H, W, C] to the same shape."""
         batch, height, width, channels = x.shape
-        h = _norm(channels, self.groups, self.dtype)(x).reshape(batch, height * width, channels)
+        h = _norm(channels, self.groups, self.epsilon, self.dtype)(x).reshape(
+            batch, height * width, channels
+        )
         qkv = nn.Dense(3 * channels, dtype=self.dtype, **_start(self.published, channels))
         query, key, value = jnp.split(qkv(h), 3, axis=-1)
         h = nn.dot_product_attention(query[:, :, None], key[:, :, None], value[:, :, None])[:, :, 0]
@@ -112,30 +122,34 @@ class UNetDenoiser(nn.Module):
     again in the backward pass instead of keeping them.
 
     The time goes through two layers of `time_width` (0: the width) and into every block as
-    `time_as`, with normalisation in `groups`; VDM's are (4 width, "shift", 32).
+    `time_as`, with normalisation in `groups` and with `epsilon` added to variances; VDM's are (4
+    width, "shift", 32, 1e-6).
 
     `published` is for weights carried over from the DVP program: it embeds time/1000, in [0, 1],
     by frequencies of at most 1, so that most of the embedding is constant; kernels and biases that
     do not start at zero then start in U(+-1/sqrt(fan_in)).
     """
 
-    width: int = 32
-    depth: int = 2
-    dropout: float = 0.0
+    width: Size = 32
+    depth: Depth = 2
+    dropout: Share = 0.0
     published: bool = False
-    multipliers: tuple[int, ...] = (1,)
+    multipliers: tuple[Size, ...] = (1,)
     attention: tuple[int, ...] = ()
     fourier: tuple[int, ...] = ()
     add_input: bool = False
-    time_width: int = 0
+    time_width: SizeOrNone = 0
     time_as: str = "scale_shift"
-    groups: int = 16
+    groups: Size = 16
+    epsilon: Amount = 1e-5
     remat: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @nn.compact
-    def __call__(self, y: Array, time: Array, *, train: bool = False) -> Array:
-        """y [B, H, W, C] and time [B] in [0, 1000] to float32 of y's shape."""
+    def __call__(
+        self, y: Float[Array, "b h w c"], time: Float[Array, "b"], *, train: bool = False
+    ) -> Float[Array, "b h w c"]:
+        """Maps y [B, H, W, C] at times [B] in [0, 1000] to float32 of y's shape."""
         halvings = 2 ** (len(self.multipliers) - 1)
         if y.shape[1] % halvings or y.shape[2] % halvings:
             raise UserError(
@@ -154,19 +168,19 @@ class UNetDenoiser(nn.Module):
         condition = nn.Dense(time_width, **start(time_width))(nn.silu(condition))
         condition = condition.astype(self.dtype)
         block_class = nn.remat(TimeResBlock, static_argnums=(3,)) if self.remat else TimeResBlock
-        common: dict[str, Any] = dict(groups=self.groups, published=self.published)
-        common |= dict(dtype=self.dtype)
+        common: dict[str, Any] = dict(groups=self.groups, epsilon=self.epsilon)
+        common |= dict(published=self.published, dtype=self.dtype)
         names = (f"TimeResBlock_{index}" for index in itertools.count())  # with remat as without
 
-        def block(h, multiplier):
+        def block(h: Array, multiplier: int) -> Array:
             width = multiplier * self.width
             body = block_class(width, self.dropout, self.time_as, name=next(names), **common)
             return body(h, condition, train)
 
-        def attended(h):
+        def attended(h: Array) -> Array:
             return Attention(**common)(h) if h.shape[1] in self.attention else h
 
-        def conv(h, width):
+        def conv(h: Array, width: int) -> Array:
             return _conv3x3(width, self.dtype, start(9 * h.shape[-1]))(h)
 
         h = conv(fourier(y, self.fourier) if self.fourier else y, self.width)
@@ -185,6 +199,6 @@ class UNetDenoiser(nn.Module):
                 h = attended(block(jnp.concatenate([h, skips.pop()], axis=-1), multiplier))
             if level:
                 h = conv(h.repeat(2, axis=1).repeat(2, axis=2), h.shape[-1])
-        h = nn.silu(_norm(self.width, self.groups, self.dtype)(h))
+        h = nn.silu(_norm(self.width, self.groups, self.epsilon, self.dtype)(h))
         out = _conv3x3(y.shape[-1], self.dtype, ZERO)(h)
         return out.astype(jnp.float32) + (y if self.add_input else 0.0)

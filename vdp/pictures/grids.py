@@ -1,6 +1,7 @@
 """Image grids and curves as PNG, written by rename; no display is needed."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -28,7 +29,14 @@ def tile(images: Float[np.ndarray, "n h w c"], columns: int) -> Float[np.ndarray
 def save_grid(
     path: pathlib.Path, images: Float[np.ndarray, "n h w c"], columns: int, *, side: int = 900
 ) -> None:
-    """Writes a grid of images in [0, 1], enlarged by a whole factor to about `side` pixels."""
+    """Writes a grid of images in [0, 1], enlarged by a whole factor.
+
+    Args:
+      path: the PNG.
+      images: [N, H, W, C]; of channels other than one or three the first is shown.
+      columns: images in a row.
+      side: pixels of the larger side, about.
+    """
     from PIL import Image
 
     sheet = tile(np.asarray(images, np.float32), columns)
@@ -48,14 +56,21 @@ def save_reconstructions(
     *,
     columns: int = 12,
 ) -> None:
-    """Writes each row of originals above the row of their reconstructions, in [0, 1]."""
+    """Writes each row of originals above the row of their reconstructions.
+
+    Args:
+      path: the PNG.
+      originals: [N, H, W, C] in [0, 1].
+      reconstructions: of these, likewise.
+      columns: images in a row.
+    """
     rows = []
     for start in range(0, len(originals), columns):
         rows += [originals[start : start + columns], reconstructions[start : start + columns]]
     save_grid(path, np.concatenate(rows), min(columns, len(originals)))
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -64,7 +79,7 @@ def _figure(width: float, height: float):
     return figure
 
 
-def _bare(axes) -> None:
+def _bare(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -80,7 +95,8 @@ def save_latents(
       path: the PNG.
       posterior: one draw of q(z|x), or the code, of each of N images, [N, D].
       prior: [M, D], or None where there is none; more than two dimensions are projected on the two
-        in which the posterior varies most (principal components), one is drawn against noise.
+        in which the posterior, or of one image the prior, varies most (principal components), one
+        is drawn against noise.
       labels: [N], -1 where there is none.
     """
     clouds = [np.asarray(z, np.float64) for z in (posterior, prior) if z is not None]
@@ -90,8 +106,10 @@ def save_latents(
         clouds = [np.hstack([z, jitter[: len(z)]]) for z in clouds]
         names = ("$z_1$", "jitter")
     elif dims > 2:
-        centre = clouds[0].mean(0)
-        _, _, axes = np.linalg.svd(clouds[0] - centre, full_matrices=False)
+        # of one image any directions will do
+        spread = next((z for z in clouds if len(z) > 1), np.eye(2, dims))
+        centre = spread.mean(0)
+        _, _, axes = np.linalg.svd(spread - centre, full_matrices=False)
         clouds = [(z - centre) @ axes[:2].T for z in clouds]
         names = ("first principal component", "second")
     figure = _figure(4.5 * len(clouds) + 0.6 * (prior is None), 4.6)
@@ -110,7 +128,7 @@ def save_latents(
         axes.set(xlabel=names[0])
         _bare(axes)
     low, high = np.percentile(np.concatenate(clouds), [0.5, 99.5], axis=0)
-    margin = 0.15 * (high - low)
+    margin = np.where(high > low, 0.15 * (high - low), 1.0)
     panels[0].set(
         xlim=(low[0] - margin[0], high[0] + margin[0]),
         ylim=(low[1] - margin[1], high[1] + margin[1]),

@@ -1,17 +1,18 @@
 """Pictures of hierarchical models: pseudo-inputs and what they bring forth, levels of detail."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from vdp import levels
 from vdp.pictures import grids
 from vdp.run import Run
 from vdp.runtime import parallel
-from vdp.types import Hierarchical
+from vdp.types import AnyArray, Array, Hierarchical, Key, Params, Shape, Stats
 
 CODES, SAMPLES_EACH = 12, 6
 IMAGES = 12
@@ -36,12 +37,23 @@ def write_pseudoinputs(run: Run[Hierarchical], folder: pathlib.Path) -> list[pat
     return [path]
 
 
-def _pseudoinputs(model: Hierarchical, params, stats, _, rng, *, x_shape, temperature, options):
+def _pseudoinputs(
+    model: Hierarchical,
+    params: Params,
+    stats: Stats,
+    _: None,
+    rng: Key,
+    *,
+    x_shape: Shape,
+    temperature: Sequence[float],
+    options: tuple[tuple[str, Any], ...],
+) -> list[Float[Array, "n h w c"]]:
+    """Images of CODES pseudo-inputs, and SAMPLES_EACH times as many samples, one of each."""
     u_rng, z_rng = jax.random.split(rng)
     u = model.sample_prior(params, stats, u_rng, CODES, x_shape=x_shape, **dict(options))
     each = [model.prior_images(params, stats, u, x_shape)]
     for key in jax.random.split(z_rng, SAMPLES_EACH):
-        how = dict(x_shape=x_shape, u=u, z_temperature=temperature)
+        how: dict[str, Any] = dict(x_shape=x_shape, u=u, z_temperature=temperature)
         each.append(model.sample(params, stats, key, CODES, **how))
     return each
 
@@ -56,6 +68,12 @@ def write_levels(
 
     Rows: the image; what its pseudo-input shows, where there is one; then k = 0, 1, ... scales from
     q, the finer ones drawn from p.
+
+    Args:
+      run: of a `Hierarchical` model.
+      folder: for levels.png.
+      images: as the encoder sees them, uint8 [N, H, W, C]; IMAGES of them at most are used.
+      labels: not looked at.
     """
     images, path = images[:IMAGES], folder / "levels.png"
     rows = [levels.to_unit(images, run.facts.input_levels)]
@@ -65,7 +83,10 @@ def write_levels(
     return [path]
 
 
-def _levels(model: Hierarchical, params, stats, images, rng):
+def _levels(
+    model: Hierarchical, params: Params, stats: Stats, images: UInt8[Array, "n h w c"], rng: Key
+) -> list[Float[Array, "n h w c"]]:
+    """The rows of `write_levels` below the images themselves."""
     x_shape, over_code = images.shape[1:], model.pseudoinput is not None
     rows = []
     if over_code:
@@ -76,7 +97,14 @@ def _levels(model: Hierarchical, params, stats, images, rng):
     return rows
 
 
-def _on_devices(run: Run, function: Callable, array=None, *, seed: int, **options) -> list:
+def _on_devices(
+    run: Run[Hierarchical],
+    function: Callable,
+    array: AnyArray | None = None,
+    *,
+    seed: int,
+    **options: Any,
+) -> list[np.ndarray]:
     """function(model, params, stats, array, rng, **options) on all devices, as numpy."""
     program = run.batched.compiled(function, run.model, split=False, **options)
     drawn = program(run.params, run.stats, array, jax.random.key(seed))

@@ -53,7 +53,14 @@ def write_plane(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
 def write_latents(
     run: Run[Latent], path: pathlib.Path, images: Images, labels: Int32[np.ndarray, "n"]
 ) -> None:
-    """Writes draws of the aggregate posterior, beside draws of the prior where there is one."""
+    """Writes draws of the aggregate posterior, beside draws of the prior where there is one.
+
+    Args:
+      run: of a `Latent` model.
+      path: the PNG.
+      images: as the encoder sees them, uint8 [N, H, W, C].
+      labels: their colours, [N]; -1 where there is none.
+    """
     q, chosen, prior = run.encode(images), run.settings.sample, None
     assert isinstance(q, Normal)  # over the one latent
     posterior = q.sample(jax.random.normal(jax.random.key(chosen.seed), q.mean.shape))
@@ -79,7 +86,8 @@ def write_all(
     images, labels = images[:NUM_CODES], labels[:NUM_CODES]
     writers = {"interpolations": write_interpolations} if len(images) > 1 else {}
     writers |= {"bilinear": write_bilinear} if len(images) > 3 else {}
-    writers |= {"plane": write_plane} if run.model.latent_shape == (2,) else {}
+    plane = len(images) > 1 and run.model.latent_shape == (2,)
+    writers |= {"plane": write_plane} if plane else {}
     paths = {name: folder / f"{name}.png" for name in (*writers, "latents")}
     for name, write in writers.items():
         write(run, paths[name], images)

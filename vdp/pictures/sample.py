@@ -33,7 +33,7 @@ Paths = list[pathlib.Path]
 
 
 def folder_of(workdir: pathlib.Path, trained: Settings, chosen: Settings) -> pathlib.Path:
-    """samples/, or samples/other-<hash> where `sample` or `data` is not the run's own."""
+    """The folder samples/, or samples/other-<hash> where `sample` or `data` is not the run's."""
     changed = compare.changed(trained, chosen, only=("data", "sample"))
     return workdir / "samples" / (compare.other_name(changed) if changed else "")
 
@@ -74,7 +74,14 @@ def write_reconstructions(
     images: UInt8[np.ndarray, "n h w c"],
     labels: Int32[np.ndarray, "n"],
 ) -> Paths:
-    """Writes images, uint8 as the encoder sees them, above their reconstructions."""
+    """Writes images above their reconstructions.
+
+    Args:
+      run: of a `Reconstructing` model.
+      folder: for reconstructions.png.
+      images: as the encoder sees them, uint8 [N, H, W, C]; NUM_RECONSTRUCTIONS at most are used.
+      labels: not looked at.
+    """
     images = images[:NUM_RECONSTRUCTIONS]
     reconstructions = run.reconstruct(images)
     path = folder / "reconstructions.png"

@@ -1,12 +1,14 @@
 """A diffusion prior of T steps on a fixed table of betas (Ho et al. 2020)."""
 
 import inspect
+from typing import Any
 
 import flax.linen as nn
 
 from vdp.diffusion import schedules
 from vdp.errors import UserError
 from vdp.priors.diffusion import DiffusionPrior
+from vdp.settings.rules import Size
 
 TABLES = {"linear": schedules.beta_linear, "cosine": schedules.beta_cosine}
 
@@ -15,9 +17,9 @@ def make(
     *,
     denoiser: nn.Module,
     betas: str = "cosine",
-    num_steps: int = 100,
+    num_steps: Size = 100,
     bound: str = "discrete",
-    **fields,
+    **fields: Any,
 ) -> DiffusionPrior:
     """Builds the T-step prior.
 
@@ -27,6 +29,9 @@ def make(
       num_steps: T, also the length of the table.
       bound: as of `DiffusionPrior`; "continuous" interpolates the table linearly in t.
       fields: the others of `DiffusionPrior` but the schedule, at its defaults.
+
+    Raises:
+      UserError: another table.
     """
     if betas not in TABLES:
         raise UserError(f"betas={betas!r} is not one of {', '.join(TABLES)}")
@@ -38,10 +43,10 @@ def make(
 
 def _signature() -> inspect.Signature:
     """That of `make` with all it accepts: what a config may set, and what a refusal lists."""
-    own = inspect.signature(make).parameters
-    fields = {k: v for k, v in inspect.signature(DiffusionPrior).parameters.items() if k not in own}
+    makers, priors = (inspect.signature(maker).parameters for maker in (make, DiffusionPrior))
+    fields = {name: field for name, field in priors.items() if name not in makers}
     del fields["schedule"]
-    named = [v for v in own.values() if v.kind is not v.VAR_KEYWORD]
+    named = [v for v in makers.values() if v.kind is not v.VAR_KEYWORD]
     return inspect.Signature([*named, *fields.values()], return_annotation=DiffusionPrior)
 
 

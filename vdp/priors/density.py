@@ -1,49 +1,103 @@
 """What priors with an exact density share: one posterior draw, and log p at it."""
 
 import jax
+from jaxtyping import Float, Float32
 
-from vdp.diffusion.noise import expect
+from vdp.diffusion.noise import expect, required
 from vdp.dists import Normal
 from vdp.priors.noise import PosteriorNoise
-from vdp.types import Array, Terms
+from vdp.types import Array, Encode, Key, Noise, Params, Purpose, Shape, Stats, Terms
+
+ESTIMATE = "the estimate of an exact density"
 
 
 class DensityPrior:
-    """Base of priors that implement `log_prob(params, stats, z, encode)` and `sample`."""
+    """Base of priors that implement `init`, `log_prob` and `sample`.
+
+    `vdp.priors` says what the arguments of all methods are.
+    """
 
     bound_model = "exact"
     weight_model = "exact"
 
-    def log_prob(self, params, stats, z, encode=None) -> Array:
-        """log p(z), [B] nats, of z [B, *z_shape]; `encode` maps images in [0, 1] to q(z|x)."""
+    def log_prob(
+        self,
+        params: Params,
+        stats: Stats,
+        z: Float[Array, "b *s"],
+        encode: Encode | None = None,
+    ) -> Float32[Array, "b"]:
+        """Log density log p(z), [B] nats, of z [B, *z_shape].
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          z: latents, [B, *z_shape].
+          encode: images in [0, 1], [N, H, W, C], to q(z|x); for priors whose parameters are images.
+        """
         raise NotImplementedError
 
-    def draw(self, rng, num, z_shape, *, purpose) -> PosteriorNoise:
+    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose) -> PosteriorNoise:
         """The noise of one posterior draw, whatever the purpose."""
         return PosteriorNoise(z=jax.random.normal(rng, (num, *z_shape)))
 
-    def _posterior_draw(self, q: Normal, rng, noise, purpose) -> Array:
+    def _posterior_draw(
+        self, q: Normal, rng: Key | None, noise: Noise, purpose: Purpose
+    ) -> Float[Array, "b *s"]:
+        """z ~ q by `noise`, or where it is None by what is drawn; UserError for another noise."""
         num, *z_shape = q.mean.shape
-        noise = self.draw(rng, num, z_shape, purpose=purpose) if noise is None else noise
-        instead = "this prior draws it"
-        expect(noise, PosteriorNoise, by="the estimate of an exact density", instead=instead)
+        if noise is None:
+            noise = self.draw(required(rng, by=ESTIMATE), num, z_shape, purpose=purpose)
+        expect(noise, PosteriorNoise, by=ESTIMATE, instead="this prior draws it")
         return q.sample(noise.z)
 
     def rate(
-        self, params, stats, q, rng, *, encode=None, noise=None, train=False
-    ) -> tuple[Array, Terms]:
-        """z ~ q and *minus* the rate, {"entropy": H[q] exactly, "log_prob": log p(z)}.
+        self,
+        params: Params,
+        stats: Stats,
+        q: Normal,
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+        noise: Noise = None,
+        train: bool = False,
+    ) -> tuple[Float[Array, "b *s"], Terms]:
+        """Draws z ~ q, and *minus* the rate, {"entropy": H[q] exactly, "log_prob": log p(z)}.
 
         Its mean is -KL(q || p).
+
+        Raises:
+          UserError: a noise that is no `PosteriorNoise`, or neither key nor noise.
         """
         z = self._posterior_draw(q, rng, noise, "elbo")
         return z, Terms.of(entropy=q.entropy(), log_prob=self.log_prob(params, stats, z, encode))
 
-    def log_prob_bound(self, params, stats, z, rng, *, encode=None) -> Terms:
-        """{"log_prob": log p(z)}, exact."""
+    def log_prob_bound(
+        self,
+        params: Params,
+        stats: Stats,
+        z: Float[Array, "b *s"],
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+    ) -> Terms:
+        """The exact {"log_prob": log p(z)}."""
         return Terms.of(log_prob=self.log_prob(params, stats, z, encode))
 
-    def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):
-        """z ~ q and log p(z) - log q(z) at that z."""
+    def log_prob_weight(
+        self,
+        params: Params,
+        stats: Stats,
+        q: Normal,
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+        noise: Noise = None,
+    ) -> tuple[Float[Array, "b *s"], Float32[Array, "b"]]:
+        """Draws z ~ q, and the importance weight log p(z) - log q(z) at that z.
+
+        Raises:
+          UserError: as of `rate`.
+        """
         z = self._posterior_draw(q, rng, noise, "weight")
         return z, self.log_prob(params, stats, z, encode) - q.log_prob(z)

@@ -11,20 +11,35 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from vdp.diffusion import bounds, ode, paths, process, times
-from vdp.diffusion.noise import ExactOde, HutchinsonOde, Path, Quantiles, expect
+from vdp.diffusion.noise import (
+    AllSteps,
+    ExactOde,
+    HutchinsonOde,
+    Path,
+    Quantiles,
+    Times,
+    expect,
+    required,
+)
+from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.priors.diffusion_model import DiffusionModel, check_choices
 from vdp.priors.noise import DiffusionNoise
-from vdp.types import Array, Terms
+from vdp.settings.rules import Size, SizeOrNone
+from vdp.types import Array, Encode, Key, Noise, Params, Shape, Stats, Terms
 
 CHOICES = {"weights": bounds.WEIGHTS, "times": ("low_discrepancy", "importance")}
+ESTIMATE = "an estimate of a diffusion prior"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffusionPrior(DiffusionModel):
     """A diffusion model, and how its bound is estimated in training and in a report.
+
+    `vdp.priors` says what the arguments of all methods are.
 
     Attributes:
       weights: of the gradient, see `vdp.diffusion.bounds`; what is reported is the bound always.
@@ -41,10 +56,10 @@ class DiffusionPrior(DiffusionModel):
 
     weights: str = "bound"
     times: str = "low_discrepancy"
-    num_times: int = 32
-    num_strata: int = 0
+    num_times: Size = 32
+    num_strata: SizeOrNone = 0
     sequential: bool = False
-    ode_probes: int = 0
+    ode_probes: SizeOrNone = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,7 +73,7 @@ class DiffusionPrior(DiffusionModel):
         if self.times == "importance" and "shape" in self.schedule.init():
             raise UserError("times='importance' and a schedule of learned shape do the same twice")
 
-    def draw(self, rng, num, z_shape, *, purpose) -> DiffusionNoise:
+    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str) -> DiffusionNoise:
         """The noise of a posterior draw and, by purpose, of this prior's estimate.
 
         "loss": one time per example, of a grid over the batch; "elbo": many times, all steps or the
@@ -75,12 +90,12 @@ class DiffusionPrior(DiffusionModel):
         z = jax.random.normal(z_rng, shape)
         return DiffusionNoise(z=z, diffusion=purposes[purpose](rest_rng, shape))
 
-    def _training(self, rng, shape):
+    def _training(self, rng: Key, shape: Shape) -> Times | Quantiles:
         self._check_training()
         drawn = bounds.draw(rng, shape, lambda rng, num, _: times.low_discrepancy(rng, num), 1)
         return Quantiles(u=drawn.t, eps=drawn.eps) if self.times == "importance" else drawn
 
-    def _report(self, rng, shape):
+    def _report(self, rng: Key, shape: Shape) -> Times | AllSteps | ExactOde | HutchinsonOde:
         if self.bound == "ode":
             return ode.draw(rng, shape, self.ode_probes)
         if self.bound == "continuous":
@@ -89,7 +104,7 @@ class DiffusionPrior(DiffusionModel):
             return bounds.draw(rng, shape, times.stratified, self.num_strata)
         return bounds.draw_all_steps(rng, shape, self.num_steps)
 
-    def _weight(self, rng, shape):
+    def _weight(self, rng: Key, shape: Shape) -> Path | ExactOde | HutchinsonOde:
         if self.bound == "ode":
             return ode.draw(rng, shape, num_probes=0)
         num, *z_shape = shape
@@ -102,21 +117,29 @@ class DiffusionPrior(DiffusionModel):
                 "bound='continuous' or 'discrete', and evaluate with eval.estimators=elbo_ode"
             )
 
-    def _own(self, noise, rng, shape, purpose) -> DiffusionNoise:
+    def _resolve_noise(
+        self, noise: Noise, rng: Key | None, shape: Shape, purpose: str
+    ) -> DiffusionNoise:
         """`noise`, which has to be of a diffusion prior, or where it is None what is drawn."""
         if noise is None:
+            rng = required(rng, by=ESTIMATE)
             return self.draw(rng, shape[0], shape[1:], purpose=purpose)
-        by = "an estimate of a diffusion prior"
-        expect(noise, DiffusionNoise, by=by, instead="the prior itself draws it")
+        expect(noise, DiffusionNoise, by=ESTIMATE, instead="the prior itself draws it")
         return noise
 
-    def _bound(self, params, z, noise, dropout_rng=None) -> Terms:
+    def _bound(
+        self,
+        params: Params,
+        z: Float[Array, "b *s"],
+        noise: Noise,
+        dropout_rng: Key | None = None,
+    ) -> Terms:
         """Lower bound on log r(z), for the code z in the merged form without its L0.
 
         Args:
           params: of `init`.
           z: latents or codes, [B, *z_shape].
-          noise: the diffusion's alone.
+          noise: the diffusion's alone, a structure of `vdp.diffusion.noise`.
           dropout_rng: of training.
 
         Raises:
@@ -127,11 +150,12 @@ class DiffusionPrior(DiffusionModel):
             steps, gamma = self.ode_steps, self._gamma(params)
             density = ode.log_ratio(eps_fn, gamma, z, noise, num_steps=steps, merged=self.merged)
             return Terms.of(density=density)
-        how: Any = dict(noise=noise, weights=self.weights, sequential=self.sequential)
+        options: Any = dict(noise=noise, weights=self.weights, sequential=self.sequential)
         if self.bound == "discrete":
-            terms = bounds.discrete(eps_fn, self._gamma(params), z, num_steps=self.num_steps, **how)
+            steps, gamma = self.num_steps, self._gamma(params)
+            terms = bounds.discrete(eps_fn, gamma, z, num_steps=steps, **options)
         else:
-            terms = bounds.continuous(eps_fn, self._gamma(params, "ends"), z, **how)
+            terms = bounds.continuous(eps_fn, self._gamma(params, "ends"), z, **options)
             if dropout_rng is not None and "shape" in params["schedule"]:
                 inner = self._gamma(params, "shape")
                 objective = bounds.shape_objective(eps_fn, inner, z, noise)
@@ -141,9 +165,17 @@ class DiffusionPrior(DiffusionModel):
         return Terms.of(**terms.parts)
 
     def rate(
-        self, params, stats, q, rng, *, encode=None, noise=None, train=False
-    ) -> tuple[Array, Terms]:
-        """z ~ q and *minus* the rate in parts; its mean is at most -KL(q || r).
+        self,
+        params: Params,
+        stats: Stats,
+        q: Normal,
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+        noise: Noise = None,
+        train: bool = False,
+    ) -> tuple[Float[Array, "b *s"], Terms]:
+        """Draws z ~ q, and *minus* the rate in parts; its mean is at most -KL(q || r).
 
         Separate {"entropy", "latent_0", "latent_1", "diffusion"}, merged {"latent_1", "diffusion"};
         with the ODE "density" stands for the diffusion's parts.
@@ -153,7 +185,7 @@ class DiffusionPrior(DiffusionModel):
         """
         if train:
             self._check_training()
-        noise = self._own(noise, rng, q.mean.shape, "elbo")
+        noise = self._resolve_noise(noise, rng, q.mean.shape, "elbo")
         drawn, dropout_rng = noise.diffusion, rng if train else None
         if self.merged:
             flows = isinstance(drawn, ExactOde | HutchinsonOde)  # the ODE's y_0 is the latent
@@ -163,46 +195,65 @@ class DiffusionPrior(DiffusionModel):
         return z, Terms.of(entropy=q.entropy()) + self._bound(params, z, drawn, dropout_rng)
 
     def log_prob_bound(  # noqa: D417
-        self, params, stats, z, rng, *, encode=None, noise=None
+        self,
+        params: Params,
+        stats: Stats,
+        z: Float[Array, "b *s"],
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+        noise: Noise = None,
     ) -> Terms:
         """A lower bound on log r(z); merged, where z is y_0/alpha_0, its density by the ODE.
 
         Args:
-          params, stats, z, rng, encode: as of every prior.
+          params, stats, z, rng, encode: as of every prior, see `vdp.priors`.
           noise: instead of rng, of `draw` for purpose="elbo"; its z is not looked at.
 
         Raises:
           UserError: the merged form with another bound than "ode", or a noise of another estimate.
         """
         if not self.merged:
-            return self._bound(params, z, self._own(noise, rng, z.shape, "elbo").diffusion)
+            noise = self._resolve_noise(noise, rng, z.shape, "elbo")
+            return self._bound(params, z, noise.diffusion)
         if self.bound != "ode":
             raise UserError(
                 f"a latent of the merged form has no bound under the model {self.bound_model}, but "
                 "a density under the ODE: ask the prior `as_ode()`"
             )
         if noise is not None:
-            probes = ode.probes_of(self._own(noise, rng, z.shape, "elbo").diffusion)
+            probes = ode.probes_of(self._resolve_noise(noise, rng, z.shape, "elbo").diffusion)
+        elif self.ode_probes:
+            probes = ode.rademacher(required(rng, by=ESTIMATE), z.shape, self.ode_probes)
         else:
-            probes = ode.rademacher(rng, z.shape, self.ode_probes) if self.ode_probes else None
+            probes = None
         gamma, eps_fn = self._gamma(params), self.eps_fn(params)
         alpha_0 = process.alpha(gamma(jnp.float32(0)))
         steps = self.ode_steps
         density = ode.log_prob(eps_fn, gamma, alpha_0 * z, num_steps=steps, probes=probes)
         return Terms.of(density=density + z[0].size * jnp.log(alpha_0))
 
-    def log_prob_weight(self, params, stats, q, rng, *, encode=None, noise=None):
-        """z ~ q and log r(z, path)/q(z, path|x) at one draw: exact path weight, or ODE density.
+    def log_prob_weight(
+        self,
+        params: Params,
+        stats: Stats,
+        q: Normal,
+        rng: Key | None,
+        *,
+        encode: Encode | None = None,
+        noise: Noise = None,
+    ) -> tuple[Float[Array, "b *s"], Float32[Array, "b"]]:
+        """Draws z ~ q, and log r(z, path)/q(z, path|x): the exact path weight, or ODE density.
 
         Raises:
           UserError: a noise of another estimate, a path of another T, or Hutchinson's probes.
         """
-        noise = self._own(noise, rng, q.mean.shape, "weight")
+        noise = self._resolve_noise(noise, rng, q.mean.shape, "weight")
         drawn, gamma, eps_fn = noise.diffusion, self._gamma(params), self.eps_fn(params)
         code = q.mean if self.merged else q.sample(noise.z)
         if self.bound == "ode":
-            how = dict(num_steps=self.ode_steps, merged=self.merged)
-            weight = ode.log_weight(eps_fn, gamma, code, drawn, **how)
+            options: Any = dict(num_steps=self.ode_steps, merged=self.merged)
+            weight = ode.log_weight(eps_fn, gamma, code, drawn, **options)
             if self.merged:
                 return q.sample(drawn.y_0), weight
             return code, weight - q.log_prob(code)

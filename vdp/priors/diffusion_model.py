@@ -1,17 +1,22 @@
 """The generative model of the diffusion priors: a denoiser, a schedule, and samples of them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vdp.diffusion import process, samplers
+from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.schedules import Schedule
 from vdp.errors import UserError
 from vdp.nets import stateful
-from vdp.types import Array
+from vdp.settings.rules import Size
+from vdp.types import Array, Encode, Key, Levels, Params, Shape, Stats
+
+SameModel = TypeVar("SameModel", bound="DiffusionModel")
 
 CHOICES = {
     "parameterization": process.PARAMETERIZATIONS,
@@ -20,7 +25,7 @@ CHOICES = {
 }
 
 
-def check_choices(fields, choices: dict[str, tuple[str, ...]]) -> None:
+def check_choices(fields: object, choices: dict[str, tuple[str, ...]]) -> None:
     """Raises UserError for a field of `fields`, an object, outside its list."""
     for field, accepted in choices.items():
         given = getattr(fields, field)
@@ -33,7 +38,8 @@ class DiffusionModel:
     """A denoiser network and a schedule, as one of three models of a latent z.
 
     Separate form: y_0 of the diffusion, then z ~ N(y_0/alpha_0, exp gamma_0). Merged form (VDM's
-    own): z = y_0/alpha_0. They are different generative models.
+    own): z = y_0/alpha_0. They are different generative models. `vdp.priors` says what the
+    arguments of all methods are.
 
     Attributes:
       denoiser: net(y, time, train) -> array of y's shape.
@@ -52,8 +58,8 @@ class DiffusionModel:
     parameterization: str = "v"
     form: str = "separate"
     bound: str = "continuous"
-    num_steps: int = 100
-    ode_steps: int = 32
+    num_steps: Size = 100
+    ode_steps: Size = 32
 
     def __post_init__(self):
         check_choices(self, CHOICES)
@@ -83,52 +89,69 @@ class DiffusionModel:
             return None
         return f"a table of {grid} betas, gamma interpolated linearly in t"
 
-    def discretized(self, num_steps: int | None = None):
+    def discretized(self: SameModel, num_steps: int | None = None) -> SameModel:
         """The T-step model with the same parameters: what the ancestral sampler draws from."""
         return dataclasses.replace(self, bound="discrete", num_steps=num_steps or self.num_steps)
 
-    def as_ode(self, *, coarser: int = 1):
+    def as_ode(self: SameModel, *, coarser: int = 1) -> SameModel:
         """The probability-flow model with the same parameters; `coarser` divides ode_steps."""
         steps = max(1, self.ode_steps // coarser)
         return dataclasses.replace(self, bound="ode", ode_steps=steps)
 
-    def init(self, rng, z_shape, *, x_shape=None, data=None):
+    def init(
+        self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
+    ) -> tuple[Params, Stats]:
         """Returns {"denoiser", "schedule"} parameters and no stats."""
         y, time = jnp.zeros((1, *z_shape)), jnp.zeros((1,))
         denoiser = stateful.init_stateless(self.denoiser, rng, y, time, role="a denoiser")
         return {"denoiser": denoiser, "schedule": self.schedule.init()}, {}
 
-    def posterior_log_var(self, params) -> Array:
+    def posterior_log_var(self, params: Params) -> Float[Array, ""]:
         """Log-variance of z given its code in the merged form: gamma_0."""
         return self._gamma(params)(jnp.float32(0))
 
-    def eps_fn(self, params, dropout_rng=None):
+    def eps_fn(self, params: Params, dropout_rng: Key | None = None) -> EpsFn:
         """Returns (y, gamma) -> eps_hat; with a `dropout_rng` in training mode."""
         train = dropout_rng is not None
+        rngs = None if dropout_rng is None else {"dropout": dropout_rng}
 
-        def apply(y, gamma):
+        def apply(y: Float[Array, "n *s"], gamma: Float[Array, "n"]) -> Float[Array, "n *s"]:
             output: Any = self.denoiser.apply(
                 {"params": params["denoiser"]},
                 y,
                 self.schedule.rescaled(gamma),
                 train=train,
-                rngs={"dropout": dropout_rng} if train else None,
+                rngs=rngs,
             )
             return process.to_eps(output, y, gamma, self.parameterization)
 
         return apply
 
-    def _gamma(self, params, live: str = "all"):
+    def _gamma(self, params: Params, live: str = "all") -> Gamma:
+        """The schedule with its parameters; `live` as of `Schedule.bind`."""
         return self.schedule.bind(params["schedule"], live=live)
 
-    def check_sampler(self, **options) -> None:
-        """Raises UserError for options of `sample` that mean nothing."""
+    def check_sampler(self, **options: Any) -> None:
+        """Raises UserError for options of `sample` that mean nothing, as `samplers.check` does."""
+        options.pop("last_noise", None)
         samplers.check(**options)
 
     def denoising(
-        self, params, rng, num: int, *, z_shape, sampler="", sampler_steps=0, **options
-    ) -> tuple[Array, Array]:
-        """(z [num, *z_shape], z_hat [T, num, *z_shape] at every step); arguments of `sample`."""
+        self,
+        params: Params,
+        rng: Key,
+        num: int,
+        *,
+        z_shape: Shape,
+        sampler: str = "",
+        sampler_steps: int = 0,
+        last_noise: bool = True,
+        **options: Any,
+    ) -> tuple[Float[Array, "{num} *s"], Float[Array, "t {num} *s"]]:
+        """Draws z [num, *z_shape], and z_hat [T, num, *z_shape] at every step.
+
+        Arguments and errors as of `sample`.
+        """
         sampler = sampler or ("ode" if self.bound == "ode" else "ancestral")
         steps = sampler_steps or (self.ode_steps if sampler == "ode" else self.num_steps)
         path_rng, end_rng = jax.random.split(rng)
@@ -138,35 +161,51 @@ class DiffusionModel:
         )
         gamma_0 = gamma(jnp.float32(0))
         z = y_0 / process.alpha(gamma_0)
-        if not self.merged:
+        if not self.merged and last_noise:
             std = options.get("temperature", 1.0) * jnp.exp(0.5 * gamma_0)
             z = z + std * jax.random.normal(end_rng, shape)
         return z, denoised
 
     def sample(  # noqa: D417
         self,
-        params,
-        stats,
-        rng,
-        num,
+        params: Params,
+        stats: Stats,
+        rng: Key,
+        num: int,
         *,
-        z_shape,
-        encode=None,
+        z_shape: Shape,
+        encode: Encode | None = None,
         sampler: str = "",
         sampler_steps: int = 0,
         eta: float = 0.0,
         temperature: float = 1.0,
-    ) -> Array:
-        """[num, *z_shape] draws.
+        clip: float = 0.0,
+        last_noise: bool = True,
+    ) -> Float[Array, "{num} *s"]:
+        """Draws z [num, *z_shape].
 
         Args:
-          params, stats, rng, num, z_shape, encode: as of every prior.
+          params, stats, rng, num, z_shape, encode: as of every prior, see `vdp.priors`.
           sampler: "ancestral" (the T-step model itself; default), "ddim", "dpmpp" or "ode" (the
             default of bound="ode").
           sampler_steps: 0 for num_steps (ode: ode_steps); another number is another model.
           eta: of ddim.
-          temperature: factor on the standard deviations of the ancestral steps and of z's own.
+          temperature: factor on the standard deviations of the ancestral steps, and of z given y_0.
+          clip: z_hat is clipped to [-clip, clip] at every step; 0 leaves it as it is.
+          last_noise: whether z is drawn given y_0 (separate form); otherwise it is y_0/alpha_0.
+
+        Raises:
+          UserError: as of `check_sampler`.
         """
-        options = dict(sampler=sampler, sampler_steps=sampler_steps, eta=eta)
-        options["temperature"] = temperature
-        return self.denoising(params, rng, num, z_shape=z_shape, **options)[0]
+        return self.denoising(
+            params,
+            rng,
+            num,
+            z_shape=z_shape,
+            sampler=sampler,
+            sampler_steps=sampler_steps,
+            eta=eta,
+            temperature=temperature,
+            clip=clip,
+            last_noise=last_noise,
+        )[0]

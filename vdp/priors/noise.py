@@ -3,6 +3,8 @@
 `...` are the axes of one latent z (in pixel space: of one image).
 """
 
+from jaxtyping import Float
+
 from vdp.diffusion.noise import (
     AllSteps,
     ExactOde,
@@ -25,7 +27,7 @@ class PosteriorNoise:
       z: [B, ...], standard normal: the latent is mean + std * z, moments of q(z|x).
     """
 
-    z: Array
+    z: Float[Array, "b *s"]
 
 
 @structure
@@ -40,5 +42,5 @@ class DiffusionNoise:
       diffusion: times, all steps, a path, or the ODE's end.
     """
 
-    z: Array
+    z: Float[Array, "b *s"]
     diffusion: Times | Quantiles | AllSteps | Path | ExactOde | HutchinsonOde

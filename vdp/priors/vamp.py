@@ -4,22 +4,24 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
-from vdp.dists import mixture_log_prob
+from vdp.dists import Normal, mixture_log_prob
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.density import DensityPrior
-from vdp.types import Array
+from vdp.settings.rules import Size
+from vdp.types import Array, Encode, Key, Levels, Params, Shape, Stats
 
 MARGIN = 0.02  # initial pseudo-inputs stay this far inside [0, 1], where the sigmoid still moves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VampPrior(DensityPrior):
-    """log p(z) = logsumexp_k log q(z|u_k) - log K; u_k in data space, kept in [0, 1] by a sigmoid.
+    """The mixture log p(z) = logsumexp_k log q(z|u_k) - log K of the posteriors of images u_k.
 
-    `encode` normalises the pseudo-inputs by the statistics of the data, so BatchNorm's averages
-    never see them.
+    The u_k are kept in [0, 1] by a sigmoid. `encode` normalises them by the statistics of the data,
+    so BatchNorm's averages never see them.
 
     Attributes:
       num_components: K.
@@ -27,16 +29,26 @@ class VampPrior(DensityPrior):
     """
 
     input_levels: int
-    num_components: int = 500
+    num_components: Size = 500
 
     def __post_init__(self):
         if self.num_components < 1:
             raise UserError(f"num_components must be at least 1, not {self.num_components}")
 
-    def init(self, rng, z_shape, *, x_shape=None, data=None):
-        """Returns {"logit_inputs": [K, H, W, C]}, starting at random images of `data`; no stats."""
+    def init(
+        self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
+    ) -> tuple[Params, Stats]:
+        """Returns {"logit_inputs": [K, H, W, C]}, starting at random images of `data`; no stats.
+
+        Without data they start uniform in [0, 1].
+
+        Raises:
+          UserError: neither data nor the shape of an image.
+        """
         choice_rng, noise_rng = jax.random.split(rng)
         if data is None:
+            if x_shape is None:
+                raise UserError("a VampPrior starts at images: give `data`, or their `x_shape`")
             images = jax.random.uniform(noise_rng, (self.num_components, *x_shape))
         else:
             replace = len(data) < self.num_components
@@ -46,20 +58,50 @@ class VampPrior(DensityPrior):
         images = jnp.clip(images, MARGIN, 1 - MARGIN)
         return {"logit_inputs": jnp.log(images) - jnp.log1p(-images)}, {}
 
-    def pseudo_inputs(self, params) -> Array:
-        """u_k in [0, 1], [K, H, W, C]."""
+    def pseudo_inputs(self, params: Params) -> Float[Array, "k h w c"]:
+        """The images u_k in [0, 1], [K, H, W, C]."""
         return jax.nn.sigmoid(params["logit_inputs"])
 
-    def log_prob(self, params, stats, z, encode=None) -> Array:
-        """log p(z), [B]; `encode` maps images in [0, 1] to q."""
-        uniform = jnp.full(self.num_components, -jnp.log(self.num_components))
-        return mixture_log_prob(uniform, encode(self.pseudo_inputs(params)), z)
+    def _components(self, params: Params, encode: Encode | None) -> Normal:
+        """The posteriors q(z|u_k) of all pseudo-inputs, [K, *z_shape]."""
+        if encode is None:
+            raise UserError("a VampPrior needs `encode`, from images in [0, 1] to q(z|x)")
+        return encode(self.pseudo_inputs(params))
 
-    def sample(self, params, stats, rng, num, *, z_shape, encode=None, temperature=1.0) -> Array:
-        """[num, *z_shape] draws from q(z|u_k) of random k; `temperature` scales deviations."""
+    def log_prob(
+        self,
+        params: Params,
+        stats: Stats,
+        z: Float[Array, "b *s"],
+        encode: Encode | None = None,
+    ) -> Float32[Array, "b"]:
+        """Log density log p(z), [B].
+
+        Raises:
+          UserError: no `encode`.
+        """
+        uniform = jnp.full(self.num_components, -jnp.log(self.num_components))
+        return mixture_log_prob(uniform, self._components(params, encode), z)
+
+    def sample(
+        self,
+        params: Params,
+        stats: Stats,
+        rng: Key,
+        num: int,
+        *,
+        z_shape: Shape,
+        encode: Encode | None = None,
+        temperature: float = 1.0,
+    ) -> Float[Array, "{num} *s"]:
+        """Draws z [num, *z_shape] from q(z|u_k) of random k; `temperature` scales deviations.
+
+        Raises:
+          UserError: no `encode`.
+        """
         choice_rng, noise_rng = jax.random.split(rng)
         index = jax.random.randint(choice_rng, (num,), 0, self.num_components)
-        components = encode(self.pseudo_inputs(params))
+        components = self._components(params, encode)
         chosen = jax.tree.map(lambda leaf: leaf[index], components)
         return chosen.sample(temperature * jax.random.normal(noise_rng, (num, *z_shape)))
 

@@ -9,7 +9,8 @@ import os
 import pathlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
@@ -46,8 +47,8 @@ def _configure() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _deleting(show):
-    def showwarning(message, *args, **kwargs):
+def _deleting(show: Callable[..., None]) -> Callable[..., None]:
+    def showwarning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         match = UNREADABLE.search(str(message))
         if match is None:
             show(message, *args, **kwargs)

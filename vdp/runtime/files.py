@@ -2,29 +2,113 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
 
-from vdp.errors import UserError
+from vdp.errors import Interrupted, UserError
+from vdp.runtime import signals
 
 LOCK = ".lock"
+POLL = 0.2  # s between two looks at a lock that is waited for
 
 
-def prepare(workdir: pathlib.Path) -> None:
-    """Creates the folder and proves that it can be written."""
+def located(path: str | pathlib.Path) -> pathlib.Path:
+    """The path with `~` and `~NAME` replaced by home folders, as a shell does.
+
+    Raises:
+      UserError: there is no such person.
+    """
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} begins with a home folder that is not known: write it out, or ./{path} for a "
+            "folder of that name"
+        ) from error
+
+
+def prepare(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """Creates the folder and proves that it can be written.
+
+    Returns:
+      The folders that were made for it, the innermost first.
+
+    Raises:
+      UserError: it cannot be created or written; what was made is removed again.
+    """
+    missing = [path for path in (workdir, *workdir.parents) if not os.path.lexists(path)]
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=workdir):
             pass
     except OSError as error:
+        _remove_empty(missing)
+        reason = error.strerror
+        if os.path.islink(workdir) and not os.path.exists(workdir):
+            reason = "it is a link to nothing"
+        elif os.path.exists(workdir) and not os.path.isdir(workdir):
+            reason = "it is no folder"
         raise UserError(
-            f"the workdir {workdir} cannot be written ({error.strerror}): name another --workdir"
+            f"the workdir {workdir} cannot be written ({reason}): name another --workdir"
         ) from error
+    return missing
+
+
+@contextlib.contextmanager
+def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[None]:
+    """Creates, where needed, and locks the folder of a run for one command.
+
+    A command that fails before it has made anything of use takes away what it has made, folders
+    around the workdir included; what was there before stays.
+
+    Args:
+      workdir: the folder.
+      in_use: whether what the command has made is to be kept although it has failed.
+
+    Raises:
+      UserError: the folder cannot be written, or another process has locked it.
+    """
+    made = prepare(workdir)
+    before = {path.name for path in workdir.iterdir()}
+    with lock(workdir):
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # what has failed is what is said
+                kept = in_use()
+                new = [path for path in workdir.iterdir() if path.name not in before]
+                _remove([path for path in new if path.name == LOCK or not kept])
+                _remove_empty(made)
+            raise
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """Refuses what stands where a run needs a folder and is none; UserError."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{path} is no folder: move it away, or name another --workdir")
+
+
+def _remove(paths: Iterable[pathlib.Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
+    """Removes folders, the innermost first, up to one that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            if os.path.isdir(folder):
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -33,30 +117,33 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
       UserError: the folder is taken, and `wait` is not set.
+      Interrupted: a signal came while it was waited for.
     """
     with open(workdir / LOCK, "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is training in {workdir}: wait for it, or name another --workdir"
-            ) from error
+        while not _locked(handle):
+            if not wait:
+                raise UserError(
+                    f"another process is training in {workdir}: wait for it, or name another "
+                    "--workdir"
+                )
+            if signals.reason():
+                raise Interrupted(f"stopped by {signals.reason()}, waiting for {workdir}")
+            time.sleep(POLL)
         yield
 
 
-def leave_nothing(workdir: pathlib.Path) -> None:
-    """Removes the folder of a run that wrote nothing, by whoever holds the lock."""
-    if [path.name for path in workdir.iterdir()] == [LOCK]:
-        shutil.rmtree(workdir)
+def _locked(handle: IO[str]) -> bool:
+    """Whether this process has the lock now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def clear(workdir: pathlib.Path) -> None:
     """Removes all that a run wrote; for caches, by whoever holds the lock."""
-    for path in workdir.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
+    _remove(path for path in workdir.iterdir() if path.name != LOCK)
 
 
 @contextlib.contextmanager
@@ -78,12 +165,19 @@ def write_json(path: pathlib.Path, content: Any) -> None:
 
 
 def read_json(path: pathlib.Path, what: str) -> Any:
-    """Reads one JSON document; UserError where it is missing or damaged."""
+    """Reads one JSON document in UTF-8; UserError where it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path.parent} is not the workdir of a run: it has no {what}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{what} at {path} cannot be read ({error}): restore or remove it"
         ) from error
+
+
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+    """Renames what cannot be used to NAME.bad, NAME.bad-2, ... and returns the new path."""
+    names = (path.with_name(f"{path.name}.bad-{number}") for number in itertools.count(2))
+    free = itertools.chain([path.with_name(f"{path.name}.bad")], names)
+    return path.rename(next(name for name in free if not os.path.lexists(name)))

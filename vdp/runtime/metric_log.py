@@ -5,33 +5,55 @@ import json
 import math
 import pathlib
 import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from vdp.runtime import files
 
 METRICS_FILE = "metrics.jsonl"
+BEGINNING = b'{"step": '  # of every line
 
 
 class Metrics:
-    """Appends to metrics.jsonl and TensorBoard; cut back to `step` so that a resumed run is one."""
+    """Appends to metrics.jsonl and TensorBoard; cut back so that a resumed run is one.
 
-    def __init__(self, workdir: pathlib.Path, *, step: int = 0, tensorboard: bool = True):
+    Args:
+      workdir: of the run.
+      step: the last one whose lines stay; -1 for none.
+      tensorboard: whether events are written too.
+      say: hears of lines that are no measurements; they move to metrics.jsonl.bad.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        step: int = -1,
+        tensorboard: bool = True,
+        say: Callable[[str], None] = lambda line: None,
+    ):
         self.path = workdir / METRICS_FILE
-        self._cut_back(step)
+        self._cut_back(step, say)
         self._file = self.path.open("a", buffering=1)
         self._events = None
         if tensorboard:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(
-                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
-            )
+            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
-    def _cut_back(self, step: int) -> None:
-        kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]
+    def _cut_back(self, step: int, say: Callable[[str], None]) -> None:
+        measurements, others = _sorted_out(self.path)
+        if others:
+            aside = self.path.with_name(f"{METRICS_FILE}.bad")
+            with aside.open("ab") as file:
+                file.writelines(line + b"\n" for line in others)
+            say(f"{self.path}: {len(others)} lines are no measurements; moved to {aside.name}")
+        kept = [json.dumps(line) for line in measurements if line["step"] <= step]
         with files.replacing(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """One line {"step": ..., "train/...": ...}; values that are not finite become null."""
         line = {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._file.write(json.dumps({"step": step, **line}) + "\n")
@@ -47,26 +69,52 @@ class Metrics:
             self._events.close()
 
 
-def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a metrics.jsonl; a last line cut short by a kill is left out."""
-    lines = []
-    if path.exists():
-        for text in path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The measurements in a metrics.jsonl, {"step": ..., name: number or None}; [] without it.
+
+    Lines that are none are left out, as is a last one cut short by a kill.
+    """
+    return _sorted_out(path)[0]
+
+
+def _sorted_out(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """(measurements, other lines); the beginning of a last line is in neither."""
+    *lines, last = (path.read_bytes() if path.exists() else b"").split(b"\n")
+    parsed = [(line, _measurement(line)) for line in [*lines, last] if line.strip()]
+    cut_short = last.startswith(BEGINNING) or BEGINNING.startswith(last)
+    if parsed and parsed[-1] == (last, None) and cut_short:
+        parsed.pop()
+    measurements = [values for _, values in parsed if values is not None]
+    return measurements, [line for line, values in parsed if values is None]
+
+
+def _measurement(line: bytes) -> dict[str, Any] | None:
+    """What a line holds: a step, and finite numbers or nulls; None where it holds anything else."""
+    try:
+        values = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or type(values.get("step")) is not int or values["step"] < 0:
+        return None
+    numbers = all(value is None or is_finite(value) for value in values.values())
+    return values if numbers else None
+
+
+def is_finite(value: object) -> bool:
+    """Whether something read from JSON is a number that floats can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def train_seconds(path: pathlib.Path, step: int) -> float | None:
     """Seconds spent in training steps up to `step`, over all resumptions; None where unknown."""
-    lines = read_metrics(path)
-    spent = [m["train/seconds"] for m in lines if "train/seconds" in m and m["step"] <= step]
+    lines = [line for line in read_metrics(path) if line["step"] <= step]
+    spent = [line["train/seconds"] for line in lines if line.get("train/seconds") is not None]
     return sum(spent) if spent else None
 
 
-def series(metrics: list[dict], key: str) -> list[tuple[int, float]]:
+def series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
     """[(step, value)] of a metric; of training, means over stretches of about equal length.
 
     A line of training is the mean since the line before, of few steps where a validation or a
@@ -82,9 +130,9 @@ def series(metrics: list[dict], key: str) -> list[tuple[int, float]]:
     ends = [0, *(step for step, _ in points)]
     lengths = [after - before for before, after in itertools.pairwise(ends)]
     shortest, joined, length, total = statistics.median(lengths) / 2, [], 0, 0.0
-    for (step, value), own in zip(points, lengths, strict=True):
-        length, total = length + own, total + own * value
-        if length >= shortest:
+    for (step, value), stretch in zip(points, lengths, strict=True):
+        length, total = length + stretch, total + stretch * value
+        if length >= max(shortest, 1):
             joined.append((step, total / length))
             length, total = 0, 0.0
     return joined

@@ -7,7 +7,7 @@ replicated, or sharded over the same axis with `train.fsdp`.
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vdp.errors import STOPPED, UserError
+from vdp.errors import STOPPED, UserError, first_line
+from vdp.runtime import signals
+from vdp.types import AnyArray, Array
 
 PATIENCE = 5.0  # s that a process which failed waits for others that fail like it
 JOIN_SECONDS = 1800  # pods and hosts start minutes apart: images are pulled, nodes added
@@ -27,19 +29,40 @@ def initialize(multihost: bool) -> None:
 
     By hand: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Under Slurm, Open MPI
     and on Cloud TPU the flag alone is enough; a Slurm step of several tasks needs no flag.
+
+    Args:
+      multihost: whether this process is one of several, however the environment looks.
+
+    Raises:
+      UserError: the environment makes no sense, the others do not come, or there is no device.
     """
     environment = os.environ
-    by_hand = "JAX_COORDINATOR_ADDRESS" in environment
-    slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-    if not (multihost or by_hand or slurm) or jax.distributed.is_initialized():
-        return
+    by_hand = bool(environment.get("JAX_COORDINATOR_ADDRESS"))  # empty is as good as none
+    tasks = environment.get("SLURM_STEP_NUM_TASKS") or "1"
+    if not tasks.isdecimal():
+        raise UserError(f"SLURM_STEP_NUM_TASKS={tasks!r} must be a whole number, or not be set")
+    if (multihost or by_hand or int(tasks) > 1) and not jax.distributed.is_initialized():
+        _join(environment if by_hand else None)
+    try:
+        jax.devices()
+    except Exception as error:  # as JAX_PLATFORMS=cuda where there is none: no closed list
+        asked = environment.get("JAX_PLATFORMS", "")
+        reason = first_line(error) or f"JAX_PLATFORMS={asked!r} finds none"
+        raise UserError(
+            f"jax has no device to compute on ({reason}): set JAX_PLATFORMS to what this machine "
+            "has, as cpu, or leave it unset"
+        ) from error
+
+
+def _join(by_hand: Mapping[str, str] | None) -> None:
+    """Waits for the other processes, by an environment that names them or as jax finds them."""
     arguments: dict[str, Any] = {"initialization_timeout": JOIN_SECONDS}
     if by_hand:
         try:
             arguments |= {
-                "coordinator_address": environment["JAX_COORDINATOR_ADDRESS"],
-                "num_processes": int(environment["JAX_NUM_PROCESSES"]),
-                "process_id": int(environment["JAX_PROCESS_ID"]),
+                "coordinator_address": by_hand["JAX_COORDINATOR_ADDRESS"],
+                "num_processes": int(by_hand["JAX_NUM_PROCESSES"]),
+                "process_id": int(by_hand["JAX_PROCESS_ID"]),
                 "cluster_detection_method": "deactivate",  # a scheduler around it is not asked
             }
         except (KeyError, ValueError) as error:
@@ -47,10 +70,11 @@ def initialize(multihost: bool) -> None:
                 "JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be "
                 f"whole numbers too ({error})"
             ) from error
-    # SIGTERM is ours: vdp/training/preemption.py
+    # SIGTERM is ours: vdp/runtime/signals.py
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(**arguments)
+        with signals.ending_at_once():
+            jax.distributed.initialize(**arguments)
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"the other processes could not be joined: {first}") from error
@@ -113,7 +137,7 @@ def placer(mesh: Mesh) -> Callable:
     """Returns array -> the array replicated on the mesh; every process holds the same array."""
     sharding = replicated(mesh)
 
-    def place(array):
+    def place(array: AnyArray | np.generic) -> Array:
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
@@ -129,7 +153,7 @@ def batch_constraint(mesh: Mesh) -> Callable:
 def state_shardings(shapes: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     """A sharding for every leaf: replicated, or with `fsdp` the largest divisible axis split."""
 
-    def shard(leaf) -> NamedSharding:
+    def shard(leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         sizes = [size if size % mesh.size == 0 else 0 for size in leaf.shape]
         if not fsdp or not sizes or max(sizes) == 0 or np.prod(leaf.shape) < FSDP_MIN_SIZE:
             return replicated(mesh)

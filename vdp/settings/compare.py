@@ -1,5 +1,6 @@
 """Which settings may differ when a run is continued, evaluated or drawn from, and by what name."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -7,10 +8,11 @@ from typing import Any
 
 from vdp.errors import UserError
 from vdp.settings.parse import to_json
-from vdp.settings.sections import Settings
+from vdp.settings.sections import Data, Settings
 
 Changes = Mapping[str, tuple[Any, Any]]  # {field: (before, after)}
 PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
+DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
@@ -61,6 +63,12 @@ def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict
     """`differences` of two settings in the sections `only`, wherever the data lies."""
     places = [f"data.{field}" for field in PLACES]
     return differences(to_json(stored), to_json(current), only=only, free=places)
+
+
+def same_images(stored: Data, current: Data) -> bool:
+    """Whether two settings of `data` mean the same images, before any are drawn from them."""
+    before, after = dataclasses.asdict(stored), dataclasses.asdict(current)
+    return not differences(before, after, free=(*PLACES, *DRAWN))
 
 
 def other_name(changes: Changes) -> str:

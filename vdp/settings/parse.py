@@ -7,11 +7,11 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from vdp.errors import UserError, choose_from
+from vdp.errors import UserError, choose_from, first_line, shown
 from vdp.settings.sections import Settings
 
 
-def parse(config: config_dict.ConfigDict | Mapping[str, Any]) -> Settings:
+def parse(config: object) -> Settings:
     """Checks a whole config and returns its settings; fields that it lacks have their defaults.
 
     Args:
@@ -22,7 +22,12 @@ def parse(config: config_dict.ConfigDict | Mapping[str, Any]) -> Settings:
       UserError: an unknown field (the message names the nearest one), a value of another type, out
         of its range, or that does not go with another.
     """
-    given = config.to_dict() if isinstance(config, config_dict.ConfigDict) else config
+    try:
+        given = config.to_dict() if isinstance(config, config_dict.ConfigDict) else config
+    except Exception as error:  # of ml_collections: a placeholder that has to be set, a cycle
+        raise UserError(f"the config cannot be read: {first_line(error)}") from error
+    if not isinstance(given, Mapping):
+        raise UserError(f"a config holds sections with fields, and is not {shown(given)}")
     given = _with_tuples(given)
     names = {field.name: field for field in dataclasses.fields(Settings)}
     known = [*names, *(f"{s}.{f}" for s in names for f in _fields_of(names[s]))]
@@ -35,7 +40,7 @@ def parse(config: config_dict.ConfigDict | Mapping[str, Any]) -> Settings:
             values[name] = value
             continue
         if not isinstance(value, Mapping):
-            raise UserError(f"config.{name} holds fields, and is not {value!r}")
+            raise UserError(f"config.{name} holds fields, and is not {shown(value)}")
         for field in value:
             if field not in _fields_of(names[name]):
                 accepted = [f"{name}.{f}" for f in _fields_of(names[name])]
@@ -62,7 +67,7 @@ def _with_tuples(value: Any) -> Any:
 def to_config(settings: Settings) -> config_dict.ConfigDict:
     """The ConfigDict of settings; what is not set is a placeholder for a string."""
 
-    def convert(value):
+    def convert(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: convert(item) for key, item in value.items()}
         return config_dict.placeholder(str) if value is None else value

@@ -4,15 +4,32 @@ What a component is, `model`, stays a nested mapping with names: `vdp.build` rea
 """
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from vdp.errors import UserError
-from vdp.settings.rules import AtLeast, Between, OneOf, Section
+from vdp.errors import UserError, shown
+from vdp.settings.rules import (
+    MOST,
+    Amount,
+    AtLeast,
+    Between,
+    Count,
+    Matches,
+    Natural,
+    OneOf,
+    Section,
+    Seed,
+    Share,
+    Size,
+    checked,
+)
 
 SPLITS = ("train", "validation", "test")
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
 FEATURES = ("classifier", "inception")  # of FID, besides dotted names
+Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a step")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,13 +41,31 @@ class Data(Section):
     dir: str | None = None  # default: $VDP_DATA/<name>
     download: bool = False  # let tensorflow-datasets fetch what is missing
     verify: bool = True  # compare with published checksums and counts
-    num_validation: Annotated[int, AtLeast(0)] = 0  # held out of the training split
-    split_seed: Annotated[int, AtLeast(0)] = 0
+    levels: Annotated[int, Between(0, 256, closed=True)] = 0  # greys are scaled to; 0: as stored
+    resize: str = ""  # HxW: the shorter side is resized, the centre kept; "": as stored
+    background: Annotated[str, OneOf("white", "black")] = "white"  # behind what is transparent
+    num_validation: Natural = 0  # held out of the training split
+    split_seed: Seed = 0
     binarization: Annotated[str, OneOf("none", "dynamic")] = "none"
     encoder_input: Annotated[str, OneOf("target", "grey")] = "target"  # of binarised images
-    binarization_seed: Annotated[int, AtLeast(0)] = 0  # of the one draw that evaluation uses
+    binarization_seed: Seed = 0  # of the one draw that evaluation uses
     augmentation: Annotated[str, OneOf("none", "flip")] = "none"
     placement: Annotated[str, OneOf("auto", "device", "host")] = "auto"  # of training images
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.levels == 1:
+            raise UserError("config.data.levels=1 leaves no grey: choose 2 to 256, or 0, as stored")
+        if self.resize and not re.fullmatch(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}", self.resize):
+            raise UserError(
+                f"config.data.resize is HEIGHTxWIDTH in pixels, like 32x32, not {self.resize!r}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """`resize` as (H, W); None where images stay as they are."""
+        height, _, width = self.resize.partition("x")
+        return (int(height), int(width)) if self.resize else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,24 +74,24 @@ class Optim(Section):
 
     section: ClassVar[str] = "optim"
     name: Annotated[str, OneOf("adam", "adamw", "adamax")] = "adamw"
-    learning_rate: Annotated[float, AtLeast(0)] = 1e-3
-    final_learning_rate: Annotated[float, AtLeast(0)] = 0.0
+    learning_rate: Amount = 1e-3
+    final_learning_rate: Amount = 0.0
     schedule: Annotated[str, OneOf("cosine", "linear", "constant", "wsd")] = "cosine"
-    decay_steps: Annotated[int, AtLeast(0)] = 0  # of wsd, at its end; 0: a tenth of train.steps
-    warmup_steps: Annotated[int, AtLeast(0)] = 0
-    warmup_stairs: Annotated[int, AtLeast(0)] = 0  # equal steps of the warm-up; 0: a line from 0
-    b1: Annotated[float, Between(0, 1)] = 0.9
-    b2: Annotated[float, Between(0, 1)] = 0.999
-    eps: Annotated[float, AtLeast(0)] = 1e-8
-    weight_decay: Annotated[float, AtLeast(0)] = 0.0  # decoupled
-    l2: Annotated[float, AtLeast(0)] = 0.0  # in the gradient
-    clip_norm: Annotated[float, AtLeast(0)] = 0.0  # global norm; 0 switches it off
+    decay_steps: Natural = 0  # of wsd, at its end; 0: a tenth of train.steps
+    warmup_steps: Natural = 0
+    warmup_stairs: Natural = 0  # equal steps of the warm-up; 0: a line from 0
+    b1: Share = 0.9
+    b2: Share = 0.999
+    eps: Amount = 1e-8
+    weight_decay: Amount = 0.0  # decoupled
+    l2: Amount = 0.0  # in the gradient
+    clip_norm: Amount = 0.0  # global norm; 0 switches it off
     gradient_unit: Annotated[str, OneOf("nats", "bits_per_dim")] = "nats"  # of what is clipped
-    groups: Mapping[str, float] = dataclasses.field(  # rate multipliers by role or path; 0 freezes
+    groups: Mapping[str, Amount] = dataclasses.field(  # rate multipliers by role or path; 0 freezes
         default_factory=lambda: dict(encoder=1.0, decoder=1.0, prior=1.0)
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.name == "adam" and self.weight_decay:
             raise UserError(
@@ -69,13 +104,13 @@ class Train(Section):
     """How long, on how many images at once, and how it is averaged."""
 
     section: ClassVar[str] = "train"
-    steps: Annotated[int, AtLeast(1)] = 1000
-    seconds: Annotated[float, AtLeast(0)] = 0.0  # of steps alone, then it stops; 0: no limit
-    batch_size: Annotated[int, AtLeast(1)] = 128
-    ema_decay: Annotated[float, Between(0, 1)] = 0.999
+    steps: Count = 1000
+    seconds: Amount = 0.0  # of steps alone, then it stops; 0: no limit
+    batch_size: Size = 128
+    ema_decay: Share = 0.999
     ema_warmup: bool = True  # min(ema_decay, (1 + t)/(10 + t)) at step t
-    steps_per_dispatch: Annotated[int, AtLeast(0)] = 0  # 0: 1 on CPU, 100 on accelerators
-    max_bad_steps: Annotated[int, AtLeast(0)] = 10  # non-finite updates skipped before it stops
+    steps_per_dispatch: Natural = 0  # 0: 1 on CPU, 100 on accelerators
+    max_bad_steps: Natural = 10  # non-finite updates skipped before it stops
     deterministic: bool = False  # deterministic GPU operations, for bitwise resume there
     fsdp: bool = False  # shard parameters over the devices
     init_from: str | None = None  # a workdir: its encoder and decoder, for a second stage
@@ -86,20 +121,20 @@ class Eval(Section):
     """What is estimated, of which checkpoint, on which images."""
 
     section: ClassVar[str] = "eval"
-    every: Annotated[int, AtLeast(1)] = 1000  # steps between validations
+    every: Count = 1000  # steps between validations
     estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
     split: Annotated[str, OneOf(*SPLITS)] = "test"
-    checkpoint: str = "best"  # best | latest | a step
-    batch_size: Annotated[int, AtLeast(1)] = 250
-    iwae_samples: Annotated[int, AtLeast(1)] = 64
-    iwae_chunk: Annotated[int, AtLeast(1)] = 8
-    max_examples: Annotated[int, AtLeast(0)] = 0  # 0: the whole split
-    seed: Annotated[int, AtLeast(0)] = 0
+    checkpoint: Which = "best"
+    batch_size: Size = 250
+    iwae_samples: Count = 64
+    iwae_chunk: Size = 8
+    max_examples: Natural = 0  # 0: the whole split
+    seed: Seed = 0
     fid_features: str = "classifier"  # or classifier:WORKDIR, inception:FILE, a dotted name
     fid_reference: Annotated[str, OneOf(*SPLITS)] = "train"  # samples are compared with this split
-    fid_samples: Annotated[int, AtLeast(2)] = 10_000
+    fid_samples: Annotated[int, AtLeast(2, most=MOST)] = 10_000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         name, _, argument = self.fid_features.partition(":")
         dotted = "." in name and not argument
@@ -116,20 +151,24 @@ class Sample(Section):
     """How pictures and samples are drawn."""
 
     section: ClassVar[str] = "sample"
-    num: Annotated[int, AtLeast(1)] = 100
-    checkpoint: str = "best"
-    seed: Annotated[int, AtLeast(0)] = 0
+    num: Count = 100
+    checkpoint: Which = "best"
+    seed: Seed = 0
     sampler: str = ""  # of diffusion priors: ancestral | ddim | dpmpp | ode; "" is their own
-    sampler_steps: Annotated[int, AtLeast(0)] = 0  # 0 is their own number
+    sampler_steps: Natural = 0  # 0 is their own number
     eta: Annotated[float, Between(0, 1, closed=True)] = 0.0  # of ddim
-    temperature: Annotated[float, AtLeast(0)] = 1.0  # factor on the deviations of prior draws
-    z_temperature: tuple[float, ...] = ()  # the same for a hierarchy's z_L..z_1: one, or each
+    temperature: Amount = 1.0  # factor on the deviations of prior draws
+    z_temperature: tuple[Amount, ...] = ()  # the same for a hierarchy's z_L..z_1: one, or each
+    clip: Amount = 0.0  # of a diffusion prior's denoised latent, at every step; 0: none
+    last_noise: bool = True  # whether a latent is drawn given y_0 (separate form), or is its mean
 
     def options(self) -> dict[str, Any]:
         """What is asked of the prior's sampler; empty means its own."""
-        fields = ("sampler", "sampler_steps", "eta", "z_temperature")
-        chosen = {field: getattr(self, field) for field in fields if getattr(self, field)}
-        return chosen | ({"temperature": self.temperature} if self.temperature != 1 else {})
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain = {f.name: f.default for f in dataclasses.fields(self)}
+        for name in ("num", "checkpoint", "seed"):
+            del given[name]
+        return {name: value for name, value in given.items() if value != plain[name]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,9 +176,9 @@ class Log(Section):
     """What is written while it trains."""
 
     section: ClassVar[str] = "log"
-    every: Annotated[int, AtLeast(1)] = 100  # steps between lines of metrics.jsonl
+    every: Count = 100  # steps between lines of metrics.jsonl
     tensorboard: bool = True
-    profile_steps: Annotated[int, AtLeast(0)] = 0  # steps in a jax.profiler trace; 0: none
+    profile_steps: Natural = 0  # steps in a jax.profiler trace; 0: none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,8 +186,8 @@ class Checkpoint(Section):
     """When states are saved, and how many are kept besides the best."""
 
     section: ClassVar[str] = "checkpoint"
-    every: Annotated[int, AtLeast(0)] = 0  # steps; 0: at each validation
-    keep_latest: Annotated[int, AtLeast(1)] = 2
+    every: Natural = 0  # steps; 0: at each validation
+    keep_latest: Count = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,7 +199,7 @@ class Settings:
       model: the nested spec of the model: mappings with `name`, built by `vdp.build`.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     data: Data = dataclasses.field(default_factory=Data)
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optim: Optim = dataclasses.field(default_factory=Optim)
@@ -170,7 +209,11 @@ class Settings:
     log: Log = dataclasses.field(default_factory=Log)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", checked("config.seed", self.seed, Seed))
+        if not isinstance(self.model, Mapping):
+            raise UserError(f"config.model holds fields, and is not {shown(self.model)}")
+        _check_values("config.model", self.model)
         if self.model.get("training") != "prior":
             return
         if not self.train.init_from:
@@ -192,3 +235,19 @@ class Settings:
             is_section = dataclasses.is_dataclass(section)
             changed[name] = dataclasses.replace(section, **fields) if is_section else fields
         return dataclasses.replace(self, **changed)
+
+
+def _check_values(name: str, value: Any) -> None:
+    """Refuses what no field of a component can be: config.json holds it, and it is a number."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise UserError(f"a field of {name} has a name, and is not {shown(key)}")
+            _check_values(f"{name}.{key}", entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            _check_values(f"entry of {name}", entry)
+    elif not isinstance(value, str | bool | int | float | None):
+        raise UserError(f"{name} needs a number, a text, or several, not {shown(value)}")
+    elif isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{name} is not a number")

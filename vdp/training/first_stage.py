@@ -9,6 +9,7 @@ from vdp.errors import UserError
 from vdp.settings import Settings, compare
 from vdp.settings.parse import to_json
 from vdp.training.state import Evaluated, State
+from vdp.types import Params
 
 ROLES = ("encoder", "decoder")
 FIELDS = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor")  # of a model
@@ -46,7 +47,7 @@ def take(start: State, first: Evaluated) -> State:
     if not set(ROLES) <= first.ema.keys():
         raise UserError("the run of train.init_from has no encoder and decoder to take")
 
-    def replaced(old, new):
+    def replaced(old: Params, new: Params) -> Params:
         place = lambda n, o: jax.device_put(n, o.sharding)
         return old | {role: jax.tree.map(place, new[role], old[role]) for role in ROLES}
 

@@ -2,22 +2,22 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
+from jaxtyping import UInt8
 
 from vdp import build, config
-from vdp.data import datasets
+from vdp.data import datasets, identity
 from vdp.data.transforms import batch_shapes
 from vdp.metrics import score
-from vdp.runtime import parallel
+from vdp.runtime import interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
-from vdp.training import state
-from vdp.training.checkpoint import Checkpoints
+from vdp.training import optim, state
+from vdp.training.checkpoint import Checkpoints, saved_steps
 from vdp.training.loop import Loop
-from vdp.training.preemption import Preemption
-from vdp.types import Generative, Model
+from vdp.types import Array, Generative, Model
 
 
 def fit(
@@ -51,12 +51,18 @@ def fit(
     _check_drawing(model, settings, facts.shape)
     optimizer, template = state.template(settings, model, facts.shape, mesh)
     parameters = state.count_parameters(template.params)
-    _write_config(settings, workdir, parameters, facts)
-    preemption = Preemption()
-    keep = settings.checkpoint.keep_latest
-    checkpoints = Checkpoints(workdir, score=score.score_of(model), keep_latest=keep)
+    hashes = identity.hashes(dataset)
+    earlier = _earlier(settings, workdir, hashes)
+    checkpoints = Checkpoints(
+        workdir,
+        score=score.score_of(model),
+        keep_latest=settings.checkpoint.keep_latest,
+        warn=progress.say,
+    )
     try:
-        current = checkpoints.restore_latest(template, warn=progress.say)
+        interruption.check()
+        current = checkpoints.restore_latest(template)
+        interruption.check()
         fresh = current is None
         if current is None:
             current = start_from(_new_state(settings, model, optimizer, template, dataset))
@@ -70,10 +76,15 @@ def fit(
             workdir=workdir,
             checkpoints=checkpoints,
             progress=progress,
-            preemption=preemption,
             start=first,
             on_validation=lambda evaluated: on_validation(model, evaluated),
         )
+        extensions = extended(settings, earlier, first, progress.say) if earlier else []
+        if parallel.is_writer():  # nothing that comes refuses this run
+            info = dataclasses.asdict(facts.info)
+            config.write_run(
+                workdir, settings, parameters, info, hashes=hashes, extensions=extensions
+            )
         if loop.at_end(first) and not loop.owes_validation:
             progress.say(f"{workdir}: already trained for {first} steps")
             return
@@ -85,7 +96,6 @@ def fit(
         )
         loop.run(current, fresh=fresh)
     finally:
-        preemption.release()
         checkpoints.close()
 
 
@@ -97,7 +107,7 @@ def check_batch_sizes(settings: Settings) -> None:
         parallel.check_batch_size(mesh.size, size, f"config.{section}.batch_size")
 
 
-def _check_drawing(model: Model, settings: Settings, x_shape) -> None:
+def _check_drawing(model: Model, settings: Settings, x_shape: tuple[int, int, int]) -> None:
     """Refuses what could be neither trained nor sampled; nothing is computed."""
     if isinstance(model, Generative):
         build.check_sampler(model, settings.sample.options())
@@ -105,21 +115,59 @@ def _check_drawing(model: Model, settings: Settings, x_shape) -> None:
     jax.eval_shape(lambda batch: model.draw(jax.random.key(0), batch, purpose="loss"), batch)
 
 
-def _write_config(settings: Settings, workdir: pathlib.Path, parameters, facts) -> None:
-    stored = (workdir / config.RUN_FILE).exists()
-    if stored and any((workdir / "checkpoints").glob("[0-9]*")):  # else nothing is to be protected
-        compare.check_resumable(config.read_run(workdir).settings, settings)
-    if parallel.is_writer():
-        config.write_run(workdir, settings, parameters, dataclasses.asdict(facts.info))
+def _earlier(
+    settings: Settings, workdir: pathlib.Path, hashes: Mapping[str, str]
+) -> config.Record | None:
+    """What the run that is to go on has stored of itself; None where none has begun.
+
+    Raises:
+      UserError: it is another run, its data has changed, or config.json is something else.
+    """
+    if not (workdir / config.RUN_FILE).exists():
+        return None
+    record = config.read_run(workdir)
+    if not saved_steps(workdir):
+        return None
+    compare.check_resumable(record.settings, settings)
+    identity.check_same(record.hashes, hashes, settings.data)
+    return record
 
 
-def _new_state(settings: Settings, model, optimizer, template, dataset) -> state.State:
+def extended(
+    settings: Settings, earlier: config.Record, step: int, say: Callable[[str], None]
+) -> list[config.Extension]:
+    """The run's extensions, with one more where train.steps has grown; says what that does.
+
+    Args:
+      settings: now.
+      earlier: what the run has stored.
+      step: where it goes on; what it was extended by after that step is trained anew.
+      say: hears of the learning rate with both schedules.
+    """
+    before, now = earlier.settings.train.steps, settings.train.steps
+    known = [config.Extension(min(e.step, step), e.steps_before) for e in earlier.extensions]
+    if before == now or not step:
+        return known
+    old, new = (float(optim.learning_rate(settings.optim, total)(step)) for total in (before, now))
+    say(
+        f"train.steps was {before} and is {now}: the learning rate goes on from step {step} with "
+        f"{new:g}, where the schedule of {before} steps has {old:g}"
+    )
+    return [*known, config.Extension(step, before)]
+
+
+def _new_state(
+    settings: Settings,
+    model: Model,
+    optimizer: optim.Optimizer,
+    template: state.State,
+    dataset: datasets.Dataset,
+) -> state.State:
     facts = dataset.facts
     _, images = datasets.fixed_images(dataset.splits["train"], facts, settings.data)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, template)
 
-    def create(rng, images):
+    def create(rng: Array, images: UInt8[Array, "n h w c"]) -> state.State:
         return state.create(model, optimizer, rng, facts.shape, data=images)
 
-    create = jax.jit(create, out_shardings=shardings)
-    return create(jax.random.key(settings.seed), images)
+    return jax.jit(create, out_shardings=shardings)(jax.random.key(settings.seed), images)

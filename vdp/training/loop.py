@@ -7,24 +7,25 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from vdp.data import datasets, feeds, transforms
-from vdp.errors import UserError
+from vdp.errors import Interrupted, UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
 from vdp.metrics.likelihood import bits_per_dim
-from vdp.runtime import parallel
+from vdp.runtime import interruption, parallel
 from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings
 from vdp.training import profile, step
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.optim import Optimizer
-from vdp.training.preemption import Preemption
 from vdp.training.state import Evaluated, State
-from vdp.types import Model, Probabilistic
+from vdp.types import Array, Model, Probabilistic
 
 ACCELERATOR_CHUNK = 100
+Metered = dict[str, Shaped[Array, "k"]]  # metrics of a chunk of K steps
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -40,7 +41,6 @@ class Loop:
       workdir: of the run.
       checkpoints: where states are saved.
       progress: what is said to the person.
-      preemption: the signals.
       start: the step where it begins.
       on_validation: called with what a validation has measured and saved, at every step but 0.
     """
@@ -53,11 +53,10 @@ class Loop:
     workdir: pathlib.Path
     checkpoints: Checkpoints
     progress: Progress
-    preemption: Preemption
     start: int
     on_validation: Callable[[Evaluated], None]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         settings, facts = self.settings, self.dataset.facts
         on_cpu = jax.default_backend() == "cpu"
         auto = 1 if on_cpu else ACCELERATOR_CHUNK
@@ -88,7 +87,12 @@ class Loop:
         first = done = int(current.step)
         owed = fresh or self.owes_validation
         if parallel.is_writer():
-            self.metrics = Metrics(self.workdir, step=first, tensorboard=settings.log.tensorboard)
+            self.metrics = Metrics(
+                self.workdir,
+                step=-1 if fresh else first,
+                tensorboard=settings.log.tensorboard,
+                say=self.progress.say,
+            )
         window: list[dict[str, np.ndarray]] = []
         pending, at_end = None, self.at_end(done)
         try:
@@ -107,7 +111,7 @@ class Loop:
                     window.append(self._read(*pending))
                 pending = (before, metrics)
                 at_end = self.at_end(done)
-                stopping = self.preemption.reached() and not at_end
+                stopping = interruption.requested() and not at_end
                 validates = at_end or _crosses(before, done, settings.eval.every)
                 saves = stopping or _crosses(before, done, settings.checkpoint.every)
                 if validates or saves or _crosses(before, done, settings.log.every):
@@ -119,10 +123,9 @@ class Loop:
                     self._save(current)
                 if stopping:
                     self.checkpoints.wait()
-                    raise self.preemption.stopped(f" at step {done}; saved")
+                    raise interruption.stopped(f" at step {done}; saved")
             self.checkpoints.wait()
-            if self.preemption.reached():
-                raise self.preemption.stopped("; training is saved, run again to evaluate")
+            interruption.check("; training is saved, run again to evaluate")
         finally:
             self.profile.close()
             if self.metrics:
@@ -148,7 +151,7 @@ class Loop:
         missing = not any(line["step"] == done and name in line for line in known)
         return parallel.agreed(parallel.is_writer() and missing)
 
-    def _compiled_chunk(self, current: State, feed, size: int) -> Callable:
+    def _compiled_chunk(self, current: State, feed: dict[str, Array], size: int) -> Callable:
         if size not in self.compiled:
             settings, levels = self.settings, self.dataset.facts.info.levels
             chunk = step.make_chunk(
@@ -180,7 +183,7 @@ class Loop:
             self.clock += time.perf_counter() - start
         return self.compiled[size]
 
-    def _read(self, before: int, metrics) -> dict[str, np.ndarray]:
+    def _read(self, before: int, metrics: Metered) -> dict[str, np.ndarray]:
         """Fetches a chunk's metrics; stops the run when too many updates in a row were bad."""
         host = {name: np.asarray(values) for name, values in metrics.items()}
         limit = self.settings.train.max_bad_steps
@@ -195,7 +198,9 @@ class Loop:
             )
         return host
 
-    def _log_all(self, done: int, window: list, pending) -> None:
+    def _log_all(
+        self, done: int, window: list[dict[str, np.ndarray]], pending: tuple[int, Metered] | None
+    ) -> None:
         """Logs the window with the pending metrics, and empties it."""
         if pending is not None:
             window.append(self._read(*pending))
@@ -234,32 +239,32 @@ class Loop:
         self.checkpoints.save(current, metric=None)
         self.clock += time.perf_counter() - start
 
-    def _stop_in_validation(self, current: State) -> None:
-        """Saves without waiting for the validation's end, which the next start makes good."""
-        if self.preemption.reached():
-            self.checkpoints.save(current, metric=None)
-            self.checkpoints.wait()
-            where = f" at step {int(current.step)}, before its validation; saved"
-            raise self.preemption.stopped(where)
-
     def _validate_and_save(self, current: State, done: int) -> None:
         start = time.perf_counter()
-        metric = None
+        metric, values = None, {}
         if len(self.validation[0]):
-            stop = lambda _: self._stop_in_validation(current)
             args = (self.model, current.ema, current.ema_stats, self.validation)
-            parts = self.batched.map(score.flat_terms, *args, progress=stop)
+            try:
+                parts = self.batched.map(score.flat_terms, *args)
+            except Interrupted:  # saved at once; the next start makes the validation good
+                self.checkpoints.save(current, metric=None)
+                self.checkpoints.wait()
+                where = f" at step {done}, before its validation; saved"
+                raise interruption.stopped(where) from None
             means = {name: float(part.mean()) for name, part in parts.items()}
             metric = means.pop("value")
             values = score.shown(self.score, metric, means)
             if self.bits:
                 values["bits_per_dim"] = float(bits_per_dim(metric, self.dataset.facts.shape))
-            if self.metrics:
-                self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
         self.checkpoints.save(current, metric=metric)
+        if self.metrics and values:  # after a save: a line without its checkpoint is cut at a start
+            self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
         if done and metric is not None:
             evaluated = Evaluated(step=current.step, ema=current.ema, ema_stats=current.ema_stats)
-            self.on_validation(evaluated)
+            try:
+                self.on_validation(evaluated)
+            except Interrupted:
+                raise interruption.stopped(f" at step {done}; saved") from None
         self.clock += time.perf_counter() - start
 
 

@@ -3,15 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float
 
 from vdp.errors import choose_from
 from vdp.settings import Optim
 from vdp.training.packing import Packing
-from vdp.types import Params
+from vdp.types import Array, Params
 
 SCALINGS = {
     "adam": optax.scale_by_adam,
@@ -78,14 +80,20 @@ def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
     return optax.join_schedules([rise, decay], [warmup])
 
 
-def _path_of(key_path) -> str:
+def _path_of(key_path: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(key_path, simple=True, separator="/")
 
 
-def _grouped(params, multipliers: Mapping[str, float], ranges: Mapping, *, decay: bool):
+def _grouped(
+    params: Params,
+    multipliers: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    *,
+    decay: bool,
+) -> Any:
     """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
 
-    def of(key_path, _):
+    def of(key_path: jax.tree_util.KeyPath, _: Any) -> Group:
         path = _path_of(key_path)
         matching = [p for p in multipliers if path == p or path.startswith(f"{p}/")]
         multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
@@ -94,14 +102,19 @@ def _grouped(params, multipliers: Mapping[str, float], ranges: Mapping, *, decay
     return jax.tree_util.tree_map_with_path(of, params)
 
 
-def _multiply(factors) -> optax.GradientTransformation:
+def _multiply(factors: Any) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors))
 
 
-def _finished(factors, ranges) -> optax.GradientTransformation:
+def _finished(factors: Any, ranges: Any) -> optax.GradientTransformation:
     """Multiplies, and shortens what leads out of a leaf's range: weight decay must not either."""
 
-    def finish(update, param, factor, limits):
+    def finish(
+        update: Float[Array, "*s"],
+        param: Float[Array, "*s"],
+        factor: float,
+        limits: tuple[float, float],
+    ) -> Float[Array, "*s"]:
         update = update * factor
         if limits == (-math.inf, math.inf):
             return update
@@ -155,7 +168,7 @@ def make(
 
 
 def _chain(
-    settings: Optim, rate: optax.Schedule, unit: float, labels
+    settings: Optim, rate: optax.Schedule, unit: float, labels: Any
 ) -> optax.GradientTransformation:
     """The transformation for trees of the structure of `labels`, whose leaves are `Group`s."""
     factors = jax.tree.map(lambda group: group.multiplier, labels)

@@ -10,6 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
+
+from vdp.types import Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,16 +39,16 @@ class Packing:
         packed = lambda node: isinstance(node, dict) and node.keys() == names
         return jax.tree.map(lambda n: self._split(n) if packed(n) else n, tree, is_leaf=packed)
 
-    def _join(self, tree) -> dict[Any, jax.Array]:
-        parts: dict[Any, list[jax.Array]] = {}
+    def _join(self, tree: Any) -> dict[Any, Shaped[Array, "_"]]:
+        parts: dict[Any, list[Array]] = {}
         for label, leaf in zip(jax.tree.leaves(self.labels), jax.tree.leaves(tree), strict=True):
             parts.setdefault(label, []).append(jnp.ravel(leaf))
         return {label: jnp.concatenate(vectors) for label, vectors in parts.items()}
 
-    def _split(self, vectors):
+    def _split(self, vectors: dict[Any, Shaped[Array, "_"]]) -> Any:
         starts = dict.fromkeys(vectors, 0)
 
-        def take(label, shape):
+        def take(label: Any, shape: Any) -> Shaped[Array, "..."]:
             start = starts[label]
             starts[label] = stop = start + int(np.prod(shape.shape))
             return jax.lax.slice(vectors[label], (start,), (stop,)).reshape(shape.shape)

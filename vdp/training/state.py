@@ -75,7 +75,14 @@ def create(
 def template(
     settings: Settings, model: Model, x_shape: tuple[int, int, int], mesh: jax.sharding.Mesh
 ) -> tuple[optim.Optimizer, State]:
-    """(optimiser, shapes with shardings) of a run's state; needs no data and no memory."""
+    """(optimiser, shapes with shardings) of a run's state; needs no data and no memory.
+
+    Args:
+      settings: of the run.
+      model: what is trained.
+      x_shape: (H, W, C).
+      mesh: the devices.
+    """
     key = jax.random.key(settings.seed)
     params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
     many = len(jax.tree.leaves(params)) >= PACKED_LEAVES
@@ -94,7 +101,14 @@ def template(
 def evaluated_template(
     settings: Settings, model: Model, x_shape: tuple[int, int, int], mesh: jax.sharding.Mesh
 ) -> Evaluated:
-    """Shapes with shardings of what a run is opened with."""
+    """Shapes with shardings of what a run is opened with.
+
+    Args:
+      settings: of the run.
+      model: what was trained.
+      x_shape: (H, W, C).
+      mesh: the devices.
+    """
 
     def start() -> Evaluated:
         params, stats = model.init(jax.random.key(settings.seed), x_shape)
@@ -103,7 +117,7 @@ def evaluated_template(
     return _placed(jax.eval_shape(start), mesh, settings.train.fsdp)
 
 
-def _placed(shapes, mesh: jax.sharding.Mesh, fsdp: bool):
+def _placed(shapes: Any, mesh: jax.sharding.Mesh, fsdp: bool) -> Any:
     shardings = parallel.state_shardings(shapes, mesh, fsdp=fsdp)
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -1,11 +1,12 @@
 """One training step, and a chunk of them in one program; pure functions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int32, Shaped, UInt8
 
 from vdp.data.feeds import take
 from vdp.metrics import score
@@ -13,13 +14,23 @@ from vdp.training.optim import Optimizer
 from vdp.training.state import State
 from vdp.types import Array, Batch, Model, Noise, Params, Stats
 
+Scalars = dict[str, Float[Array, ""]]
+
 
 def loss_and_gradients(
     model: Model, state: State, batch: Batch, rng: Array, *, noise: Noise | None = None
-) -> tuple[dict[str, Float[Array, ""]], Stats, Params]:
-    """(scalar metrics, new stats, gradient) of the mean loss over the batch."""
+) -> tuple[Scalars, Stats, Params]:
+    """(scalar metrics, new stats, gradient) of the mean loss over the batch.
 
-    def mean_loss(params):
+    Args:
+      model: the bundle being trained.
+      state: whose parameters and stats are used.
+      batch: of B images.
+      rng: a key, for dropout and the like.
+      noise: of `model.draw` for the loss; None draws it from the key.
+    """
+
+    def mean_loss(params: Params) -> tuple[Float[Array, ""], tuple[Scalars, Stats]]:
         loss, aux = model.loss(
             params, state.stats, batch, rng, step=state.step, train=True, noise=noise
         )
@@ -33,7 +44,7 @@ def loss_and_gradients(
 
 def apply_gradients(
     state: State,
-    metrics: dict[str, Float[Array, ""]],
+    metrics: Scalars,
     stats: Stats,
     gradients: Params,
     *,
@@ -43,8 +54,18 @@ def apply_gradients(
 ) -> tuple[State, dict[str, Shaped[Array, ""]]]:
     """Updates parameters, optimiser and EMA; a non-finite loss or gradient leaves them as is.
 
-    With `ema_warmup` the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a short
-    run is not its initialisation.
+    Args:
+      state: before the step.
+      metrics: of `loss_and_gradients`, like stats and gradients.
+      stats: after the step.
+      gradients: of the parameters.
+      optimizer: of `vdp.training.optim.make`.
+      ema_decay: of the exponential moving average of the parameters.
+      ema_warmup: whether the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a
+        short run is not its initialisation.
+
+    Returns:
+      (state after the step, metrics with the gradient's norm and the bad steps in a row).
     """
     decay: float | Array = ema_decay
     if ema_warmup:
@@ -52,8 +73,8 @@ def apply_gradients(
     norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
 
-    def average(new, old):
-        def of(new, old):
+    def average(new: Any, old: Any) -> Any:
+        def of(new: Shaped[Array, "*s"], old: Shaped[Array, "*s"]) -> Shaped[Array, "*s"]:
             if not jnp.issubdtype(old.dtype, jnp.inexact):  # counters, flags: the latest
                 return new
             # in this form a constant stays itself to the last bit
@@ -61,7 +82,7 @@ def apply_gradients(
 
         return jax.tree.map(of, new, old)
 
-    def advance(old, gradients):
+    def advance(old: dict[str, Any], gradients: Params) -> dict[str, Any]:
         updates, opt_state = optimizer.update(gradients, old["opt_state"], old["params"])
         params = optax.apply_updates(old["params"], updates)
         return {
@@ -110,7 +131,9 @@ def make_chunk(
       constrain: splits batch and noise over the devices.
     """
 
-    def one_step(state: State, images, labels):
+    def one_step(
+        state: State, images: UInt8[Array, "b h w c"], labels: Int32[Array, "b"]
+    ) -> tuple[State, dict[str, Shaped[Array, ""]]]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         data_rng, noise_rng, net_rng = jax.random.split(rng, 3)
         batch = constrain(transform(images, labels, data_rng))
@@ -126,8 +149,10 @@ def make_chunk(
             ema_warmup=ema_warmup,
         )
 
-    def chunk(state: State, feed):
-        def body(state, offset):
+    def chunk(state: State, feed: dict[str, Array]) -> tuple[State, dict[str, Shaped[Array, "k"]]]:
+        def body(
+            state: State, offset: Int32[Array, ""] | int
+        ) -> tuple[State, dict[str, Shaped[Array, ""]]]:
             return one_step(state, *take(feed, offset, batch_size))
 
         if num_steps == 1:  # gradients of convolutions inside a scan are slow on CPU

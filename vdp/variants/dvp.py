@@ -7,7 +7,7 @@ from ml_collections import config_dict
 
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
-from vdp.variants.grammar import ANY_NAME, parse
+from vdp.variants.grammar import ANY_NAME, Variant, parse
 from vdp.variants.presets import SCHEDULES, prior
 
 CODES = ("dct", "downsample", "linear", "none")
@@ -52,7 +52,7 @@ class Shape:
     warmup_epochs: float
     clip_norm: float
 
-    def replace(self, **fields) -> "Shape":
+    def replace(self, **fields: Any) -> "Shape":
         """The shape with other values of these fields."""
         return dataclasses.replace(self, **fields)
 
@@ -170,13 +170,16 @@ def dvp(
         assert chosen is not None  # u has a prior always
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
     _training(config, shape, train_images // shape.batch_size, reference)
+    if reference and code != "none" and chosen and chosen["name"] in ("vdm", "ddpm"):
+        config.sample.update(clip=1.0, last_noise=False)  # as the program draws u
     config.eval.update(evaluation or {})
     if small:
         smoke(config)
     return config
 
 
-def _check(variant, code: str) -> None:
+def _check(variant: Variant, code: str) -> None:
+    """Refuses words and keys that contradict each other."""
     if variant.has("ladder") and variant.has("vamp"):
         raise UserError("ladder and vamp are two models: choose one")
     chosen = variant["pseudoinput"] != CODES[0] or variant["size"]
@@ -190,7 +193,7 @@ def _check(variant, code: str) -> None:
         raise UserError("ladder and vamp have no pseudo-inputs and no other prior: leave those out")
 
 
-def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
+def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | None:
     """The spec of the prior over u or z_L, or None for the ladder's own p(z_L)."""
     components = 8 if small else variant["components"] or 500
     if variant.has("vamp"):
@@ -226,7 +229,9 @@ def _prior(variant, code: str, shape: Shape, small: bool) -> dict | None:
     return spec
 
 
-def _training(config, shape: Shape, epoch_steps: int, reference: bool) -> None:
+def _training(
+    config: config_dict.ConfigDict, shape: Shape, epoch_steps: int, reference: bool
+) -> None:
     warmup = round(shape.warmup_epochs * epoch_steps)
     config.optim.update(
         name="adamax",

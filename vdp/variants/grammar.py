@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from vdp.errors import UserError, did_you_mean
 
 ANY_NAME = "MODULE.NAME"  # among the choices: any name with a dot is one as well
-OWN = (0, "auto")  # values that only stand for what the config chooses by itself
+CHOSEN_BY_CONFIG = (0, "auto")  # values that only stand for what the config chooses by itself
 
 
 class Variant(dict):
@@ -39,7 +39,9 @@ def parse(
     choices = dict(choices or {})
     result = Variant({word: False for word in words})
     result.update({key: values[0] for key, values in choices.items()})
-    listed = {key: [v for v in values if v not in OWN] for key, values in choices.items()}
+    listed = {
+        key: [v for v in values if v not in CHOSEN_BY_CONFIG] for key, values in choices.items()
+    }
     exists = ", ".join([*words, *(f"{k}={'|'.join(map(str, v))}" for k, v in listed.items())])
     known = [*words, *(f"{key}={value}" for key, values in listed.items() for value in values)]
     seen = set()

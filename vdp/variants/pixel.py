@@ -1,14 +1,16 @@
 """The configs of diffusion in pixel space: VDM and DDPM."""
 
 import math
+from typing import Any
 
 from ml_collections import config_dict
 
 from vdp.variants.fields import defaults, smoke
-from vdp.variants.grammar import parse
+from vdp.variants.grammar import Variant, parse
 from vdp.variants.presets import SCHEDULES
 
-VDM_BLOCKS = dict(time_width=512, time_as="shift", groups=32)  # of 128 channels; DDPM's too
+# of 128 channels; DDPM's too
+VDM_BLOCKS = dict(time_width=512, time_as="shift", groups=32, epsilon=1e-6)
 MEAN_SQUARED_ERROR = 1 / math.log(2)  # of noise, its gradient per dimension, in bits per dimension
 
 
@@ -19,7 +21,7 @@ def vdm(
     denoiser: dict,
     gamma: tuple[float, float],
     num_steps: int,
-    **training,
+    **training: Any,
 ) -> config_dict.ConfigDict:
     """A variational diffusion model in continuous time (Kingma et al. 2021).
 
@@ -60,12 +62,19 @@ def vdm(
 
 
 def ddpm(
-    arg: str, *, data: dict, denoiser: dict, num_steps: int = 1000, **training
+    arg: str, *, data: dict, denoiser: dict, num_steps: int = 1000, **training: Any
 ) -> config_dict.ConfigDict:
     """A diffusion model of T steps on a fixed table of betas (Ho et al. 2020).
 
     Keys: `weights` (equal ones in the gradient, or the bound's; the bound is what is reported),
-    `betas`, `dequantization` (of the ODE's density); word: `smoke`. Arguments as of `vdm`.
+    `betas`, `dequantization` (of the ODE's density); word: `smoke`.
+
+    Args:
+      arg: the config's argument.
+      data: fields of `config.data`.
+      denoiser: fields of a UNetDenoiser.
+      num_steps: T.
+      training: as of `vdm`.
     """
     choices = {
         "weights": ("simple", "bound"),
@@ -93,16 +102,16 @@ def ddpm(
 
 
 def _pixel(
-    variant,
+    variant: Variant,
     data: dict,
     denoiser: dict,
     prior: dict,
     end: dict,
     *,
-    batch_size,
-    steps,
-    rate,
-    judged=0,
+    batch_size: int,
+    steps: int,
+    rate: float,
+    judged: int = 0,
 ) -> config_dict.ConfigDict:
     config = defaults()
     config.data.update(data)

@@ -91,7 +91,7 @@ def _schedule(name: str, form: str, log_var_floor: float) -> dict:
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
-    """`training=MODE`: joint, on a detached latent, or the prior alone on a frozen autoencoder."""
+    """Sets `training=MODE`: "joint", "detached", or "prior", alone on a frozen autoencoder."""
     config.model.training = mode
     if mode == "prior":
         config.optim.groups.update(encoder=0.0, decoder=0.0)

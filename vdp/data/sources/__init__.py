@@ -2,6 +2,6 @@
 
 Each has `info(arg, request=None) -> Info`, which needs no file where the facts are fixed, and
 `load(arg, request) -> (Info, {"train": Split, "test": Split})`; `arg` is what follows the colon
-of the data set's name. Without a "test" split a tenth of "train" is held out for it. Files whose
-name starts with an underscore are shared helpers.
+of the data set's name. Without a "test" split a tenth of "train" is held out for it; a
+"validation" split is used as it is. Files whose name starts with an underscore are shared helpers.
 """

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import pathlib
 import zlib
 
@@ -33,19 +34,37 @@ def read_bytes(path: pathlib.Path) -> bytes:
     try:
         raw = path.read_bytes()
         return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise corrupt(path, str(error)) from error
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
+        raise corrupt(path, said(error)) from error
 
 
-def corrupt(path: pathlib.Path, why: str) -> UserError:
+def corrupt(path: pathlib.Path, why: str, mend: str = "replace it") -> UserError:
     """The error for a file that is there but cannot be used."""
-    return UserError(
-        f"data file {path} cannot be used: {why}; replace it, or pass --config.data.verify=False "
-        "if it is a file of your own"
-    )
+    return UserError(f"data file {path} cannot be used: {why}; {mend}")
+
+
+def unpublished(path: pathlib.Path, why: str) -> UserError:
+    """The error for a file that is not the published one, while `data.verify` is on."""
+    mend = "replace it, or pass --config.data.verify=False if it is a file of your own"
+    return corrupt(path, why, mend)
+
+
+def said(error: Exception) -> str:
+    """The first line of what an exception says, else its name."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def check_memory(path: pathlib.Path, num_bytes: int) -> None:
+    """Refuses arrays that are larger than this machine's memory, before they are allocated."""
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > memory:
+        why = f"its images take {num_bytes / 2**30:,.0f} GiB of the {memory / 2**30:,.0f} there are"
+        raise corrupt(path, why, "store fewer or smaller ones")
 
 
 def check_md5(path: pathlib.Path, content: bytes, expected: str, request: Request) -> None:
     """Compares decompressed bytes with a published md5 unless `data.verify` is off."""
     if request.verify and hashlib.md5(content).hexdigest() != expected:
-        raise corrupt(path, "its md5 is not the published one (truncated or altered)")
+        raise unpublished(path, "its md5 is not the published one (truncated or altered)")

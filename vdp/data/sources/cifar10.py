@@ -57,8 +57,10 @@ def _from_npz(name: str, request: Request) -> Split:
     path = _files.find(request, name)
     if path is None:
         raise _files.missing("cifar10", name, request)
-    arrays = _npz.read(path)
-    return _checked(path, _npz.split(path, arrays))
+    images, labels = _npz.split(path, _npz.read(path))
+    if images.dtype != np.uint8:
+        raise _files.corrupt(path, f"its images are {images.dtype} instead of uint8")
+    return _checked(path, Split.of(images, labels))
 
 
 def _checked(path: pathlib.Path, split: Split) -> Split:
@@ -89,8 +91,10 @@ def _planes_to_images(planes: np.ndarray) -> np.ndarray:
 
 def _from_bin(path: pathlib.Path, request: Request) -> Split:
     content = _files.read_bytes(path)
-    if not content or len(content) % RECORD or (request.verify and len(content) != 10_000 * RECORD):
-        raise _files.corrupt(path, f"{len(content)} bytes are not 10,000 records of {RECORD}")
+    if not content or len(content) % RECORD:
+        raise _files.corrupt(path, f"{len(content)} bytes are no records of {RECORD}")
+    if request.verify and len(content) != 10_000 * RECORD:
+        raise _files.unpublished(path, f"{len(content)} bytes are not 10,000 records of {RECORD}")
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     return Split.of(_planes_to_images(records[:, 1:]), records[:, 0])
 
@@ -122,4 +126,4 @@ def _from_pickle(path: pathlib.Path, request: Request) -> Split:
         batch = _NumpyUnpickler(io.BytesIO(content), encoding="bytes").load()
         return Split.of(_planes_to_images(batch[b"data"]), np.asarray(batch[b"labels"]))
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise _files.corrupt(path, str(error)) from error
+        raise _files.corrupt(path, _files.said(error)) from error

@@ -1,69 +1,80 @@
-"""`folder:PATH`: a folder of PNG, JPEG, BMP or WebP images of one size.
+"""`folder:PATH`: a folder of PNG, JPEG, BMP, WebP, TIFF or GIF images.
 
-Sub-folders `train` and `test`, where both exist, are the splits; the folders below that are the
-classes. Grey where every file is, else RGB.
+Sub-folders train, val and test are the splits; the folders below that are the classes. Grey where
+every file is, else RGB; at the depth of the files, which `data.levels` scales; of one size, to
+which `data.resize` brings them. Transparent parts show `data.background`.
 """
 
 import pathlib
+from collections import Counter
 
 import numpy as np
 
+from vdp.data import depth, resizing
 from vdp.data.core import Info, Request, Split, Splits, infer_info
-from vdp.data.sources import _files
+from vdp.data.sources import _pictures, _tree
 from vdp.errors import UserError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-GREY_MODES = {"L", "1", "I;16"}
-
-
-def _root(arg: str) -> pathlib.Path:
-    root = pathlib.Path(arg).expanduser()
-    if not arg or not root.is_dir():
-        raise UserError(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
-    return root
-
-
-def _files_of(root: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
-
-
-def _read(arg: str) -> tuple[Info, Splits]:
-    from PIL import Image
-
-    root = _root(arg)
-    parts = {name: root / name for name in ("train", "test") if (root / name).is_dir()}
-    parts = parts if len(parts) == 2 else {"train": root}
-    files = {name: _files_of(folder) for name, folder in parts.items()}
-    if not all(files.values()):
-        raise UserError(f"folder {root} holds no images ({', '.join(sorted(SUFFIXES))})")
-    classes = sorted({str(p.parent.relative_to(parts[n])) for n, ps in files.items() for p in ps})
-    images = {}
-    for path in (path for paths in files.values() for path in paths):
-        try:
-            with Image.open(path) as image:
-                image.load()
-                images[path] = image.convert("L" if image.mode in GREY_MODES else "RGB")
-        except OSError as error:
-            raise _files.corrupt(path, str(error)) from error
-    mode = "L" if all(image.mode == "L" for image in images.values()) else "RGB"
-    sizes = {image.size for image in images.values()}
-    if len(sizes) > 1:
-        raise UserError(
-            f"images of folder {root} differ in size ({sorted(sizes)[:3]} ...): resize them"
-        )
-    splits = {}
-    for name, paths in files.items():
-        array = np.stack([np.asarray(images[path].convert(mode), np.uint8) for path in paths])
-        labels = [classes.index(str(path.parent.relative_to(parts[name]))) for path in paths]
-        splits[name] = Split.of(array, np.asarray(labels))
-    return infer_info("folder", splits), splits
 
 
 def info(arg: str, request: Request | None = None) -> Info:
     """Shape, classes and counts, read from the files."""
-    return _read(arg)[0]
+    return load(arg, request or Request(dir=None))[0]
 
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The folder's splits."""
-    return _read(arg)
+    root = pathlib.Path(arg).expanduser()
+    if not arg or not root.is_dir():
+        raise UserError(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
+    files = _tree.splits(root)
+    where = f"folder {root}"
+    pictures = {
+        split: [_pictures.read(path, request) for path, _ in entries]
+        for split, entries in files.items()
+    }
+    arrays, declared = _stacked(pictures, request.levels, where)
+    images, levels = depth.settle(arrays, where=where, wanted=request.levels, declared=declared)
+    names = sorted({name for entries in files.values() for _, name in entries if name})
+    classes = {"": -1} | {name: number for number, name in enumerate(names)}
+    splits = {
+        split: Split.of(images[split], np.asarray([classes[name] for _, name in entries]))
+        for split, entries in files.items()
+    }
+    return infer_info("folder", splits, levels=levels), splits
+
+
+def _stacked(
+    pictures: dict[str, list[_pictures.Picture]], wanted: int, where: str
+) -> tuple[dict[str, np.ndarray], int]:
+    """Every split as [N, H, W] or [N, H, W, 3] at one depth, and its levels, 0 if open."""
+    every = [picture for split in pictures.values() for picture in split]
+    sizes = Counter(picture.pixels.shape[:2] for picture in every)
+    if len(sizes) > 1:
+        raise resizing.mixed(where, sizes)
+    depths = {picture.levels for picture in every}
+    common = _common_depth(depths, wanted, where)
+    in_colour = any(picture.pixels.ndim == 3 for picture in every)
+
+    def pixels(picture: _pictures.Picture) -> np.ndarray:
+        array = picture.pixels
+        if picture.levels != common:
+            array = depth.scaled(array, picture.levels, common)
+        return np.repeat(array[..., None], 3, axis=2) if in_colour and array.ndim == 2 else array
+
+    stacked = {split: np.stack(list(map(pixels, part))) for split, part in pictures.items()}
+    return stacked, common if common < depth.MOST else 0
+
+
+def _common_depth(depths: set[int], wanted: int, where: str) -> int:
+    """The levels that all pictures are brought to before they are looked at together."""
+    if len(depths) == 1:
+        return next(iter(depths))
+    if max(depths) <= depth.MOST and 0 not in depths:
+        return depth.MOST  # 1, 2 and 4 bits are shares of 255
+    if wanted and 0 not in depths:
+        return wanted
+    listed = ", ".join(f"{levels:,}" if levels else "unknown" for levels in sorted(depths))
+    raise UserError(
+        f"{where} mixes images of {listed} levels: save them at one depth, or scale those of 8 and "
+        f"16 bits by --config.data.levels={depth.MOST}"
+    )

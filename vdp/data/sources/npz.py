@@ -1,40 +1,53 @@
 """`npz:PATH`: any images in one archive.
 
-Keys: `images` (and `labels`, `exact`), or `train_images` and `test_images` with the
-same companions. All uint8; `levels` where it is not 256.
+Keys: `images` (and `labels`, `exact`), or `train_images` and, where there are any, `val_images`
+and `test_images` with the same companions. Levels are whole numbers of any type, or fractions in
+[0, 1] with `data.levels`; `levels` is how many there are where the pixels do not show it.
 """
 
 import pathlib
 
 import numpy as np
 
-from vdp.data.core import Info, Request, Splits, infer_info
+from vdp.data import depth
+from vdp.data.core import Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files, _npz
 from vdp.errors import UserError
 
 
 def info(arg: str, request: Request | None = None) -> Info:
     """Shape, levels and counts, read from the archive."""
-    return _read(arg)[0]
+    return load(arg, request or Request(dir=None))[0]
 
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
-    """The archive's splits."""
-    return _read(arg)
-
-
-def _read(arg: str) -> tuple[Info, Splits]:
+    """The archive's splits, at the levels that are stored or asked for."""
     path = pathlib.Path(arg).expanduser()
     if not arg or not path.is_file():
         raise UserError(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path)
-    stored = arrays.get("levels", np.asarray(256))
-    if stored.size != 1 or not np.issubdtype(stored.dtype, np.integer):
-        raise _files.corrupt(path, "`levels` is not one whole number")
-    levels = int(stored)
-    prefixes = {"train": "train_", "test": "test_"} if "train_images" in arrays else {"train": ""}
-    splits = {name: _npz.split(path, arrays, prefix) for name, prefix in prefixes.items()}
-    highest = max(int(np.max(split.images)) for split in splits.values())
-    if highest >= levels:
-        raise _files.corrupt(path, f"it announces {levels} levels and has a pixel of {highest}")
+    prefixes = {split: p for p, split in _npz.PREFIXES.items() if f"{p}images" in arrays}
+    if prefixes and "train" not in prefixes:
+        raise _files.corrupt(path, "it has no `train_images`", "add them")
+    parts = {
+        name: _npz.split(path, arrays, prefix)
+        for name, prefix in (prefixes or {"train": ""}).items()
+    }
+    images, levels = depth.settle(
+        {name: images for name, (images, _) in parts.items()},
+        where=str(path),
+        wanted=request.levels,
+        declared=_declared(path, arrays),
+    )
+    splits = {name: Split.of(images[name], labels) for name, (_, labels) in parts.items()}
     return infer_info("npz", splits, levels=levels), splits
+
+
+def _declared(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> int:
+    if "levels" not in arrays:
+        return 0
+    levels = arrays["levels"]
+    if levels.size != 1 or levels.dtype.kind not in "iu" or levels.item() < 2:
+        why, mend = "`levels` is not one whole number of at least 2", "correct it or leave it out"
+        raise _files.corrupt(path, why, mend)
+    return levels.item()

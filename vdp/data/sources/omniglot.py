@@ -27,15 +27,15 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     content = _files.read_bytes(path)
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     if request.verify and blob != GIT_BLOB:
-        raise _files.corrupt(path, "it is not the published file (truncated or altered)")
+        raise _files.unpublished(path, "it is not the published file (truncated or altered)")
     try:
         arrays = scipy.io.loadmat(path)
         splits = {name: _split(arrays, *keys) for name, keys in KEYS.items()}
     except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _files.corrupt(path, str(error)) from error
+        raise _files.corrupt(path, _files.said(error)) from error
     counts = {name: len(split) for name, split in splits.items()}
     if request.verify and counts != COUNTS:
-        raise _files.corrupt(path, f"it holds {counts} images instead of {COUNTS}")
+        raise _files.unpublished(path, f"it holds {counts} images instead of {COUNTS}")
     return info(arg), splits
 
 

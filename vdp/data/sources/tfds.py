@@ -6,12 +6,14 @@ Read through `tfds.data_source`, which needs array_record files and no TensorFlo
 
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
+from vdp.data import depth, labels, resizing
 from vdp.data.core import Info, Request, Split, Splits, infer_info
-from vdp.data.sources import _files
+from vdp.data.sources import _files, _pictures
 from vdp.errors import UserError
 
 
@@ -24,8 +26,9 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """Any image data set by its tensorflow-datasets name."""
     if not arg:
         raise UserError("tfds:NAME needs the name of a data set of tensorflow-datasets")
-    splits = _prepared(arg, request, "a prepared copy", arg, np.asarray)
-    return infer_info(arg, splits), splits
+    stored = _prepared(arg, request, "a prepared copy", arg, lambda x: _opaque(x, request))
+    splits, levels = _levelled(stored, arg, wanted=request.levels)
+    return infer_info(arg, splits, levels=levels), splits
 
 
 def load_prepared(
@@ -37,7 +40,8 @@ def load_prepared(
     convert: Callable = np.asarray,
 ) -> Splits:
     """The prepared copy of a data set known by name; `wanted` names the files it stands in for."""
-    splits = _prepared(builder_name or info.name, request, wanted, info.name, convert)
+    stored = _prepared(builder_name or info.name, request, wanted, info.name, convert)
+    splits, _ = _levelled(stored, info.name, declared=info.levels)
     if splits["train"].images.shape[1:] != info.shape:
         raise UserError(
             f"the prepared copy of {info.name} has another image size than {info.shape}"
@@ -53,7 +57,12 @@ def _data_dir(name: str, request: Request) -> pathlib.Path | None:
     return next((place for place in places if place and prepared(place)), None)
 
 
-def _prepared(name: str, request: Request, wanted: str, shown: str, convert) -> Splits:
+Stored = tuple[np.ndarray, np.ndarray]  # images [N, H, W, C] of any type, and labels int32 [N]
+
+
+def _prepared(
+    name: str, request: Request, wanted: str, shown: str, convert: Callable
+) -> dict[str, Stored]:
     data_dir = _data_dir(name.split("/")[0], request)
     if data_dir is None and not request.download:
         raise _files.missing(shown, wanted, request)
@@ -69,24 +78,56 @@ def _prepared(name: str, request: Request, wanted: str, shown: str, convert) -> 
         test = "test" if "test" in builder.info.splits else "validation"
         names = {"train": "train", "test": test}
         names = {k: v for k, v in names.items() if v in builder.info.splits}
-        return {k: _decode(builder.as_data_source(split=v), convert) for k, v in names.items()}
+        return {
+            split: _decode(builder.as_data_source(split=name_there), convert, where=shown)
+            for split, name_there in names.items()
+        }
+    except UserError:
+        raise
     except Exception as error:  # anything from a missing TensorFlow to a damaged record
         raise UserError(
             f"tensorflow-datasets could not provide {name!r}: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}"
+            f"{_files.said(error)}"
         ) from error
 
 
-def _decode(source, convert: Callable) -> Split:
-    """Decodes every record once into one uint8 array."""
+def _decode(source, convert: Callable, *, where: str) -> Stored:
+    """Decodes every record once into one array of the type that is stored."""
     first = source[0]
     if "image" not in first:
         raise ValueError(f"its records have no 'image' (they have {', '.join(sorted(first))})")
-    shape = np.asarray(convert(first["image"])).shape
-    images = np.empty((len(source), *shape), np.uint8)
-    labels = np.full(len(source), -1, np.int32)
+    example = np.asarray(convert(first["image"]))
+    images = np.empty((len(source), *example.shape), example.dtype)
+    sizes: Counter[tuple[int, int]] = Counter()
+    classes = []
     for index in range(len(source)):
         record = source[index]
-        images[index] = np.asarray(convert(record["image"]))
-        labels[index] = int(record["label"]) if "label" in record else -1
-    return Split.of(images, labels)
+        image = np.asarray(convert(record["image"]))
+        sizes[image.shape[:2]] += 1
+        if len(sizes) == 1:
+            images[index] = image
+        classes.append(record.get("label", -1))
+    if len(sizes) > 1:
+        raise resizing.mixed(where, sizes)
+    where = f"labels of {where}"
+    return images, labels.whole(np.asarray(classes), len(images), where=where, unlabelled=True)
+
+
+def _opaque(image: np.ndarray, request: Request) -> np.ndarray:
+    """A record's image without transparency, at `data.resize`."""
+    if image.dtype == np.uint8 and image.shape[-1] == 4:
+        from PIL import Image
+
+        picture = Image.fromarray(image)  # RGBA
+        image = _pictures.on_background(picture, request.background, where="a record")
+    return resizing.fit(image, request.size)
+
+
+def _levelled(
+    stored: dict[str, Stored], where: str, *, wanted: int = 0, declared: int = 0
+) -> tuple[Splits, int]:
+    arrays = {split: images for split, (images, _) in stored.items()}
+    images, levels = depth.settle(arrays, where=where, wanted=wanted, declared=declared)
+    return {
+        split: Split.of(images[split], classes) for split, (_, classes) in stored.items()
+    }, levels

@@ -1,0 +1,50 @@
+"""Data that changes under a run: noticed split by split, where it is meant to be the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vdp.data import datasets, identity
+from vdp.data.core import Split
+from vdp.errors import UserError
+from vdp.settings import Data
+
+DATA = Data(name="synthetic:8x8x1x17", num_validation=9)
+
+
+def edited(dataset, name, **fields):
+    split = dataclasses.replace(dataset.splits[name], **fields)
+    return dataclasses.replace(dataset, splits=dataset.splits | {name: split})
+
+
+def test_pixels_labels_order_and_levels_are_told_apart():
+    dataset = datasets.load(DATA)
+    stored = identity.hashes(dataset)
+    assert set(stored) == {"train", "validation", "test"}
+    assert identity.hashes(datasets.load(DATA)) == stored
+    test = dataset.splits["test"]
+    pixels = test.images.copy()
+    pixels[3, 2, 1] ^= 1
+    backwards = Split(images=test.images[::-1], labels=test.labels[::-1])
+    for other in (
+        edited(dataset, "test", images=pixels),
+        edited(dataset, "test", labels=(test.labels + 1).astype(np.int32)),
+        edited(dataset, "test", images=backwards.images, labels=backwards.labels),
+    ):
+        assert identity.changed(stored, identity.hashes(other)) == ["test"]
+    info = dataclasses.replace(dataset.facts.info, levels=16)
+    facts = dataclasses.replace(dataset.facts, info=info)
+    other = dataclasses.replace(dataset, facts=facts)
+    assert len(identity.changed(stored, identity.hashes(other))) == 3
+
+
+def test_changed_data_is_refused_where_the_settings_mean_the_same():
+    stored = identity.hashes(datasets.load(DATA)) | {"test": "0" * 16}
+    drawn = dataclasses.replace(DATA, binarization="dynamic", placement="host", dir="/elsewhere")
+    for data in (DATA, drawn):
+        with pytest.raises(UserError, match=r"the test images of synthetic.*--config\.data\.name"):
+            identity.load(data, trained=DATA, stored=stored)
+    other = Data(name="synthetic:8x8x1x16", num_validation=9)
+    assert identity.load(other, trained=DATA, stored=stored).splits["test"]
+    assert identity.load(DATA, trained=DATA, stored={}).splits["test"], "of an older run"

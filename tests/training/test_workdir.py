@@ -1,0 +1,143 @@
+"""What a command does to a run's folder before it trains: nothing, where it is refused."""
+
+import json
+
+import pytest
+
+import vdp
+from vdp import config
+from vdp.errors import UserError
+from vdp.modes import train
+from vdp.runtime import files
+from vdp.training import fit, optim
+from vdp.training.checkpoint import Checkpoints
+
+SMOKE = "--config=digits_vae:smoke"
+ABSENT = "--config.data.name=npz:/nowhere/images.npz"
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_refused_start_leaves_no_trace(refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for workdir in ("runs/a/b/", "~/runs/a", "run[1]"):
+        refused(SMOKE, ABSENT, f"--workdir={workdir}", says=["/nowhere/images.npz"])
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    for workdir in ("mine", "link", "."):
+        refused(SMOKE, ABSENT, f"--workdir={workdir}", says=["/nowhere/images.npz"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "mine"]
+
+
+def test_a_save_that_fails_at_the_start_leaves_no_trace(refused, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    refused(SMOKE, f"--workdir={tmp_path / 'a' / 'run'}", says=["the disk is full"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "plots", "samples", "tensorboard", "unfinished"])
+def test_files_in_place_of_folders_are_named_before_anything_is_trained(refused, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    refused(SMOKE, f"--workdir={tmp_path}", says=[str(tmp_path / name), "no folder"])
+    assert contents(tmp_path) == {tmp_path / name: b"mine"}
+
+
+def test_a_foreign_config_is_not_overwritten(refused, tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    refused(SMOKE, f"--workdir={tmp_path}", says=["config.json", "--workdir"])
+    assert contents(tmp_path) == {tmp_path / "config.json": b'{"mine": 1}'}
+
+
+def edit(workdir, **parts):
+    stored = json.loads((workdir / "config.json").read_text())
+    stored.update(parts)
+    (workdir / "config.json").write_text(json.dumps(stored))
+
+
+def test_data_that_has_changed_is_refused_and_nothing_is_written(refused, copied_run):
+    hashes = config.read_run(copied_run).hashes
+    edit(copied_run, hashes={**hashes, "test": "0" * 16})
+    before = contents(copied_run)
+    says = ["test images", "digits", "--config.data.name", "--workdir"]
+    refused(SMOKE, f"--workdir={copied_run}", "--config.train.steps=40", says=says)
+    refused("--mode=eval", f"--workdir={copied_run}", says=says)
+    with pytest.raises(UserError, match="test images"):
+        vdp.load(copied_run).images("validation")
+    assert contents(copied_run) == before
+    edit(copied_run, hashes=None)
+    assert len(vdp.load(copied_run).images("validation")), "a run of an older version"
+
+
+WRONG = {
+    "a list": [],
+    "nothing": None,
+    "text": "x",
+    "no config": {"data": None},
+    "no fields": {"config": []},
+    "no model": {"config": {}},
+    "a model without a name": {"config": {"model": {}}},
+    "another field": {"config": {"model": {"name": "vae"}, "optimizer": {}}},
+    "another type": {"config": {"model": {"name": "vae"}, "train": {"steps": "many"}}},
+}
+WRONG |= {
+    f"{part} is {value!r}": {"config": {"model": {"name": "vae"}}, part: value}
+    for part, values in {
+        "data": ([], "x", {}, {"shape": [8, 8]}, {"name": "a", "shape": [8, "8", 1]}),
+        "parameters": (["x"], {"total": "many"}),
+        "hashes": ([1],),
+        "extensions": ([{}], [1], 3),
+    }.items()
+    for value in values
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_another_config_json_is_one_sentence(tmp_path, kind):
+    (tmp_path / "config.json").write_text(json.dumps(WRONG[kind]))
+    with pytest.raises(UserError, match=r"is not the config\.json of a run .*--workdir") as error:
+        config.read_run(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_later_versions_add_is_passed_over(copied_run):
+    stored = json.loads((copied_run / "config.json").read_text())
+    edit(copied_run, data=stored["data"] | {"new": 1}, another=[])
+    assert vdp.load(copied_run).step
+
+
+def test_more_steps_are_recorded_with_what_they_do_to_the_learning_rate(smoke_run, tmp_path):
+    record, said = config.read_run(smoke_run), []
+    settings = record.settings.replace(train=dict(steps=40))
+    extensions = fit.extended(settings, record, 20, said.append)
+    assert extensions == [config.Extension(20, 20)]
+    rates = [float(optim.learning_rate(settings.optim, total)(20)) for total in (20, 40)]
+    assert rates[0] < rates[1], "it had come to its end"
+    for text in ("train.steps was 20 and is 40", f"{rates[0]:g}", f"{rates[1]:g}"):
+        assert text in said[0]
+    config.write_run(tmp_path, settings, {}, record.data, hashes={}, extensions=extensions)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["extensions"] == [{"step": 20, "train.steps": 20}]
+    again = config.read_run(tmp_path)
+    assert fit.extended(settings, again, 40, said.append) == extensions
+    assert fit.extended(settings, again, 10, said.append) == [config.Extension(10, 20)]
+    assert len(said) == 1
+
+
+def test_a_validation_is_logged_when_its_checkpoint_is_there(tmp_path, monkeypatch):
+    """Else a kill between the two would leave the line, and the next start write it again."""
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", killed)
+    monkeypatch.setattr(files, "_remove", lambda paths: None)  # as nobody does after a kill
+    with pytest.raises(KeyboardInterrupt):
+        train.main(config.settings("digits_vae:smoke"), tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""

@@ -1,0 +1,30 @@
+"""A short sum over the bits of every array, by which damage is noticed."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Shaped, UInt32
+
+from vdp.types import Array
+
+
+@jax.jit
+def _sums(leaves: list[Shaped[Array, "..."]]) -> list[UInt32[Array, ""]]:
+    return [_sum(leaf) for leaf in leaves]
+
+
+def _sum(leaf: Shaped[Array, "..."]) -> UInt32[Array, ""]:
+    if leaf.dtype == jnp.bool_:
+        leaf = leaf.astype(jnp.uint8)
+    width = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}[leaf.dtype.itemsize]
+    bits = jax.lax.bitcast_convert_type(leaf, width).astype(jnp.uint32).reshape(-1)
+    # integer sums do not depend on their order, so neither on the number of devices
+    return jnp.sum(bits * (2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+
+
+def fingerprint(tree: Any) -> dict[str, int]:
+    """A 32-bit sum of every leaf's bits, weighted by position, by path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    sums = _sums([leaf for _, leaf in leaves])
+    return {jax.tree_util.keystr(path): int(s) for (path, _), s in zip(leaves, sums, strict=True)}

@@ -1,0 +1,47 @@
+"""The data that flows between the rooms, and the protocols the components keep.
+
+Other rooms import all of it from here; of its files `arrays` names the data, `components` and
+`models` have the protocols.
+"""
+
+# ruff: noqa: F401
+from vdp.types.arrays import (
+    AnyArray,
+    Array,
+    Arrays,
+    Aux,
+    Batch,
+    Encode,
+    Images,
+    Key,
+    Levels,
+    Noise,
+    Params,
+    Purpose,
+    SameArray,
+    Shape,
+    Stats,
+    Terms,
+)
+from vdp.types.components import DiffusionLike, Likelihood, Prior, PseudoInput
+from vdp.types.models import (
+    ELBO,
+    Adjustable,
+    Classifying,
+    Encoding,
+    Generative,
+    Hierarchical,
+    Latent,
+    LatentGenerative,
+    Model,
+    OverPrior,
+    Probabilistic,
+    Ranged,
+    Reconstructing,
+    Reinterpretable,
+    Score,
+    Scored,
+    Stochastic,
+    Weighted,
+    Weights,
+)
