@@ -40,11 +40,26 @@ def test_pixels_labels_order_and_levels_are_told_apart():
 
 
 def test_changed_data_is_refused_where_the_settings_mean_the_same():
+    facts = datasets.describe(DATA)
     stored = identity.hashes(datasets.load(DATA)) | {"test": "0" * 16}
     drawn = dataclasses.replace(DATA, binarization="dynamic", placement="host", dir="/elsewhere")
     for data in (DATA, drawn):
         with pytest.raises(UserError, match=r"the test images of synthetic.*--config\.data\.name"):
-            identity.load(data, trained=DATA, stored=stored)
-    other = Data(name="synthetic:8x8x1x16", num_validation=9)
-    assert identity.load(other, trained=DATA, stored=stored).splits["test"]
-    assert identity.load(DATA, trained=DATA, stored={}).splits["test"], "of an older run"
+            identity.load(data, datasets.describe(data), trained=DATA, stored=stored)
+    other = dataclasses.replace(DATA, split_seed=3)
+    assert identity.load(other, facts, trained=DATA, stored=stored).splits["test"]
+    assert identity.load(DATA, facts, trained=DATA, stored={}).splits["test"], "of an older run"
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ("8x8x1x16", r"16 levels where .* takes 17: ask for --config\.data\.levels=17"),
+        ("6x8x1x17", r"6x8x1 where .* takes 8x8x1: ask for --config\.data\.resize=8x8, or name"),
+        ("8x8x3x17", r"8x8x3 where .* takes 8x8x1: name other data"),
+    ],
+)
+def test_images_that_a_model_is_not_made_for_are_refused(other, says):
+    data = Data(name=f"synthetic:{other}", num_validation=9)
+    with pytest.raises(UserError, match=says):
+        identity.load(data, datasets.describe(DATA), trained=DATA, stored={})

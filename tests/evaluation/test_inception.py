@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.evaluation import features as named
 from vdp.evaluation import inception
+from vdp.settings import Data, Eval, Settings
 
 FIRST = "Conv2d_1a_3x3.conv.weight"
 IMAGES = np.random.default_rng(1).random((2, 20, 24, 3)).astype(np.float32)
@@ -172,3 +175,14 @@ def test_resize_is_bilinear_between_pixel_centres_without_antialiasing():
     # 8 to 2 reads between pixels 1, 2 and between 5, 6 and nothing else
     np.testing.assert_allclose(resized([9, 1, 3, 9, 9, 5, 6, 9], 2), [2, 5.5], atol=1e-5)
     assert inception.resize(jnp.zeros((1, 5, 7, 2))).shape == (1, 299, 299, 2)
+
+
+def test_images_that_inception_cannot_see_are_refused_before_training(tmp_path):
+    data = Data(name="synthetic:8x8x4", num_validation=9)
+    settings = Settings(data=data, eval=Eval(fid_features=f"inception:{tmp_path / 'w.pth'}"))
+    (tmp_path / "w.pth").write_bytes(b"no weights")
+    with pytest.raises(UserError, match="these images have 4"):
+        named.check(settings, datasets.load(data))
+    settings = settings.replace(data=dict(name="synthetic:8x8x3"))
+    with pytest.raises(UserError, match=r"w\.pth"):
+        named.check(settings, datasets.load(settings.data))

@@ -1,10 +1,12 @@
 """Frechet distances against known Gaussians, the cache, and the embedded features."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from checkout import ROOT
@@ -119,9 +121,8 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
 @pytest.mark.slow
 def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
     import vdp
-    from vdp import variants
+    from vdp import classifier, variants
     from vdp.data import datasets
-    from vdp.evaluation import features
 
     def in_few_steps(data, whole=variants.classifier):
         config = whole(data)
@@ -132,15 +133,16 @@ def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monke
     monkeypatch.setattr(variants, "classifier", in_few_steps)
     run = vdp.load(copied_run)
     dataset = datasets.load(run.settings.data)
-    trained = features.of_run(run, dataset)
+    trained = classifier.trained(run.settings, dataset)
     (folder,) = (tmp_path / "vdp" / "classifiers").iterdir()
     config = json.loads((folder / "config.json").read_text())
     config["config"]["model"]["net"]["hidden"] += 1
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="other parameters"):
         vdp.load(folder)
-    assert features.of_run(run, dataset).fingerprint == trained.fingerprint
-    assert features.of_run(run, dataset).fingerprint == trained.fingerprint
+    for _ in range(2):
+        again = classifier.trained(run.settings, dataset)
+        jax.tree.map(np.testing.assert_array_equal, again.params, trained.params)
     assert vdp.load(folder).step == 4
 
 
@@ -177,3 +179,28 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
         says=["no labels", "inception:FILE"],
     )  # fmt: skip
     assert not (tmp_path / "other" / "checkpoints").exists(), "refused before training"
+
+
+def test_samples_of_another_seed_are_other_samples(smoke_run, tmp_path, monkeypatch):
+    """All chunks of one seed differ, and none is a chunk of the next seed."""
+    import vdp
+    from vdp.data import datasets
+    from vdp.evaluation import resume, samples
+    from vdp.run import Run
+
+    run = vdp.load(smoke_run)
+    dataset, seeds = datasets.load(run.settings.data), []
+
+    def sample(self, num, *, seed, **options):
+        seeds.append(bytes(jax.random.key_data(seed)))
+        return np.zeros((num, 8, 8, 1), np.float32)
+
+    monkeypatch.setattr(Run, "sample", sample)
+    space = fid.Features(
+        name="two", fingerprint="two", apply=lambda x: x.reshape(len(x), -1)[:, :2].astype(float)
+    )
+    for seed in (0, 1):
+        chosen = run.settings.replace(eval=dict(seed=seed, fid_samples=40))
+        asked = dataclasses.replace(run, settings=chosen)
+        samples.fid_and_sampling(asked, dataset, space, resume.Rows(tmp_path / str(seed)))
+    assert len(seeds) == len(set(seeds)) == 8

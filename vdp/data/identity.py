@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from vdp.data import datasets
-from vdp.data.datasets import Dataset
+from vdp.data.datasets import Dataset, Facts
 from vdp.errors import UserError
 from vdp.settings import Data, compare
 
@@ -39,18 +39,48 @@ def check_same(stored: Mapping[str, str], now: Mapping[str, str], data: Data) ->
         )
 
 
-def load(data: Data, *, trained: Data, stored: Mapping[str, str]) -> Dataset:
+def check_fits(now: Facts, wanted: Facts, data: Data) -> None:
+    """Refuses images that the model of a run is not made for.
+
+    Args:
+      now: facts of the images.
+      wanted: facts of those of the run.
+      data: the settings of now.
+
+    Raises:
+      UserError: another size or number of channels, or other levels.
+    """
+    size = lambda facts: "x".join(map(str, facts.shape))
+    if now.shape != wanted.shape:
+        height, width, channels = wanted.shape
+        resized = f"ask for --config.data.resize={height}x{width}, or "
+        raise UserError(
+            f"the images of {data.name} are {size(now)} where this run's model takes "
+            f"{size(wanted)}: {resized if now.shape[2] == channels else ''}name other data "
+            "(--config.data.name)"
+        )
+    if (now.levels, now.input_levels) != (wanted.levels, wanted.input_levels):
+        raise UserError(
+            f"the images of {data.name} have {now.info.levels} levels where this run's model takes "
+            f"{wanted.info.levels}: ask for --config.data.levels={wanted.info.levels}, or name "
+            "other data (--config.data.name)"
+        )
+
+
+def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) -> Dataset:
     """The data that is asked for, which is checked where it is what a run was trained with.
 
     Args:
       data: the settings of now.
+      facts: of the images that the run's model is made for.
       trained: those of the run.
       stored: the hashes that the run keeps.
 
     Raises:
-      UserError: as of `datasets.load` and of `check_same`.
+      UserError: as of `datasets.load`, `check_fits` and `check_same`.
     """
     dataset = datasets.load(data)
+    check_fits(dataset.facts, facts, data)
     if stored and compare.same_images(trained, data):
         check_same(stored, hashes(dataset), data)
     return dataset

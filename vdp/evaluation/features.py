@@ -30,7 +30,8 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
     """Refuses features of FID that cannot be had, before anything is trained.
 
     Raises:
-      UserError: no labels to train a classifier on, no such file, run or function.
+      UserError: no labels to train a classifier on, no such file, run or function, a run that is
+        no classifier, weights that cannot be read, or images that Inception cannot see.
     """
     chosen = settings.eval
     name, argument = _parts(chosen)
@@ -45,15 +46,27 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
     if len(dataset.splits[chosen.fid_reference]) < 2:
         raise UserError(f"eval.fid_reference={chosen.fid_reference} has less than two images")
     if name == "classifier" and argument:
-        data = config.read_run(argument).data or {}
-        shape = tuple(data.get("shape", ()))
-        if shape != dataset.facts.shape:
-            raise UserError(
-                f"the classifier in {argument} takes images of shape {shape}, not of "
-                f"{dataset.facts.shape}"
-            )
+        _check_classifier(argument, dataset)
+    if name == "inception":
+        channels = dataset.facts.shape[2]
+        if channels not in (1, 3):
+            raise UserError(f"Inception sees one or three channels; these images have {channels}")
+        inception.load_weights(argument)
     if "." in name:
         build.resolve("eval.fid_features", name)
+
+
+def _check_classifier(workdir: str, dataset: datasets.Dataset) -> None:
+    """Refuses a run that is no classifier of such images; UserError."""
+    record = config.read_run(workdir)
+    facts = datasets.recall(record.data, record.settings.data) if record.data else dataset.facts
+    if not isinstance(build.assemble(record.settings.model, facts), Classifying):
+        raise UserError("eval.fid_features=classifier:WORKDIR must name the run of a classifier")
+    if facts.shape != dataset.facts.shape:
+        raise UserError(
+            f"the classifier in {workdir} takes images of shape {facts.shape}, not of "
+            f"{dataset.facts.shape}"
+        )
 
 
 def named(
@@ -78,8 +91,6 @@ def named(
 
 def of_classifier(trained: Run[Model], levels: int) -> fid.Features:
     """The features before a trained classifier's last layer, of images with `levels` levels."""
-    if not isinstance(trained.model, Classifying):
-        raise UserError("eval.fid_features=classifier:WORKDIR must name the run of a classifier")
 
     def apply(images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
         arrays = (images, images, np.full(len(images), -1, np.int32))

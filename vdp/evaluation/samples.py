@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import jax
 import numpy as np
 
 from vdp.data import datasets
@@ -42,7 +43,8 @@ def fid_and_sampling(
     progress = Progress("samples for FID", chosen.fid_samples, enabled=parallel.is_writer())
     for index in range(first, -(-chosen.fid_samples // chunk)):
         start = time.perf_counter()
-        images = run.sample(chunk, seed=chosen.seed + index, **options)
+        key = jax.random.fold_in(jax.random.key(chosen.seed), index)  # no chunk of another seed
+        images = run.sample(chunk, seed=key, **options)
         spent = time.perf_counter() - start
         timed = np.full(chunk, np.nan if index == first else spent)
         drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})

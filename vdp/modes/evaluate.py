@@ -30,7 +30,9 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
     estimators.check(set(settings.eval.estimators).difference(earlier), run.model)
     build.check_sampler(run.model, settings.sample.options())
-    dataset = identity.load(settings.data, trained=record.settings.data, stored=record.hashes)
+    dataset = identity.load(
+        settings.data, run.facts, trained=record.settings.data, stored=record.hashes
+    )
     result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
         print("\n".join(report.in_words(result)))

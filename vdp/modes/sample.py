@@ -28,7 +28,9 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     build.check_sampler(run.model, settings.sample.options())
     folder = sample.folder_of(record.workdir, record.settings, settings)
     try:
-        dataset = identity.load(settings.data, trained=record.settings.data, stored=record.hashes)
+        dataset = identity.load(
+            settings.data, run.facts, trained=record.settings.data, stored=record.hashes
+        )
     except UserError as error:
         print(f"no pictures of test images: {error}", file=sys.stderr)
         written = sample.write_from_noise(run, folder)

@@ -1,7 +1,6 @@
-"""A trained run, opened from its workdir: scores, codes, reconstructions and samples."""
+"""What can be asked of an opened run: scores, codes, reconstructions and samples."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -10,22 +9,21 @@ import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from ml_collections import config_dict
 
-from vdp import build, config
+from vdp import build
 from vdp.data import datasets, identity
 from vdp.errors import UserError, choose_from
 from vdp.metrics import likelihood, per_batch, score
 from vdp.metrics.batched import Batched, Kept
-from vdp.runtime import interruption, parallel
+from vdp.runtime import interruption
 from vdp.settings import SPLITS, Settings
 from vdp.settings.parse import to_config
-from vdp.training import state
-from vdp.training.checkpoint import Checkpoints, Damaged
 from vdp.types import (
     AnyArray,
     Arrays,
     DiffusionLike,
     Encoding,
     Generative,
+    Key,
     Latent,
     LatentGenerative,
     Model,
@@ -163,13 +161,13 @@ class Run(Generic[M]):
         return self.map(per_batch.reconstruct, self.arrays(x))
 
     def sample(
-        self, num: int, *, seed: int = 0, mean: bool = True, **options: Any
+        self, num: int, *, seed: int | Key = 0, mean: bool = True, **options: Any
     ) -> Float[np.ndarray, "{num} h w c"]:
         """[num, H, W, C] images in [0, 1].
 
         Args:
           num: how many.
-          seed: of the draw.
+          seed: of the draw, or a key.
           mean: the likelihood's mean; False draws pixels.
           options: of the prior's sampler: `sampler`, `sampler_steps`, `eta` for diffusion priors.
         """
@@ -182,14 +180,14 @@ class Run(Generic[M]):
         return self._draw(per_batch.sample, num, seed, x_shape=self.facts.shape, **options)
 
     def sample_latents(
-        self, num: int, *, seed: int = 0, **options: Any
+        self, num: int, *, seed: int | Key = 0, **options: Any
     ) -> Float[np.ndarray, "{num} *z"]:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
         build.check_sampler(self._able(LatentGenerative, "sample_latents"), options)
         return self._draw(per_batch.sample_latents, num, seed, **options)
 
     def denoising(
-        self, num: int, *, seed: int = 0, **options: Any
+        self, num: int, *, seed: int | Key = 0, **options: Any
     ) -> Float[np.ndarray, "{num} t *z"]:
         """The diffusion prior's z_hat at every step of its sampler: [num, T, *prior_shape]."""
         model = self._able(OverPrior, "prior")
@@ -198,12 +196,15 @@ class Run(Generic[M]):
         build.check_sampler(model, options)
         return self._draw(per_batch.denoising, num, seed, x_shape=self.facts.shape, **options)
 
-    def _draw(self, function: Callable, num: int, seed: int, **options: Any) -> np.ndarray:
+    def _draw(self, function: Callable, num: int, seed: int | Key, **options: Any) -> np.ndarray:
         """`num` results of function(model, params, stats, rng, size), in batches of one size."""
         size = self.batched.batch_size
         options |= dict(function=function, size=size)
         program = self.batched.compiled(per_batch.drawing, self.model, **options)
-        keys = jax.random.split(jax.random.key(seed), -(-num // size))
+        if isinstance(seed, int) and not 0 <= seed < 2**32:
+            raise UserError(f"a seed lies in 0..{2**32 - 1}; {seed} would give another's draws")
+        key = jax.random.key(seed) if isinstance(seed, int) else seed
+        keys = jax.random.split(key, -(-num // size))
         drawn = []
         for key in keys:
             drawn.append(np.asarray(program(self.params, self.stats, {}, key)))
@@ -239,62 +240,5 @@ class Run(Generic[M]):
         if split not in SPLITS:
             raise choose_from("split", split, SPLITS)
         data = self.settings.data
-        dataset = identity.load(data, trained=self.trained.data, stored=self.hashes)
+        dataset = identity.load(data, self.facts, trained=self.trained.data, stored=self.hashes)
         return datasets.fixed_images(dataset.splits[split], self.facts, data)[1]
-
-
-def restore(settings: Settings, record: config.Record, which: str | int) -> Run[Model]:
-    """Opens one checkpoint of a run, on whatever devices there are.
-
-    Args:
-      settings: what is asked for, usually the run's own.
-      record: what the run has stored of itself.
-      which: "best" (by validation score), "latest" or a step.
-
-    Raises:
-      UserError: no such checkpoint, a damaged one, or one of another architecture.
-    """
-    mesh = parallel.make_mesh()
-    if record.data is not None and record.settings.data.name == settings.data.name:
-        facts = datasets.recall(record.data, settings.data)
-    else:
-        facts = datasets.describe(settings.data)
-    model = build.model(settings.model, facts)
-    template = state.evaluated_template(settings, model, facts.shape, mesh)
-    checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
-    try:
-        interruption.check()
-        step = checkpoints.resolve(which)
-        restored = checkpoints.restore_evaluated(step, template)
-    except Damaged as error:
-        others = [other for other in checkpoints.steps if other != step]
-        hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
-        raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
-    finally:
-        checkpoints.close()
-    interruption.check()
-    return Run(
-        settings=settings,
-        model=model,
-        params=restored.ema,
-        stats=restored.ema_stats,
-        step=int(restored.step),
-        facts=facts,
-        batched=Batched(mesh, settings.eval.batch_size, settings.eval.seed),
-        trained=record.settings,
-        hashes=record.hashes,
-    )
-
-
-def load(workdir: str | pathlib.Path, step: str | int = "best") -> Run[Model]:
-    """Opens a run for scoring and sampling in Python.
-
-    Args:
-      workdir: the folder a training run wrote.
-      step: "best" (by validation score), "latest" or a step number.
-
-    Raises:
-      UserError: no run is there, or no such checkpoint.
-    """
-    record = config.read_run(workdir)
-    return restore(record.settings, record, step)

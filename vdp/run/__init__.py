@@ -1,0 +1,6 @@
+"""A trained run, opened from its workdir."""
+
+from vdp.run.opened import Images, M, Run
+from vdp.run.opening import create, load, restore
+
+__all__ = ["Images", "M", "Run", "create", "load", "restore"]
