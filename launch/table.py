@@ -214,8 +214,8 @@ def _facts(finished: Sequence[Result]) -> str:
 
 def distinct(values: Iterable) -> str:
     """The different values among these, in words."""
-    found = dict.fromkeys(value for value in values if value is not None)
-    return " / ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in found)
+    different = dict.fromkeys(value for value in values if value is not None)
+    return " / ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in different)
 
 
 def _write_csv(path: pathlib.Path, results: Sequence[Result]) -> None:

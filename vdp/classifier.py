@@ -24,9 +24,9 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
       settings: of the run whose samples are judged; its `data` is what the classifier sees.
       dataset: of settings.data.
     """
-    own = parse(variants.classifier(to_config(settings).data))
+    chosen = parse(variants.classifier(to_config(settings).data))
     images = dataset.splits["train"]
-    recipe = to_json(own)
+    recipe = to_json(chosen)
     for place in compare.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
@@ -34,7 +34,7 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
     folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
     opened = _finished(folder)
     if opened is None:
-        _train(own, folder)
+        _train(chosen, folder)
         opened = load(folder)
     return opened
 

@@ -110,7 +110,15 @@ def take(
 def make(
     split: Split, *, seed: int, batch_size: int, placement: str, place: Callable
 ) -> Resident | Streamed:
-    """The feed for `data.placement`: "device", "host", or "auto" by size."""
+    """Chooses where the training images lie.
+
+    Args:
+      split: the training images.
+      seed: of the order of every epoch.
+      batch_size: images of a step.
+      placement: "device", "host" (streamed), or "auto": on the device where they are small.
+      place: puts a host array onto the devices.
+    """
     orders = Orders(seed, len(split), batch_size)
     resident = placement == "device" or (
         placement == "auto" and split.images.nbytes <= DEVICE_LIMIT

@@ -63,7 +63,14 @@ def padded_batches(
     labels: Int32[np.ndarray, "n"],
     batch_size: int,
 ) -> Iterator[tuple[Batch, int]]:
-    """Yields (batch, number of real examples); the last batch repeats its first example."""
+    """Yields (batch, number of real examples); the last batch repeats its first example.
+
+    Args:
+      target: what the likelihood scores, integer levels.
+      inputs: what the encoder sees, integer levels.
+      labels: -1 where there are none.
+      batch_size: B of every batch.
+    """
     for start in range(0, len(target), batch_size):
         index = np.arange(start, start + batch_size)
         index = np.where(index < len(target), index, start)

@@ -62,7 +62,10 @@ def terms(model: Model, params: Params, stats: Stats, batch: Batch, rng: Key) ->
 def flat_terms(
     model: Model, params: Params, stats: Stats, batch: Batch, rng: Key
 ) -> dict[str, Float[Array, "b"]]:
-    """For `Batched.map`: "value", and every part of `terms` by its name, each [B]."""
+    """For `Batched.map`: "value", and every part of `terms` by its name, each [B].
+
+    Args: as of every function of `vdp.metrics.per_batch`.
+    """
     bound = terms(model, params, stats, batch, rng)
     return {"value": bound.value, **bound.parts}
 

@@ -11,7 +11,14 @@ from vdp.errors import UserError
 
 
 def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> UserError:
-    """The error for absent data: what was looked for, where, and the ways to provide it."""
+    """The error for absent data: what was looked for, where, and the ways to provide it.
+
+    Args:
+      name: of the data set.
+      wanted: the files that were looked for, in words.
+      request: where they were looked for.
+      tfds: whether a copy prepared by tensorflow-datasets would do.
+    """
     place = f"in {request.dir}" if request.dir else "in no folder: data.dir and $VDP_DATA are unset"
     if request.dir and not pathlib.Path(request.dir).is_dir():
         place += ", which is no folder,"
@@ -65,6 +72,16 @@ def check_memory(path: pathlib.Path, num_bytes: int) -> None:
 
 
 def check_md5(path: pathlib.Path, content: bytes, expected: str, request: Request) -> None:
-    """Compares decompressed bytes with a published md5 unless `data.verify` is off."""
+    """Compares a file with its published checksum unless `data.verify` is off.
+
+    Args:
+      path: for the message.
+      content: the decompressed bytes.
+      expected: the md5 of these bytes, as published.
+      request: says whether files are verified.
+
+    Raises:
+      UserError: they differ.
+    """
     if request.verify and hashlib.md5(content).hexdigest() != expected:
         raise unpublished(path, "its md5 is not the published one (truncated or altered)")

@@ -23,8 +23,8 @@ def parse(content: bytes, path: pathlib.Path) -> UInt8[np.ndarray, "*s"]:
         raise _files.corrupt(path, "its header is cut short")
     shape = struct.unpack(f">{rank}I", content[4:start])
     if len(content) - start != math.prod(shape):
-        found = f"its header announces {math.prod(shape)} bytes and {len(content) - start} follow"
-        raise _files.corrupt(path, found)
+        why = f"its header announces {math.prod(shape)} bytes and {len(content) - start} follow"
+        raise _files.corrupt(path, why)
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -38,15 +38,15 @@ def load(info: Info, md5: dict[str, str], request: Request) -> tuple[Info, Split
 
 
 def _split(part: str, info: Info, md5: dict[str, str], request: Request) -> Split:
-    found = []
+    arrays = []
     for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
         path = _files.find(request, name, f"{name}.gz")
         if path is None:
             raise _files.missing(info.name, f"{name}[.gz]", request)
         content = _files.read_bytes(path)
         _files.check_md5(path, content, md5[name], request)
-        found.append((parse(content, path), path))
-    (images, _), (labels, last) = found
+        arrays.append((parse(content, path), path))
+    (images, _), (labels, last) = arrays
     if images.shape[1:] != info.shape[:2] or len(images) != len(labels):
         raise _files.corrupt(last, f"images {images.shape} and labels {labels.shape} do not fit")
     return Split.of(images, labels)

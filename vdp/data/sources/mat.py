@@ -87,29 +87,29 @@ def _chosen(
     path: pathlib.Path, shapes: dict[str, tuple[int, ...]], name: str
 ) -> dict[str, dict[str, str]]:
     """{split: {"images": variable, "labels": variable}}, the labels where there are any."""
-    found: dict[str, dict[str, str]] = {}
+    chosen: dict[str, dict[str, str]] = {}
     for variable in sorted(shapes, key=lambda v: math.prod(shapes[v])):  # the largest of two wins
         split, role = _role(variable)
         if role:
-            found.setdefault(split, {})[role] = variable
+            chosen.setdefault(split, {})[role] = variable
     if name:
         if name not in shapes:
             raise choose_from(f"array of numbers in {path}", name, shapes)
-        found = {"train": found.get("train", {}) | {"images": name}}
-        if found["train"].get("labels") == name:
-            del found["train"]["labels"]
-    elif "images" not in found.get("train", {}):
+        chosen = {"train": chosen.get("train", {}) | {"images": name}}
+        if chosen["train"].get("labels") == name:
+            del chosen["train"]["labels"]
+    elif "images" not in chosen.get("train", {}):
         sizes = sorted(((math.prod(shape), v) for v, shape in shapes.items()), reverse=True)
         if not sizes or (len(sizes) > 1 and sizes[0][0] == sizes[1][0]):
             listed = ", ".join(f"{v} {list(shape)}" for v, shape in shapes.items()) or "no numbers"
             mend = "name the variable that holds the images: mat:PATH#NAME"
             raise _files.corrupt(path, f"it holds {listed}", mend)
-        found["train"] = found.get("train", {}) | {"images": sizes[0][1]}
-    found = {split: parts for split, parts in found.items() if "images" in parts}
-    used = {variable for parts in found.values() for variable in parts.values()}
+        chosen["train"] = chosen.get("train", {}) | {"images": sizes[0][1]}
+    chosen = {split: parts for split, parts in chosen.items() if "images" in parts}
+    used = {variable for parts in chosen.values() for variable in parts.values()}
     num_bytes = sum(math.prod(shapes[v]) for v in used)  # one byte a number at least
     _files.check_memory(path, num_bytes)
-    return found
+    return chosen
 
 
 def _role(variable: str) -> tuple[str, str]:

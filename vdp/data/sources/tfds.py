@@ -39,7 +39,18 @@ def load_prepared(
     builder_name: str | None = None,
     convert: Callable = np.asarray,
 ) -> Splits:
-    """The prepared copy of a data set known by name; `wanted` names the files it stands in for."""
+    """The prepared copy of a data set known by name.
+
+    Args:
+      info: of the data set; images of another size are refused.
+      request: where it is looked for.
+      wanted: the files that it stands in for, in words.
+      builder_name: of tensorflow-datasets; the data set's name by default.
+      convert: from a stored image to an array [H, W, C].
+
+    Raises:
+      UserError: there is no such copy, or it cannot be read.
+    """
     stored = _prepared(builder_name or info.name, request, wanted, info.name, convert)
     splits, _ = _levelled(stored, info.name, declared=info.levels)
     if splits["train"].images.shape[1:] != info.shape:
