@@ -7,7 +7,6 @@ import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("NPROC", "16")
-os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 # compilation is most of the time of these tests; the numbers differ by rounding only
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault(
@@ -19,9 +18,19 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # classifiers and statistics of FID: never the user's own
 os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "vdp-test-cache")
 
+import jax
 import pytest
 
 from vdp import main
+
+jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet are written out
+
+
+@pytest.fixture
+def broadcasting():
+    """Components from outside may leave axes to numpy's rules."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 @pytest.fixture(scope="session")

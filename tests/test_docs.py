@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from checkout import ROOT
 
 
@@ -54,6 +55,7 @@ def test_own_components_train_together(tmp_path):
     assert (tmp_path / "runs/mine-smoke/samples/samples.png").exists()
 
 
+@pytest.mark.usefixtures("broadcasting")
 def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monkeypatch):
     import jax
     import jax.numpy as jnp

@@ -10,6 +10,8 @@ from checkout import ROOT
 from vdp import build, config
 from vdp.data import datasets
 
+pytestmark = pytest.mark.usefixtures("broadcasting")
+
 PRIOR = """
 import jax, jax.numpy as jnp
 from vdp.dists import standard_normal

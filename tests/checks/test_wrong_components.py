@@ -12,6 +12,8 @@ from vdp.nets import MLP
 from vdp.priors import DensityPrior
 from vdp.types import Terms
 
+pytestmark = pytest.mark.usefixtures("broadcasting")
+
 Z_SHAPE = (6,)
 
 

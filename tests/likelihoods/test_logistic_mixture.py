@@ -200,5 +200,5 @@ def test_what_it_cannot_take_is_said():
         make(256).mean(jnp.zeros((1, 1, 1, 20)))
     with pytest.raises(UserError, match="at least 2 levels"):
         make(1)
-    with pytest.raises(UserError, match="at least 1 component"):
+    with pytest.raises(UserError, match="num_components must be at least 1"):
         make(256, num_components=0)

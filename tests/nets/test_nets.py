@@ -57,8 +57,9 @@ def test_running_statistics_follow_the_batches():
     net = nets.DCGANEncoder(channels=(4, 8))
     x = 3.0 + jax.random.normal(jax.random.key(0), (64, 8, 8, 1))
     params, stats = running.init(net, jax.random.key(1), x, (2,))
+    step = jax.jit(lambda stats: running.apply(net, params, stats, x, (2,), train=True)[1])
     for _ in range(80):
-        _, (batch, stats) = running.apply(net, params, stats, x, (2,), train=True)
+        batch, stats = step(stats)
     h = nn.leaky_relu(nn.Conv(4, (4, 4), (2, 2)).apply({"params": params["Conv_0"]}, x), 0.2)
     h = nn.Conv(8, (4, 4), (2, 2), use_bias=False).apply({"params": params["Conv_1"]}, h)
     np.testing.assert_allclose(batch["BatchNorm_0"]["mean"], h.mean((0, 1, 2)), rtol=1e-4)
