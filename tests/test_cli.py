@@ -197,6 +197,7 @@ def test_missing_data_is_one_sentence_even_in_smoke(refused, tmp_path, monkeypat
     refused("--config=mnist_vae:smoke", nowhere, f"--workdir={tmp_path / 'w'}", says=says)
 
 
+@pytest.mark.slow
 def test_every_prior_argument_trains(cli, tmp_path):
     code, _, err = cli("--config=digits_vae:prior=normal,smoke", f"--workdir={tmp_path}")
     assert code == 0, err
