@@ -1,7 +1,7 @@
 """A convolutional VAE with a diffusion prior on CIFAR-10, 256 levels, trained with flips.
 
 Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `smoke`.
+diffusion priors, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants
@@ -9,7 +9,8 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
+    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
+    variant = variants.parse(arg, choices=choices)
     config = variants.defaults()
     config.data.update(name="cifar10", num_validation=5000, augmentation="flip")
     small = variant.has("smoke")
@@ -24,6 +25,7 @@ def get_config(arg=""):
         log_var_floor=-7.0,
         kl_warmup_steps=5000,
     )
+    variants.set_training(config, variant["training"])
     config.optim.update(learning_rate=5e-4, warmup_steps=500, clip_norm=2000.0)
     config.train.update(steps=88_000, batch_size=128)  # 250 epochs
     config.eval.update(every=2200, batch_size=200)

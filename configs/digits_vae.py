@@ -1,7 +1,7 @@
 """A VAE with a diffusion prior on the 8x8 digits inside scikit-learn; minutes on two CPU cores.
 
 Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `smoke`.
+diffusion priors, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants
@@ -9,7 +9,8 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
+    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
+    variant = variants.parse(arg, choices=choices)
     config = variants.defaults()
     config.data.update(name="digits", num_validation=180)
     width = 32 if variant.has("smoke") else 256
@@ -24,6 +25,7 @@ def get_config(arg=""):
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         kl_warmup_steps=1500,
     )
+    variants.set_training(config, variant["training"])
     config.optim.update(learning_rate=1e-3, weight_decay=0.2, warmup_steps=100, clip_norm=100.0)
     config.train.update(steps=2000, batch_size=128, steps_per_dispatch=20)
     config.eval.update(every=500, batch_size=360, iwae_samples=128, iwae_chunk=16)

@@ -2,7 +2,7 @@
 
 Variants: `likelihood=bernoulli|normal` (dynamically binarised, or grey with one learned scale),
 `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of diffusion
-priors, `latent=2|8|16|32`, `smoke`.
+priors, `latent=2|8|16|32`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants
@@ -16,6 +16,7 @@ LIKELIHOODS = {
 def get_config(arg=""):
     """Returns the config."""
     choices = {"likelihood": tuple(LIKELIHOODS), "latent": (2, 8, 16, 32)}
+    choices["training"] = variants.TRAINING
     variant = variants.parse(arg, choices=variants.PRIOR_CHOICES | choices)
     config = variants.defaults()
     binary = variant["likelihood"] == "bernoulli"
@@ -33,6 +34,7 @@ def get_config(arg=""):
         log_var_floor=-7.0,
         kl_warmup_steps=2000,
     )
+    variants.set_training(config, variant["training"])
     config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)
     config.train.update(steps=22_000, batch_size=250)  # 100 epochs
     config.eval.update(every=1100)

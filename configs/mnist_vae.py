@@ -1,7 +1,7 @@
 """A convolutional VAE with a diffusion prior on dynamically binarised MNIST.
 
 Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `smoke`.
+diffusion priors, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants
@@ -9,7 +9,8 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    variant = variants.parse(arg, choices=variants.PRIOR_CHOICES)
+    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
+    variant = variants.parse(arg, choices=choices)
     config = variants.defaults()
     config.data.update(name="mnist", num_validation=5000, binarization="dynamic")
     small = variant.has("smoke")
@@ -23,6 +24,7 @@ def get_config(arg=""):
         log_var_floor=-7.0,
         kl_warmup_steps=2000,
     )
+    variants.set_training(config, variant["training"])
     config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)
     config.train.update(steps=22_000, batch_size=250)  # 100 epochs
     config.eval.update(every=1100)

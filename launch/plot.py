@@ -12,23 +12,21 @@ from launch.table import (
     nats,
     sampling_seconds,
 )
-from vdp.runtime import files
+from vdp.pictures import style
+
+BOUND = "Bound, nats"
 
 
 def draw(path: pathlib.Path, results: Sequence[Result]) -> None:
-    """Writes one line per grid point and one panel per quantity; lower is better in all of them.
+    """Writes one line per grid point and one panel per quantity, with the signs of the table.
 
-    Nothing is written where no run has a number.
+    An arrow below each panel says where it is better. Nothing is written where no run has a number.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     finished = [result for result in results if result.status == "finished"]
-    minus = lambda name: lambda r: None if (value := nats(name)(r)) is None else -value
     there = lambda series: [s for s in series if any(s[1](r) is not None for r in finished)]
-    bounds = there([(_legend(name, finished), minus(name)) for name in ("elbo", "iwae")])
+    bounds = there([(_legend(name, finished), nats(name)) for name in ("elbo", "iwae")])
     panels = [
-        ("Negative bound, nats", bounds),
+        (BOUND, bounds),
         ("FID", [("", lambda result: result.get("fid.value"))]),
         ("Training, s", [("", lambda result: result.get("train_seconds"))]),
         ("Sampling, s per 1,000 images", [("", sampling_seconds)]),
@@ -45,21 +43,27 @@ def draw(path: pathlib.Path, results: Sequence[Result]) -> None:
         for point, group in groups
     ]
     width = 0.085 * max(map(len, labels)) + 2.9 * len(panels)
-    figure = Figure(figsize=(width, 1.5 + 0.44 * len(groups)), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = style.figure(width, 1.8 + 0.44 * len(groups), dpi=160)
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, series) in zip(row, panels, strict=True):
-        colors = ("#0b5fa5", "#d9680f") if title.endswith("nats") else ("#4a4f57",)
+        colors = (style.BLUE, style.ORANGE) if title == BOUND else (style.DARK,)
         for index, (name, value) in enumerate(series):
             shift = (index - (len(series) - 1) / 2) * 0.32
             _dots(axes, groups, value, shift, colors[index], name)
-        _style(axes, title)
+        _finish(axes, title)
     row[0].set_yticks(range(len(groups)), labels)
     row[0].set_ylim(len(groups) - 0.4, -0.6)
     if bounds:
         figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=9.5)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
+    figure.supxlabel(_what_is_drawn(groups), fontsize=8.5, color="0.35")
+    style.save(figure, path)
+
+
+def _what_is_drawn(groups: Sequence[tuple[dict[str, str], list[Result]]]) -> str:
+    """What dots and bars are."""
+    if max(len(group) for _, group in groups) == 1:
+        return "dot: the one seed, which has no error over seeds"
+    return "small dots: seeds; large dot: their mean; bar: its standard error over seeds"
 
 
 def _legend(estimator: str, finished: Sequence[Result]) -> str:
@@ -81,11 +85,11 @@ def _dots(axes, groups, value, shift: float, color: str, label: str) -> None:
         label = ""
 
 
-def _style(axes, title: str) -> None:
+def _finish(axes, title: str) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     low, high = axes.dataLim.intervalx
-    better = "← better"
+    better = "better →" if title == BOUND else "← better"
     axes.xaxis.set_major_locator(MaxNLocator(4))
     if low > 0 and high > 20 * low:
         axes.set_xscale("log")
@@ -95,9 +99,7 @@ def _style(axes, title: str) -> None:
         better += " (log scale)"
     axes.margins(x=0.12)
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
-    axes.set_xlabel(better, loc="left", color="0.35")
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors="0.25")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("0.7")
+    axes.set_xlabel(better, loc="right" if title == BOUND else "left", color="0.35")
+    style.dress(axes)
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)

@@ -110,9 +110,14 @@ def _sampler(result: Result) -> str | None:
 
 
 def _tag(estimator: str) -> Callable[[Result], str | None]:
-    def tag(result):
-        model, k = (result.get(f"estimators.{estimator}.{key}") for key in ("model", "k"))
-        return model if k is None else f"{model}, K={k}"
+    def tag(result: Result) -> str | None:
+        entry = result.get(f"estimators.{estimator}")
+        if not entry:
+            return None
+        parts = [entry.get("model")]
+        parts += [f"K={entry['k']}"] if "k" in entry else []
+        parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
+        return ", ".join(parts)
 
     return tag
 

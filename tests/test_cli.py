@@ -140,7 +140,10 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
             ],
             ["fid_reference"],
         ),
-        (["--config=digits_dcgan:latent=9"], ["latent=9", "latent=8|2|16|40"]),
+        (
+            ["--config=digits_dcgan:latent=9"],
+            ["latent is one of 8, 2, 16, 40", " --config.model.latent_shape=9,"],
+        ),
         (["--config=digits_ae:kind=sparse"], ["sparse", "plain|denoising|robust|contractive"]),
         (["--config=digits_ae:kind=robust,smoke", "--config.model.radius=0"], ["radius"]),
         (["--config=digits_dcgan:prior=ddpm,smoke", "--config.model.prior.betas=cos"], ["cosine"]),

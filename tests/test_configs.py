@@ -19,11 +19,12 @@ from vdp.training import state
 from vdp.types import Batch
 
 ARGUMENTS = ["", *(f"prior={name}" for name in variants.PRIORS[1:])]
-PIXEL = [n for n in config.config_names() if n.endswith(("_ddpm", "_vdm", "_models"))]
-FLAT = [n for n in config.config_names() if n.endswith(("_vae", "_dcgan"))]
-AUTOENCODERS = [name for name in config.config_names() if name.endswith("_ae")]
+NAMES = [n for n in config.config_names() if not n.startswith("own_")]  # of data sets known by name
+PIXEL = [n for n in NAMES if n.endswith(("_ddpm", "_vdm", "_models"))]
+FLAT = [n for n in NAMES if n.endswith(("_vae", "_dcgan"))]
+AUTOENCODERS = [name for name in NAMES if name.endswith("_ae")]
 KINDS = [f"kind={kind}" for kind in ("plain", "denoising", "robust", "contractive")]
-HIERARCHIES = [name for name in config.config_names() if name.endswith("_dvp")]
+HIERARCHIES = [name for name in NAMES if name.endswith("_dvp")]
 VARIANTS = [  # of every hierarchy; the digits' is traced and smoked in all of them
     "", "reference", "ladder", "vamp,components=1000", "reference,ladder",
     "pseudoinput=linear,prior=flow", "pseudoinput=downsample,size=5,prior=mixture",
@@ -40,9 +41,10 @@ CASES += [("mnist_ddpm", "weights=bound,betas=cosine")]
 CASES += [("mnist_models", f"model={name}") for name in ("vae_vdm", "vdm", "ddpm")]
 CASES.sort()
 CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
-CASES += [("digits_dcgan", f"training={mode}") for mode in ("detached", "prior")]
+CASES += [(n, f"training={m}") for n in (*FLAT, *HIERARCHIES) for m in ("detached", "prior")]
+CASES += [("digits_dvp", "pseudoinput=none,prior=mixture,training=prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
-QUICK = {(name, "") for name in config.config_names() if name == "digits_vdm" or name not in PIXEL}
+QUICK = {(name, "") for name in NAMES if name == "digits_vdm" or name not in PIXEL}
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}
 QUICK |= {("digits_dvp", argument) for argument in VARIANTS[:4]}
 CASES = [  # every config as it is, and one of each family in its variants; the others are slow
@@ -98,6 +100,8 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
 def full_size(argument):
     """(config, facts, model, shapes of (params, stats, batch)) of a config."""
     cfg = config.settings(argument)
+    if cfg.model.get("training") == "prior":
+        assert cfg.optim.groups["encoder"] == cfg.optim.groups["decoder"] == 0
     facts = datasets.describe(cfg.data)
     model = build.model(cfg.model, facts)
     _, template = state.template(cfg, model, facts.shape, parallel.make_mesh())
@@ -163,8 +167,7 @@ def test_smoke_run(cli, tmp_path, name, data):
     grey = "likelihood=normal" in name
     binarised = name.startswith(("mnist_vae", "mnist_mlp", "mnist_dvp", "omniglot")) and not grey
     assert found["binarization_seed"] == (0 if binarised else None)
-    flipped = name.startswith(("cifar10_vae", "cifar10_dvp", "cifar10_ddpm"))
-    assert found["augmentation"] == ("flip" if flipped else "none")
+    assert found["augmentation"] == "none"  # the flips of some configs are their own data's
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_smoke_run_of_autoencoders(cli, tmp_path, name, data):
     assert found["interpolation"]["path_ratio"]["mean"] > 1
 
 
-@pytest.mark.parametrize("name", config.config_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_config_survives_its_own_json(name):
     settings = config.settings(name)
     again = parse(json.loads(json.dumps(to_json(settings))))
@@ -193,6 +196,20 @@ def test_config_survives_its_own_json(name):
     compare.check_resumable(settings, again)
     moved = again.replace(data=dict(dir="/somewhere"), train=dict(steps=10_000_000))
     compare.check_resumable(settings, moved)
+
+
+def test_what_a_config_says_of_its_own_data_is_not_said_of_other_data():
+    argument, other = "cifar10_dvp:reference", [("data.name", "synthetic:32x32x3")]
+    own = config.settings(argument)
+    assert own.data.augmentation == "flip"
+    assert own.model["input_mean"] != 0.5
+    assert config.settings(argument, [("data.name", "cifar10")]) == own
+    changed = config.settings(argument, other)
+    assert changed.data.augmentation == "none"
+    assert changed.model["input_mean"] == changed.model["input_std"] == 0.5
+    assert [note.partition(":")[0] for note in changed.notes] == list(config.OF_ITS_DATA)
+    asked = config.settings(argument, [*other, ("data.augmentation", "flip")])
+    assert asked.data.augmentation == "flip"
 
 
 @pytest.mark.parametrize("name", ["digits_vae", "digits_dcgan", "digits_dvp"])

@@ -25,13 +25,38 @@ def test_links_lead_somewhere():
     seen = 0
     for page in pages:
         text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
-        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
             name, _, anchor = link.partition("#")
             target = page.parent / name if name else page
             assert target.exists(), f"{page.name}: {link}"
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
             seen += 1
     assert seen > 30
+
+
+def test_every_page_is_in_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2].partition("\nmarkdown_ext")[0]
+    listed = re.findall(r"[\w/]+\.md", nav)
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == pages
+
+
+def test_generated_parts_of_pages_come_from_the_code(monkeypatch):
+    pytest.importorskip("latex2mathml")  # of the docs extra
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import _hooks
+
+    words, choices = _hooks.choices_of("digits_dcgan")
+    assert words == ("smoke",)
+    assert choices["latent"] == (8, 2, 16, 40)
+    assert "| `latent=` | **`8`**, `2`, `16`, `40` |" in _hooks.variants_of("digits_dcgan")
+    made = _hooks.on_page_markdown("<!-- changelog -->\n<!-- notebook tour -->")
+    assert "## 0.1.0" in made
+    assert "](docs/" not in made
+    assert "# A tour in two dimensions" in made
+    code = "<code>vdp --config=a --x</code>"
+    assert _hooks.on_page_content(code).count('<span class="flag">--') == 2
 
 
 def test_the_readme_shows_the_prior_of_the_page():

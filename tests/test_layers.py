@@ -10,16 +10,17 @@ from checkout import ROOT
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0,
     "dists": 1, "levels": 1, "runtime": 1, "settings": 1,
-    "config": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
-    "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
+    "record": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
+    "config": 3, "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
     "models": 4, "checks": 4,
     "build": 5, "metrics": 5,
     "training": 6,
     "run": 7,
     "classifier": 8, "evaluation": 8,
-    "pictures": 9,
-    "modes": 10,
+    "pictures": 9, "export": 9,
+    "modes": 10, "flags": 10,
     "main": 11,
+    "__main__": 12,
 }  # fmt: skip
 UNLISTED = {"__init__"}  # the version, and the lazy `load`
 

@@ -1,4 +1,4 @@
-"""Finding and running config files, overriding their fields, and what a run has stored of its own.
+"""Finding and running config files, and overriding their fields.
 
 No jax here: a wrong flag is answered at once.
 """
@@ -7,23 +7,27 @@ import ast
 import contextlib
 import dataclasses
 import importlib.util
+import inspect
 import pathlib
-import platform
-import subprocess
 import warnings
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_collections import config_dict
 
-from vdp import __version__
+from vdp import variants
+from vdp.data import datasets
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
-from vdp.runtime import files
-from vdp.settings import Settings, compare
-from vdp.settings.parse import parse, to_config, to_json
+from vdp.record import RUN_FILE, Extension, Record, read_run, write_run  # noqa: F401 (its names)
+from vdp.settings import Data, Settings, compare, epochs
+from vdp.settings.parse import parse
 
-RUN_FILE = "config.json"
+Overrides = Sequence[tuple[str, str]]  # [(field, text)]
+OF_ITS_DATA = {  # what a config says of its own data set: of another one this is said
+    "data.augmentation": "none",
+    "model.input_mean": 0.5,
+    "model.input_std": 0.5,
+}
 
 
 def config_folders() -> list[pathlib.Path]:
@@ -63,14 +67,20 @@ def find(name: str) -> pathlib.Path:
 
 
 def load(argument: str) -> config_dict.ConfigDict:
-    """Runs `get_config` of FILE[:VARIANT] or NAME[:VARIANT].
+    """Runs `get_config` of FILE[:VARIANT] or NAME[:VARIANT], without facts of any data.
 
     Raises:
       UserError: no such config or variant.
       Fault: the file itself fails.
     """
     name, _, variant = argument.partition(":")
-    path = find(name)
+    return _made(find(name), variant)[0]
+
+
+def _made(
+    path: pathlib.Path, variant: str, facts: variants.Facts | None = None
+) -> tuple[config_dict.ConfigDict, bool]:
+    """(the config of a file, whether its `get_config` asks for facts of the data)."""
     if path.suffix != ".py":
         raise UserError(f"config {path} is not a Python file")
     spec = importlib.util.spec_from_file_location(f"_vdp_config_{path.stem}", path)
@@ -81,7 +91,9 @@ def load(argument: str) -> config_dict.ConfigDict:
         spec.loader.exec_module(module)
         if not hasattr(module, "get_config"):
             raise UserError(f"config {path} has no function get_config(arg)")
-        config = module.get_config(variant)
+        get_config: Callable = module.get_config
+        asks = "facts" in inspect.signature(get_config).parameters
+        config = get_config(variant, facts=facts) if asks else get_config(variant)
     except UserError:
         raise
     except UNEXPECTED as error:  # a config is a program of the user's
@@ -89,7 +101,7 @@ def load(argument: str) -> config_dict.ConfigDict:
         raise Fault(f"the config file {path} fails: {what}") from error
     if not isinstance(config, config_dict.ConfigDict):
         raise UserError(f"config {path}: get_config must return an ml_collections ConfigDict")
-    return config
+    return config, asks
 
 
 def default_workdir(argument: str) -> pathlib.Path:
@@ -99,8 +111,11 @@ def default_workdir(argument: str) -> pathlib.Path:
     return pathlib.Path("runs") / (f"{stem}-{variant.replace('/', '_')}" if variant else stem)
 
 
-def override(config: config_dict.ConfigDict, overrides: Sequence[tuple[str, str]]) -> None:
+def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
     """Applies `--config.FIELD=VALUE` in order, each value read as the type the field has.
+
+    A length in steps puts the one in epochs beside it to 0, and a note on a field goes with its
+    value.
 
     Raises:
       UserError: an unknown field (the message lists its siblings) or a value of another type.
@@ -123,6 +138,11 @@ def override(config: config_dict.ConfigDict, overrides: Sequence[tuple[str, str]
         except Exception as error:  # of ml_collections: of another type inside, or not to be set
             reason = first_line(error)
             raise UserError(f"config.{field} cannot be {shown(text)}: {reason}") from error
+        section, _, beside = (epochs.unset(field) or "").partition(".")
+        if beside and beside in config.get(section, {}):
+            config[section][beside] = 0.0
+        if config.get("notes"):
+            config.notes = tuple(n for n in config.notes if not n.startswith(f"{field}:"))
 
 
 def _parse(field: str, text: str, kind: type) -> Any:
@@ -152,135 +172,54 @@ def _parse(field: str, text: str, kind: type) -> Any:
     return value
 
 
-def settings(argument: str, overrides: Sequence[tuple[str, str]] = ()) -> Settings:
-    """The settings of `--config=ARGUMENT --config.FIELD=TEXT ...`; errors as of its parts."""
-    config = load(argument)
+def settings(argument: str, overrides: Overrides = ()) -> Settings:
+    """The settings of `--config=ARGUMENT --config.FIELD=TEXT ...`; errors as of its parts.
+
+    A config whose `get_config(arg, facts=None)` asks for facts is one for any images: it is run
+    once for its `data`, the images that these and the overrides name are looked at, and it is run
+    again with what is known of them. All overrides come last. What a config says of its own data
+    set (`OF_ITS_DATA`) is left out where an override names another one.
+    """
+    name, _, variant = argument.partition(":")
+    path = find(name)
+    config, asks = _made(path, variant)
+    if asks:
+        override(config, [(field, text) for field, text in overrides if field.startswith("data.")])
+        config, _ = _made(path, variant, _facts(parse(config).data, name))
+    before = config.get("data", {}).get("name")
     override(config, overrides)
+    if before and config.data.name != before:
+        _leave_out_what_is_of_its_data(config, before, {field for field, _ in overrides})
     return parse(config)
 
 
-@dataclasses.dataclass(frozen=True)
-class Extension:
-    """That a run was given more steps: its schedule of learning rates is another one from there.
-
-    Attributes:
-      step: where it went on.
-      steps_before: what train.steps was until then.
-    """
-
-    step: int
-    steps_before: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Record:
-    """What config.json of a run holds.
-
-    Attributes:
-      settings: the run was trained with; fields that an older version did not have are defaults.
-      parameters: trainable numbers by role, and in total.
-      data: facts of the data set (`vdp.data.core.Info` as a dict); None in runs of before 0.1.
-      hashes: of the images of each split (`vdp.data.identity`); empty in runs of before 0.2.
-      extensions: every growth of train.steps, in order.
-      workdir: where it was read.
-    """
-
-    settings: Settings
-    parameters: Mapping[str, int]
-    data: Mapping[str, Any] | None
-    hashes: Mapping[str, str]
-    extensions: Sequence[Extension]
-    workdir: pathlib.Path
-
-    @property
-    def config(self) -> config_dict.ConfigDict:
-        """The settings as a ConfigDict, to be overridden."""
-        return to_config(self.settings)
-
-
-def read_run(workdir: str | pathlib.Path) -> Record:
-    """Reads config.json of a run.
-
-    Raises:
-      UserError: the folder holds none, or one that cannot be read.
-    """
-    path = files.located(workdir) / RUN_FILE
-    content = files.read_json(path, RUN_FILE)
-    try:
-        return _record(content, path.parent)
-    except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = error if isinstance(error, UserError) else "a part of it is missing or another"
+def _facts(data: Data, config: str) -> variants.Facts:
+    """What a config for any images is made for; UserError where no images are named."""
+    if not data.name:
         raise UserError(
-            f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another "
-            "--workdir"
-        ) from error
-
-
-def _record(content: Any, workdir: pathlib.Path) -> Record:
-    """What a config.json holds; an error of whatever kind where it is none."""
-    if not isinstance(content["config"]["model"]["name"], str):
-        raise UserError("its model has no name")
-    data = content.get("data")
-    if data is not None:
-        _check_facts(data)
-    return Record(
-        settings=parse(content["config"]),
-        parameters={role: int(n) for role, n in (content.get("parameters") or {}).items()},
-        data=data,
-        hashes={split: str(text) for split, text in (content.get("hashes") or {}).items()},
-        extensions=[
-            Extension(int(entry["step"]), int(entry["train.steps"]))
-            for entry in content.get("extensions") or ()
-        ],
-        workdir=workdir,
+            f"config {config} is one for images of your own: name them, as by "
+            "config.data.name=folder:PATH"
+        )
+    dataset = datasets.load(dataclasses.replace(data, num_validation=0))
+    train, facts = dataset.splits["train"], dataset.facts
+    mean, std = datasets.moments(train, facts)
+    return variants.Facts(
+        shape=facts.shape,
+        levels=facts.levels,
+        images=len(train),
+        validation=len(dataset.splits["validation"]),
+        mean=mean,
+        std=std,
     )
 
 
-def _check_facts(data: Mapping[str, Any]) -> None:
-    """Refuses what are no facts of a data set; an error of whatever kind."""
-    numbers = (*data["shape"], data["levels"], data["num_classes"], *data["counts"].values())
-    whole = all(type(number) is int and number >= 0 for number in numbers)
-    if not whole or len(data["shape"]) != 3 or not isinstance(data["name"], str):
-        raise UserError("it holds no facts of a data set")
-
-
-def write_run(
-    workdir: pathlib.Path,
-    settings: Settings,
-    parameters: Mapping[str, int],
-    data: Mapping[str, Any],
-    *,
-    hashes: Mapping[str, str],
-    extensions: Sequence[Extension] = (),
+def _leave_out_what_is_of_its_data(
+    config: config_dict.ConfigDict, name: str, given: set[str]
 ) -> None:
-    """Writes config.json: the settings, what the run is made of, and with which versions.
-
-    Args:
-      workdir: of the run.
-      settings: as it is trained from now on.
-      parameters: trainable numbers by role, and in total.
-      data: facts of the data set.
-      hashes: of the images of each split.
-      extensions: every growth of train.steps, in order.
-    """
-    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    versions = {name: metadata.version(name) for name in names}
-    content = {
-        "config": to_json(settings),
-        "versions": {"vdp": __version__, "python": platform.python_version(), **versions},
-        "git_revision": _git_revision(),
-        "parameters": parameters,
-        "data": data,
-        "hashes": hashes,
-        "extensions": [{"step": e.step, "train.steps": e.steps_before} for e in extensions],
-    }
-    files.write_json(workdir / RUN_FILE, content)
-
-
-def _git_revision() -> str | None:
-    folder = pathlib.Path(__file__).resolve().parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    """Sets the fields of OF_ITS_DATA that are not `given`, and notes why."""
+    for field, neutral in OF_ITS_DATA.items():
+        section, _, leaf = field.partition(".")
+        if field not in given and config.get(section, {}).get(leaf, neutral) != neutral:
+            config[section][leaf] = neutral
+            if "notes" in config:
+                config.notes = (*config.notes, f"{field}: the config's own value is for {name}")

@@ -70,6 +70,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
+def with_flags(sentence: str) -> str:
+    """A message as it is said at the command line, where fields and the workdir are flags.
+
+    Messages are written in words that hold in Python too: "config.data.levels=256", "another
+    workdir".
+    """
+    fields = re.sub(r"(?<![\w.-])config(\.\w+)+=", r"--\g<0>", sentence)
+    return fields.replace("another workdir", "another --workdir")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, cut to 200 characters; empty where it has none."""
     return (str(error).splitlines() or [""])[0][:200]

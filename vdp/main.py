@@ -1,6 +1,7 @@
 """Command line: `python -m vdp.main --config=FILE_OR_NAME[:VARIANT] [--config.FIELD=VALUE ...]`."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import pathlib
@@ -9,95 +10,14 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vdp.errors import (
-    STOPPED,
-    UNEXPECTED,
-    Fault,
-    Interrupted,
-    Parser,
-    UserError,
-    choose_from,
-    first_line,
-)
-from vdp.runtime import signals, terminal
+from vdp.errors import STOPPED, UNEXPECTED, Fault, Interrupted, UserError, first_line, with_flags
+from vdp.flags import MODES, OPTIONS, Overrides, parse
+from vdp.runtime import files, signals, sources, terminal
 from vdp.settings import Settings
 
-Overrides = list[tuple[str, str]]  # [(field, text)]
-NEEDED = ("jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy")
-MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
-    "train": "train",
-    "eval": "evaluate",
-    "sample": "sample",
-    "describe": "describe",
-    "check": "check",
-}
-EPILOG = """\
-modes:
-  train     train, or continue, the run in the workdir; ends with an evaluation on the test split
-  eval      evaluate a checkpoint of the run in the workdir (needs no --config)
-  sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
-  describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
-            and no --config where --workdir is a run's; --parameters lists every one of them
-  check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
-            needs no data and no training
-
-examples:
-  python -m vdp.main --config=digits_vae
-  python -m vdp.main --config=mnist_vae:prior=normal --config.data.dir=DIR
-  python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
-  python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
-
-exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
-own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
-141 nobody reads what is written any more
-"""
-
-
-def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
-    """Returns (namespace of the flags, overrides [(field, text)]).
-
-    Raises:
-      UserError: a flag that there is not, or without its value.
-      SystemExit: --help, after it has been printed.
-    """
-    parser = Parser(
-        prog="python -m vdp.main",
-        description="Variational diffusion priors: train, evaluate and sample.",
-        epilog=EPILOG,
-    )
-    parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
-    parser.add_argument("--workdir", help="the run's folder; default runs/<config>[-<variant>]")
-    parser.add_argument("--mode", default="train", help=f"one of {', '.join(MODES)}")
-    parser.add_argument(
-        "--multihost", action="store_true", help="join the other processes of this job"
-    )
-    parser.add_argument(
-        "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show the traceback of every error, not a sentence"
-    )
-    parser.add_argument("--config.FIELD", metavar="VALUE", help="override one field of the config")
-    overrides: Overrides = []
-    rest: list[str] = []
-    items = iter(argv)
-    for item in items:
-        if item.startswith("--config."):
-            field, equals, text = item.removeprefix("--config.").partition("=")
-            if not equals:
-                following = next(items, None)
-                if following is None:
-                    raise UserError(f"--config.{field} needs a value")
-                text = following
-            overrides.append((field, text))
-        else:
-            rest.append(item)
-    flags = parser.parse_args(rest)
-    if flags.mode not in MODES:
-        raise choose_from("mode", flags.mode, MODES)
-    if flags.parameters and flags.mode != "describe":
-        raise UserError("--parameters belongs to --mode=describe")
-    return flags, overrides
+NEEDED = (
+    "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
+)  # fmt: skip
 
 
 def _prepare_environment(settings: Settings) -> None:
@@ -124,7 +44,9 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
             f"--config{hint} is missing: a file or one of these names, as in {example}; see --help"
         )
     workdir = pathlib.Path(flags.workdir or config.default_workdir(flags.config))
-    given = config.load(flags.config) if flags.config else config.read_run(workdir).config
+    if flags.config:
+        return config.settings(flags.config, overrides), workdir
+    given = config.read_run(workdir).config
     config.override(given, overrides)
     return checked(given), workdir
 
@@ -134,11 +56,11 @@ def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
     _prepare_environment(settings)
     from vdp.runtime import compile_cache, interruption, parallel
 
-    with compile_cache.enabled():
+    with compile_cache.enabled(), _components(settings, workdir):
         parallel.initialize(flags.multihost)
         mode = importlib.import_module(f"vdp.modes.{MODES[flags.mode]}")
         interruption.check("; nothing had been started")
-        options = {"parameters": True} if flags.parameters else {}
+        options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
         try:
             mode.main(settings, workdir, **options)
         except (UserError, Fault, Interrupted):
@@ -147,6 +69,15 @@ def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
             raise _explained(error, settings) from error
     if sys.stdout is not None:  # as under >&-
         sys.stdout.flush()
+
+
+def _components(settings: Settings, workdir: pathlib.Path) -> contextlib.AbstractContextManager:
+    """Where a run was moved away from its own components, the copies in its folder are found."""
+    from vdp.record import RUN_FILE
+
+    folder = files.located(workdir)
+    is_run = (folder / RUN_FILE).is_file()
+    return sources.available(folder, settings.model) if is_run else contextlib.nullcontext()
 
 
 def _explained(error: BaseException, settings: Settings) -> BaseException:
@@ -183,7 +114,7 @@ def run(argv: Sequence[str]) -> int:
         flags, overrides = parse(argv)
     except UserError as error:
         return _refused(str(error), argv)
-    except SystemExit as stop:  # argparse's --help
+    except SystemExit as stop:  # --help and the like
         return int(stop.code or 0)
     else:
         return _run(flags, overrides, argv)
@@ -231,8 +162,13 @@ def _refused(sentence: str, argv: Sequence[str]) -> int:
     """Says what can be mended, inside an `except`; the traceback goes before it with --debug."""
     if "--debug" in argv:
         traceback.print_exc()
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {with_flags(sentence)}", file=sys.stderr)
     return 2
+
+
+def console() -> NoReturn:
+    """What `vdp` and `python -m vdp` are."""
+    _program(sys.argv[1:])
 
 
 def _program(argv: Sequence[str]) -> NoReturn:
@@ -249,4 +185,4 @@ def _program(argv: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _program(sys.argv[1:])
+    console()

@@ -44,7 +44,7 @@ def test_changed_data_is_refused_where_the_settings_mean_the_same():
     stored = identity.hashes(datasets.load(DATA)) | {"test": "0" * 16}
     drawn = dataclasses.replace(DATA, binarization="dynamic", placement="host", dir="/elsewhere")
     for data in (DATA, drawn):
-        with pytest.raises(UserError, match=r"the test images of synthetic.*--config\.data\.name"):
+        with pytest.raises(UserError, match=r"the test images of synthetic.*config\.data\.name"):
             identity.load(data, datasets.describe(data), trained=DATA, stored=stored)
     other = dataclasses.replace(DATA, split_seed=3)
     assert identity.load(other, facts, trained=DATA, stored=stored).splits["test"]
@@ -54,8 +54,8 @@ def test_changed_data_is_refused_where_the_settings_mean_the_same():
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ("8x8x1x16", r"16 levels where .* takes 17: ask for --config\.data\.levels=17"),
-        ("6x8x1x17", r"6x8x1 where .* takes 8x8x1: ask for --config\.data\.resize=8x8, or name"),
+        ("8x8x1x16", r"16 levels where .* takes 17: ask for config\.data\.levels=17"),
+        ("6x8x1x17", r"6x8x1 where .* takes 8x8x1: ask for config\.data\.resize=8x8, or name"),
         ("8x8x3x17", r"8x8x3 where .* takes 8x8x1: name other data"),
     ],
 )

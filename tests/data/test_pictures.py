@@ -116,7 +116,7 @@ def test_colours_of_16_bits_are_not_cut_unasked(tmp_path):
     row = np.array([0x1234, 0x5678, 0x9ABC] * 2, ">u2").tobytes()
     for copy in range(10):
         (tmp_path / f"{copy}.png").write_bytes(png(2, 2, 16, 2, [row, row]))
-    with pytest.raises(UserError, match=r"16 bits; --config\.data\.levels=256"):
+    with pytest.raises(UserError, match=r"16 bits; config\.data\.levels=256"):
         load(tmp_path)
     assert first(load(tmp_path, levels=256))[0, 0].tolist() == [0x12, 0x56, 0x9A]
 

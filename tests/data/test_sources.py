@@ -116,8 +116,8 @@ def test_missing_data_says_what_where_and_how(tmp_path, monkeypatch, name):
     message = str(error.value)
     assert "\n" not in message
     assert str(tmp_path) in message
-    assert "--config.data.dir" in message
-    assert ("--config.data.download=True" in message) == (name != "omniglot")
+    assert "config.data.dir" in message
+    assert ("config.data.download=True" in message) == (name != "omniglot")
     assert "tensorflow_datasets" not in sys.modules
 
 

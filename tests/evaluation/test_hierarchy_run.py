@@ -54,6 +54,10 @@ def test_temperatures_and_every_picture(cli, copied):
     assert code == 0, err
     (folder,) = (copied / "samples").glob("other-*")
     names = {path.stem for path in folder.iterdir()}
+    names.remove("settings")
+    about = json.loads((folder / "settings.json").read_text())
+    assert about["settings"] == {"sample.temperature": 0.5, "sample.z_temperature": [0.3]}
+    assert about["step"] == 4
     assert names == {"samples", "denoising", "pseudoinputs", "reconstructions", "levels"}
     assert all(str(folder / f"{name}.png") in out for name in names)
     assert (folder / "samples.png").read_bytes() != before

@@ -51,6 +51,17 @@ def test_images_without_a_code_have_no_information_whatever_their_width():
     log_var = np.broadcast_to([-3.0, 0.0, 2.0], (300, 3))
     found = latents.information(np.full((300, 3), 7.0), log_var, rate=1.0)
     np.testing.assert_allclose(found["nats"]["mean"], 0.0, atol=1e-9)
+    assert found["collapsed"]
+
+
+def test_a_code_that_tells_one_image_apart_has_not_collapsed():
+    means = np.zeros((300, 1))
+    means[7] = 9.0
+    found = latents.information(means, np.zeros((300, 1)), rate=0.14)
+    assert found["nats"]["mean"] < latents.COLLAPSED
+    assert not found["collapsed"]
+    one = latents.information(means[:1], np.zeros((1, 1)), rate=0.0)
+    assert not one["collapsed"], "nothing can be said of one image"
 
 
 def test_information_that_the_number_of_images_hides_is_said_to_be_saturated():

@@ -131,7 +131,7 @@ def test_the_numbers_are_those_of_neighbouring_pairs(smoke_run, monkeypatch):
 
 def test_the_corners_of_the_square_are_four_reconstructions(smoke_run, tmp_path, monkeypatch):
     drawn = {}
-    keep = lambda path, images, columns: drawn.update({path.stem: (images, columns)})
+    keep = lambda path, images, columns, **_: drawn.update({path.stem: (images, columns)})
     monkeypatch.setattr(grids, "save_grid", keep)
     run = vdp.load(smoke_run)
     images = run.images("test")[:6]
@@ -153,7 +153,7 @@ def test_the_corners_of_the_square_are_four_reconstructions(smoke_run, tmp_path,
 
 def test_the_plane_spans_the_central_codes(ae_run, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(grids, "save_plane", lambda path, *args: drawn.extend(args))
+    monkeypatch.setattr(grids, "save_plane", lambda path, *args, **_: drawn.extend(args))
     run = vdp.load(ae_run[0])
     images = run.images("test")
     latent_space.write_plane(run, tmp_path / "plane.png", images)

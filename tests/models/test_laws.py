@@ -4,6 +4,7 @@ Each case is a whole model of tiny networks whose parameters are moved off their
 zero hides a missing gradient.
 """
 
+import dataclasses
 import functools
 import pathlib
 
@@ -15,8 +16,10 @@ import pytest
 
 import vdp.models
 from vdp import build, variants
+from vdp.errors import UserError
 from vdp.metrics import likelihood, score
-from vdp.types import Batch, Probabilistic, Reinterpretable, Scored, Weighted
+from vdp.priors.normal import NormalPrior
+from vdp.types import Batch, Probabilistic, Reinterpretable, Repeatable, Scored, Weighted
 
 X_SHAPE, LEVELS, NUM = (4, 4, 1), 4, 6
 DEFAULT = {"schedule": "learned_scalar", "form": "separate"}
@@ -211,6 +214,46 @@ def test_weights_average_to_the_bound_of_the_same_model_and_iwae_grows_with_k(na
     gain = iwae - groups.mean(1)  # by Jensen never negative, for each group of weights
     assert gain.min() > -1e-4
     assert weights.std() < 1e-3 or gain.mean() > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vae-normal"]
+    + [
+        pytest.param(n, marks=pytest.mark.slow)
+        for n in ("vae-vamp", "vae-vdm", "hvae-merged-code", *SLOW)
+    ],
+)
+def test_images_of_a_given_noise_are_those_drawn(name):
+    model, params, stats = built(name)
+    assert isinstance(model, Repeatable)
+    noise = model.draw_sample(KEY, 2, x_shape=X_SHAPE)
+    chex.assert_tree_shape_prefix(noise, (2,))
+    draw = jax.jit(lambda rng, noise: model.sample(
+        params, stats, rng, 2, x_shape=X_SHAPE, noise=noise
+    ))  # fmt: skip
+    drawn, given = draw(KEY, None), draw(None, noise)
+    np.testing.assert_allclose(given, drawn, rtol=1e-5, atol=1e-5)
+    other = model.draw(KEY, batch_of(2), purpose="weight")
+    if name != "hvae-ladder":  # whose latents are all there is, in a bound as in a sample
+        with pytest.raises(UserError, match=f"not of {type(other).__name__}"):
+            draw(None, other)
+    with pytest.raises(UserError, match="a sample of pixels needs a key"):
+        model.sample(params, stats, None, 2, x_shape=X_SHAPE, noise=noise, mean=False)
+
+
+def test_a_prior_that_knows_no_noise_is_sampled_by_keys_alone():
+    model, params, stats = built("vae-normal")
+
+    class Plain(NormalPrior):
+        def sample(self, params, stats, rng, num, *, z_shape, encode=None):
+            return super().sample(params, stats, rng, num, z_shape=z_shape)
+
+    plain = dataclasses.replace(model, prior=Plain())
+    draw = lambda model, **how: model.sample(params, stats, KEY, 2, x_shape=X_SHAPE, **how)
+    np.testing.assert_array_equal(draw(plain), draw(model))
+    with pytest.raises(UserError, match=r"Plain\.sample takes no noise"):
+        draw(plain, noise=plain.draw_sample(KEY, 2, x_shape=X_SHAPE))
 
 
 @pytest.mark.parametrize("name", ["vae-normal", "vae-vdm"])

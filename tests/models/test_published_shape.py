@@ -7,6 +7,7 @@ import pytest
 
 from vdp import build, config
 from vdp.data import datasets
+from vdp.errors import UserError
 from vdp.metrics import dvp_reference
 from vdp.training import state
 from vdp.types import Batch, Terms
@@ -108,3 +109,8 @@ def test_the_published_estimator_takes_right_ends_and_one_draw_of_each_end():
     assert abs(rest.mean()) < 5 * rest.std() / np.sqrt(4000)
     np.testing.assert_allclose(rest.var(), 49 / 2, rtol=0.1)
     assert abs(np.corrcoef(rest, code)[0, 1]) < 0.06
+    drawn = reference.draw(jax.random.key(0), batch)
+    given = reference.log_weight({}, {}, batch, jax.random.key(1), noise=drawn)
+    np.testing.assert_allclose(given, value, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match="ReferenceNoise, not of HierarchyNoise"):
+        reference.log_weight({}, {}, batch, jax.random.key(1), noise=drawn.model)

@@ -72,7 +72,7 @@ def test_shapes_and_jit(name, size, shape):
 @pytest.mark.parametrize("name", SPECS)
 def test_sizes_beyond_the_image_are_refused(name):
     code = make(name, size=9)
-    with pytest.raises(ValueError, match="between 1 and 8 .* 12 x 8, not 9"):
+    with pytest.raises(ValueError, match=r"between 1 and 8 .* 12 x 8, not 9"):
         code.shape((12, 8, 3))
     with pytest.raises(ValueError, match="between 1 and 8"):
         code.init(jax.random.key(0), (12, 8, 3))

@@ -56,6 +56,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
         "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
+        "validations",
     }  # fmt: skip
     assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
@@ -86,7 +87,8 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
 def test_a_run_writes_what_the_design_says(smoke_run):
     config = json.loads((smoke_run / "config.json").read_text())
     assert set(config) == {
-        "config", "versions", "git_revision", "parameters", "data", "hashes", "extensions",
+        "config", "versions", "git_revision", "parameters", "data", "counts", "hashes", "places",
+        "extensions",
     }  # fmt: skip
     assert config["parameters"]["total"] > 0
     lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]

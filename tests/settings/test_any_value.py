@@ -15,10 +15,10 @@ from vdp.settings.parse import parse, to_json
 
 pytestmark = pytest.mark.slow
 SECTIONS = [field.name for field in dataclasses.fields(Settings)]
-FIELDS = ["seed", "model"] + [
+FIELDS = ["seed", "notes", "model"] + [
     f"{section}.{field.name}"
     for section in SECTIONS
-    if section not in ("seed", "model")
+    if section not in ("seed", "notes", "model")
     for field in dataclasses.fields(getattr(Settings(), section))
 ]
 EXTREMES = st.sampled_from(

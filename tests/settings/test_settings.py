@@ -14,7 +14,7 @@ from vdp.settings import ESTIMATORS, Data, Eval, Optim, Sample, Settings, Train,
 from vdp.settings.parse import parse, to_config, to_json
 from vdp.training import optim
 
-SECTIONS = [f for f in dataclasses.fields(Settings) if f.name not in ("seed", "model")]
+SECTIONS = [f for f in dataclasses.fields(Settings) if f.name not in ("seed", "notes", "model")]
 
 
 def test_every_config_starts_from_the_defaults_that_the_sections_declare():

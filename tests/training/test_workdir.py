@@ -101,7 +101,7 @@ WRONG |= {
 @pytest.mark.parametrize("kind", WRONG)
 def test_another_config_json_is_one_sentence(tmp_path, kind):
     (tmp_path / "config.json").write_text(json.dumps(WRONG[kind]))
-    with pytest.raises(UserError, match=r"is not the config\.json of a run .*--workdir") as error:
+    with pytest.raises(UserError, match=r"is not the config\.json of a run .*workdir") as error:
         config.read_run(tmp_path)
     assert "\n" not in str(error.value)
 

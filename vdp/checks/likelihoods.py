@@ -1,6 +1,7 @@
 """The laws of a likelihood: masses that sum to one, and samples that have them."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ OUTPUTS = 4  # of one pixel each
 DRAWS = 4000
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(kw_only=True, eq=False)
 class _Case:
     """A likelihood of images of one shape, with outputs of random features."""
 
@@ -41,6 +42,17 @@ class _Case:
         shape = (num, *self.x_shape)
         return jax.random.randint(self.key(1), shape, 0, self.levels).astype(self.dtype)
 
+    @functools.cached_property
+    def log_prob(self) -> Callable[[Array, Array], Array]:
+        """The likelihood's, compiled."""
+        return jax.jit(self.likelihood.log_prob)
+
+    @functools.cached_property
+    def samples(self) -> np.ndarray:
+        """DRAWS images of the same outputs, drawn once for all laws."""
+        given = jnp.repeat(self.outputs(1, self.x_shape), DRAWS, axis=0)
+        return np.asarray(jax.jit(self.likelihood.sample)(given, self.key(3)))
+
     @property
     def dtype(self):
         return jnp.uint8 if self.levels <= 256 else jnp.uint16
@@ -50,11 +62,12 @@ class _Case:
         values = itertools.product(range(self.levels), repeat=channels)
         return jnp.asarray(list(values), self.dtype).reshape(-1, 1, 1, channels)
 
-    def masses(self, channels: int) -> np.ndarray:
+    @functools.cached_property
+    def masses(self) -> np.ndarray:
         """The probability of each of `pixels` at OUTPUTS outputs, [OUTPUTS, levels^channels]."""
+        channels = self.x_shape[2]
         pixels = self.pixels(channels)
-        log_prob = jax.jit(self.likelihood.log_prob)
-        at = lambda given: log_prob(jnp.repeat(given[None], len(pixels), axis=0), pixels)
+        at = lambda given: self.log_prob(jnp.repeat(given[None], len(pixels), axis=0), pixels)
         every = [at(given) for given in self.outputs(OUTPUTS, (1, 1, channels))]
         return np.exp(np.asarray(every, np.float64))
 
@@ -85,6 +98,7 @@ def check_likelihood(
         outputs.of_likelihood(likelihood, x_shape)
         return True, f"images {tuple(x_shape)} of {levels} levels, values [B] in float32"
 
+    enumerable = functools.cache(lambda: _enumerable(case))  # its masses serve two laws
     laws: dict[str, Callable[[], Verdict]] = {
         "shapes and types": shapes,
         "jit changes nothing": lambda: _jit(case),
@@ -94,8 +108,8 @@ def check_likelihood(
         "samples are levels": lambda: _levels(case),
     }
     if likelihood.discrete:
-        laws["masses over all levels sum to one"] = lambda: _masses(case)
-        laws["samples have these masses"] = lambda: _frequencies(case)
+        laws["masses over all levels sum to one"] = lambda: _masses(case, enumerable())
+        laws["samples have these masses"] = lambda: _frequencies(enumerable())
         laws["the mean is that of the samples"] = lambda: _mean(case)
     return tried(name, laws)
 
@@ -103,25 +117,27 @@ def check_likelihood(
 def _jit(case: _Case) -> Verdict:
     given, images = case.outputs(3, case.x_shape), case.images(3)
     plain = case.likelihood.log_prob(given, images)
-    return close(plain, jax.jit(case.likelihood.log_prob)(given, images), "compiled and not")
+    return close(plain, case.log_prob(given, images), "compiled and not")
 
 
 def _alone(case: _Case) -> Verdict:
-    given, images = case.outputs(3, case.x_shape), case.images(3)
-    whole = case.likelihood.log_prob(given, images)[:1]
-    alone = case.likelihood.log_prob(given[:1], images[:1])
-    return close(whole, alone, "in a batch of three and alone")
+    """The first of three, with two others beside it than before: nothing is compiled for that."""
+    every = case.outputs(5, case.x_shape), case.images(5)
+    at = lambda *rows: case.log_prob(*(array[jnp.array(rows)] for array in every))[:1]
+    return close(at(0, 1, 2), at(0, 3, 4), "beside two examples and two others")
 
 
 def _extremes(case: _Case) -> Verdict:
     images = case.images(2).at[0].set(0).at[1].set(case.levels - 1)
+
+    @jax.jit
+    @jax.value_and_grad
+    def total(given, scale):
+        scaled = (scale * given).astype(jnp.bfloat16)
+        return case.likelihood.log_prob(scaled, images).sum()
+
     for scale in (0.0, 1.0, 1e3):
-
-        def total(given, scale=scale):
-            scaled = (scale * given).astype(jnp.bfloat16)
-            return case.likelihood.log_prob(scaled, images).sum()
-
-        value, gradient = jax.jit(jax.value_and_grad(total))(case.outputs(2, case.x_shape))
+        value, gradient = total(case.outputs(2, case.x_shape), scale)
         if not (jnp.isfinite(value) and jnp.isfinite(gradient).all()):
             return False, f"outputs times {scale:g}: the log-probability or its gradient is not"
     return True, "outputs times 0, 1 and 1,000"
@@ -149,27 +165,22 @@ def _gradients(case: _Case) -> Verdict:
     return True, f"{len(jax.tree.leaves(params))} arrays of parameters"
 
 
-def _samples(case: _Case, num: int = DRAWS) -> np.ndarray:
-    given = jnp.repeat(case.outputs(1, case.x_shape), num, axis=0)
-    return np.asarray(jax.jit(case.likelihood.sample)(given, case.key(3)))
-
-
 def _levels(case: _Case) -> Verdict:
-    drawn = _samples(case, 50)
+    drawn = case.samples
     low, high = int(drawn.min()), int(drawn.max())
     return low >= 0 and high < case.levels, f"from {low} to {high} of 0 to {case.levels - 1}"
 
 
-def _enumerable(case: _Case) -> tuple[_Case, int] | None:
-    """The case, with fewer levels where it can be made so, and channels to enumerate."""
+def _enumerable(case: _Case) -> _Case | None:
+    """The case, with fewer levels where there are too many to enumerate; None where it cannot."""
     channels = case.x_shape[2]
     if case.levels**channels <= MOST:
-        return case, channels
+        return case
     few = int(MOST ** (1 / channels))
     fields = {f.name for f in dataclasses.fields(case.likelihood)} if _is_data(case) else set()
     if "levels" in fields and few >= 2:
         fewer: Any = dataclasses.replace(case.likelihood, levels=few)
-        return dataclasses.replace(case, likelihood=fewer, levels=few), channels
+        return dataclasses.replace(case, likelihood=fewer, levels=few)
     return None
 
 
@@ -177,27 +188,25 @@ def _is_data(case: _Case) -> bool:
     return dataclasses.is_dataclass(case.likelihood)
 
 
-def _masses(case: _Case) -> Verdict:
-    possible = _enumerable(case)
-    if possible is None:
-        return None, f"{case.levels}^{case.x_shape[2]} values of a pixel are too many to sum"
-    small, channels = possible
-    totals = small.masses(channels).sum(1)
+def _masses(case: _Case, small: _Case | None) -> Verdict:
+    channels = case.x_shape[2]
+    if small is None:
+        return None, f"{case.levels}^{channels} values of a pixel are too many to sum"
+    totals = small.masses.sum(1)
     worst = float(totals[np.argmax(np.abs(totals - 1))])
     said = f"the {small.levels}^{channels} values of one pixel have the mass {worst:.6g}"
     return abs(worst - 1) <= 1e-3, said
 
 
-def _frequencies(case: _Case) -> Verdict:
-    possible = _enumerable(case)
-    if possible is None:
+def _frequencies(small: _Case | None) -> Verdict:
+    if small is None:
         return None, "too many values of a pixel"
-    small, channels = possible
+    channels = small.x_shape[2]
     digits = small.levels ** np.arange(channels)[::-1]
     given = jnp.repeat(small.outputs(OUTPUTS, (1, 1, channels)), 4 * DRAWS, axis=0)
     drawn = np.asarray(jax.jit(small.likelihood.sample)(given, small.key(3)), np.int64)
     values = (drawn.reshape(-1, channels) @ digits).reshape(OUTPUTS, -1)
-    pairs = zip(values, small.masses(channels), strict=True)
+    pairs = zip(values, small.masses, strict=True)
     p = min(_chi_square(value, masses) for value, masses in pairs)
     return p > 1e-7, f"{OUTPUTS} pixels drawn {values.shape[1]:,} times, smallest p = {p:.2g}"
 
@@ -216,7 +225,7 @@ def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
 
 def _mean(case: _Case) -> Verdict:
     mean = np.asarray(case.likelihood.mean(case.outputs(1, case.x_shape)), np.float64)[0]
-    drawn = _samples(case).astype(np.float64) / (case.levels - 1)
+    drawn = case.samples.astype(np.float64) / (case.levels - 1)
     error = drawn.std(0) / np.sqrt(len(drawn))
     difference = np.abs(drawn.mean(0) - mean)
     worst = float(np.max(difference / (error + 1e-4)))

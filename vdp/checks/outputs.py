@@ -71,7 +71,8 @@ def of_prior(prior: Prior, z_shape: Shape, x_shape: Shape, *, merged: bool = Fal
     def encode(images):
         if images.ndim != 4 or images.shape[1:] != tuple(x_shape):
             raise UserError(f"encode was given {images.shape} where images [N, H, W, C] are needed")
-        moments = images.mean((1, 2, 3))[(...,) + (None,) * len(z_shape)] * jnp.ones(z_shape)
+        means = images.mean((1, 2, 3))[(...,) + (None,) * len(z_shape)]
+        moments = jnp.broadcast_to(means, (len(images), *z_shape))
         return Normal(moments, moments)
 
     def all_methods(rng, q):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.resources
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -120,7 +121,7 @@ def load(data: Data) -> Dataset:
     splits = {name: _converted(split, stored.levels, data) for name, split in splits.items()}
     train = splits["train"]
     if "test" not in splits:
-        train, splits["test"] = hold_out(train, len(train) // 10, data.split_seed)
+        train, splits["test"] = hold_out(train, _test_share(len(train)), data.split_seed)
     for name in splits.keys() - {"train"}:
         if not len(splits[name]) or splits[name].images.shape[1:] != train.images.shape[1:]:
             raise UserError(
@@ -129,14 +130,62 @@ def load(data: Data) -> Dataset:
                 f"{train.images.shape[1:]}: provide at least ten images, all of one shape"
             )
     if "validation" not in splits:
-        if data.num_validation >= len(train):
-            raise UserError(
-                f"data.num_validation={data.num_validation} leaves nothing of the {len(train)} "
-                "training images: lower it"
-            )
+        _check_validation(data, len(train))
         train, splits["validation"] = hold_out(train, data.num_validation, data.split_seed + 1)
     splits = {"train": train, "validation": splits["validation"], "test": splits["test"]}
     return Dataset(facts=_facts(info, data), splits=splits)
+
+
+def _test_share(images: int) -> int:
+    """How many of the images of a data set without a test split are held out as one."""
+    return images // 10
+
+
+def _check_validation(data: Data, images: int) -> None:
+    """Refuses to hold out all of the training images; UserError."""
+    if data.num_validation >= images:
+        raise UserError(
+            f"data.num_validation={data.num_validation} leaves nothing of the {images} training "
+            "images: lower it"
+        )
+
+
+def split_counts(facts: Facts, data: Data) -> dict[str, int]:
+    """How many images `load` puts in each split, from the counts of what is stored.
+
+    Args:
+      facts: of `describe`, without the images.
+      data: the settings that they are of.
+
+    Returns:
+      {"train": ..., "validation": ..., "test": ...}; {} where the data set's counts are not known.
+
+    Raises:
+      UserError: the validation split leaves nothing to train on.
+    """
+    counts = facts.info.counts
+    if "train" not in counts:
+        return {}
+    train = counts["train"]
+    test = counts.get("test", _test_share(train))
+    train -= 0 if "test" in counts else test
+    if "validation" in counts:
+        return {"train": train, "validation": counts["validation"], "test": test}
+    _check_validation(data, train)
+    validation = data.num_validation
+    return {"train": train - validation, "validation": validation, "test": test}
+
+
+def moments(split: Split, facts: Facts) -> tuple[float, float]:
+    """(mean, standard deviation) over all pixels of what the encoder sees of a split, in [0, 1]."""
+    levels = facts.info.levels
+    parts = np.array_split(split.images, len(split) // 1000 + 1)  # a count widens every pixel
+    shares = sum(np.bincount(part.ravel(), minlength=levels) for part in parts) / split.images.size
+    values = np.arange(levels) / (levels - 1)
+    mean = float(shares @ values)
+    if facts.input_levels == 2:  # as drawn, where they are binarised
+        return mean, math.sqrt(mean * (1 - mean))
+    return mean, math.sqrt(float(shares @ (values - mean) ** 2))
 
 
 def fingerprint(dataset: Dataset) -> str:

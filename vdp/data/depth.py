@@ -43,7 +43,7 @@ def settle(
     if declared and not 2 <= declared <= DEEPEST:
         raise UserError(
             f"{where} announces {declared} levels: images have 2 to {DEEPEST} of them, and at most "
-            f"{MOST} without --config.data.levels"
+            f"{MOST} without config.data.levels"
         )
     lows = [array.min().item() for array in arrays.values()]
     highs = [array.max().item() for array in arrays.values()]
@@ -82,7 +82,7 @@ def check(stored: int, wanted: int, *, where: str) -> None:
     if not wanted and stored > MOST:
         raise UserError(
             f"{where} has {stored:,} levels, and images here have at most {MOST}: "
-            f"--config.data.levels={MOST} scales them"
+            f"config.data.levels={MOST} scales them"
         )
 
 
@@ -118,7 +118,7 @@ def _from_fractions(arrays: Arrays, high: float, levels: int, where: str):
     if not 2 <= levels <= MOST:
         raise UserError(
             f"{where} has fractions in [0, 1], which say nothing of grey levels: "
-            f"--config.data.levels={MOST} rounds them to as many (2 to {MOST})"
+            f"config.data.levels={MOST} rounds them to as many (2 to {MOST})"
         )
     rounded = lambda array: np.rint(array * (levels - 1)).astype(np.uint8)
     return {name: rounded(array) for name, array in arrays.items()}, levels

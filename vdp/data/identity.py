@@ -34,8 +34,8 @@ def check_same(stored: Mapping[str, str], now: Mapping[str, str], data: Data) ->
     if splits := changed(stored, now):
         raise UserError(
             f"the {' and '.join(splits)} images of {data.name} are not those that this run was "
-            "trained with: bring them back, or name other data (--config.data.name=...) to "
-            "evaluate on it, and another --workdir to train on it"
+            "trained with: bring them back, or name other data (config.data.name=...) to "
+            "evaluate on it, and another workdir to train on it"
         )
 
 
@@ -53,17 +53,17 @@ def check_fits(now: Facts, wanted: Facts, data: Data) -> None:
     size = lambda facts: "x".join(map(str, facts.shape))
     if now.shape != wanted.shape:
         height, width, channels = wanted.shape
-        resized = f"ask for --config.data.resize={height}x{width}, or "
+        resized = f"ask for config.data.resize={height}x{width}, or "
         raise UserError(
             f"the images of {data.name} are {size(now)} where this run's model takes "
             f"{size(wanted)}: {resized if now.shape[2] == channels else ''}name other data "
-            "(--config.data.name)"
+            "(config.data.name)"
         )
     if (now.levels, now.input_levels) != (wanted.levels, wanted.input_levels):
         raise UserError(
             f"the images of {data.name} have {now.info.levels} levels where this run's model takes "
-            f"{wanted.info.levels}: ask for --config.data.levels={wanted.info.levels}, or name "
-            "other data (--config.data.name)"
+            f"{wanted.info.levels}: ask for config.data.levels={wanted.info.levels}, or name "
+            "other data (config.data.name)"
         )
 
 

@@ -40,6 +40,6 @@ def mixed(where: str, sizes: Counter[tuple[int, int]]) -> UserError:
     listed = [f"{height}x{width} of {count}" for (height, width), count in sizes.most_common(SHOWN)]
     listed += [f"{len(sizes) - SHOWN} more sizes"] if len(sizes) > SHOWN else []
     return UserError(
-        f"images of {where} differ in size (HxW: {', '.join(listed)}): --config.data.resize=HxW "
+        f"images of {where} differ in size (HxW: {', '.join(listed)}): config.data.resize=HxW "
         "resizes their shorter side and crops the centre"
     )

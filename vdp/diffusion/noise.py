@@ -1,4 +1,4 @@
-"""Everything random of one diffusion estimate, as structures that say what they are.
+"""Everything random of one diffusion estimate or sample, as structures that say what they are.
 
 A function looks at the type of the noise it is given and never at what happens to be in it: an
 estimate has the structures that it can be made of, and refuses all others by `expect`.
@@ -10,12 +10,14 @@ the axes of one latent z (in pixel space: of one image).
 from typing import TypeVar, dataclass_transform
 
 import chex
+import jax
 from jaxtyping import Float
 
 from vdp.errors import UserError
-from vdp.types import Array, Key, Noise
+from vdp.types import Array, Key, Noise, Shape
 
 Structure = TypeVar("Structure")
+DRAWN_BY = "a prior of this sampler and number of steps draws it for purpose='sample'"
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -110,15 +112,78 @@ class HutchinsonOde:
     probes: Float[Array, "b n *s"]
 
 
-def required(rng: Key | None, *, by: str) -> Key:
+@structure
+class Start:
+    """Where a deterministic sampler begins: all that is random of it.
+
+    Drawn by `samplers.draw_noise` for "dpmpp", "ode", and "ddim" of eta = 0.
+
+    Attributes:
+      y_1: [B, ...], standard normal.
+    """
+
+    y_1: Float[Array, "b *s"]
+
+
+@structure
+class Descent:
+    """Where a sampler begins, and the noise of every one of its T steps.
+
+    Drawn by `samplers.draw_noise` for "ancestral", and "ddim" of eta > 0.
+
+    Attributes:
+      y_1: [B, ...], standard normal.
+      steps: [B, T, ...], standard normal, in the order of the steps: from t = 1 down.
+    """
+
+    y_1: Float[Array, "b *s"]
+    steps: Float[Array, "b t *s"]
+
+
+def start_of(noise: Noise, rng: Key | None, shape: Shape, *, by: str) -> Float[Array, "b *s"]:
+    """The y_1 that a deterministic sampler begins at: of a `Start`, or without one drawn by rng.
+
+    Args:
+      noise: a `Start` or None.
+      rng: a key; None where there is a noise.
+      shape: of y_1, (B, ...).
+      by: the sampler, as the subject of a sentence.
+
+    Raises:
+      UserError: another noise, or neither noise nor key.
+    """
+    if noise is None:
+        return jax.random.normal(required(rng, by=by), shape)
+    expect(noise, Start, by=by, instead=DRAWN_BY)
+    expect_shape(noise.y_1, shape, by=by)
+    return noise.y_1
+
+
+def expect_shape(drawn: Array, shape: Shape, *, by: str) -> None:
+    """Raises UserError unless an array of a noise has the shape that a sample needs.
+
+    Args:
+      drawn: the array.
+      shape: that is needed.
+      by: what is made of it, as the subject of a sentence.
+    """
+    if drawn.shape != tuple(shape):
+        raise UserError(
+            f"{by} needs noise of the shape {tuple(shape)}, not {drawn.shape}: draw it for as many "
+            "samples, and as many steps, as are to be made of it"
+        )
+
+
+def required(rng: Key | None, *, by: str, noise: bool = True) -> Key:
     """The key that noise is drawn with where none is given; UserError where there is no key.
 
     Args:
       rng: a key or None.
       by: the estimate, as the subject of a sentence.
+      noise: whether a noise could stand in its place.
     """
     if rng is None:
-        raise UserError(f"{by} needs a key, or `noise=` in its place")
+        raise UserError(f"{by} needs a key" + (", or `noise=` in its place" if noise else ""))
     return rng
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import ExactOde, HutchinsonOde, expect
+from vdp.diffusion.noise import ExactOde, HutchinsonOde, expect, start_of
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.dists import Normal, standard_normal, sum_nonbatch
 from vdp.errors import UserError
@@ -78,7 +78,13 @@ def transport(
 
 
 def sample(
-    eps_fn: EpsFn, gamma: Gamma, rng: Key, shape: Shape, *, num_steps: int = 32
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    rng: Key | None,
+    shape: Shape,
+    *,
+    num_steps: int = 32,
+    noise: Noise = None,
 ) -> Float[Array, "n *s"]:
     """Draws y_0 of the ODE's model: noise carried from gamma(1) to gamma(0).
 
@@ -88,9 +94,14 @@ def sample(
       rng: a key.
       shape: of the result, (N, ...).
       num_steps: of the solver.
+      noise: a `Start` instead of what is drawn with rng.
+
+    Raises:
+      UserError: another noise.
     """
+    start = start_of(noise, rng, shape, by="a sample of the ODE")
     ends = [gamma(jnp.float32(t)) for t in (1, 0)]
-    return transport(eps_fn, jax.random.normal(rng, shape), *ends, num_steps=num_steps)
+    return transport(eps_fn, start, *ends, num_steps=num_steps)
 
 
 def log_prob(

@@ -1,7 +1,9 @@
 """Samplers of y_0, from noise at t = 1 down a grid of T equal steps; one `lax.scan` each.
 
 Each returns (y_0 [N, ...], denoised [T, N, ...]): the second holds z_hat at every step, from noise
-to clean; what is not used of it costs nothing in a compiled program.
+to clean; what is not used of it costs nothing in a compiled program. All that is random is drawn
+with `rng`, step by step, or given as `noise`, which `draw_noise` draws of the same key: a `Descent`
+where steps are random, else a `Start`.
 """
 
 from collections.abc import Callable
@@ -12,9 +14,18 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp.diffusion import ode, process
+from vdp.diffusion.noise import (
+    DRAWN_BY,
+    Descent,
+    Start,
+    expect,
+    expect_shape,
+    required,
+    start_of,
+)
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.errors import UserError
-from vdp.types import Array, Key, Shape
+from vdp.types import Array, Key, Noise, Shape
 
 Samples = tuple[Float[Array, "n *s"], Float[Array, "t n *s"]]  # y_0, and z_hat at every step
 NAMES = ("ancestral", "ddim", "dpmpp", "ode")
@@ -58,13 +69,14 @@ def draw(
     sampler: str,
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Key,
+    rng: Key | None,
     shape: Shape,
     *,
     num_steps: int,
     eta: float = 0.0,
     temperature: float = 1.0,
     clip: float = 0.0,
+    noise: Noise = None,
 ) -> Samples:
     """Draws (y_0, denoised) by the sampler of that name; "ode" shows its end alone.
 
@@ -79,19 +91,42 @@ def draw(
       temperature: of ancestral.
       clip: z_hat is clipped to [-clip, clip] at every step, as DDPM's program does with images; 0
         leaves it. What is drawn then is not of the model that any bound belongs to.
+      noise: of `draw_noise` for the same sampler and shape, instead of rng.
 
     Raises:
-      UserError: as of `check`.
+      UserError: as of `check`, or a noise of another sampler, shape or T.
     """
     check(sampler=sampler, sampler_steps=num_steps, eta=eta, temperature=temperature, clip=clip)
     if clip:
         eps_fn = _clipped(eps_fn, clip)
     if sampler == "ode":
-        y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps)
+        y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps, noise=noise)
         return y_0, y_0[None]
     options = {"ddim": {"eta": eta}, "ancestral": {"temperature": temperature}}.get(sampler, {})
     function = {"ancestral": ancestral, "ddim": ddim, "dpmpp": dpmpp}[sampler]
-    return function(eps_fn, gamma, rng, shape, num_steps=num_steps, **options)
+    return function(eps_fn, gamma, rng, shape, num_steps=num_steps, noise=noise, **options)
+
+
+def draw_noise(
+    sampler: str, rng: Key, shape: Shape, *, num_steps: int, eta: float = 0.0
+) -> Start | Descent:
+    """Draws what `draw` of the same sampler, key and shape is made of.
+
+    Args:
+      sampler: one of NAMES.
+      rng: a key.
+      shape: of y_0, (N, ...).
+      num_steps: T.
+      eta: of ddim.
+    """
+    if sampler != "ancestral" and not eta:
+        # of a key, ddim draws its start beside the noise of steps that it has no use for
+        start_rng = jax.random.split(rng)[0] if sampler == "ddim" else rng
+        return Start(y_1=jax.random.normal(start_rng, shape))
+    start_rng, path_rng = jax.random.split(rng)
+    each = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)
+    steps = each(jax.random.split(path_rng, num_steps))
+    return Descent(y_1=jax.random.normal(start_rng, shape), steps=steps)
 
 
 def _clipped(eps_fn: EpsFn, clip: float) -> EpsFn:
@@ -109,30 +144,50 @@ def _descend(
     shape: Shape,
     num_steps: int,
     carry: Any,
-    update: Callable[[Any, Array, Array, Key], tuple[Any, Array]],
-    noise_rng: Key | None = None,
+    update: Callable[[Any, Array, Array, Any], tuple[Any, Array]],
+    random: Any = None,
 ) -> tuple[Any, Float[Array, "t n *s"]]:
-    """Scans `update(carry, gamma_t, gamma_s, rng) -> (carry, z_hat)` from t = 1 to 0."""
+    """Scans `update(carry, gamma_t, gamma_s, random) -> (carry, z_hat)` from t = 1 to 0.
 
-    def step(carry: Any, xs: tuple[Array, Key]) -> tuple[Any, Array]:
-        index, rng = xs
+    `random`, T keys or arrays of noise or None, comes to the steps one by one.
+    """
+
+    def step(carry: Any, xs: tuple[Array, Any]) -> tuple[Any, Array]:
+        index, random = xs
         gamma_t = jnp.broadcast_to(gamma(index / num_steps), shape[:1])
         gamma_s = jnp.broadcast_to(gamma((index - 1) / num_steps), shape[:1])
-        return update(carry, gamma_t, gamma_s, rng)
+        return update(carry, gamma_t, gamma_s, random)
 
     steps = jnp.arange(num_steps, 0, -1).astype(jnp.float32)
-    keys = jax.random.split(jax.random.key(0) if noise_rng is None else noise_rng, num_steps)
-    return jax.lax.scan(step, carry, (steps, keys))
+    return jax.lax.scan(step, carry, (steps, random))
+
+
+def _random(
+    rng: Key | None, noise: Noise, shape: Shape, num_steps: int, by: str
+) -> tuple[Float[Array, "n *s"], Any, Callable[[Any], Float[Array, "n *s"]]]:
+    """(y_1, what `_descend` takes for its steps, how a step makes its noise of that).
+
+    Keys and not arrays are scanned where nothing is given: the noise of T steps never stands in
+    memory together.
+    """
+    if noise is None:
+        start_rng, path_rng = jax.random.split(required(rng, by=by))
+        start, keys = jax.random.normal(start_rng, shape), jax.random.split(path_rng, num_steps)
+        return start, keys, lambda key: jax.random.normal(key, shape)
+    expect(noise, Descent, by=by, instead=DRAWN_BY)
+    expect_shape(noise.steps, (shape[0], num_steps, *shape[1:]), by=by)
+    return noise.y_1, jnp.moveaxis(noise.steps, 1, 0), lambda given: given
 
 
 def ancestral(
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Key,
+    rng: Key | None,
     shape: Shape,
     *,
     num_steps: int,
     temperature: float = 1.0,
+    noise: Noise = None,
 ) -> Samples:
     """Draws y_0 from the T-step model itself (DDPM, VDM).
 
@@ -143,27 +198,27 @@ def ancestral(
       shape: of y_0, (N, ...).
       num_steps: T; the T of the model these are samples of.
       temperature: factor on the standard deviation of every step, but not of y_1.
+      noise: a `Descent` of T steps instead of rng.
     """
-    start_rng, path_rng = jax.random.split(rng)
+    start, random, drawn = _random(rng, noise, shape, num_steps, "the ancestral sampler")
 
-    def update(y: Array, gamma_t: Array, gamma_s: Array, rng: Key) -> tuple[Array, Array]:
+    def update(y: Array, gamma_t: Array, gamma_s: Array, random: Any) -> tuple[Array, Array]:
         eps_hat = eps_fn(y, gamma_t)
         mean, std = process.reverse_moments(y, eps_hat, gamma_t, gamma_s)
-        noise = jax.random.normal(rng, shape)
-        return mean + temperature * std * noise, process.denoise(y, gamma_t, eps_hat)
+        return mean + temperature * std * drawn(random), process.denoise(y, gamma_t, eps_hat)
 
-    start = jax.random.normal(start_rng, shape)
-    return _descend(gamma, shape, num_steps, start, update, path_rng)
+    return _descend(gamma, shape, num_steps, start, update, random)
 
 
 def ddim(
     eps_fn: EpsFn,
     gamma: Gamma,
-    rng: Key,
+    rng: Key | None,
     shape: Shape,
     *,
     num_steps: int,
     eta: float = 0.0,
+    noise: Noise = None,
 ) -> Samples:
     """DDIM (Song et al. 2021): deterministic for eta = 0, ancestral for eta = 1.
 
@@ -177,23 +232,38 @@ def ddim(
       shape: of y_0, (N, ...).
       num_steps: steps from t = 1 to 0.
       eta: share of the ancestral step's noise, in [0, 1].
+      noise: instead of rng, a `Descent` of as many steps, or for eta = 0 a `Start`.
     """
-    start_rng, path_rng = jax.random.split(rng)
+    by = f"the sampler ddim with eta={eta}"
+    start: Array
+    random: Any
+    drawn: Callable[[Any], Any]
+    if noise is not None and not eta:
+        start, random, drawn = start_of(noise, None, shape, by=by), None, lambda _: 0.0
+    else:
+        start, random, drawn = _random(rng, noise, shape, num_steps, by)
 
-    def update(y: Array, gamma_t: Array, gamma_s: Array, rng: Key) -> tuple[Array, Array]:
+    def update(y: Array, gamma_t: Array, gamma_s: Array, random: Any) -> tuple[Array, Array]:
         eps_hat = eps_fn(y, gamma_t)
         z_hat = process.denoise(y, gamma_t, eps_hat)
         wide_t, wide_s = process.expand(gamma_t, y), process.expand(gamma_s, y)
         k = -jnp.expm1(wide_s - wide_t)
         direction = process.sigma(wide_s) * jnp.sqrt(1 - eta**2 * k) * eps_hat
-        noise = eta * process.sigma(wide_s) * jnp.sqrt(k) * jax.random.normal(rng, shape)
-        return process.alpha(wide_s) * z_hat + direction + noise, z_hat
+        fresh = eta * process.sigma(wide_s) * jnp.sqrt(k) * drawn(random)
+        return process.alpha(wide_s) * z_hat + direction + fresh, z_hat
 
-    start = jax.random.normal(start_rng, shape)
-    return _descend(gamma, shape, num_steps, start, update, path_rng)
+    return _descend(gamma, shape, num_steps, start, update, random)
 
 
-def dpmpp(eps_fn: EpsFn, gamma: Gamma, rng: Key, shape: Shape, *, num_steps: int) -> Samples:
+def dpmpp(
+    eps_fn: EpsFn,
+    gamma: Gamma,
+    rng: Key | None,
+    shape: Shape,
+    *,
+    num_steps: int,
+    noise: Noise = None,
+) -> Samples:
     """DPM-Solver++(2M) (Lu et al. 2022): deterministic, second order in lambda = -gamma/2.
 
     With h = lambda_s - lambda_t and D = z_hat + h/(2 h_prev) (z_hat - z_hat_prev), first step
@@ -205,10 +275,11 @@ def dpmpp(eps_fn: EpsFn, gamma: Gamma, rng: Key, shape: Shape, *, num_steps: int
       rng: a key, of the noise at t = 1.
       shape: of y_0, (N, ...).
       num_steps: steps from t = 1 to 0.
+      noise: a `Start` instead of rng.
     """
 
     def update(
-        carry: tuple[Array, Array, Array], gamma_t: Array, gamma_s: Array, _: Key
+        carry: tuple[Array, Array, Array], gamma_t: Array, gamma_s: Array, _: None
     ) -> tuple[tuple[Array, Array, Array], Array]:
         y, previous, h_previous = carry
         z_hat = process.denoise(y, gamma_t, eps_fn(y, gamma_t))
@@ -219,7 +290,7 @@ def dpmpp(eps_fn: EpsFn, gamma: Gamma, rng: Key, shape: Shape, *, num_steps: int
         shrunk = process.sigma(wide_s) / process.sigma(wide_t) * y
         return (shrunk - process.alpha(wide_s) * jnp.expm1(-h) * d, z_hat, h), z_hat
 
-    start = jax.random.normal(rng, shape)
+    start = start_of(noise, rng, shape, by="the sampler dpmpp")
     no_step = jnp.zeros((shape[0],) + (1,) * (len(shape) - 1))
     carry = (start, jnp.zeros(shape), no_step)
     (y_0, _, _), denoised = _descend(gamma, shape, num_steps, carry, update)

@@ -10,14 +10,13 @@ import numpy as np
 
 from vdp.data import datasets
 from vdp.data.core import Split
-from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.evaluation import interpolation, naming, samples
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
 from vdp.run import M, Run
-from vdp.runtime.metric_log import METRICS_FILE, train_seconds
+from vdp.runtime.metric_log import METRICS_FILE, read_metrics, series, train_seconds
 from vdp.types import (
     Arrays,
     Classifying,
@@ -81,6 +80,7 @@ def evaluate(
     result = {
         "step": run.step,
         "checkpoint": chosen.checkpoint,
+        "validations": _validations(run, workdir) if chosen.checkpoint == "best" else None,
         "split": chosen.split,
         "settings": {field: after for field, (_, after) in changes.items()},
         "num_examples": len(split),
@@ -102,6 +102,14 @@ def evaluate(
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
     return result
+
+
+def _validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
+    """Among how many validations the best was chosen, and the step of the last; None: unknown."""
+    metrics = read_metrics(workdir / METRICS_FILE)
+    name = score.series_name(score.score_of(run.model), metrics)
+    steps = [step for step, _ in series(metrics, f"eval/{name}")]
+    return {"num": len(steps), "last_step": steps[-1]} if steps else None
 
 
 def _latents(question: Question[Stochastic]) -> dict[str, Any]:
@@ -142,9 +150,9 @@ def _belongs(part: str, latent: str) -> bool:
 
 def _information(question: Question[Stochastic], rate: float) -> dict[str, Any] | None:
     images = question.arrays[1]
-    q = question.run.encode(images)
-    if not isinstance(q, Normal):  # a hierarchy of one latent
+    if isinstance(question.run.model, Hierarchical):  # of one latent
         return None
+    q = question.run.encode(images)
     mean, log_var = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
     return latents.information(mean, log_var, rate, seed=question.run.settings.eval.seed)
 

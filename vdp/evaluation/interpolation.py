@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vdp.dists import Normal
 from vdp.metrics import smoothness
 from vdp.run import Run
 from vdp.types import Latent
@@ -16,9 +15,7 @@ PAIRS_AT_ONCE = 50  # their images are not all kept
 
 def means(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n *z"]:
     """The codes of images: the means of q(z|x)."""
-    q = run.encode(images)
-    assert isinstance(q, Normal)  # over the one latent
-    return np.asarray(q.mean)
+    return run.encode(images).mean
 
 
 def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str, Any]:

@@ -1,63 +1,122 @@
-"""The result of an evaluation in words."""
+"""The result of an evaluation in words; results of older versions lack some entries."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 
 def in_words(result: dict[str, Any]) -> list[str]:
     """What an eval.json holds, one line a quantity; of older versions too."""
-    lines = []
+    lines = [_checkpoint(result)]
+    if other_data := _part_of(result.get("settings") or {}, "data"):
+        lines.append(f"on other data than the run's: {assignments(other_data)}")
+    split, num = result["split"], result["num_examples"]
     for name, entry in result["estimators"].items():
         if entry:
-            extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
-            bits = entry["bits_per_dim"]
-            bits = f" = {_with_error(bits, 4)} bits/dim" if bits else ""
-            lines.append(
-                f"{result['split']} {name} ({entry['model']}{extras}): "
-                f"{_with_error(entry['nats'], 2)} nats{bits}, {result['num_examples']} images"
-            )
+            lines.append(f"{split} {_estimate(name, entry)}, {num} images")
+    for name, entry in (result.get("earlier") or {}).items():
+        what = f"FID {entry['value']:.2f}" if name == "fid" else f"{split} {_estimate(name, entry)}"
+        lines.append(f"{what}: of step {entry['step']}, not computed again")
     table = result["latents"] or []
     if len(table) > 1 and result["rates"]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
         lines.append(f"active units: {active['active']} of {active['total']}")
     if information := result.get("information"):  # a result of 0.1.0 has none
-        seen = math.log(result["num_examples"])
-        known = f"saturated: {result['num_examples']} images cannot show more than {seen:.2f}"
-        left = max(information["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
-        known = f" ({known})" if information["saturated"] else ""
-        lines.append(
-            f"rate {result['rates'][0]:.2f} nats: I(x; z) at least "
-            f"{_with_error(information['nats'], 2)}{known}, KL(q(z) || p(z)) at most {left:.2f}"
-        )
+        lines.append(_information(information, result["rates"][0], num))
     lines_between = result["interpolation"]
     if lines_between and lines_between["pairs"]:
         measures = ("path_ratio", "unevenness", "nonlinearity")
         ratio, step, middle = (_with_error(lines_between[name], 3) for name in measures)
         lines.append(
-            f"{result['split']} mse {result['mse']:.5f} a pixel; images between two codes: path "
+            f"{split} mse {result['mse']:.5f} a pixel; images between two codes: path "
             f"{ratio} times its chord, largest step {step} times the mean, middle {middle} half "
             f"chords off; {lines_between['pairs']} pairs"
         )
     if (score := result.get("score")) and score["name"] != "squared_error":  # mse says that one
-        name = score["name"]
-        lines.append(f"{result['split']} {name}: {_with_error(score, 4)} {score['unit']}")
+        lines.append(f"{split} {_score(score)}")
     if result["accuracy"] is not None:
-        lines.append(f"{result['split']} accuracy: {result['accuracy']:.4f}")
+        lines.append(f"{split} accuracy: {result['accuracy']:.4f}")
     if result["fid"]:
-        fid = result["fid"]
+        lines.append(_fid(result["fid"]))
+    return lines
+
+
+def headline(result: dict[str, Any]) -> str:
+    """The first number that an evaluation gives, in words: an estimate, a score, or the FID."""
+    for name, entry in result["estimators"].items():
+        if entry:
+            return _estimate(name, entry)
+    if score := result.get("score"):
+        return _score(score)
+    return f"FID {result['fid']['value']:.2f}" if result["fid"] else "no estimate"
+
+
+def assignments(settings: Mapping[str, Any]) -> str:
+    """Settings in words: "data.name=mnist, eval.seed=3"."""
+    return ", ".join(f"{field}={_text(value)}" for field, value in settings.items())
+
+
+def _text(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, Mapping):
+        return f"({assignments(value)})"
+    return ",".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _part_of(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
+    return {field: v for field, v in settings.items() if field.startswith(f"{section}.")}
+
+
+def _checkpoint(result: Mapping[str, Any]) -> str:
+    """Which checkpoint it is, and of the best one, among how many."""
+    line = f"checkpoint {result['checkpoint']}: step {result['step']}"
+    if validations := result.get("validations"):
+        num, last = validations["num"], validations["last_step"]
+        plural = "s" if num > 1 else ""
+        line += f", the best of {num} validation{plural} up to step {last}"
+    return line
+
+
+def _estimate(name: str, entry: Mapping[str, Any]) -> str:
+    """A bound in nats, of probabilities in bits too; of densities that is said."""
+    extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
+    bits = entry["bits_per_dim"]
+    unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
+    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}"
+
+
+def _information(information: Mapping[str, Any], rate: float, num: int) -> str:
+    left = max(information["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
+    divergence = f"KL(q(z) || p(z)) at most {left:.2f}"
+    if information.get("collapsed"):
+        alike = f"collapsed, the codes of all {num} images are alike"
+        return f"rate {rate:.2f} nats: {alike}; {divergence}"
+    known = ""
+    if information["saturated"]:
+        known = f" (saturated: {num} images cannot show more than {math.log(num):.2f})"
+    return (
+        f"rate {rate:.2f} nats: I(x; z) at least {_with_error(information['nats'], 2)}{known}, "
+        f"{divergence}"
+    )
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    return f"{score['name']}: {_with_error(score, 4)} {score['unit']}"
+
+
+def _fid(fid: Mapping[str, Any]) -> str:
+    real = ""
+    if fid["real"] is not None:
         real = (
-            ""
-            if fid["real"] is None
-            else f"; the {fid['real_split']} split's own {fid['num_real']} images: "
+            f"; the {fid['real_split']} split's own {fid['num_real']} images: "
             f"{fid['real']:.2f}, the larger the fewer"
         )
-        lines.append(
-            f"FID {fid['value']:.2f} ({fid['num_samples']} samples against "
-            f"{fid['reference']}, {fid['num_reference']} images{real}; {fid['features']}; "
-            f"{fid['rounding']})"
-        )
-    return lines
+    return (
+        f"FID {fid['value']:.2f} ({fid['num_samples']} samples against "
+        f"{fid['reference']}, {fid['num_reference']} images{real}; {fid['features']}; "
+        f"{fid['rounding']})"
+    )
 
 
 def _by_scale(table: list[dict]) -> str:
@@ -69,6 +128,6 @@ def _by_scale(table: list[dict]) -> str:
     return ", ".join(f"{scale} {rate:.2f}" for scale, rate in sums.items())
 
 
-def _with_error(value: dict, digits: int) -> str:
+def _with_error(value: Mapping[str, Any], digits: int) -> str:
     error = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{error}"

@@ -13,12 +13,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.diffusion.noise import Times
+from vdp.diffusion.noise import Times, expect, structure
 from vdp.dists import sum_nonbatch
+from vdp.models.noise import HierarchyNoise, LadderNoise
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.types import Array, Batch, Key, Params, Stats
+from vdp.types import Array, Batch, Key, Noise, Params, Purpose, Stats
 
 LABEL = "not a bound"
+
+
+@structure
+class ReferenceNoise:
+    """What one term of the published program needs.
+
+    Drawn by `ReferenceTerms.draw`.
+
+    Attributes:
+      model: the hierarchy's own; of a diffusion prior with `Times` at the right ends of T strata.
+      end: [B, ...] of u, standard normal: of the draw of y_0 in place of L0. None where L0 is not
+        drawn: without a diffusion prior over u, and in its merged form.
+    """
+
+    model: HierarchyNoise | LadderNoise
+    end: Float[Array, "b *s"] | None
 
 
 class ReferenceTerms:
@@ -33,23 +50,48 @@ class ReferenceTerms:
             model = dataclasses.replace(model, prior=prior)
         self.model = model
 
-    def log_weight(self, params: Params, stats: Stats, batch: Batch, rng: Key) -> Float[Array, "b"]:
-        """One term, log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B]."""
+    @property
+    def _code_is_drawn(self) -> bool:
+        """Whether log q(u|x) stands in a term, and L0 of a diffusion prior, at one draw of each."""
+        return self.model.over_code and not self.model.merged
+
+    def draw(self, rng: Key, batch: Batch, *, purpose: Purpose = "weight") -> ReferenceNoise:
+        """The noise of one term, whatever the purpose."""
         draw_rng, time_rng, end_rng = jax.random.split(rng, 3)
-        prior = self.model.prior
+        prior, end = self.model.prior, None
         noise = self.model.draw(draw_rng, batch, purpose="loss")
         if self.diffusion:
             steps, num = prior.num_steps, len(batch.target)
             right_ends = jnp.arange(1, steps + 1, dtype=jnp.float32) / steps
             shape = (num, steps, *noise.prior.z.shape[1:])
             times = Times(t=jnp.tile(right_ends, (num, 1)), eps=jax.random.normal(time_rng, shape))
+            if self._code_is_drawn:
+                end = jax.random.normal(end_rng, noise.prior.z.shape)
             noise = noise.replace(prior=noise.prior.replace(diffusion=times))
-        terms = self.model.elbo(params, stats, batch, rng, noise=noise)
-        if not self.model.over_code or self.model.merged:
+        return ReferenceNoise(model=noise, end=end)
+
+    def log_weight(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
+    ) -> Float[Array, "b"]:
+        """One term, log p(x|z) - sum_l KL_l + (noisy bound on log r(u)) - log q(u|x), [B].
+
+        Args:
+          params: of the model.
+          stats: of the model.
+          batch: B examples.
+          rng: a key.
+          noise: of `draw`, instead of what is drawn with rng.
+
+        Raises:
+          UserError: a noise that is no `ReferenceNoise`.
+        """
+        noise = self.draw(rng, batch) if noise is None else noise
+        expect(noise, ReferenceNoise, by="a reference term", instead="its own draw gives it")
+        terms = self.model.elbo(params, stats, batch, rng, noise=noise.model)
+        if not self._code_is_drawn:
             return terms.value
-        code = noise.prior.z
+        code = noise.model.prior.z
         sampled = 0.5 * sum_nonbatch(jnp.square(code) - 1)  # -log q(u|x) in place of the entropy
         if self.diffusion:  # and one draw in place of L0
-            end = jax.random.normal(end_rng, code.shape)
-            sampled = sampled - 0.5 * sum_nonbatch(jnp.square(end) - 1)
+            sampled = sampled - 0.5 * sum_nonbatch(jnp.square(noise.end) - 1)
         return terms.value + sampled

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from vdp.metrics.likelihood import mean_and_error
 
 ACTIVE_THRESHOLD = 0.01
+COLLAPSED, COLLAPSED_ANY = 0.05, 1.0  # nats of I in the mean, and of any one image
 
 
 def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any]:
@@ -67,8 +68,9 @@ def information(
       block: images at once; memory is 3 * block * N doubles.
 
     Returns:
-      {"nats": {"mean", "se"}, "saturated": bool, "aggregate_kl": rate - mean, an upper bound}; the
-      standard error takes the N terms for independent.
+      {"nats": {"mean", "se"}, "saturated": bool, "collapsed": bool, "aggregate_kl": rate - mean, an
+      upper bound}; the standard error takes the N terms for independent. "collapsed" says that the
+      posteriors of all N images, two or more, are alike: the code tells none of them apart.
     """
     mean, log_var = np.asarray(mean, np.float64), np.asarray(log_var, np.float64)
     z = mean + np.exp(log_var / 2) * np.random.default_rng(seed).standard_normal(mean.shape)
@@ -80,6 +82,11 @@ def information(
         squares = z[rows] ** 2 @ precision.T - 2 * z[rows] @ (mean * precision).T
         log_q = -(squares + constant) / 2  # [block, N], up to D log(2 pi) / 2
         terms.append(log_q[rows - start, rows] - logsumexp(log_q, axis=1) + np.log(num))
-    nats = mean_and_error(np.concatenate(terms))
-    saturated = bool(max(rate, nats["mean"]) > np.log(num) - 2)
-    return {"nats": nats, "saturated": saturated, "aggregate_kl": rate - nats["mean"]}
+    each = np.concatenate(terms)
+    nats = mean_and_error(each)
+    return {
+        "nats": nats,
+        "saturated": bool(max(rate, nats["mean"]) > np.log(num) - 2),
+        "collapsed": bool(num > 1 and nats["mean"] < COLLAPSED and each.max() < COLLAPSED_ANY),
+        "aggregate_kl": rate - nats["mean"],
+    }

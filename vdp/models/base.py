@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp.diffusion.noise import required
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.diffusion import DiffusionPrior
@@ -20,6 +21,7 @@ from vdp.types import (
     Levels,
     Noise,
     Params,
+    Shape,
     Stats,
     Terms,
 )
@@ -28,13 +30,15 @@ from vdp.types import (
 class WithPrior:
     """Base of models with `likelihood`, `input_levels` and a `prior`, which may be None.
 
-    They define `draw` and `_terms(params, stats, batch, rng, noise, train)`, the bound's Terms.
+    They define `draw`, `prior_shape` and `_terms(params, stats, batch, rng, noise, train)`, the
+    bound's Terms.
     """
 
     likelihood: Any
     prior: Any
     input_levels: int
     draw: Callable[..., Any]
+    prior_shape: Callable[..., tuple[int, ...]]
     _terms: Callable[..., Terms]
 
     @property
@@ -118,12 +122,53 @@ class WithPrior:
         """Integer levels as the encoder sees them, in [0, 1]; numpy arrays become jax's."""
         return jnp.asarray(to_unit(images, self.input_levels))
 
+    def draw_sample(self, rng: Key, num: int, *, x_shape: Shape, **options: Any) -> Noise:
+        """What `sample` of the same key makes `num` images of, but for drawn pixels: the prior's.
+
+        Args:
+          rng: a key.
+          num: of images.
+          x_shape: (H, W, C).
+          options: of the prior's sampler, the same as of `sample`.
+        """
+        prior_rng, _ = jax.random.split(rng)
+        return self._draw_prior(prior_rng, num, self.prior_shape(x_shape), options)
+
+    def _draw_prior(self, rng: Key, num: int, shape: Shape, options: dict[str, Any]) -> Noise:
+        """The noise of the prior's samples; only a sampler with options is told of them."""
+        of_sampler = options if isinstance(self.prior, DiffusionLike) else {}
+        return self.prior.draw(rng, num, shape, purpose="sample", **of_sampler)
+
+    def _from_prior(
+        self, params: Params, stats: Stats, rng: Key | None, num: int,
+        *, noise: Noise = None, **options: Any,
+    ) -> Float[Array, "{num} *z"]:  # fmt: skip
+        """Draws `num` latents of the prior; options are those of its `sample`.
+
+        Raises:
+          UserError: a noise, and a prior whose `sample` has no argument of that name.
+        """
+        if noise is not None:
+            if "noise" not in inspect.signature(self.prior.sample).parameters:
+                raise UserError(
+                    f"{type(self.prior).__name__}.sample takes no noise: give it an argument "
+                    "noise=None, or sample by a key"
+                )
+            options["noise"] = noise
+        return self.prior.sample(params["prior"], stats["prior"], rng, num, **options)
+
+    @staticmethod
+    def _keys(rng: Key | None, num: int) -> list[Any]:
+        """As many keys of one, or None for each where there is a noise in its place."""
+        return [None] * num if rng is None else list(jax.random.split(rng, num))
+
     def _drawn_image(
-        self, outputs: Float[Array, "b h w k"], rng: Key, mean: bool
+        self, outputs: Float[Array, "b h w k"], rng: Key | None, mean: bool
     ) -> Float[Array, "b h w c"]:
         """Images [B, H, W, C] in [0, 1]: the likelihood's means, or draws from it."""
         if mean:
             return self.likelihood.mean(outputs)
+        rng = required(rng, by="a sample of pixels", noise=False)
         return to_unit(self.likelihood.sample(outputs, rng), self.likelihood.levels)
 
 

@@ -9,56 +9,56 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.lax import stop_gradient
 from jaxtyping import Float
 
 from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.models.ladder import Ladder, Reports
+from vdp.models import stages
+from vdp.models.ladder import Reports
+from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
-from vdp.nets.ladder import Moments
 from vdp.priors.noise import DiffusionNoise, PosteriorNoise
 from vdp.settings.rules import Amount, Natural
 from vdp.types import (
-    AnyArray,
     Array,
     Aux,
     Batch,
-    Encode,
     Key,
     Levels,
     Noise,
     Params,
     Purpose,
-    Shape,
     Stats,
     Terms,
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HVAE(Ladder):
+class HVAE(LadderSamples):
     """The hierarchy's bound, weights and samples; fields as of `Ladder`.
 
     Attributes:
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
+      training: how the prior is trained beside the ladder, see `vdp.models.stages`.
     """
 
     beta: Amount = 1.0
     kl_warmup_steps: Natural = 0
+    training: str = "joint"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stages.check(self.training, self.prior, merged=self.merged)
 
     def _prior_args(self, params: Params, stats: Stats) -> tuple[Params, Stats]:
         return params["prior"], stats["prior"]
-
-    def _encode_fn(self, params: Params) -> Encode:
-        """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
-        return lambda images: self.top_posterior(params, images)
 
     def draw(
         self, rng: Key, batch: Batch, *, purpose: Purpose = "loss"
@@ -82,45 +82,60 @@ class HVAE(Ladder):
             return noise.z, noise.prior
         return [noise.z[0].at[:, 0].set(noise.prior.z), *noise.z[1:]], noise.prior
 
-    def _terms(
+    def _terms(self, *args: Any) -> Terms:
+        return self._forward(*args)[0]
+
+    def _forward(
         self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool
-    ) -> Terms:
-        """The bound: KLs in closed form, the prior's rate by the prior."""
+    ) -> tuple[Terms, Float[Array, "b"] | None, Normal | None]:
+        """The bound, minus the prior's rate in it, [B], and q of what the prior is over.
+
+        KLs are in closed form, the rate is the prior's own estimate.
+        """
+        apart = train and self.training != "joint"
+        detached = stop_gradient if apart else lambda tree: tree
+        params, train_nets = stages.frozen(self.training, params, train)
         x_shape = batch.target.shape[1:]
         images = self._scaled(batch.input)
         z_noise, prior_noise = self._noise_of(noise)
         rate_args: dict[str, Any] = dict(noise=prior_noise, train=train)
-        conditions, minus_rate = self.no_conditions, None
+        conditions, minus_rate, q = self.no_conditions, None, None
+        variables = self._prior_args(params, stats) if self.prior is not None else ()
         if self.over_code:
             q = self.code(params, stats, images)
-            u, minus_rate = self.prior.rate(*self._prior_args(params, stats), q, rng, **rate_args)
+            u, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
+            u = q.sample(noise.prior.z) if apart else u
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self.features(params, images, train=train)
-        outputs, reports = self.descend(params, features, conditions, z_noise, x_shape, train=train)
+        features = self.features(params, images, train=train_nets)
+        outputs, reports = self.descend(
+            params, features, conditions, z_noise, x_shape, train=train_nets
+        )
         if self.prior is not None and not self.over_code:
-            top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
-            rate_args["encode"] = self._encode_fn(params)
-            variables = self._prior_args(params, stats)
-            _, minus_rate = self.prior.rate(*variables, top, rng, **rate_args)
+            q = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
+            rate_args["encode"] = self._encode_fn(detached(params))
+            _, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
         over = "u" if self.over_code else self.latent_names[0]
         of_prior = minus_rate.parts if minus_rate else {}
         parts = {f"{over}_{name}": part for name, part in of_prior.items()}
         kls = self.per_latent(reports, lambda q, p, z: -q.kl(p))
         log_prob = self.likelihood.log_prob(outputs, batch.target)
-        return Terms.of(likelihood=log_prob, **parts, **kls)
+        terms = Terms.of(likelihood=log_prob, **parts, **kls)
+        return terms, minus_rate.value if minus_rate else None, q
 
     def loss(
         self, params: Params, stats: Stats, batch: Batch, rng: Key,
         *, step: int | Array, train: bool, noise: Noise = None,
     ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
-        """The loss -log p(x|z) + beta(step) (all KLs and the rate), [B], and Aux, un-annealed."""
+        """The loss -log p(x|z) + beta(step) (all KLs and the rate), [B], and Aux, un-annealed.
+
+        Detached: the rate on the detached latent, without beta, and beta(step) KL(q || N(0, I)) in
+        its place.
+        """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
-        terms = self._terms(params, stats, batch, rest_rng, noise, train)
-        likelihood = terms.parts["likelihood"]
-        warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
-        beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
-        loss = -(likelihood + beta * (terms.value - likelihood))
+        terms, minus_rate, q = self._forward(params, stats, batch, rest_rng, noise, train)
+        beta = stages.weight(self.beta, self.kl_warmup_steps, step)
+        loss = stages.loss(self.training, terms, minus_rate, q, beta)
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
 
     def log_weight(
@@ -146,62 +161,6 @@ class HVAE(Ladder):
             _, weight = weigh(top, encode=self._encode_fn(params))
         ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
         return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
-
-    def check_sampler(self, **options: Any) -> None:
-        """As of every model with a prior; `z_temperature` is the ladder's own."""
-        self.tempered([], options.pop("z_temperature", ()))
-        super().check_sampler(**options)
-
-    def sample_prior(
-        self, params: Params, stats: Stats, rng: Key, num: int, *, x_shape: Shape, **options: Any
-    ) -> Float[Array, "{num} *u"]:
-        """Draws u, or z_L where the prior is over that, [num, *prior_shape]."""
-        return self.prior.sample(
-            *self._prior_args(params, stats),
-            rng,
-            num,
-            z_shape=self.prior_shape(x_shape),
-            encode=self._encode_fn(params),
-            **options,
-        )
-
-    def sample(
-        self, params: Params, stats: Stats, rng: Key, num: int,
-        *, x_shape: Shape, mean: bool = True, z_temperature: Sequence[float] = (),
-        u: Float[AnyArray, "{num} *u"] | None = None, **options: Any,
-    ) -> Float[Array, "{num} h w c"]:  # fmt: skip
-        """Draws images in [0, 1], [num, H, W, C].
-
-        Args:
-          params: of `init`.
-          stats: of `init`.
-          rng: a key.
-          num: of images.
-          x_shape: (H, W, C).
-          mean: the likelihood's mean; False draws pixels.
-          z_temperature: factors on the standard deviations of z_L..z_1: none, one for all, or L.
-          u: pseudo-inputs [num, ...] in place of the prior's draws.
-          options: of the prior's sampler; `temperature` is that of u (or of z_L under a prior).
-        """
-        prior_rng, z_rng, pixel_rng = jax.random.split(rng, 3)
-        noise = self.tempered(self.latent_noise(z_rng, num, x_shape), z_temperature)
-        conditions, z_top = self.no_conditions, None
-        if self.over_code:
-            if u is None:
-                u = self.sample_prior(params, stats, prior_rng, num, x_shape=x_shape, **options)
-            conditions = self.conditions(params, stats, u, x_shape)
-        elif self.prior is not None:
-            z_top = self.sample_prior(params, stats, prior_rng, num, x_shape=x_shape, **options)
-
-        def latent(p: Moments, q: Moments | None, noise: Array, top: Array) -> tuple[Array, Any]:
-            z, report = self.step(p, q, noise, top)
-            if z_top is None or z.shape != z_top.shape:  # below the top scale
-                return z, report
-            return jnp.where(top > 0, z_top, z), report
-
-        none = [None] * len(self.scales)
-        outputs, _ = self.descend(params, none, conditions, noise, x_shape, latent)
-        return self._drawn_image(outputs, pixel_rng, mean)
 
     def encode(self, params: Params, stats: Stats, images: Levels) -> dict[str, Normal]:
         """Posteriors by name: "u", and "z_L".."z_1" at the means of all above them."""

@@ -1,10 +1,10 @@
-"""What the models draw for one evaluation; the first axis of every leaf is the batch's.
+"""What the models draw for an estimate or samples; every leaf has the batch's axis first.
 
 A model of one latent draws its prior's noise alone (`vdp.priors.noise`).
 """
 
 from vdp.diffusion.noise import structure
-from vdp.priors.noise import DiffusionNoise, PosteriorNoise
+from vdp.priors.noise import DiffusionNoise, PosteriorNoise, SampleNoise
 from vdp.types import Array
 
 
@@ -59,9 +59,9 @@ class JacobianProbes:
 
 @structure
 class LadderNoise:
-    """What one pass down a hierarchy needs that has no prior of its own.
+    """What one pass down a hierarchy needs that has no prior of its own: for its bound, or samples.
 
-    Drawn by `HVAE.draw`.
+    Drawn by `HVAE.draw`, and by `HVAE.draw_sample`.
 
     Attributes:
       z: standard normal, one array for every scale, coarsest first: [B, latents, h, w, channels].
@@ -72,17 +72,32 @@ class LadderNoise:
 
 @structure
 class HierarchyNoise:
-    """The same with a prior over u, or over z_L.
+    """The same with a prior over u, or over z_L, for the bound.
 
     Drawn by `HVAE.draw`.
 
     Attributes:
-      z: as of `LadderNoise`; z[0][:, 0] is not looked at where the prior is over z_L.
+      z: as of `LadderNoise`; `z[0][:, 0]` is not looked at where the prior is over z_L.
       prior: of `prior.draw`; its z is the draw of u, or of z_L, in the ladder and in the prior.
     """
 
     z: list[Array]
     prior: PosteriorNoise | DiffusionNoise
+
+
+@structure
+class HierarchySampleNoise:
+    """The same for samples.
+
+    Drawn by `HVAE.draw_sample`.
+
+    Attributes:
+      z: as of `HierarchyNoise`.
+      prior: of `prior.draw` for purpose="sample"; not looked at where u is given.
+    """
+
+    z: list[Array]
+    prior: SampleNoise
 
 
 @structure

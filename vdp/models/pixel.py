@@ -195,14 +195,12 @@ class PixelDiffusion(WithPrior):
         return self.likelihood.log_prob(self.outputs(params, z), batch.target) + weight
 
     def sample(
-        self, params: Params, stats: Stats, rng: Key, num: int,
+        self, params: Params, stats: Stats, rng: Key | None, num: int,
         *, x_shape: Shape, mean: bool = True, **kwargs: Any,
     ) -> Float[Array, "{num} h w c"]:  # fmt: skip
         """Draws images in [0, 1], [num, H, W, C]: the likelihood's means, or pixels from it."""
-        prior_rng, pixel_rng = jax.random.split(rng)
-        z = self.prior.sample(
-            params["prior"], stats["prior"], prior_rng, num, z_shape=x_shape, **kwargs
-        )
+        prior_rng, pixel_rng = self._keys(rng, 2)
+        z = self._from_prior(params, stats, prior_rng, num, z_shape=x_shape, **kwargs)
         return self._drawn_image(self.outputs(params, z), pixel_rng, mean)
 
     def prior_images(

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
-from vdp.dists import Normal, standard_normal
-from vdp.errors import UserError
+from vdp.dists import Normal
+from vdp.models import stages
 from vdp.models.base import WithPrior, check_latent_shape
 from vdp.nets import stateful
 from vdp.settings.rules import Amount, LogVariance, Natural, Size
@@ -37,8 +37,6 @@ from vdp.types import (
     Terms,
 )
 
-TRAINING = ("joint", "detached", "prior")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VAE(WithPrior):
@@ -52,9 +50,8 @@ class VAE(WithPrior):
       input_levels: levels of the images the encoder sees.
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
-      training: "joint" (everything on the one bound), "detached" (encoder and decoder with the KL
-        to N(0, I), while the prior maximises its bound on the detached latent) or "prior" (the
-        second of two stages: encoder and decoder stay as they are). The reported bound is the same.
+      training: "joint", "detached" or "prior": how the prior is trained beside encoder and
+        decoder, see `vdp.models.stages`. The reported bound is the same.
     """
 
     encoder: nn.Module
@@ -70,13 +67,9 @@ class VAE(WithPrior):
 
     def __post_init__(self) -> None:
         check_latent_shape(self.latent_shape)
-        if self.training not in TRAINING:
-            raise UserError(f"training={self.training!r} is not one of {', '.join(TRAINING)}")
-        if self.merged:
-            if self.training != "joint":
-                raise UserError("the merged form is trained jointly: training='joint'")
-            return
-        self.check_floor(self.log_var_floor)
+        stages.check(self.training, self.prior, merged=self.merged)
+        if not self.merged:
+            self.check_floor(self.log_var_floor)
 
     def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: z."""
@@ -171,11 +164,7 @@ class VAE(WithPrior):
         """The bound in one pass: (its Terms, new stats, q)."""
         prior_rng, net_rng = jax.random.split(rng)
         apart = train and self.training != "joint"
-        if train and self.training == "prior":
-            frozen = {role: stop_gradient(params[role]) for role in ("encoder", "decoder")}
-            params, train_nets = params | frozen, False
-        else:
-            train_nets = train
+        params, train_nets = stages.frozen(self.training, params, train)
         net_kwargs: dict[str, Any] = {
             "train": train_nets,
             "rngs": {"dropout": net_rng} if train_nets else None,
@@ -210,16 +199,9 @@ class VAE(WithPrior):
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms, new_stats, q = self._forward(params, stats, batch, rest_rng, noise, train)
-        warmup = jnp.minimum(1.0, (step + 1) / max(self.kl_warmup_steps, 1))
-        beta = self.beta * (warmup if self.kl_warmup_steps else 1.0)
-        likelihood = terms.parts["likelihood"]
-        minus_rate = terms.value - likelihood
-        if self.training == "joint":
-            loss = -(likelihood + beta * minus_rate)
-        elif self.training == "detached":
-            loss = -(likelihood - beta * q.kl(standard_normal(q.mean))) - minus_rate
-        else:
-            loss = -(likelihood + minus_rate)
+        beta = stages.weight(self.beta, self.kl_warmup_steps, step)
+        minus_rate = terms.value - terms.parts["likelihood"]
+        loss = stages.loss(self.training, terms, minus_rate, q, beta)
         return loss, Aux(terms=terms, stats=new_stats, scalars={"beta": jnp.float32(beta)})
 
     def log_weight(
@@ -240,26 +222,18 @@ class VAE(WithPrior):
         return self.likelihood.log_prob(outputs, batch.target) + weight
 
     def sample_latents(
-        self, params: Params, stats: Stats, rng: Key, num: int, **kwargs: Any
+        self, params: Params, stats: Stats, rng: Key | None, num: int, **kwargs: Any
     ) -> Float[Array, "{num} *z"]:
-        """Draws latents of the prior, [num, *latent_shape]; kwargs are its sampler's."""
-        encode = self._encode_fn(params, stats)
-        return self.prior.sample(
-            params["prior"],
-            stats["prior"],
-            rng,
-            num,
-            z_shape=self.latent_shape,
-            encode=encode,
-            **kwargs,
-        )
+        """Draws latents of the prior, [num, *latent_shape]; kwargs are its sampler's, and noise."""
+        how: dict[str, Any] = dict(z_shape=self.latent_shape, encode=self._encode_fn(params, stats))
+        return self._from_prior(params, stats, rng, num, **how, **kwargs)
 
     def sample(
-        self, params: Params, stats: Stats, rng: Key, num: int,
+        self, params: Params, stats: Stats, rng: Key | None, num: int,
         *, x_shape: Shape, mean: bool = True, **kwargs: Any,
     ) -> Float[Array, "{num} h w c"]:  # fmt: skip
         """Draws images in [0, 1], [num, H, W, C]: the likelihood's means, or pixels from it."""
-        prior_rng, pixel_rng = jax.random.split(rng)
+        prior_rng, pixel_rng = self._keys(rng, 2)
         z = self.sample_latents(params, stats, prior_rng, num, **kwargs)
         return self._drawn_image(self.decode(params, stats, z, x_shape)[0], pixel_rng, mean)
 

@@ -15,7 +15,7 @@ from vdp.data import datasets
 from vdp.data.feeds import DEVICE_LIMIT
 from vdp.data.transforms import batch_shapes
 from vdp.runtime import parallel
-from vdp.settings import Settings
+from vdp.settings import Settings, epochs, notes
 from vdp.settings.parse import to_json
 from vdp.training import state
 from vdp.types import Array, Batch, Model, Params, Stats
@@ -33,6 +33,8 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
       UserError: the config cannot be built.
     """
     description = describe(settings)
+    for line in notes.in_words(settings):
+        print(line)
     print(table(description))
     if parameters:
         print(parameter_table(settings))
@@ -61,9 +63,12 @@ def describe(settings: Settings) -> dict[str, Any]:
     Returns:
       {"parameters": {"total", by role}, "flops_per_example": training step (forward, backward)
       of one batch as XLA counts it, divided by its size, "state_bytes": parameters, their average
-      and the optimiser's moments, "data": ..., "config": ...}
+      and the optimiser's moments, "data": ... with the images of each split as it will be,
+      "config": ... with lengths in epochs as steps}
     """
     facts, model, template = _template(settings)
+    counts = datasets.split_counts(facts, settings.data)
+    settings = epochs.resolve(settings, counts.get("train", 0))
     key = jax.random.key(settings.seed)
     params, stats = template.params, template.stats
     batch_size = settings.train.batch_size
@@ -88,7 +93,7 @@ def describe(settings: Settings) -> dict[str, Any]:
             "name": facts.info.name,
             "shape": list(facts.shape),
             "levels": facts.levels,
-            "counts": facts.info.counts,
+            "counts": counts,
         },
         "config": to_json(settings),
     }
@@ -100,7 +105,7 @@ def table(description: dict[str, Any]) -> str:
     model, train = config["model"], config["train"]
     prior = model.get("prior") or {}
     shape, flops = data["shape"], description["flops_per_example"]
-    images = data["counts"].get("train", 0) - config["data"]["num_validation"]
+    images = data["counts"].get("train", 0)
     stored, seen = images * math.prod(shape), train["steps"] * train["batch_size"]
     placement = config["data"]["placement"]
     resident = placement == "device" or (placement == "auto" and stored <= DEVICE_LIMIT)

@@ -5,9 +5,9 @@ from typing import Any
 
 from vdp import build, classifier, config
 from vdp.data import datasets, identity
-from vdp.evaluation import estimators, features, naming, report, resume
+from vdp.evaluation import estimators, features, index, naming, report, resume
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.pictures import grids
+from vdp.pictures import charts
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -42,7 +42,9 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
 def evaluate(
     run: Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
 ) -> tuple[dict[str, Any], pathlib.Path]:
-    """Evaluates a checkpoint and writes the result.
+    """Evaluates a checkpoint, writes the result, and the list of all results of the run.
+
+    Estimates that the file held and that are not asked for now stay in it, under "earlier".
 
     Args:
       run: the checkpoint.
@@ -58,9 +60,12 @@ def evaluate(
         space = features.named(run.settings, dataset, trained)  # what is missing stops here
     result = numbers_of(run, workdir, dataset, space)
     path = workdir / naming.file_name(run.trained, run.settings)
+    result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
         if result["rates"] and len(result["rates"]) > 1:
-            grids.save_latent_bars(workdir / "plots" / "latents.png", result["latents"])
+            plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
+            charts.save_latent_bars(plot, result["latents"], formats=formats)
         files.write_json(path, result)
+        index.write(workdir)
     resume.Unfinished(run, workdir).remove()
     return result, path

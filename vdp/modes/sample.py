@@ -39,5 +39,6 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     if not written:
         name = settings.model["name"]
         raise UserError(f"model {name} draws pictures of images alone: name their data")
+    sample.write_settings(run, folder)
     if parallel.is_writer():
         print("\n".join(map(str, written)))

@@ -14,9 +14,10 @@ from vdp.evaluation import estimators, features, report, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
+from vdp.run import weights
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress, duration
-from vdp.settings import Settings, compare
+from vdp.settings import Settings, compare, epochs, notes
 from vdp.training import checkpoint, first_stage, profile
 from vdp.training.fit import check_batch_sizes, fit
 from vdp.training.state import Evaluated, State
@@ -41,6 +42,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> dict[str, Any] | None:
       Interrupted: after SIGTERM, saved.
     """
     workdir = files.located(workdir)
+    weights.check_trainable(workdir)
     if not parallel.is_writer():
         return train_and_evaluate(settings, workdir)
     with files.opened(workdir, in_use=lambda: bool(checkpoint.saved_steps(workdir))):
@@ -50,19 +52,23 @@ def main(settings: Settings, workdir: pathlib.Path) -> dict[str, Any] | None:
 def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, Any]:
     """As of `main`, in a workdir that is prepared and locked."""
     started = time.perf_counter()
+    check_batch_sizes(settings)
+    for name in FOLDERS:
+        files.check_folder(workdir / name)
+    dataset = datasets.load(settings.data)
+    interruption.check()
+    given = epochs.resolve(settings, len(dataset.splits["train"]))
+    settings = first_stage.without_warmup(given)
     progress = Progress("training", settings.train.steps, enabled=parallel.is_writer())
     try:
-        check_batch_sizes(settings)
-        for name in FOLDERS:
-            files.check_folder(workdir / name)
-        dataset = datasets.load(settings.data)
-        interruption.check()
         model = build.assemble(settings.model, dataset.facts)
         estimators.check(settings.eval.estimators, model)
         build.check_sampler(model, settings.sample.options())
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
-        start_from, preview = _start(settings, dataset), _preview(settings, workdir, dataset)
+        _say_what_was_chosen(settings, workdir, progress)
+        start_from = _start(given, dataset, workdir, progress)
+        preview = _preview(settings, workdir, dataset)
         fit(settings, workdir, dataset, progress, start_from=start_from, on_validation=preview)
         progress.close()
         return _evaluate(settings, workdir, dataset, progress, started)
@@ -70,20 +76,39 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         progress.close()
 
 
-def _start(settings: Settings, dataset: datasets.Dataset) -> Callable[[State], State]:
-    """What becomes of a new state: itself, or with the encoder and decoder of a first stage."""
-    if not settings.train.init_from:
-        return lambda start: start
+def _say_what_was_chosen(settings: Settings, workdir: pathlib.Path, progress: Progress) -> None:
+    """What a new run should know of its config: choices made for the data, a warm-up too long."""
+    if not checkpoint.saved_steps(workdir):
+        _say(notes.in_words(settings), progress)
+    warmup, steps = settings.model.get("kl_warmup_steps", 0), settings.train.steps
+    if warmup > steps and settings.model.get("training") != "prior":
+        progress.say(
+            f"the KL warm-up of {warmup:,} steps (model.kl_warmup_steps) outlasts the {steps:,} of "
+            f"training: at the last of them the rate has {steps / warmup:.2g} of its weight in the "
+            "loss, and all of it in every bound that is reported"
+        )
+
+
+def _start(
+    settings: Settings, dataset: datasets.Dataset, workdir: pathlib.Path, progress: Progress
+) -> Callable[[State], State]:
+    """What becomes of a new state: itself, or with what is taken of the run in train.init_from."""
+    if not settings.train.init_from or checkpoint.saved_steps(workdir):
+        return lambda start: start  # where something is saved no state is new
     first = run.load(settings.train.init_from)
     same_images = first.facts == dataset.facts
     if compare.same_images(first.trained.data, settings.data):
         changed = identity.changed(first.hashes, identity.hashes(dataset))
         same_images = same_images and not changed
-    first_stage.check(settings, first.settings, same_images=same_images)
     evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=first.stats)
+    other = first_stage.Other(
+        settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
+    )
+    taken = first_stage.plan(settings, other, dataset.facts)
+    progress.say(first_stage.in_words(settings, taken, first.step))
 
     def start_from(start: State) -> State:
-        return first_stage.take(start, evaluated)
+        return first_stage.take(start, evaluated, taken.roles)
 
     return start_from
 
@@ -123,6 +148,8 @@ def _evaluate(
     final = settings.replace(eval=dict(checkpoint="best", split="test"))
     trained = run.restore(final, config.read_run(workdir), "best")
     sample.write_curves(trained, workdir)
+    if trained.step == 0 and checkpoint.saved_steps(workdir)[-1]:
+        progress.say("best is the start: training has not improved it")
     earlier = _earlier(path, progress)
     if earlier is not None and earlier[0].get("step") == trained.step:
         _say(earlier[1], progress)

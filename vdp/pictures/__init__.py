@@ -1,1 +1,1 @@
-"""PNG pictures of a checkpoint."""
+"""Pictures of a checkpoint, as PNG, PDF or SVG."""

@@ -1,25 +1,36 @@
-"""Image grids and curves as PNG, written by rename; no display is needed."""
+"""Image grids, the latent plane and clouds of codes; no display is needed."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
 
-from vdp.runtime import files, metric_log
+from vdp.pictures import style
 
 GAP = 0.125  # between images, of the larger side
+MARGIN = 8  # pixels around a label of a grid
+GRID_DPI = 100
 
 
-def tile(images: Float[np.ndarray, "n h w c"], columns: int) -> Float[np.ndarray, "rows columns c"]:
-    """Images [N, H, W, C] in [0, 1] side by side on a mid-grey ground: [rows, columns, C]."""
-    num, height, width, channels = images.shape
+def _rgb(images: Float[np.ndarray, "*n c"]) -> Float[np.ndarray, "*n 3"]:
+    """Colours as they are; of any other number of channels the first, as grey."""
+    return images if images.shape[-1] == 3 else images[..., :1].repeat(3, axis=-1)
+
+
+def tile(images: Float[np.ndarray, "n h w c"], columns: int) -> Float[np.ndarray, "rows columns 3"]:
+    """Images [N, H, W, C] in [0, 1] side by side on the ground: [rows, columns, 3] as RGB.
+
+    The ground is `style.GROUND`, on which white, black and every grey between show. Of channels
+    other than three the first is shown, as grey.
+    """
+    num, height, width, _ = images.shape
     rows = -(-num // columns)
     space = max(1, round(GAP * max(height, width)))
-    sheet = np.full(
-        (rows * (height + space) + space, columns * (width + space) + space, channels), 0.5
-    )
-    for index, image in enumerate(images):
+    shape = (rows * (height + space) + space, columns * (width + space) + space, 3)
+    sheet = np.broadcast_to(np.asarray(style.GROUND, np.float32), shape).copy()
+    for index, image in enumerate(_rgb(images)):
         row, column = divmod(index, columns)
         top, left = space + row * (height + space), space + column * (width + space)
         sheet[top : top + height, left : left + width] = image
@@ -27,26 +38,60 @@ def tile(images: Float[np.ndarray, "n h w c"], columns: int) -> Float[np.ndarray
 
 
 def save_grid(
-    path: pathlib.Path, images: Float[np.ndarray, "n h w c"], columns: int, *, side: int = 900
+    path: pathlib.Path,
+    images: Float[np.ndarray, "n h w c"],
+    columns: int,
+    *,
+    rows: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    formats: Sequence[str] = ("png",),
+    side: int = 900,
 ) -> None:
-    """Writes a grid of images in [0, 1], enlarged by a whole factor.
+    """Writes a grid of images in [0, 1], enlarged by a whole factor, pixel for pixel.
 
     Args:
-      path: the PNG.
-      images: [N, H, W, C]; of channels other than one or three the first is shown.
+      path: the picture.
+      images: [N, H, W, C], row by row; of channels other than three the first is shown.
       columns: images in a row.
-      side: pixels of the larger side, about.
+      rows: what stands to the left of each row; empty: nothing.
+      heads: what stands above each column; empty: nothing.
+      formats: of the files.
+      side: pixels of the larger side, about, without the labels.
     """
-    from PIL import Image
-
     sheet = tile(np.asarray(images, np.float32), columns)
     factor = max(1, side // max(sheet.shape[:2]))
     pixels = np.rint(np.clip(sheet, 0, 1) * 255).astype(np.uint8)
     pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-    if pixels.shape[-1] not in (1, 3):
-        pixels = pixels[..., :1]
-    with files.replacing(path) as temporary:
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary)
+    style.save(_labelled(pixels, columns, rows, heads), path, formats)
+
+
+def _labelled(pixels: np.ndarray, columns: int, rows: Sequence[str], heads: Sequence[str]) -> Any:
+    """A figure of the pixels, one for one, with names of rows and columns outside of them."""
+    height, width = pixels.shape[:2]
+    in_pixels = GRID_DPI / 72  # of a point
+    left = 0
+    if rows:
+        left = round(1.05 * max(map(style.text_width, rows)) * in_pixels) + 2 * MARGIN
+    above = round(style.LABEL_SIZE * in_pixels) + 2 * MARGIN if heads else 0
+    whole_width, whole_height = width + left, height + above
+    # a hundredth of a pixel more, for the size is cut to whole ones
+    figure = style.figure(
+        (whole_width + 0.01) / GRID_DPI, (whole_height + 0.01) / GRID_DPI, dpi=GRID_DPI
+    )
+    figure.set_layout_engine("none")
+    place = (left / whole_width, 0, width / whole_width, height / whole_height)
+    axes = figure.add_axes(place)
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    text = dict(fontsize=style.LABEL_SIZE, color="0.15")
+    for index, name in enumerate(rows):
+        middle = (height - (index + 0.5) * height / len(rows)) / whole_height
+        figure.text((left - MARGIN) / whole_width, middle, name, ha="right", va="center", **text)
+    for index, name in enumerate(heads):
+        middle = (left + (index + 0.5) * width / columns) / whole_width
+        base = (height + MARGIN) / whole_height
+        figure.text(middle, base, name, ha="center", va="bottom", **text)
+    return figure
 
 
 def save_reconstructions(
@@ -55,32 +100,27 @@ def save_reconstructions(
     reconstructions: Float[np.ndarray, "n h w c"],
     *,
     columns: int = 12,
+    formats: Sequence[str] = ("png",),
 ) -> None:
     """Writes each row of originals above the row of their reconstructions.
 
     Args:
-      path: the PNG.
+      path: the picture.
       originals: [N, H, W, C] in [0, 1].
       reconstructions: of these, likewise.
       columns: images in a row.
+      formats: of the files.
     """
-    rows = []
-    for start in range(0, len(originals), columns):
-        rows += [originals[start : start + columns], reconstructions[start : start + columns]]
-    save_grid(path, np.concatenate(rows), min(columns, len(originals)))
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _bare(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
+    columns = min(columns, len(originals))
+    blank = np.broadcast_to(np.asarray(style.GROUND, np.float32), (*originals.shape[1:3], 3))
+    sheet: list[np.ndarray] = []
+    starts = range(0, len(originals), columns)
+    for start in starts:
+        for images in (originals, reconstructions):
+            row = list(_rgb(np.asarray(images[start : start + columns], np.float32)))
+            sheet += row + [blank] * (columns - len(row))
+    rows = ["image", "mean"] * len(starts)
+    save_grid(path, np.stack(sheet), columns, rows=rows, formats=formats)
 
 
 def save_latents(
@@ -88,37 +128,30 @@ def save_latents(
     posterior: Float[np.ndarray, "n d"],
     prior: Float[np.ndarray, "m d"] | None,
     labels: Integer[np.ndarray, "n"],
+    *,
+    formats: Sequence[str] = ("png",),
 ) -> None:
     """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
 
     Args:
-      path: the PNG.
+      path: the picture.
       posterior: one draw of q(z|x), or the code, of each of N images, [N, D].
       prior: [M, D], or None where there is none; more than two dimensions are projected on the two
         in which the posterior, or of one image the prior, varies most (principal components), one
         is drawn against noise.
       labels: [N], -1 where there is none.
+      formats: of the files.
     """
     clouds = [np.asarray(z, np.float64) for z in (posterior, prior) if z is not None]
-    dims, names = clouds[0].shape[1], ("$z_1$", "$z_2$")
-    if dims == 1:
-        jitter = np.random.default_rng(0).normal(size=(max(map(len, clouds)), 1))
-        clouds = [np.hstack([z, jitter[: len(z)]]) for z in clouds]
-        names = ("$z_1$", "jitter")
-    elif dims > 2:
-        # of one image any directions will do
-        spread = next((z for z in clouds if len(z) > 1), np.eye(2, dims))
-        centre = spread.mean(0)
-        _, _, axes = np.linalg.svd(spread - centre, full_matrices=False)
-        clouds = [(z - centre) @ axes[:2].T for z in clouds]
-        names = ("first principal component", "second")
-    figure = _figure(4.5 * len(clouds) + 0.6 * (prior is None), 4.6)
+    clouds, names = _in_two_dimensions(clouds)
+    figure = style.figure(4.5 * len(clouds) + 0.6 * (prior is None), 4.6)
     panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
     known = labels.min() >= 0
     dots = dict(s=6, alpha=0.6, linewidths=0)
-    shown = panels[0].scatter(
-        *clouds[0].T, c=labels if known else "tab:blue", cmap="tab10" if known else None, **dots
-    )
+    colors: dict[str, Any] = dict(color=style.BLUE)
+    if known:
+        colors = dict(c=labels, **_colors_of(int(labels.max()) + 1))
+    shown = panels[0].scatter(*clouds[0].T, **colors, **dots)
     what = "codes of" if prior is None else "aggregate posterior,"
     panels[0].set(title=f"{what} {len(posterior)} images", ylabel=names[1])
     if prior is not None:
@@ -126,17 +159,46 @@ def save_latents(
         panels[1].set(title=f"prior, {len(prior)} draws")
     for axes in panels:
         axes.set(xlabel=names[0])
-        _bare(axes)
+        style.dress(axes, grid=None)
     low, high = np.percentile(np.concatenate(clouds), [0.5, 99.5], axis=0)
     margin = np.where(high > low, 0.15 * (high - low), 1.0)
     panels[0].set(
         xlim=(low[0] - margin[0], high[0] + margin[0]),
         ylim=(low[1] - margin[1], high[1] + margin[1]),
     )
-    if known and labels.max() < 20:
-        figure.colorbar(shown, ax=panels[0], label="label", ticks=np.unique(labels))
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
+    if known:
+        few = np.unique(labels) if labels.max() < 20 else None  # None: matplotlib's choice
+        bar = figure.colorbar(shown, ax=panels[0], label="label", ticks=few)
+        bar.ax.minorticks_off()
+        bar.solids.set_alpha(1)
+    style.save(figure, path, formats)
+
+
+def _in_two_dimensions(clouds: list[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, str]]:
+    """(the clouds, each [N, 2], the names of the two axes) of clouds [N, D]; as `save_latents`."""
+    dims = clouds[0].shape[1]
+    if dims == 1:
+        jitter = np.random.default_rng(0).normal(size=(max(map(len, clouds)), 1))
+        return [np.hstack([z, jitter[: len(z)]]) for z in clouds], ("$z_1$", "jitter")
+    if dims == 2:
+        return clouds, ("$z_1$", "$z_2$")
+    # of one image any directions will do
+    spread = next((z for z in clouds if len(z) > 1), np.eye(2, dims))
+    centre = spread.mean(0)
+    _, _, axes = np.linalg.svd(spread - centre, full_matrices=False)
+    return [(z - centre) @ axes[:2].T for z in clouds], ("first principal component", "second")
+
+
+def _colors_of(num: int) -> dict[str, Any]:
+    """Colour map and norm of labels 0..num - 1; up to 20 have a colour each, in equal boxes."""
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
+
+    if num > 20:
+        return dict(cmap="viridis", norm=Normalize(0, num - 1))
+    table = colormaps["tab10" if num <= 10 else "tab20"]
+    each = ListedColormap([table(index) for index in range(num)])
+    return dict(cmap=each, norm=BoundaryNorm(np.arange(num + 1) - 0.5, num))
 
 
 def save_plane(
@@ -144,105 +206,32 @@ def save_plane(
     images: Float[np.ndarray, "rows columns h w c"],
     first: Float[np.ndarray, "columns"],
     second: Float[np.ndarray, "rows"],
+    *,
+    formats: Sequence[str] = ("png",),
 ) -> None:
     """Writes images at the points of a grid of two latents, with their values on the axes.
 
     Args:
-      path: the PNG.
+      path: the picture.
       images: in [0, 1], [len(second), len(first), H, W, C], equally spaced.
       first: values of z_1, left to right, increasing.
       second: values of z_2, from the bottom upwards, increasing.
+      formats: of the files.
     """
-    space = max(1, round(GAP * max(images.shape[2:4])))
-    around = (space // 2, space - space // 2)
-    cells = np.pad(images[::-1], [(0, 0), (0, 0), around, around, (0, 0)], constant_values=0.5)
-    rows, columns, height, width, channels = cells.shape
-    sheet = cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    num_rows, num_columns, height, width, _ = images.shape
+    space = max(1, round(GAP * max(height, width)))
+    before = space // 2
+    shape = (num_rows, num_columns, height + space, width + space, 3)
+    cells = np.broadcast_to(np.asarray(style.GROUND, np.float32), shape).copy()
+    cells[:, :, before : before + height, before : before + width] = _rgb(images)[::-1]
+    sheet = cells.transpose(0, 2, 1, 3, 4).reshape(num_rows * shape[2], num_columns * shape[3], 3)
     ends = []
     for values in (first, second):  # each image is centred on its point
         half = (values[-1] - values[0]) / (len(values) - 1) / 2
         ends += [values[0] - half, values[-1] + half]
-    figure = _figure(7, 7 * rows * height / (columns * width))
+    figure = style.figure(7, 7 * sheet.shape[0] / sheet.shape[1])
     axes = figure.subplots()
-    kind = dict(cmap="gray", vmin=0, vmax=1) if channels == 1 else {}
-    sheet = sheet[..., 0] if channels == 1 else sheet[..., :3]
     aspect = (ends[1] - ends[0]) / (ends[3] - ends[2]) * sheet.shape[0] / sheet.shape[1]
-    axes.imshow(sheet, extent=ends, aspect=aspect, interpolation="nearest", **kind)
+    axes.imshow(np.clip(sheet, 0, 1), extent=ends, aspect=aspect, interpolation="nearest")
     axes.set(xlabel="$z_1$", ylabel="$z_2$", title="The latent plane, decoded")
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
-def save_curves(
-    path: pathlib.Path, metrics: list[dict], *, name: str, label: str, scale: float
-) -> None:
-    """Writes what training and validation reached over steps, above the gradient's norm.
-
-    Args:
-      path: the PNG.
-      metrics: lines of metrics.jsonl.
-      name: of the metric, e.g. "elbo".
-      label: of the vertical axis, e.g. "negative bound, bits/dim".
-      scale: factor from the metric to what the label says.
-    """
-    norms = metric_log.series(metrics, "train/grad_norm")
-    figure = _figure(8, 6.5 if norms else 4.5)
-    if norms:
-        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        below.plot(*zip(*norms, strict=True), lw=1)
-        below.set(xlabel="step", ylabel="gradient norm", yscale="log")
-        below.grid(alpha=0.25)
-        _bare(below)
-    else:
-        axes = figure.subplots()
-        axes.set(xlabel="step")
-    shown = []
-    for split, weights, style in (
-        ("train", "training (current weights, one draw an image)", dict(alpha=0.55, lw=1)),
-        ("eval", "validation (EMA weights)", dict(lw=2, marker="o", ms=3)),
-    ):
-        key = f"{split}/{name}"
-        points = [(step, value * scale) for step, value in metric_log.series(metrics, key)]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=weights, **style)
-            shown += [value for _, value in points]
-    if shown:
-        low, high = np.percentile(shown, [0, 90])
-        margin = 0.08 * max(high - low, 1e-6)
-        axes.set_ylim(low - margin, high + 4 * margin)
-        axes.legend(frameon=False)
-    axes.set(ylabel=label, title="Training")
-    axes.grid(alpha=0.25)
-    _bare(axes)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
-def save_latent_bars(path: pathlib.Path, table: list[dict]) -> None:
-    """Writes rate and share of active units of every latent, top first.
-
-    Args:
-      path: the PNG.
-      table: `latents` of eval.json.
-    """
-    names = [
-        row["name"].replace("_", "$_{") + ("}$" if "_" in row["name"] else "") for row in table
-    ]
-    figure = _figure(max(5, 1.5 + 0.35 * len(table)), 5)
-    above, below = figure.subplots(2, 1, sharex=True)
-    above.bar(names, [row["rate"] for row in table], color="tab:blue")
-    above.set(ylabel="rate, nats", title="What each latent carries, from the top")
-    active = [
-        100 * row["active"] / row["units"] if row["active"] is not None else 0 for row in table
-    ]
-    below.bar(names, active, color="tab:green")
-    for place, row in enumerate(table):
-        if row["active"] is None:
-            below.text(place, 3, "not counted", rotation=90, ha="center", va="bottom", fontsize=8)
-    below.set(ylabel="active units, %", ylim=(0, 105))
-    for axes in (above, below):
-        axes.grid(alpha=0.25, axis="y")
-        axes.set_axisbelow(True)
-        _bare(axes)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
+    style.save(figure, path, formats)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int32, UInt8
 
 from vdp import levels
-from vdp.pictures import grids
+from vdp.pictures import grids, style
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.types import AnyArray, Array, Hierarchical, Key, Params, Shape, Stats
@@ -25,7 +25,8 @@ def write_pseudoinputs(run: Run[Hierarchical], folder: pathlib.Path) -> list[pat
     """
     if run.model.pseudoinput is None:
         return []
-    chosen, path = run.settings.sample, folder / "pseudoinputs.png"
+    chosen, formats = run.settings.sample, run.settings.log.figures
+    path = folder / "pseudoinputs.png"
     options = dict(chosen.options())
     temperature = options.pop("z_temperature", ())
     images = _on_devices(
@@ -33,8 +34,9 @@ def write_pseudoinputs(run: Run[Hierarchical], folder: pathlib.Path) -> list[pat
         options=tuple(options.items()),
     )  # fmt: skip
     if parallel.is_writer():
-        grids.save_grid(path, np.concatenate(images), CODES)
-    return [path]
+        rows = ["pseudo-input", *(f"sample {number}" for number in range(1, len(images)))]
+        grids.save_grid(path, np.concatenate(images), CODES, rows=rows, formats=formats)
+    return style.paths(path, formats)
 
 
 def _pseudoinputs(
@@ -67,7 +69,7 @@ def write_levels(
     """Writes images above their reconstructions with the top k scales from the posterior.
 
     Rows: the image; what its pseudo-input shows, where there is one; then k = 0, 1, ... scales from
-    q, the finer ones drawn from p.
+    q, the finer ones drawn from p. Each row is labelled.
 
     Args:
       run: of a `Hierarchical` model.
@@ -75,12 +77,20 @@ def write_levels(
       images: as the encoder sees them, uint8 [N, H, W, C]; IMAGES of them at most are used.
       labels: not looked at.
     """
-    images, path = images[:IMAGES], folder / "levels.png"
-    rows = [levels.to_unit(images, run.facts.input_levels)]
-    rows += _on_devices(run, _levels, images, seed=run.settings.sample.seed)
+    images, path, formats = images[:IMAGES], folder / "levels.png", run.settings.log.figures
+    sheet = [levels.to_unit(images, run.facts.input_levels)]
+    sheet += _on_devices(run, _levels, images, seed=run.settings.sample.seed)
     if parallel.is_writer():
-        grids.save_grid(path, np.concatenate(rows), len(images))
-    return [path]
+        rows = level_labels(run.model)
+        grids.save_grid(path, np.concatenate(sheet), len(images), rows=rows, formats=formats)
+    return style.paths(path, formats)
+
+
+def level_labels(model: Hierarchical) -> list[str]:
+    """What each row of `write_levels` is called."""
+    num, over_code = len(model.scales), model.pseudoinput is not None
+    names = ["image", *(["pseudo-input"] if over_code else [])]
+    return names + [f"q: {k} of {num} scales" for k in range(0 if over_code else 1, num + 1)]
 
 
 def _levels(

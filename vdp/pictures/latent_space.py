@@ -6,10 +6,9 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from vdp.dists import Normal
 from vdp.evaluation import interpolation
 from vdp.metrics import smoothness
-from vdp.pictures import grids
+from vdp.pictures import grids, style
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.types import Latent, LatentGenerative
@@ -26,7 +25,14 @@ def write_interpolations(run: Run[Latent], path: pathlib.Path, images: Images) -
     codes = interpolation.means(run, images[: 2 * min(LINES, len(images) // 2)])
     lines = interpolation.lines(run, codes, LINE_POINTS)
     if parallel.is_writer():
-        grids.save_grid(path, np.concatenate(lines), LINE_POINTS)
+        heads = shares(LINE_POINTS)
+        formats = run.settings.log.figures
+        grids.save_grid(path, np.concatenate(lines), LINE_POINTS, heads=heads, formats=formats)
+
+
+def shares(num: int) -> list[str]:
+    """How much of the second end is in each of `num` points of a line, from 0 to 1."""
+    return [f"{share:.2f}" for share in np.linspace(0, 1, num)]
 
 
 def write_bilinear(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
@@ -36,7 +42,8 @@ def write_bilinear(run: Run[Latent], path: pathlib.Path, images: Images) -> None
     square = smoothness.between(left, right, SQUARE_SIDE)  # [rows, columns, ...]
     decoded = run.decode(square.reshape(-1, *codes.shape[1:]))
     if parallel.is_writer():
-        grids.save_grid(path, decoded, SQUARE_SIDE)
+        names, formats = shares(SQUARE_SIDE), run.settings.log.figures
+        grids.save_grid(path, decoded, SQUARE_SIDE, rows=names, heads=names, formats=formats)
 
 
 def write_plane(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
@@ -47,7 +54,7 @@ def write_plane(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     grid = np.stack(np.meshgrid(first, second), axis=-1)  # [second, first, 2]
     decoded = run.decode(grid.reshape(-1, 2)).reshape(*grid.shape[:2], *run.facts.shape)
     if parallel.is_writer():
-        grids.save_plane(path, decoded, first, second)
+        grids.save_plane(path, decoded, first, second, formats=run.settings.log.figures)
 
 
 def write_latents(
@@ -62,14 +69,14 @@ def write_latents(
       labels: their colours, [N]; -1 where there is none.
     """
     q, chosen, prior = run.encode(images), run.settings.sample, None
-    assert isinstance(q, Normal)  # over the one latent
     posterior = q.sample(jax.random.normal(jax.random.key(chosen.seed), q.mean.shape))
     if isinstance(run.model, LatentGenerative):
         prior = run.sample_latents(NUM_CODES, seed=chosen.seed, **chosen.options())
     if parallel.is_writer():
         flat = lambda z: np.asarray(z).reshape(len(z), -1)
         of_prior = None if prior is None else flat(prior)
-        grids.save_latents(path, flat(posterior), of_prior, labels)
+        formats = run.settings.log.figures
+        grids.save_latents(path, flat(posterior), of_prior, labels, formats=formats)
 
 
 def write_all(
@@ -79,7 +86,8 @@ def write_all(
 
     Args:
       run: of a `Latent` model.
-      folder: for interpolations.png, bilinear.png, plane.png (two latents) and latents.png.
+      folder: for interpolations, bilinear, plane (of two latents) and latents, in every format of
+        `log.figures`.
       images: [N, H, W, C]; NUM_CODES of them at most are used.
       labels: [N], -1 where there is none.
     """
@@ -92,4 +100,5 @@ def write_all(
     for name, write in writers.items():
         write(run, paths[name], images)
     write_latents(run, paths["latents"], images, labels)
-    return list(paths.values())
+    formats = run.settings.log.figures
+    return [written for path in paths.values() for written in style.paths(path, formats)]

@@ -11,9 +11,9 @@ from jaxtyping import Int32, UInt8
 from vdp import levels
 from vdp.data import datasets
 from vdp.metrics import likelihood, score
-from vdp.pictures import grids, hierarchy, latent_space
+from vdp.pictures import charts, grids, hierarchy, latent_space, style
 from vdp.run import Run
-from vdp.runtime import parallel
+from vdp.runtime import files, parallel
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
 from vdp.settings import Settings, compare
 from vdp.types import (
@@ -27,6 +27,7 @@ from vdp.types import (
     Reconstructing,
 )
 
+SETTINGS_FILE = "settings.json"  # in samples/other-<hash>
 NUM_RECONSTRUCTIONS = 48
 TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
 Paths = list[pathlib.Path]
@@ -34,23 +35,41 @@ Paths = list[pathlib.Path]
 
 def folder_of(workdir: pathlib.Path, trained: Settings, chosen: Settings) -> pathlib.Path:
     """The folder samples/, or samples/other-<hash> where `sample` or `data` is not the run's."""
-    changed = compare.changed(trained, chosen, only=("data", "sample"))
-    return workdir / "samples" / (compare.other_name(changed) if changed else "")
+    changes = _changes(trained, chosen)
+    return workdir / "samples" / (compare.other_name(changes) if changes else "")
+
+
+def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
+    return compare.changed(trained, chosen, only=("data", "sample"))
+
+
+def write_settings(run: Run[Model], folder: pathlib.Path) -> None:
+    """Writes settings.json beside pictures of other settings than the run's: what they are of.
+
+    It holds the "step" and, under "settings", each field that is another than the run's with its
+    value; nothing is written beside the run's own pictures.
+    """
+    changes = _changes(run.trained, run.settings)
+    if changes and parallel.is_writer():
+        fields = {field: after for field, (_, after) in changes.items()}
+        files.write_json(folder / SETTINGS_FILE, {"step": run.step, "settings": fields})
 
 
 def write_samples(run: Run[Generative], folder: pathlib.Path, *, name: str = "samples") -> Paths:
     """Writes a square grid of `sample.num` samples (likelihood means)."""
     chosen = run.settings.sample
     images = run.sample(chosen.num, seed=chosen.seed, **chosen.options())
-    path = folder / f"{name}.png"
+    path, formats = folder / f"{name}.png", run.settings.log.figures
     if parallel.is_writer():
-        grids.save_grid(path, images, math.isqrt(max(chosen.num - 1, 0)) + 1)
-    return [path]
+        columns = math.isqrt(max(chosen.num - 1, 0)) + 1
+        grids.save_grid(path, images, columns, formats=formats)
+    return style.paths(path, formats)
 
 
 def write_denoising(run: Run[OverPrior], folder: pathlib.Path) -> Paths:
     """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean.
 
+    A row is one sample; the number of the step stands above each column.
     Nothing is written where there is no such prior, or nothing of it can be looked at.
     """
     if not (isinstance(run.model.prior, DiffusionLike) and run.model.shows_prior):
@@ -62,10 +81,11 @@ def write_denoising(run: Run[OverPrior], folder: pathlib.Path) -> Paths:
     chosen = np.unique(np.linspace(0, steps - 1, min(TRAJECTORY_STEPS, steps)).round().astype(int))
     believed = denoised[:, chosen].reshape(-1, *denoised.shape[2:])
     decoded = run.show(believed)
-    path = folder / "denoising.png"
+    path, formats = folder / "denoising.png", run.settings.log.figures
     if parallel.is_writer():
-        grids.save_grid(path, decoded, len(chosen))
-    return [path]
+        heads = [f"step {number}" for number in chosen + 1]
+        grids.save_grid(path, decoded, len(chosen), heads=heads, formats=formats)
+    return style.paths(path, formats)
 
 
 def write_reconstructions(
@@ -84,11 +104,11 @@ def write_reconstructions(
     """
     images = images[:NUM_RECONSTRUCTIONS]
     reconstructions = run.reconstruct(images)
-    path = folder / "reconstructions.png"
+    path, formats = folder / "reconstructions.png", run.settings.log.figures
     if parallel.is_writer():
         originals = levels.to_unit(images, run.facts.input_levels)
-        grids.save_reconstructions(path, originals, reconstructions)
-    return [path]
+        grids.save_reconstructions(path, originals, reconstructions, formats=formats)
+    return style.paths(path, formats)
 
 
 def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
@@ -100,7 +120,8 @@ def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
         if isinstance(run.model, Probabilistic) and run.model.discrete:
             scale, unit = likelihood.bits_per_dim(1.0, run.facts.shape), "bits/dim"
         name, label = score.series_name(shown, metrics), f"{shown.label}, {unit}"
-        grids.save_curves(path, metrics, name=name, label=label, scale=scale)
+        formats = run.settings.log.figures
+        charts.save_curves(path, metrics, name=name, label=label, scale=scale, formats=formats)
     return path
 
 

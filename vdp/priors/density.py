@@ -1,14 +1,17 @@
 """What priors with an exact density share: one posterior draw, and log p at it."""
 
+from typing import Any
+
 import jax
 from jaxtyping import Float, Float32
 
-from vdp.diffusion.noise import expect, required
+from vdp.diffusion.noise import expect, expect_shape, required
 from vdp.dists import Normal
-from vdp.priors.noise import PosteriorNoise
+from vdp.priors.noise import BaseNoise, PosteriorNoise
 from vdp.types import Array, Encode, Key, Noise, Params, Purpose, Shape, Stats, Terms
 
 ESTIMATE = "the estimate of an exact density"
+SAMPLE = "a sample of this prior"
 
 
 class DensityPrior:
@@ -37,9 +40,28 @@ class DensityPrior:
         """
         raise NotImplementedError
 
-    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose) -> PosteriorNoise:
-        """The noise of one posterior draw, whatever the purpose."""
-        return PosteriorNoise(z=jax.random.normal(rng, (num, *z_shape)))
+    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose) -> Any:
+        """The noise of one posterior draw or, for purpose="sample", a `BaseNoise` of samples.
+
+        A prior whose samples are made of other noise draws a structure of its own for that purpose.
+        """
+        z = jax.random.normal(rng, (num, *z_shape))
+        return BaseNoise(z=z) if purpose == "sample" else PosteriorNoise(z=z)
+
+    def _noise_of_sample(
+        self, kind: type, noise: Noise, rng: Key | None, num: int, z_shape: Shape
+    ) -> Any:
+        """`noise`, which has to be of `kind` for `num` latents, or where it is None a draw of it.
+
+        Raises:
+          UserError: another noise, one for other latents, or neither noise nor key.
+        """
+        if noise is None:
+            rng = required(rng, by=SAMPLE)
+            return self.draw(rng, num, z_shape, purpose="sample")
+        expect(noise, kind, by=SAMPLE, instead="it draws it for purpose='sample'")
+        expect_shape(noise.z, (num, *z_shape), by=SAMPLE)
+        return noise
 
     def _posterior_draw(
         self, q: Normal, rng: Key | None, noise: Noise, purpose: Purpose

@@ -73,18 +73,23 @@ class DiffusionPrior(DiffusionModel):
         if self.times == "importance" and "shape" in self.schedule.init():
             raise UserError("times='importance' and a schedule of learned shape do the same twice")
 
-    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str) -> DiffusionNoise:
-        """The noise of a posterior draw and, by purpose, of this prior's estimate.
+    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str, **options: Any) -> Any:
+        """The noise of a posterior draw and, by purpose, of this prior's estimate; or of samples.
 
         "loss": one time per example, of a grid over the batch; "elbo": many times, all steps or the
-        ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact trace.
+        ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact trace;
+        "sample": a `SamplerNoise` of the sampler that `options` of `sample` name.
 
         Raises:
-          UserError: the loss of bound="ode", or another purpose.
+          UserError: the loss of bound="ode", another purpose, or options that mean nothing there.
         """
+        if purpose == "sample":
+            return self._sample_noise(rng, num, z_shape, **options)
         purposes = {"loss": self._training, "elbo": self._report, "weight": self._weight}
         if purpose not in purposes:
-            raise UserError(f"purpose={purpose!r} is not one of {', '.join(purposes)}")
+            raise UserError(f"purpose={purpose!r} is not one of {', '.join(purposes)}, sample")
+        if options:
+            raise UserError(f"the sampler's options {', '.join(options)} are of purpose='sample'")
         z_rng, rest_rng = jax.random.split(rng)
         shape = (num, *z_shape)
         z = jax.random.normal(z_rng, shape)
@@ -122,8 +127,7 @@ class DiffusionPrior(DiffusionModel):
     ) -> DiffusionNoise:
         """`noise`, which has to be of a diffusion prior, or where it is None what is drawn."""
         if noise is None:
-            rng = required(rng, by=ESTIMATE)
-            return self.draw(rng, shape[0], shape[1:], purpose=purpose)
+            noise = self.draw(required(rng, by=ESTIMATE), shape[0], shape[1:], purpose=purpose)
         expect(noise, DiffusionNoise, by=ESTIMATE, instead="the prior itself draws it")
         return noise
 
@@ -206,8 +210,9 @@ class DiffusionPrior(DiffusionModel):
     ) -> Terms:
         """A lower bound on log r(z); merged, where z is y_0/alpha_0, its density by the ODE.
 
+        `params`, `stats`, `z`, `rng` and `encode` are as of every prior, see `vdp.priors`.
+
         Args:
-          params, stats, z, rng, encode: as of every prior, see `vdp.priors`.
           noise: instead of rng, of `draw` for purpose="elbo"; its z is not looked at.
 
         Raises:

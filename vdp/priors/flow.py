@@ -12,8 +12,9 @@ from vdp.dists import standard_normal, sum_nonbatch
 from vdp.errors import UserError
 from vdp.nets import stateful
 from vdp.priors.density import DensityPrior
+from vdp.priors.noise import BaseNoise
 from vdp.settings.rules import Depth
-from vdp.types import Array, Encode, Key, Levels, Params, Shape, Stats
+from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,15 +99,17 @@ class FlowPrior(DensityPrior):
         self,
         params: Params,
         stats: Stats,
-        rng: Key,
+        rng: Key | None,
         num: int,
         *,
         z_shape: Shape,
         encode: Encode | None = None,
         temperature: float = 1.0,
+        noise: Noise = None,
     ) -> Float[Array, "{num} *s"]:
         """Draws z [num, *z_shape]; `temperature` is a factor on the base's standard deviation."""
-        return self.inverse(params, temperature * jax.random.normal(rng, (num, *z_shape)))
+        z = self._noise_of_sample(BaseNoise, noise, rng, num, z_shape).z
+        return self.inverse(params, temperature * z)
 
 
 make = FlowPrior

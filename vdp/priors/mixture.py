@@ -9,8 +9,9 @@ from jaxtyping import Float, Float32
 from vdp.dists import Normal, mixture_log_prob
 from vdp.errors import UserError
 from vdp.priors.density import DensityPrior
+from vdp.priors.noise import MixtureNoise, PosteriorNoise
 from vdp.settings.rules import Positive, Size
-from vdp.types import Array, Encode, Key, Levels, Params, Shape, Stats
+from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,22 +53,33 @@ class MixturePrior(DensityPrior):
         components = Normal(params["mean"], params["log_var"])
         return mixture_log_prob(jax.nn.log_softmax(params["logits"]), components, z)
 
+    def draw(
+        self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose
+    ) -> PosteriorNoise | MixtureNoise:
+        """The noise of one posterior draw or, for purpose="sample", a `MixtureNoise` of samples."""
+        if purpose != "sample":
+            return super().draw(rng, num, z_shape, purpose=purpose)
+        choice_rng, z_rng = jax.random.split(rng)
+        gumbel = jax.random.gumbel(choice_rng, (num, self.num_components))
+        return MixtureNoise(gumbel=gumbel, z=jax.random.normal(z_rng, (num, *z_shape)))
+
     def sample(
         self,
         params: Params,
         stats: Stats,
-        rng: Key,
+        rng: Key | None,
         num: int,
         *,
         z_shape: Shape,
         encode: Encode | None = None,
         temperature: float = 1.0,
+        noise: Noise = None,
     ) -> Float[Array, "{num} *s"]:
         """Draws z [num, *z_shape], a component for each; `temperature` scales its deviations."""
-        choice_rng, noise_rng = jax.random.split(rng)
-        index = jax.random.categorical(choice_rng, params["logits"], shape=(num,))
+        drawn = self._noise_of_sample(MixtureNoise, noise, rng, num, z_shape)
+        index = jnp.argmax(drawn.gumbel + params["logits"][None], axis=-1)
         chosen = Normal(params["mean"][index], params["log_var"][index])
-        return chosen.sample(temperature * jax.random.normal(noise_rng, (num, *z_shape)))
+        return chosen.sample(temperature * drawn.z)
 
 
 make = MixturePrior

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.dists import Normal
 from vdp.priors.density import DensityPrior
+from vdp.priors.noise import BaseNoise
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats, Terms
 
 
@@ -59,16 +59,17 @@ class NormalPrior(DensityPrior):
         self,
         params: Params,
         stats: Stats,
-        rng: Key,
+        rng: Key | None,
         num: int,
         *,
         z_shape: Shape,
         encode: Encode | None = None,
         temperature: float = 1.0,
+        noise: Noise = None,
     ) -> Float[Array, "{num} *s"]:
         """Draws z [num, *z_shape]; `temperature` is a factor on the standard deviations."""
-        noise = temperature * jax.random.normal(rng, (num, *z_shape))
-        return self._normal(params, num, z_shape).sample(noise)
+        z = self._noise_of_sample(BaseNoise, noise, rng, num, z_shape).z
+        return self._normal(params, num, z_shape).sample(temperature * z)
 
 
 make = NormalPrior

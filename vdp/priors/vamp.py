@@ -10,8 +10,9 @@ from vdp.dists import Normal, mixture_log_prob
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.density import DensityPrior
+from vdp.priors.noise import PosteriorNoise, VampNoise
 from vdp.settings.rules import Size
-from vdp.types import Array, Encode, Key, Levels, Params, Shape, Stats
+from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats
 
 MARGIN = 0.02  # initial pseudo-inputs stay this far inside [0, 1], where the sigmoid still moves
 
@@ -83,27 +84,37 @@ class VampPrior(DensityPrior):
         uniform = jnp.full(self.num_components, -jnp.log(self.num_components))
         return mixture_log_prob(uniform, self._components(params, encode), z)
 
+    def draw(
+        self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose
+    ) -> PosteriorNoise | VampNoise:
+        """The noise of one posterior draw or, for purpose="sample", a `VampNoise` of samples."""
+        if purpose != "sample":
+            return super().draw(rng, num, z_shape, purpose=purpose)
+        choice_rng, z_rng = jax.random.split(rng)
+        component = jax.random.randint(choice_rng, (num,), 0, self.num_components)
+        return VampNoise(component=component, z=jax.random.normal(z_rng, (num, *z_shape)))
+
     def sample(
         self,
         params: Params,
         stats: Stats,
-        rng: Key,
+        rng: Key | None,
         num: int,
         *,
         z_shape: Shape,
         encode: Encode | None = None,
         temperature: float = 1.0,
+        noise: Noise = None,
     ) -> Float[Array, "{num} *s"]:
         """Draws z [num, *z_shape] from q(z|u_k) of random k; `temperature` scales deviations.
 
         Raises:
-          UserError: no `encode`.
+          UserError: no `encode`, or a noise that is no `VampNoise`.
         """
-        choice_rng, noise_rng = jax.random.split(rng)
-        index = jax.random.randint(choice_rng, (num,), 0, self.num_components)
+        drawn = self._noise_of_sample(VampNoise, noise, rng, num, z_shape)
         components = self._components(params, encode)
-        chosen = jax.tree.map(lambda leaf: leaf[index], components)
-        return chosen.sample(temperature * jax.random.normal(noise_rng, (num, *z_shape)))
+        chosen = jax.tree.map(lambda leaf: leaf[drawn.component], components)
+        return chosen.sample(temperature * drawn.z)
 
 
 make = VampPrior

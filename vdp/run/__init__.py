@@ -1,6 +1,7 @@
 """A trained run, opened from its workdir."""
 
+from vdp.run.codes import Code
 from vdp.run.opened import Images, M, Run
 from vdp.run.opening import create, load, restore
 
-__all__ = ["Images", "M", "Run", "create", "load", "restore"]
+__all__ = ["Code", "Images", "M", "Run", "create", "load", "restore"]

@@ -1,20 +1,23 @@
 """What can be asked of an opened run: scores, codes, reconstructions and samples."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from ml_collections import config_dict
 
 from vdp import build
 from vdp.data import datasets, identity
+from vdp.data.core import Split
 from vdp.errors import UserError, choose_from
-from vdp.metrics import likelihood, per_batch, score
+from vdp.metrics import fid, likelihood, per_batch, score, smoothness
 from vdp.metrics.batched import Batched, Kept
-from vdp.runtime import interruption
+from vdp.run import codes, inputs, programs, saved
+from vdp.run.codes import Code
+from vdp.runtime import files
 from vdp.settings import SPLITS, Settings
 from vdp.settings.parse import to_config
 from vdp.types import (
@@ -31,12 +34,14 @@ from vdp.types import (
     Params,
     Reconstructing,
     Stats,
+    Stochastic,
     Terms,
     Weighted,
 )
 
 M = TypeVar("M", bound=Model, covariant=True)
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
+SINGLE = "single latent that is decoded by itself"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,23 +86,7 @@ class Run(Generic[M]):
         Raises:
           UserError: another shape, type or more levels than the model's images have.
         """
-        x = np.asarray(x)
-        x = x[..., None] if x.ndim == 3 and self.facts.shape[-1] == 1 else x
-        if x.dtype != np.uint8 or x.shape[1:] != self.facts.shape or len(x) == 0:
-            raise UserError(
-                f"images must be uint8 [N, {', '.join(map(str, self.facts.shape))}], not "
-                f"{x.dtype} {list(x.shape)}"
-            )
-        if x.max() >= self.facts.input_levels:
-            hint = " (vdp.data.datasets.binarize)" if self.facts.input_levels == 2 else ""
-            raise UserError(
-                f"this model's images have levels 0..{self.facts.input_levels - 1}{hint}"
-            )
-        target = x
-        if self.facts.levels != self.facts.input_levels:  # the encoder sees grey, the target is 0/1
-            seed = self.settings.data.binarization_seed
-            target = datasets.binarize(x, self.facts.input_levels, seed)
-        return target, x, np.full(len(x), -1, np.int32)
+        return inputs.arrays(x, self.facts, seed=self.settings.data.binarization_seed)
 
     def _able(self, capability: type, what: str) -> Any:
         """The model, which has to have a capability of `vdp.types`."""
@@ -150,10 +139,26 @@ class Run(Generic[M]):
         terms = self.map(likelihood.iwae_terms, arrays, num_samples=num_samples, chunk=chunk)
         return terms["value"]
 
-    def encode(self, x: AnyArray) -> Any:
-        """q(z|x): a `dists.Normal` over [N, *latent_shape]; of a hierarchy, one by latent."""
+    def scores(self, x: AnyArray) -> dict[str, Float[np.ndarray, "n"]]:
+        """What validations compare, with its parts, by the names of metrics.jsonl, each [N].
+
+        {"elbo": ..., "likelihood": ..., ...} in nats, higher is better; of a model without a bound
+        its own score, as "squared_error", with the sign that people read.
+        """
+        terms = self.elbo(x)
+        return score.shown(score.score_of(self.model), terms.value, terms.parts)
+
+    def encode(self, x: AnyArray) -> Code:
+        """The posteriors q(z|x) by latent; of a flat model with the `mean` and `log_var` of z."""
         self._able(Encoding, "encode")
-        return self.map(per_batch.encode, self.arrays(x))
+        q = self.map(per_batch.encode, self.arrays(x))
+        if not isinstance(q, Mapping):
+            return Code({"z": q})
+        below = {}  # in the order of the ladder, which jax has sorted by name
+        if isinstance(self.model, Stochastic):
+            table = self.model.latent_table(self.facts.shape)
+            below = {row["name"]: q[row["name"]] for row in table}
+        return Code({name: q[name] for name in q if name not in below} | below)
 
     def reconstruct(self, x: AnyArray) -> Images:
         """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
@@ -179,6 +184,23 @@ class Run(Generic[M]):
             options["mean"] = False
         return self._draw(per_batch.sample, num, seed, x_shape=self.facts.shape, **options)
 
+    def save_samples(
+        self, path: str | pathlib.Path, num: int, *, seed: int | Key = 0, **options: Any
+    ) -> None:
+        """Draws `num` images and writes them, as levels of the data.
+
+        Args:
+          path: a file that ends in .npz (`images` uint8 [num, H, W, C], and `levels`), else a
+            folder for PNG files.
+          num: how many.
+          seed: as of `sample`, like `options`.
+          options: `mean` (True: the likelihood's means, rounded; False: drawn pixels), and those of
+            the prior's sampler.
+        """
+        levels = self.facts.info.levels
+        images = fid.to_levels(self.sample(num, seed=seed, **options), levels)
+        saved.write(files.located(path), images, levels)
+
     def sample_latents(
         self, num: int, *, seed: int | Key = 0, **options: Any
     ) -> Float[np.ndarray, "{num} *z"]:
@@ -198,23 +220,53 @@ class Run(Generic[M]):
 
     def _draw(self, function: Callable, num: int, seed: int | Key, **options: Any) -> np.ndarray:
         """`num` results of function(model, params, stats, rng, size), in batches of one size."""
-        size = self.batched.batch_size
-        options |= dict(function=function, size=size)
-        program = self.batched.compiled(per_batch.drawing, self.model, **options)
-        if isinstance(seed, int) and not 0 <= seed < 2**32:
-            raise UserError(f"a seed lies in 0..{2**32 - 1}; {seed} would give another's draws")
-        key = jax.random.key(seed) if isinstance(seed, int) else seed
-        keys = jax.random.split(key, -(-num // size))
-        drawn = []
-        for key in keys:
-            drawn.append(np.asarray(program(self.params, self.stats, {}, key)))
-            interruption.check()
-        return np.concatenate(drawn)[:num]
+        of = (self.batched, self.model, self.params, self.stats)
+        return programs.draws(*of, function, num, seed, **options)
 
     def decode(self, z: AnyArray) -> Images:
         """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
-        self._able(Latent, "decode_mean")
+        self._able(Latent, SINGLE)
         return self._images_of(per_batch.decode, z)
+
+    def interpolate(
+        self, x_a: AnyArray, x_b: AnyArray, num: int = 10
+    ) -> Float[np.ndarray, "n {num} h w c"]:
+        """Decoded straight lines between codes (posterior means): [N, num, H, W, C] in [0, 1].
+
+        Args:
+          x_a: images that the lines start from, uint8 [N, H, W, C].
+          x_b: as many, that they end at.
+          num: points of a line, both ends among them.
+
+        Raises:
+          UserError: the model has no single latent that is decoded by itself.
+        """
+        self._able(Latent, SINGLE)
+        start, end = self.encode(x_a).mean, self.encode(x_b).mean
+        if len(start) != len(end) or num < 2:
+            raise UserError("lines need two points or more, and as many ends as starts")
+        return self._decoded_lines(smoothness.between(start, end, num))
+
+    def traverse(
+        self, x: AnyArray | None, latent: int | Sequence[int], values: Sequence[float]
+    ) -> Float[np.ndarray, "n v h w c"]:
+        """Images decoded while one number of the code takes values in turn: [N, V, H, W, C].
+
+        Args:
+          x: images uint8 [N, H, W, C] whose codes (posterior means) are changed; None for one draw
+            of the prior, N = 1.
+          latent: which number of the code: its index, or its place in a map.
+          values: V of them, in the units of the code, which under a Gaussian prior are deviations.
+
+        Raises:
+          UserError: the model has no single latent that is decoded by itself, as a hierarchy.
+        """
+        self._able(Latent, SINGLE)
+        z = self.sample_latents(1) if x is None else self.encode(x).mean
+        return self._decoded_lines(codes.moved(z, latent, values))
+
+    def _decoded_lines(self, z: Float[np.ndarray, "n v *z"]) -> Float[np.ndarray, "n v h w c"]:
+        return self.decode(z.reshape(-1, *z.shape[2:])).reshape(*z.shape[:2], *self.facts.shape)
 
     def show(self, z: AnyArray) -> Images:
         """What the prior's latents [N, *prior_shape] look like: [N, H, W, C] in [0, 1]."""
@@ -222,23 +274,22 @@ class Run(Generic[M]):
         return self._images_of(per_batch.show, z)
 
     def _images_of(self, function: Callable, latents: AnyArray) -> Images:
-        size = self.batched.batch_size
-        program = self.batched.compiled(function, self.model, x_shape=self.facts.shape)
-        z, images, key = np.asarray(latents, np.float32), [], jax.random.key(0)
-        for start in range(0, len(z), size):
-            part = z[start : start + size]
-            padded = np.resize(part, (size, *z.shape[1:]))
-            images.append(np.asarray(program(self.params, self.stats, padded, key))[: len(part)])
-            interruption.check()
-        return np.concatenate(images)
+        of = (self.batched, self.model, self.params, self.stats)
+        return programs.images(*of, function, latents, self.facts.shape)
 
     def images(self, split: str = "test") -> UInt8[np.ndarray, "n h w c"]:
         """The images of a split as the model is evaluated on them, uint8 [N, H, W, C].
 
         UserError where they are not there, or not those the run was trained with.
         """
+        return datasets.fixed_images(self._split(split), self.facts, self.settings.data)[1]
+
+    def labels(self, split: str = "test") -> Int32[np.ndarray, "n"]:
+        """The classes of the images of a split, int32 [N], -1 where there is none; errors alike."""
+        return self._split(split).labels
+
+    def _split(self, split: str) -> Split:
         if split not in SPLITS:
             raise choose_from("split", split, SPLITS)
-        data = self.settings.data
-        dataset = identity.load(data, self.facts, trained=self.trained.data, stored=self.hashes)
-        return datasets.fixed_images(dataset.splits[split], self.facts, data)[1]
+        data, trained = self.settings.data, self.trained.data
+        return identity.load(data, self.facts, trained=trained, stored=self.hashes).splits[split]

@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 from ml_collections import config_dict
 
-from vdp import build, config
+from vdp import build
 from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
+from vdp.record import Record, read_run, write_run
+from vdp.run import located, weights
 from vdp.run.opened import Run
-from vdp.runtime import files, interruption, parallel
+from vdp.runtime import files, interruption, parallel, sources
 from vdp.settings import Settings
 from vdp.settings.parse import parse
 from vdp.training import state
@@ -22,8 +24,8 @@ from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
 from vdp.types import Model, Params, Stats
 
 
-def restore(settings: Settings, record: config.Record, which: str | int) -> Run[Model]:
-    """Opens one checkpoint of a run, on whatever devices there are.
+def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
+    """Opens one checkpoint of a run, or exported weights, on whatever devices there are.
 
     Args:
       settings: what is asked for, usually the run's own.
@@ -31,22 +33,15 @@ def restore(settings: Settings, record: config.Record, which: str | int) -> Run[
       which: "best" (by validation score), "latest" or a step.
 
     Raises:
-      UserError: no such checkpoint, a damaged one, or one of another architecture.
+      UserError: no such checkpoint, a damaged one, one of another architecture, or a component of
+        one's own whose module is neither there nor kept with the run.
     """
     mesh, facts = parallel.make_mesh(), _facts(settings, record)
-    model = build.model(settings.model, facts)
-    template = state.evaluated_template(settings, model, facts.shape, mesh)
-    checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
-    try:
-        interruption.check()
-        step = checkpoints.resolve(which)
-        restored = checkpoints.restore_evaluated(step, template)
-    except Damaged as error:
-        others = [other for other in checkpoints.steps if other != step]
-        hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
-        raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
-    finally:
-        checkpoints.close()
+    with sources.available(record.workdir, settings.model):
+        model = build.model(settings.model, facts)
+        template = state.evaluated_template(settings, model, facts.shape, mesh)
+        evaluated = _checkpoint if record.weights is None else _exported
+        restored = evaluated(record, model, template, which)
     interruption.check()
     return Run(
         settings=settings,
@@ -61,7 +56,36 @@ def restore(settings: Settings, record: config.Record, which: str | int) -> Run[
     )
 
 
-def _facts(settings: Settings, record: config.Record) -> datasets.Facts:
+def _checkpoint(
+    record: Record, model: Model, template: state.Evaluated, which: str | int
+) -> state.Evaluated:
+    checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
+    try:
+        interruption.check()
+        step = checkpoints.resolve(which)
+        return checkpoints.restore_evaluated(step, template)
+    except Damaged as error:
+        others = [other for other in checkpoints.steps if other != step]
+        hint = f"; other checkpoints: {', '.join(map(str, others))}" if others else ""
+        raise UserError(f"{error} in {checkpoints.folder}{hint}") from error
+    finally:
+        checkpoints.close()
+
+
+def _exported(
+    record: Record, model: Model, template: state.Evaluated, which: str | int
+) -> state.Evaluated:
+    assert record.weights is not None
+    weights.check_step(record, which)
+    params, stats = weights.read(record)
+    return state.Evaluated(
+        step=jnp.int32(record.weights.step),
+        ema=_placed(_fitting("parameter", template.ema, params), template.ema),
+        ema_stats=_placed(_fitting("statistic", template.ema_stats, stats), template.ema_stats),
+    )
+
+
+def _facts(settings: Settings, record: Record) -> datasets.Facts:
     """Those of the images that are asked for, which have to fit the run's model."""
     if record.data is None:
         return datasets.describe(settings.data)
@@ -72,18 +96,38 @@ def _facts(settings: Settings, record: config.Record) -> datasets.Facts:
     return facts
 
 
-def load(workdir: str | pathlib.Path, step: str | int = "best") -> Run[Model]:
-    """Opens a run for scoring and sampling in Python.
+def load(
+    workdir: str | pathlib.Path,
+    step: str | int = "best",
+    *,
+    data: str | pathlib.Path | None = None,
+) -> Run[Model]:
+    """Opens a run, or what was exported of one, for scoring and sampling in Python.
+
+    Components of one's own that are not there are imported from the copies in the run's folder:
+    that runs code from it, as importing a module does.
 
     Args:
-      workdir: the folder a training run wrote.
+      workdir: the folder that a training run or `--mode=export` wrote.
       step: "best" (by validation score), "latest" or a step number.
+      data: where its images are now: a file, a folder, or a `config.data.name`. They are read at
+        once. Images that the run was trained with are recognised by their hashes, wherever they lie
+        and whatever they are called; others are evaluated as others, where they fit the model.
 
     Raises:
-      UserError: no run is there, or no such checkpoint.
+      UserError: no run is there, no such checkpoint, or its components or the data are not there.
     """
-    record = config.read_run(workdir)
-    return restore(record.settings, record, step)
+    record = read_run(workdir)
+    if data is None:
+        return restore(record.settings, record, step)
+    asked = located.named(record.settings.data, str(data))
+    settings = record.settings.replace(data=asked)
+    same = record.hashes and not identity.changed(
+        record.hashes, identity.hashes(datasets.load(settings.data))
+    )
+    if same:
+        record = dataclasses.replace(record, settings=settings)
+    return restore(settings, record, step)
 
 
 def create(
@@ -108,7 +152,7 @@ def create(
     """
     chosen = settings if isinstance(settings, Settings) else parse(settings)
     folder = files.located(workdir)
-    if saved_steps(folder):
+    if saved_steps(folder) or (folder / weights.FILE).exists():
         raise UserError(f"{folder} holds a run already: name another folder")
     facts, mesh = datasets.describe(chosen.data), parallel.make_mesh()
     model = build.model(chosen.model, facts)
@@ -118,14 +162,13 @@ def create(
         "statistic": (template.stats, {role: {} for role in template.stats} | dict(stats)),
     }
     trees = {what: _fitting(what, *pair) for what, pair in given.items()}
-    place = lambda tree, like: jax.tree.map(lambda x, s: jax.device_put(x, s.sharding), tree, like)
     start = state.State(
         step=jnp.int32(0),
-        params=place(trees["parameter"], template.params),
-        stats=place(trees["statistic"], template.stats),
+        params=_placed(trees["parameter"], template.params),
+        stats=_placed(trees["statistic"], template.stats),
         opt_state=optimizer.init(trees["parameter"]),
-        ema=place(trees["parameter"], template.ema),
-        ema_stats=place(trees["statistic"], template.ema_stats),
+        ema=_placed(trees["parameter"], template.ema),
+        ema_stats=_placed(trees["statistic"], template.ema_stats),
         bad_steps=jnp.int32(0),
     )
     with files.opened(folder, in_use=lambda: False):
@@ -133,15 +176,13 @@ def create(
         checkpoints.save(start, metric=None)
         checkpoints.close()
         counted = state.count_parameters(start.params)
-        config.write_run(folder, chosen, counted, dataclasses.asdict(facts.info), hashes={})
+        write_run(folder, chosen, counted, dataclasses.asdict(facts.info), hashes={})
     return load(folder, "latest")
 
 
 def _fitting(what: str, template: Any, given: Any) -> Any:
     """The leaves of `given` as arrays of the template's types; UserError where they do not fit."""
-    path = lambda p: jax.tree_util.keystr(p, simple=True, separator="/")
-    wanted = {path(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(template)}
-    leaves = {path(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(given)}
+    wanted, leaves = weights.leaves(template), weights.leaves(given)
     for name in sorted(wanted.keys() ^ leaves.keys()):
         missing = "is missing" if name in wanted else "is none of this model"
         raise UserError(f"the {what} {name} {missing}")
@@ -153,3 +194,8 @@ def _fitting(what: str, template: Any, given: Any) -> Any:
             )
     arrays = [jnp.asarray(leaves[name], wanted[name].dtype) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(template), arrays)
+
+
+def _placed(tree: Any, template: Any) -> Any:
+    """The arrays on the devices, as the template's shardings say."""
+    return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), tree, template)

@@ -56,7 +56,7 @@ def prepare(workdir: pathlib.Path) -> list[pathlib.Path]:
         elif os.path.exists(workdir) and not os.path.isdir(workdir):
             reason = "it is no folder"
         raise UserError(
-            f"the workdir {workdir} cannot be written ({reason}): name another --workdir"
+            f"the workdir {workdir} cannot be written ({reason}): name another workdir"
         ) from error
     return missing
 
@@ -92,7 +92,7 @@ def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[Non
 def check_folder(path: pathlib.Path) -> None:
     """Refuses what stands where a run needs a folder and is none; UserError."""
     if os.path.lexists(path) and not path.is_dir():
-        raise UserError(f"{path} is no folder: move it away, or name another --workdir")
+        raise UserError(f"{path} is no folder: move it away, or name another workdir")
 
 
 def _remove(paths: Iterable[pathlib.Path]) -> None:
@@ -124,7 +124,7 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
             if not wait:
                 raise UserError(
                     f"another process is training in {workdir}: wait for it, or name another "
-                    "--workdir"
+                    "workdir"
                 )
             if signals.reason():
                 raise Interrupted(f"stopped by {signals.reason()}, waiting for {workdir}")

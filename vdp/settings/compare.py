@@ -14,9 +14,14 @@ Changes = Mapping[str, tuple[Any, Any]]  # {field: (before, after)}
 PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
-FREE_ON_RESUME = ("data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint")
+EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
+FREE_ON_RESUME = (
+    "data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint", "notes",
+    "train.patience", *EPOCHS,
+)  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
     "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
+    "train.patience", "notes", *EPOCHS,
     "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
     "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
 )  # fmt: skip
@@ -108,5 +113,5 @@ def _refuse(changes: Changes) -> None:
         listed = "; ".join(f"{k} (was {old!r}, now {new!r})" for k, (old, new) in changes.items())
         raise UserError(
             f"this workdir holds a run with another config: {listed}; use the same values, or "
-            "another --workdir"
+            "another workdir"
         )

@@ -36,7 +36,7 @@ def parse(config: object) -> Settings:
         if name not in names:
             raise choose_from("config field", name, names, near=known)
         section = names[name].default_factory
-        if name in ("seed", "model"):
+        if name in ("seed", "notes", "model"):
             values[name] = value
             continue
         if not isinstance(value, Mapping):
@@ -51,7 +51,7 @@ def parse(config: object) -> Settings:
 
 
 def _fields_of(field: dataclasses.Field) -> list[str]:
-    """The names of a section's fields; none of `seed` and `model`."""
+    """The names of a section's fields; none of `seed`, `notes` and `model`."""
     section = field.default_factory
     return (
         [f.name for f in dataclasses.fields(section)] if dataclasses.is_dataclass(section) else []

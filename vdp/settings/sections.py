@@ -28,7 +28,9 @@ from vdp.settings.rules import (
 
 SPLITS = ("train", "validation", "test")
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+FIGURES = ("png", "pdf", "svg")
 FEATURES = ("classifier", "inception")  # of FID, besides dotted names
+INIT_PARTS = ("encoder_decoder", "all")
 Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a step")]
 
 
@@ -79,6 +81,7 @@ class Optim(Section):
     schedule: Annotated[str, OneOf("cosine", "linear", "constant", "wsd")] = "cosine"
     decay_steps: Natural = 0  # of wsd, at its end; 0: a tenth of train.steps
     warmup_steps: Natural = 0
+    warmup_epochs: Amount = 0.0  # above 0 it decides warmup_steps
     warmup_stairs: Natural = 0  # equal steps of the warm-up; 0: a line from 0
     b1: Share = 0.9
     b2: Share = 0.999
@@ -105,6 +108,9 @@ class Train(Section):
 
     section: ClassVar[str] = "train"
     steps: Count = 1000
+    epochs: Amount = 0.0  # above 0 it decides steps
+    kl_warmup_epochs: Amount = 0.0  # above 0 it decides model.kl_warmup_steps
+    patience: Natural = 0  # validations in a row without a better one, then it stops; 0: no limit
     seconds: Amount = 0.0  # of steps alone, then it stops; 0: no limit
     batch_size: Size = 128
     ema_decay: Share = 0.999
@@ -113,7 +119,8 @@ class Train(Section):
     max_bad_steps: Natural = 10  # non-finite updates skipped before it stops
     deterministic: bool = False  # deterministic GPU operations, for bitwise resume there
     fsdp: bool = False  # shard parameters over the devices
-    init_from: str | None = None  # a workdir: its encoder and decoder, for a second stage
+    init_from: str | None = None  # a workdir, whose parameters the new run starts with
+    init_parts: Annotated[str, OneOf(*INIT_PARTS)] = "encoder_decoder"  # or all: the prior as well
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +129,7 @@ class Eval(Section):
 
     section: ClassVar[str] = "eval"
     every: Count = 1000  # steps between validations
+    every_epochs: Amount = 0.0  # above 0 it decides every
     estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
     split: Annotated[str, OneOf(*SPLITS)] = "test"
     checkpoint: Which = "best"
@@ -179,6 +187,12 @@ class Log(Section):
     every: Count = 100  # steps between lines of metrics.jsonl
     tensorboard: bool = True
     profile_steps: Natural = 0  # steps in a jax.profiler trace; 0: none
+    figures: Annotated[tuple[str, ...], OneOf(*FIGURES)] = ("png",)  # formats of every picture
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.figures:
+            raise UserError(f"config.log.figures is empty: name {', '.join(FIGURES)}, or several")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,9 +211,12 @@ class Settings:
     Attributes:
       seed: with the step it determines all randomness of training.
       model: the nested spec of the model: mappings with `name`, built by `vdp.build`.
+      notes: why fields are what they are where the config chose them for the data, each as
+        "FIELD: why".
     """
 
     seed: Seed = 0
+    notes: tuple[str, ...] = ()
     data: Data = dataclasses.field(default_factory=Data)
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optim: Optim = dataclasses.field(default_factory=Optim)
@@ -211,6 +228,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", checked("config.seed", self.seed, Seed))
+        notes = checked("config.notes", self.notes, tuple[str, ...])
+        object.__setattr__(self, "notes", notes)
         if not isinstance(self.model, Mapping):
             raise UserError(f"config.model holds fields, and is not {shown(self.model)}")
         _check_values("config.model", self.model)
@@ -219,7 +238,7 @@ class Settings:
         if not self.train.init_from:
             raise UserError(
                 "training=prior is the second of two stages: name the first stage's workdir in "
-                "--config.train.init_from"
+                "config.train.init_from"
             )
         if self.optim.groups.get("encoder", 1) or self.optim.groups.get("decoder", 1):
             raise UserError(

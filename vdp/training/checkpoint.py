@@ -142,7 +142,7 @@ class Checkpoints:
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
             f"the checkpoint could not be written to {self.folder} ({cause(error)}): free some "
-            "space or name another --workdir, and run the command again; earlier checkpoints are "
+            "space or name another workdir, and run the command again; earlier checkpoints are "
             "intact"
         )
 
@@ -201,7 +201,7 @@ class Checkpoints:
         if problems:
             raise UserError(
                 f"no checkpoint in {self.folder} can be used with this config: {problems[0]}; "
-                "choose another --workdir to start afresh"
+                "choose another workdir to start afresh"
             )
         return None
 

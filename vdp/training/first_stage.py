@@ -1,55 +1,161 @@
-"""The second of two stages: a new run takes encoder and decoder from another one."""
+"""What a new run starts with of another one: its encoder and decoder, or all that fits.
+
+Parameters and running statistics are taken as they are evaluated, averaged; the optimiser, the
+schedule of the learning rate and the average start anew. train.init_parts says what is taken:
+
+- encoder_decoder: for a prior fitted afterwards, on the same images.
+- all: the prior as well, for going on with other images, another rate or another objective. What
+  the first run has learned under is no rate of 0, so the KL warm-up is not repeated.
+"""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from vdp.data.datasets import Facts
 from vdp.errors import UserError
 from vdp.settings import Settings, compare
 from vdp.settings.parse import to_json
 from vdp.training.state import Evaluated, State
 from vdp.types import Params
 
-ROLES = ("encoder", "decoder")
-FIELDS = ("name", "encoder", "decoder", "likelihood", "latent_shape", "log_var_floor")  # of a model
+AUTOENCODER = ("encoder", "decoder", "pseudoinput")  # the roles that are not the prior's
+FREE = (  # fields of a model that say how it is trained or estimated, or where it starts
+    "beta", "kl_warmup_steps", "training", "dequantization", "code_log_var",
+    "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
+    "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
+    "prior.ode_probes", "prior.weights", "prior.times", "prior.denoiser.dropout",
+    "prior.denoiser.remat",
+)  # fmt: skip
 
 
-def check(settings: Settings, other: Settings, *, same_images: bool) -> None:
-    """Refuses an encoder and decoder that are not those of this run.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Other:
+    """What has to be known of the run in train.init_from.
+
+    Attributes:
+      settings: it was trained with.
+      facts: of its data.
+      evaluated: the parameters and statistics of its best checkpoint.
+      same_images: whether this run's images are the same.
+    """
+
+    settings: Settings
+    facts: Facts
+    evaluated: Evaluated
+    same_images: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The roles that are taken, and why the prior is not where it is left."""
+
+    roles: tuple[str, ...]
+    left: str = ""
+
+
+def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
+    """What this run takes of another one.
 
     Args:
       settings: of this run.
-      other: of the run in settings.train.init_from.
-      same_images: whether the facts of both runs' data are the same.
+      other: the run in settings.train.init_from.
+      facts: of this run's data.
 
     Raises:
-      UserError: the fields that differ are listed.
+      UserError: its encoder and decoder are not those of this run: the fields that differ are
+        listed; or its images are others than train.init_parts allows.
     """
-    there, here = to_json(other)["model"], to_json(settings)["model"]
-    changed = compare.differences(there, here, only=FIELDS)
-    if changed or not same_images:
-        listed = "; ".join(
-            f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changed.items()
-        )
+    where = f"train.init_from={settings.train.init_from}"
+    there, here = to_json(other.settings)["model"], to_json(settings)["model"]
+    changed = compare.differences(there, here, free=FREE)
+    of_prior = {f: v for f, v in changed.items() if f == "prior" or f.startswith("prior.")}
+    listed = _listed({field: v for field, v in changed.items() if field not in of_prior})
+    there_are = other.evaluated.ema
+    every = tuple(dict.fromkeys([*(r for r in AUTOENCODER if r in there_are), *there_are]))
+    if settings.train.init_parts == "encoder_decoder":
+        if not {"encoder", "decoder"} <= set(every):
+            raise UserError(f"the run of {where} has no encoder and decoder to take")
+        if listed or not other.same_images:
+            raise UserError(f"{where} is another autoencoder: {listed or 'its images differ'}")
+        roles = tuple(role for role in AUTOENCODER if role in every)
+        return Plan(roles=roles, left="as train.init_parts=encoder_decoder says")
+    if listed:
+        raise UserError(f"{where} is another model: {listed}")
+    _check_images(where, other.facts, facts)
+    if not of_prior:
+        return Plan(roles=every)
+    roles = tuple(role for role in every if role != "prior")
+    if not roles:
+        raise UserError(f"{where} is another model: {_listed(of_prior)}")
+    kind = {field: v for field, v in of_prior.items() if field in ("prior", "prior.name")}
+    return Plan(roles=roles, left=f"for it is another: {_listed(kind or of_prior)}")
+
+
+def _listed(changes: compare.Changes) -> str:
+    return "; ".join(f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changes.items())
+
+
+def _check_images(where: str, there: Facts, here: Facts) -> None:
+    """Refuses images that another run's parameters cannot take; UserError."""
+    if there.shape != here.shape:
+        height, width, _ = there.shape
         raise UserError(
-            f"train.init_from={settings.train.init_from} is another autoencoder: "
-            f"{listed or 'its images differ'}"
+            f"{where} takes images of {'x'.join(map(str, there.shape))}, and these are of "
+            f"{'x'.join(map(str, here.shape))}: ask for --config.data.resize={height}x{width}, or "
+            "leave init_from out"
+        )
+    if (there.levels, there.input_levels) != (here.levels, here.input_levels):
+        raise UserError(
+            f"{where} takes images of {there.info.levels} levels, and these have "
+            f"{here.info.levels}: ask for --config.data.levels={there.info.levels}, or leave "
+            "init_from out"
         )
 
 
-def take(start: State, first: Evaluated) -> State:
-    """A new state with encoder and decoder, as evaluated, of another run.
+def in_words(settings: Settings, taken: Plan, step: int) -> str:
+    """One line: what was taken, from where, and what was left and why.
+
+    Args:
+      settings: of this run, as they are given.
+      taken: of `plan`.
+      step: of the other run's checkpoint.
+    """
+    line = (
+        f"train.init_from={settings.train.init_from}, step {step}: took {', '.join(taken.roles)} "
+        "with their statistics; optimiser, learning rate and average start anew"
+    )
+    if taken.left:
+        line += f"; left the prior, {taken.left}"
+    if without_warmup(settings) != settings:
+        line += "; the KL warm-up is not repeated"
+    return line
+
+
+def without_warmup(settings: Settings) -> Settings:
+    """The settings of a run that goes on with all of another one: the rate has its full weight."""
+    all_taken = settings.train.init_from and settings.train.init_parts == "all"
+    if not (all_taken and settings.model.get("kl_warmup_steps")):
+        return settings
+    model = {**settings.model, "kl_warmup_steps": 0}
+    return settings.replace(model=model, train=dict(kl_warmup_epochs=0.0))
+
+
+def take(start: State, first: Evaluated, roles: tuple[str, ...]) -> State:
+    """A new state with the parameters and statistics of these roles of another run, as evaluated.
 
     Raises:
-      UserError: the other run has no encoder and decoder.
+      UserError: those of a role are of another structure, as an encoder's under the merged form.
     """
-    if not set(ROLES) <= first.ema.keys():
-        raise UserError("the run of train.init_from has no encoder and decoder to take")
 
     def replaced(old: Params, new: Params) -> Params:
         place = lambda n, o: jax.device_put(n, o.sharding)
-        return old | {role: jax.tree.map(place, new[role], old[role]) for role in ROLES}
+        both = [role for role in roles if role in new]
+        for role in both:
+            _check_structure(role, old.get(role, {}), new[role])
+        return old | {role: jax.tree.map(place, new[role], old[role]) for role in both}
 
     return dataclasses.replace(
         start,
@@ -58,3 +164,30 @@ def take(start: State, first: Evaluated) -> State:
         stats=replaced(start.stats, first.ema_stats),
         ema_stats=replaced(start.ema_stats, jax.tree.map(jnp.copy, first.ema_stats)),
     )
+
+
+def _check_structure(role: str, old: Any, new: Any) -> None:
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    if shapes(old) != shapes(new):
+        raise UserError(
+            f"the {role} of the run in train.init_from has other parameters than this run's, as "
+            "under a prior of the merged form: train that run with form=separate"
+        )
+
+
+def check_frozen(settings: Settings, params: Params) -> None:
+    """Refuses training=prior where the optimiser would move anything else; UserError.
+
+    Args:
+      settings: of the run.
+      params: its parameters by role, or their shapes.
+    """
+    if settings.model.get("training") != "prior":
+        return
+    others = [role for role in params if role != "prior" and jax.tree.leaves(params[role])]
+    moved = [role for role in others if settings.optim.groups.get(role, 1)]
+    if moved:
+        raise UserError(
+            "training=prior holds all but the prior: set "
+            + " and ".join(f"optim.groups.{role}=0" for role in moved)
+        )

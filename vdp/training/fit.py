@@ -14,7 +14,7 @@ from vdp.metrics import score
 from vdp.runtime import interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
-from vdp.training import optim, state
+from vdp.training import first_stage, optim, state
 from vdp.training.checkpoint import Checkpoints, saved_steps
 from vdp.training.loop import Loop
 from vdp.types import Array, Generative, Model
@@ -31,7 +31,7 @@ def fit(
 ) -> None:
     """Trains, or continues, the run in `workdir` to its end; saved when it returns.
 
-    The end is train.steps, or train.seconds of training where those come first.
+    The end is train.steps, or train.seconds of training or train.patience where those come first.
 
     Args:
       settings: of the run.
@@ -50,6 +50,7 @@ def fit(
     model = build.model(settings.model, facts)
     _check_drawing(model, settings, facts.shape)
     optimizer, template = state.template(settings, model, facts.shape, mesh)
+    first_stage.check_frozen(settings, template.params)
     parameters = state.count_parameters(template.params)
     hashes = identity.hashes(dataset)
     earlier = _earlier(settings, workdir, hashes)
@@ -83,7 +84,13 @@ def fit(
         if parallel.is_writer():  # nothing that comes refuses this run
             info = dataclasses.asdict(facts.info)
             config.write_run(
-                workdir, settings, parameters, info, hashes=hashes, extensions=extensions
+                workdir,
+                settings,
+                parameters,
+                info,
+                hashes=hashes,
+                counts={name: len(split) for name, split in dataset.splits.items()},
+                extensions=extensions,
             )
         if loop.at_end(first) and not loop.owes_validation:
             progress.say(f"{workdir}: already trained for {first} steps")

@@ -21,6 +21,7 @@ from vdp.settings import Settings
 from vdp.training import profile, step
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.optim import Optimizer
+from vdp.training.patience import Patience
 from vdp.training.state import Evaluated, State
 from vdp.types import Array, Model, Probabilistic
 
@@ -73,6 +74,7 @@ class Loop:
         self.validation = (*datasets.fixed_images(split, facts, settings.data), split.labels)
         self.batched = Batched(self.mesh, settings.eval.batch_size, settings.eval.seed)
         self.score = score.score_of(self.model)
+        self.patience = self._patience()
         self.bits = isinstance(self.model, Probabilistic) and self.model.discrete
         self.compiled: dict[int, Callable] = {}  # by number of steps
         self.metrics: Metrics | None = None
@@ -81,10 +83,19 @@ class Loop:
         traced = settings.log.profile_steps if parallel.is_writer() else 0
         self.profile = profile.Profile(self.workdir / profile.FOLDER, traced)
 
+    def _patience(self) -> Patience:
+        """What the validations until the start have come to; the process that writes knows them."""
+        limit, path = self.settings.train.patience, self.workdir / METRICS_FILE
+        lines = read_metrics(path) if limit and parallel.is_writer() else []
+        name = f"eval/{score.series_name(self.score, lines)}"
+        return Patience.from_lines(limit, lines, name, self.score.sign, self.start)
+
     def run(self, current: State, *, fresh: bool) -> None:
         """Trains `current` to its end; a `fresh` one is validated first."""
         settings = self.settings
         first = done = int(current.step)
+        if fresh:  # lines of an earlier start that saved nothing are cut
+            self.patience = Patience(settings.train.patience)
         owed = fresh or self.owes_validation
         if parallel.is_writer():
             self.metrics = Metrics(
@@ -119,11 +130,14 @@ class Loop:
                     pending = None
                 if validates:
                     self._validate_and_save(current, done)
+                    at_end = at_end or self.at_end(done)
                 elif saves:
                     self._save(current)
                 if stopping:
                     self.checkpoints.wait()
                     raise interruption.stopped(f" at step {done}; saved")
+            if self.patience.exhausted and done < settings.train.steps:
+                self.progress.say(self.patience.in_words(done))
             self.checkpoints.wait()
             interruption.check("; training is saved, run again to evaluate")
         finally:
@@ -132,11 +146,13 @@ class Loop:
                 self.metrics.close()
 
     def at_end(self, done: int) -> bool:
-        """Whether the steps are done or train.seconds spent, by the clock that stores them."""
-        limit = self.settings.train.seconds
+        """Whether the steps are done, or train.seconds (as stored) or train.patience spent."""
+        train = self.settings.train
         spent = self.spent + time.perf_counter() - self.clock
-        time_is_up = limit > 0 and parallel.agreed(parallel.is_writer() and spent >= limit)
-        return done >= self.settings.train.steps or time_is_up
+        over = 0 < train.seconds <= spent or self.patience.exhausted
+        limited = train.seconds > 0 or train.patience > 0
+        over = limited and parallel.agreed(parallel.is_writer() and over)
+        return done >= train.steps or over
 
     @property
     def owes_validation(self) -> bool:
@@ -194,7 +210,7 @@ class Loop:
             raise UserError(
                 f"train/{bad} was not finite for more than train.max_bad_steps={limit} steps in a "
                 f"row, last at step {step_number}: lower config.optim.learning_rate or set "
-                f"config.optim.clip_norm, in another --workdir; checkpoints kept: {saved}"
+                f"config.optim.clip_norm, in another workdir; checkpoints kept: {saved}"
             )
         return host
 
@@ -253,6 +269,7 @@ class Loop:
                 raise interruption.stopped(where) from None
             means = {name: float(part.mean()) for name, part in parts.items()}
             metric = means.pop("value")
+            self.patience.add(done, metric)
             values = score.shown(self.score, metric, means)
             if self.bits:
                 values["bits_per_dim"] = float(bits_per_dim(metric, self.dataset.facts.shape))

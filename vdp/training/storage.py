@@ -94,7 +94,7 @@ class Manager(ocp.CheckpointManager):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(
                 f"the checkpoints in {folder} cannot be listed ({cause(error)}): restore them, or "
-                "name another --workdir"
+                "name another workdir"
             ) from error
 
     def metrics(self, step: int) -> Any:
@@ -150,7 +150,7 @@ def check_room(folder: pathlib.Path, state: Any) -> None:
     if needed > free:
         raise UserError(
             f"the checkpoint needs {needed / 2**20:.1f} MiB in {folder} and {free / 2**20:.1f} MiB "
-            "can be written: free some space or name another --workdir, and run the command "
+            "can be written: free some space or name another workdir, and run the command "
             "again; earlier checkpoints are intact"
         )
 

@@ -39,6 +39,7 @@ from vdp.types.models import (
     Ranged,
     Reconstructing,
     Reinterpretable,
+    Repeatable,
     Score,
     Scored,
     Stochastic,

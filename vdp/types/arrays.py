@@ -24,9 +24,10 @@ Encode = Callable[[Array], Any]  # images in [0, 1], [N, H, W, C], to q(z|x), a 
 # vdp/models/noise.py (a model); `Any`, because what takes one refuses every other in words
 # (`vdp.diffusion.noise.expect`)
 Noise = Any
-Purpose = Literal["loss", "elbo", "weight"]
+Purpose = Literal["loss", "elbo", "weight", "sample"]
 # loss: one diffusion time per example, a low-discrepancy grid over the global batch; elbo: many, so
 # that the standard error over examples is right; weight: a whole noise path, for importance weights
+# sample: what the samples of a prior are made of; a model draws that by `draw_sample`
 
 
 @struct.dataclass(kw_only=True)

@@ -74,7 +74,7 @@ class Prior(Protocol):
         *,
         z_shape: Shape,
         encode: Encode | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # `temperature`, `noise`, ...: one that knows no `noise` is drawn by keys
     ) -> Float[Array, "{num} *z"]: ...
 
 

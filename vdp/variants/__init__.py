@@ -4,6 +4,7 @@ from vdp.variants.autoencoder import autoencoder
 from vdp.variants.dvp import Shape, dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
+from vdp.variants.own import Facts, own_dvp, own_vae, own_vdm
 from vdp.variants.pixel import VDM_BLOCKS, ddpm, vdm
 from vdp.variants.presets import (
     PRIOR_CHOICES,
@@ -20,6 +21,7 @@ __all__ = [
     "PRIOR_CHOICES",
     "TRAINING",
     "VDM_BLOCKS",
+    "Facts",
     "Shape",
     "Variant",
     "autoencoder",
@@ -28,6 +30,9 @@ __all__ = [
     "ddpm",
     "defaults",
     "dvp",
+    "own_dvp",
+    "own_vae",
+    "own_vdm",
     "parse",
     "prior",
     "set_training",

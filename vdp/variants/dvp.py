@@ -8,7 +8,7 @@ from ml_collections import config_dict
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, Variant, parse
-from vdp.variants.presets import SCHEDULES, prior
+from vdp.variants.presets import SCHEDULES, TRAINING, prior, set_training
 
 CODES = ("dct", "downsample", "linear", "none")
 OVER_CODE = ("vdm", "ddpm", "flow", "mixture", "normal")
@@ -91,7 +91,7 @@ def dvp(
     published shape, start and training rule), `smoke`. Keys: `pseudoinput`, `size`, `prior` (over
     u; with pseudoinput=none over z_L, `auto` then being the ladder's own), `components` (of vamp
     and mixture), `aggregation`, `posterior`, `depth` (latents in all), `form` and `schedule` of
-    the diffusion priors.
+    the diffusion priors, `training` (apart from the prior: in the separate form).
 
     Args:
       arg: the config's argument.
@@ -99,34 +99,20 @@ def dvp(
       likelihood: its spec.
       published: the shape of `reference`.
       default: the shape without it.
-      depths: latents per scale for each `depth`; for the first, the shapes' own stand.
+      depths: latents per scale for each `depth`; for the first, the shapes' own stand. Without
+        any there is no such key.
       train_images: in one epoch.
       image_size: pixels of a side; `size` goes to 11 at most.
       standardise: mean and deviation of the encoder's input in `reference`.
       evaluation: fields of `config.eval`.
     """
-    sizes = (0, *range(3, min(image_size, 11) + 1))  # 0: the shape's own
-    variant = parse(
-        arg,
-        words=("ladder", "vamp", "reference", "smoke"),
-        choices={
-            "pseudoinput": CODES,
-            "size": sizes,
-            "prior": ("auto", *OVER_CODE, ANY_NAME),
-            "components": (0, 500, 750, 1000),  # 0: the first of them
-            "aggregation": ("full", "none", "z_1"),
-            "posterior": ("free", "precision"),
-            "depth": tuple(depths),
-            "form": ("auto", "merged", "separate"),
-            "schedule": ("auto", *SCHEDULES),
-        },
-    )
+    variant = parse_argument(arg, depths, image_size)
     reference, small = variant.has("reference"), variant.has("smoke")
     shape = published if reference else default
     code = "none" if variant.has("ladder") or variant.has("vamp") else variant["pseudoinput"]
     _check(variant, code)
     scales = shape.scales
-    if variant["depth"] != next(iter(depths)):
+    if depths and variant["depth"] != next(iter(depths)):
         per_scale = depths[variant["depth"]]
         scales = tuple((h, n, c) for (h, _, c), n in zip(scales, per_scale, strict=True))
     if small:  # two latents: a stack is more than one
@@ -170,12 +156,34 @@ def dvp(
         assert chosen is not None  # u has a prior always
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
     _training(config, shape, train_images // shape.batch_size, reference)
+    set_training(config, variant["training"])
     if reference and code != "none" and chosen and chosen["name"] in ("vdm", "ddpm"):
         config.sample.update(clip=1.0, last_noise=False)  # as the program draws u
     config.eval.update(evaluation or {})
     if small:
         smoke(config)
     return config
+
+
+def parse_argument(arg: str, depths: dict[int, tuple[int, ...]], image_size: int) -> Variant:
+    """The argument of `dvp`, read; UserError where it cannot be."""
+    sizes = (0, *range(3, min(image_size, 11) + 1))  # 0: the shape's own
+    return parse(
+        arg,
+        words=("ladder", "vamp", "reference", "smoke"),
+        choices={
+            "pseudoinput": CODES,
+            "size": sizes,
+            "prior": ("auto", *OVER_CODE, ANY_NAME),
+            "components": (0, 500, 750, 1000),  # 0: the first of them
+            "aggregation": ("full", "none", "z_1"),
+            "posterior": ("free", "precision"),
+            **({"depth": tuple(depths)} if depths else {}),
+            "form": ("auto", "merged", "separate"),
+            "schedule": ("auto", *SCHEDULES),
+            "training": TRAINING,
+        },
+    )
 
 
 def _check(variant: Variant, code: str) -> None:
@@ -191,6 +199,11 @@ def _check(variant: Variant, code: str) -> None:
         )
     if (variant.has("ladder") or variant.has("vamp")) and (chosen or variant["prior"] != "auto"):
         raise UserError("ladder and vamp have no pseudo-inputs and no other prior: leave those out")
+    alone = code == "none" and variant["prior"] == "auto" and not variant.has("vamp")
+    if alone and variant["training"] != "joint":
+        raise UserError(
+            "training is of a ladder with a prior beside it: choose a prior or a pseudoinput"
+        )
 
 
 def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | None:
@@ -207,7 +220,8 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
     reference = variant.has("reference")
     form = variant["form"]
     if form == "auto":
-        form = "merged" if diffusion and code != "none" and not reference else "separate"
+        merged = diffusion and code != "none" and not reference and variant["training"] == "joint"
+        form = "merged" if merged else "separate"
     schedule = variant["schedule"]
     if schedule == "auto":
         schedule = "linear" if reference and name == "vdm" else SCHEDULES[0]

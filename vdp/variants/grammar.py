@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from vdp.errors import UserError, did_you_mean
 
 ANY_NAME = "MODULE.NAME"  # among the choices: any name with a dot is one as well
+ANY_SIZE = {"latent": "model.latent_shape"}  # the config's field behind a key: it takes any size
 CHOSEN_BY_CONFIG = (0, "auto")  # values that only stand for what the config chooses by itself
 
 
@@ -34,7 +35,8 @@ def parse(
       A Variant with every word (True or False) and every key (the default where not given).
 
     Raises:
-      UserError: an unknown or repeated word, key or value; the message lists what exists.
+      UserError: an unknown or repeated word, key or value; the message lists what exists, or names
+        the field of the config that takes any size.
     """
     choices = dict(choices or {})
     result = Variant({word: False for word in words})
@@ -56,6 +58,12 @@ def parse(
         values = {str(value): value for value in listed.get(key, ())}
         named = ANY_NAME in values and "." in text
         if not has_value or not (text in values or named) or text == ANY_NAME:
+            if key in ANY_SIZE and key in listed and text.isdecimal():
+                sizes = ", ".join(values)
+                raise UserError(
+                    f"variant {key} is one of {sizes}: for another size set the field "
+                    f"config.{ANY_SIZE[key]}={text}, which takes any"
+                )
             hint = did_you_mean(item, known)
             raise UserError(f"unknown variant {item!r}{hint}; there is: {exists}")
         result[key] = values.get(text, text)

@@ -91,10 +91,16 @@ def _schedule(name: str, form: str, log_var_floor: float) -> dict:
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
-    """Sets `training=MODE`: "joint", "detached", or "prior", alone on a frozen autoencoder."""
-    config.model.training = mode
+    """Sets `training=MODE`: "joint", "detached", or "prior", alone on a frozen autoencoder.
+
+    "joint" is what a model does without the field, which runs of version 0.1 do not have.
+    """
+    if mode != "joint":
+        config.model.training = mode
     if mode == "prior":
         config.optim.groups.update(encoder=0.0, decoder=0.0)
+        if config.model.get("pseudoinput", {}).get("name") == "linear":  # the one that learns
+            config.optim.groups.pseudoinput = 0.0
 
 
 def classifier(data: config_dict.ConfigDict) -> config_dict.ConfigDict:
@@ -168,6 +174,7 @@ def dcgan(
         likelihood=likelihood,
         log_var_floor=log_var_floor,
         kl_warmup_steps=epochs * epoch_steps // 10,
+        training="joint",
     )
     set_training(config, variant["training"])
     config.optim.update(name="adam", learning_rate=5e-4, schedule="constant")

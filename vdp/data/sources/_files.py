@@ -22,9 +22,9 @@ def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> U
     place = f"in {request.dir}" if request.dir else "in no folder: data.dir and $VDP_DATA are unset"
     if request.dir and not pathlib.Path(request.dir).is_dir():
         place += ", which is no folder,"
-    ways = f"put the files into a folder and name it by --config.data.dir=DIR (or $VDP_DATA/{name})"
+    ways = f"put the files into a folder and name it by config.data.dir=DIR (or $VDP_DATA/{name})"
     if tfds:
-        ways += ", or pass --config.data.download=True to let tensorflow-datasets fetch them"
+        ways += ", or set config.data.download=True to let tensorflow-datasets fetch them"
         wanted += " (or a copy prepared by tensorflow-datasets)"
     return UserError(f"data set {name!r} is missing: looked for {wanted} {place}; {ways}")
 
@@ -52,7 +52,7 @@ def corrupt(path: pathlib.Path, why: str, mend: str = "replace it") -> UserError
 
 def unpublished(path: pathlib.Path, why: str) -> UserError:
     """The error for a file that is not the published one, while `data.verify` is on."""
-    mend = "replace it, or pass --config.data.verify=False if it is a file of your own"
+    mend = "replace it, or set config.data.verify=False if it is a file of your own"
     return corrupt(path, why, mend)
 
 

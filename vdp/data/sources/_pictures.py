@@ -57,7 +57,7 @@ def _decoded(path: pathlib.Path, image, coding: str, request: Request) -> Pictur
     if is_deep_grey and image.has_transparency_data:
         raise _files.corrupt(path, "it has 16 bits and a transparent grey", "save it without")
     if ";16" in coding and not is_deep_grey and not request.levels:
-        mend = "--config.data.levels=256 reads the upper 8 bits"  # all that Pillow keeps
+        mend = "config.data.levels=256 reads the upper 8 bits"  # all that Pillow keeps
         raise _files.corrupt(path, "its colours or its transparency have 16 bits", mend)
     if image.has_transparency_data:
         colours = on_background(image.convert("RGBA"), request.background, where=str(path))
@@ -91,7 +91,7 @@ def on_background(image, background: str, *, where: str) -> Shaped[np.ndarray, "
         other = "black" if background == "white" else "white"
         raise UserError(
             f"nothing of {where} is seen on {background}, as it is drawn in transparency: "
-            f"--config.data.background={other}"
+            f"config.data.background={other}"
         )
     return np.asarray(colours)
 

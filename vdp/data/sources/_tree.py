@@ -32,8 +32,8 @@ def splits(root: pathlib.Path) -> dict[str, list[tuple[pathlib.Path, str]]]:
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not pictures:
         suffixes = Counter(path.suffix.lower() or path.name for path in files).most_common(3)
-        others = f", but {', '.join(suffix for suffix, _ in suffixes)}" if suffixes else ""
-        raise UserError(f"folder {root} holds no images ({', '.join(sorted(SUFFIXES))}){others}")
+        beside = f", but {', '.join(suffix for suffix, _ in suffixes)}" if suffixes else ""
+        raise UserError(f"folder {root} holds no images ({', '.join(sorted(SUFFIXES))}){beside}")
     named = {top: SPLIT_NAMES[top.lower()] for top in sorted(tops) if top.lower() in SPLIT_NAMES}
     if not named:
         _refuse_splits_below_classes(root, pictures)

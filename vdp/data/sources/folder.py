@@ -76,5 +76,5 @@ def _common_depth(depths: set[int], wanted: int, where: str) -> int:
     listed = ", ".join(f"{levels:,}" if levels else "unknown" for levels in sorted(depths))
     raise UserError(
         f"{where} mixes images of {listed} levels: save them at one depth, or scale those of 8 and "
-        f"16 bits by --config.data.levels={depth.MOST}"
+        f"16 bits by config.data.levels={depth.MOST}"
     )

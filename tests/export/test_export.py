@@ -1,0 +1,104 @@
+"""An exported folder opens as the run it is of, without anything of the machine it was made on."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vdp
+from vdp.errors import UserError
+from vdp.export import folder
+from vdp.record import read_run
+
+
+@pytest.fixture(scope="module")
+def exported(smoke_run, tmp_path_factory):
+    run = vdp.load(smoke_run)
+    out = tmp_path_factory.mktemp("exported")
+    folder.write(run, read_run(smoke_run), out, dtype="float32")
+    return run, out
+
+
+def test_an_exported_run_is_the_run(exported, cli, tmp_path):
+    run, out = exported
+    opened = vdp.load(out)
+    assert opened.step == run.step
+    jax.tree.map(np.testing.assert_array_equal, opened.params, run.params)
+    jax.tree.map(np.testing.assert_array_equal, opened.stats, run.stats)
+    images = opened.images("test")[:5]
+    np.testing.assert_array_equal(opened.elbo(images).value, run.elbo(images).value)
+    np.testing.assert_array_equal(opened.sample(3), run.sample(3))
+    with pytest.raises(UserError, match=f"of step {run.step} alone"):
+        vdp.load(out, step=run.step + 1)
+
+
+def test_bfloat16_is_half_as_large_and_opens_as_float32(exported, smoke_run, cli, tmp_path):
+    run, out = exported
+    code, said, err = cli(
+        "--mode=export", f"--workdir={smoke_run}", f"--out={tmp_path / 'half'}", "--dtype=bfloat16"
+    )
+    assert code == 0, err
+    assert re.search(r"model\.safetensors +[\d.]+ KiB", said)
+    assert "the checkpoint of step" in said.splitlines()[-1]
+    size = lambda path: (path / "model.safetensors").stat().st_size
+    assert size(tmp_path / "half") < 0.62 * size(out), "but for names, shapes and constants"
+    half = vdp.load(tmp_path / "half")
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), run.params)
+    jax.tree.map(np.testing.assert_array_equal, half.params, rounded)
+    jax.tree.map(np.testing.assert_array_equal, half.stats, run.stats)
+
+
+def test_the_card_says_what_the_numbers_are(exported, smoke_run):
+    _, out = exported
+    text = (out / "README.md").read_text()
+    assert text.startswith("---\n")
+    front, body = text[4:].split("\n---\n", 1)
+    fields = dict(line.split(": ", 1) for line in front.splitlines())
+    assert json.loads(fields["library_name"]) == "vdp"
+    result = json.loads((smoke_run / "eval.json").read_text())
+    (entry,) = json.loads(fields["model-index"])[0]["results"]
+    values = {metric["type"]: metric["value"] for metric in entry["metrics"]}
+    elbo = result["estimators"]["elbo"]
+    assert values["elbo"] == elbo["nats"]["mean"]
+    assert f"| elbo | T=inf | {elbo['nats']['mean']:.2f} ±" in body
+    assert "| lower bound |" in body
+    counts = read_run(smoke_run).counts
+    assert f"{counts['train']:,} train" in body
+    assert 'vdp.load("PATH")' in body
+
+
+def test_no_path_of_the_machine_leaves_it(exported):
+    run, out = exported
+    assert "places" not in json.loads((out / "config.json").read_text())
+    private = run.settings.replace(
+        data=dict(name="npz:/home/me/cats.npz", dir="/home/me"),
+        train=dict(init_from="/home/me/runs/first"),
+        eval=dict(fid_features="inception:/home/me/weights.npz"),
+    )
+    public = folder.without_paths(private)
+    assert public.data.name == "npz:cats.npz"
+    assert public.data.dir is None
+    assert public.train.init_from == "first"
+    assert public.eval.fid_features == "inception:weights.npz"
+
+
+def test_what_cannot_be_done_with_it_is_said(exported, refused, smoke_run, tmp_path):
+    _, out = exported
+    smoke = "--config=digits_vae:smoke"
+    refused(smoke, f"--workdir={out}", says=["another --workdir", "init_from"])
+    export = ("--mode=export", f"--workdir={smoke_run}")
+    refused(*export, says=["--out=DIR"])
+    refused(*export, f"--out={smoke_run}", says=["no empty folder"])
+    refused(*export, f"--out={tmp_path / 'x'}", "--dtype=float16", says=["bfloat16"])
+    refused(smoke, "--out=x", says=["--mode=export"])
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "config.json").write_text((out / "config.json").read_text())
+    with pytest.raises(UserError, match="cannot be read"):
+        vdp.load(damaged)
+    (damaged / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(UserError, match=r"are damaged.*git lfs pull"):
+        vdp.load(damaged)

@@ -1,0 +1,72 @@
+"""Lengths in epochs: the steps they come to, who wins over whom, and what a run may go on with."""
+
+import pytest
+
+from vdp import config
+from vdp.errors import UserError
+from vdp.settings import compare, epochs, notes
+from vdp.settings.parse import parse, to_json
+
+GIVEN = {
+    "train.epochs": "3",
+    "train.kl_warmup_epochs": "0.5",
+    "optim.warmup_epochs": "0.25",
+    "eval.every_epochs": "1",
+}
+
+
+def settings(**changed):
+    return config.settings("digits_vae", list((GIVEN | changed).items()))
+
+
+def test_epochs_become_steps_of_the_training_images():
+    resolved = epochs.resolve(settings(), 1280)  # ten batches of 128
+    assert resolved.train.steps == 30
+    assert resolved.train.epochs == 3.0  # both are recorded
+    assert resolved.model["kl_warmup_steps"] == 5
+    assert resolved.optim.warmup_steps == 2
+    assert resolved.eval.every == 10
+    assert epochs.resolve(resolved, 1280) == resolved
+    assert parse(to_json(resolved)) == resolved
+    assert epochs.resolve(settings(**{"train.batch_size": "64"}), 1280).train.steps == 60
+    assert epochs.resolve(settings(**{"train.epochs": "1e-9"}), 1280).train.steps == 1
+
+
+def test_settings_in_steps_stay_as_they_are():
+    plain = config.settings("digits_vae")
+    assert epochs.resolve(plain, 1280) is plain
+
+
+def test_of_steps_and_epochs_the_one_that_is_set_last_counts():
+    last = settings(**{"train.steps": "7", "eval.every": "9", "model.kl_warmup_steps": "2"})
+    assert last.train.epochs == last.eval.every_epochs == last.train.kl_warmup_epochs == 0
+    resolved = epochs.resolve(last, 1280)
+    assert (resolved.train.steps, resolved.eval.every) == (7, 9)
+    assert resolved.model["kl_warmup_steps"] == 2
+    first = config.settings("digits_vae", [("train.steps", "7"), ("train.epochs", "3")])
+    assert epochs.resolve(first, 1280).train.steps == 30
+
+
+def test_a_model_without_a_warm_up_is_told():
+    pixel = config.settings("digits_vdm", [("train.kl_warmup_epochs", "1")])
+    with pytest.raises(UserError, match=r"train\.kl_warmup_epochs is of models with a KL warm-up"):
+        epochs.resolve(pixel, 1280)
+
+
+def test_a_run_goes_on_by_the_steps_that_its_epochs_came_to():
+    run = epochs.resolve(settings(), 1280)
+    compare.check_resumable(run, run.replace(train=dict(epochs=0.0)))
+    compare.check_resumable(run, epochs.resolve(settings(**{"train.epochs": "4"}), 1280))
+    compare.check_resumable(run, run.replace(train=dict(patience=3)))
+    for field, less in (("train.epochs", "2"), ("train.kl_warmup_epochs", "0.1")):
+        other = epochs.resolve(settings(**{field: less}), 1280)
+        with pytest.raises(UserError, match=epochs.FIELDS[field].replace(".", r"\.")):
+            compare.check_resumable(run, other)
+
+
+def test_notes_are_said_of_the_fields_that_keep_their_value():
+    noted = config.settings("digits_vae").replace(
+        notes=("train.batch_size: as it is", "no.such: x")
+    )
+    assert notes.in_words(noted) == ["train.batch_size=128: as it is"]
+    compare.check_resumable(noted, noted.replace(notes=()))

@@ -1,0 +1,58 @@
+"""Early stopping: training ends where validations have stopped improving, and goes on with more."""
+
+import json
+
+import pytest
+
+from vdp.runtime.metric_log import read_metrics
+from vdp.training.patience import Patience
+
+
+def test_only_better_scores_count():
+    patience = Patience(2)
+    for step, value, exhausted in (
+        (0, -9.0, False), (10, -5.0, False), (20, -5.0, False), (30, -4.0, False),
+        (40, float("nan"), False), (50, -4.5, True),
+    ):  # fmt: skip
+        patience.add(step, value)
+        assert patience.exhausted == exhausted, step
+    assert patience.best_step == 30
+    assert "step 50: 2 validations since step 30" in patience.in_words(50)
+
+
+def test_without_a_limit_nothing_is_exhausted():
+    patience = Patience(0)
+    for step in range(100):
+        patience.add(step, -step)
+    assert not patience.exhausted
+
+
+@pytest.mark.parametrize(("until", "exhausted"), [(20, False), (30, True), (99, True)])
+def test_a_run_that_goes_on_remembers_its_validations(until, exhausted):
+    values = {0: 1.0, 10: 0.5, 20: 0.7, 30: 0.6}  # squared errors: lower is better
+    lines = [{"step": 5, "train/loss": 3.0}]
+    lines += [{"step": step, "eval/error": value} for step, value in values.items()]
+    patience = Patience.from_lines(2, lines, "eval/error", -1.0, until)
+    assert patience.best_step == 10
+    assert patience.exhausted == exhausted
+
+
+@pytest.mark.slow
+def test_training_ends_early_and_says_so(cli, tmp_path):
+    """At a rate of 1 nothing improves: the start stays the best, and more patience goes on."""
+    command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1",
+               "--config.train.steps=100", "--config.eval.every=5", "--config.train.patience=2",
+               "--config.eval.estimators=elbo", "--config.log.tensorboard=False",
+               f"--workdir={tmp_path}"]  # fmt: skip
+    code, _, err = cli(*command)
+    assert code == 0, err
+    assert "stopped at step 10: 2 validations since step 0 were no better" in err
+    assert "best is the start: training has not improved it" in err
+    assert json.loads((tmp_path / "eval.json").read_text())["step"] == 0
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 10
+    code, _, err = cli(*command)
+    assert code == 0, err
+    assert "already trained for 10 steps" in err
+    code, _, err = cli(*command, "--config.train.patience=3")
+    assert code == 0, err
+    assert "stopped at step 15: 3 validations" in err

@@ -1,0 +1,92 @@
+"""All evaluations of a run in one list: evals.json for programs, evaluations.md for people.
+
+Both are made again of the files eval*.json that are there, so that one which is removed, brought
+back or damaged needs no care.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from vdp.errors import UserError
+from vdp.evaluation import report
+from vdp.runtime import files
+
+LIST, TABLE = "evals.json", "evaluations.md"
+NO_RESULT = (UserError, AttributeError, LookupError, TypeError, ValueError)  # of a damaged file
+COLUMNS = ("file", "checkpoint", "step", "split", "images", "other settings", "headline")
+
+
+def write(workdir: pathlib.Path) -> None:
+    """Writes both lists of the evaluations in the folder of a run.
+
+    An entry of evals.json holds "file", "checkpoint", "step", "split", "num_examples", "settings"
+    (those that are other than the run's) and "headline"; that of a file which is no result of an
+    evaluation holds "file" and "damaged": true.
+    """
+    paths = [path for path in workdir.glob("eval*.json") if path.name != LIST]
+    paths.sort(key=lambda path: (path.name != "eval.json", path.name))
+    entries = [_entry(path) for path in paths]
+    files.write_json(workdir / LIST, entries)
+    with files.replacing(workdir / TABLE) as temporary:
+        temporary.write_text(_table(entries), encoding="utf-8")
+
+
+def _entry(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        result = files.read_json(path, path.name)
+        settings = dict(result["settings"])
+        fields = ("checkpoint", "step", "split", "num_examples")
+        about = {field: result[field] for field in fields}
+        headline = report.headline(result)
+    except NO_RESULT:
+        return {"file": path.name, "damaged": True}
+    return {"file": path.name, **about, "settings": settings, "headline": headline}
+
+
+def _table(entries: list[dict[str, Any]]) -> str:
+    """The entries as a page of Markdown."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS)]
+    for entry in entries:
+        if entry.get("damaged"):
+            lines.append((entry["file"], *[""] * (len(COLUMNS) - 2), "cannot be read"))
+            continue
+        numbers = [entry[name] for name in ("checkpoint", "step", "split", "num_examples")]
+        others = report.assignments(entry["settings"])
+        lines.append((entry["file"], *map(str, numbers), others, entry["headline"]))
+    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in lines]
+    rows = [f"| {' | '.join(cells)} |" for cells in escaped]
+    return "# Evaluations of this run\n\n" + "\n".join(rows) + "\n"
+
+
+def read(path: pathlib.Path) -> dict[str, Any] | None:
+    """The result of an evaluation that a file holds; None where it is absent or damaged."""
+    try:
+        result = files.read_json(path, path.name)
+        report.in_words(result)
+    except NO_RESULT:
+        return None
+    return result
+
+
+def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The result with the estimates that it replaces and does not have itself.
+
+    They stand under "earlier", {name: entry}, each with the "step" of the checkpoint it is of: a
+    run that goes on is evaluated by its own estimators, and those that were asked for by hand in
+    the meantime stay.
+
+    Args:
+      result: of this evaluation.
+      before: what the file held until now; None: nothing.
+    """
+    if before is None:
+        return result
+    estimates = {**before["estimators"], "fid": before["fid"]}
+    earlier = dict(before.get("earlier") or {})
+    earlier |= {
+        name: {**entry, "step": before["step"]} for name, entry in estimates.items() if entry
+    }
+    now = {**result["estimators"], "fid": result["fid"]}
+    kept = {name: entry for name, entry in earlier.items() if not now.get(name)}
+    return {**result, "earlier": kept} if kept else result

@@ -1,0 +1,81 @@
+"""Writes the folder that a run is shared as; `vdp.load` opens it as it opens a run."""
+
+import dataclasses
+import pathlib
+import shutil
+from typing import Any
+
+from vdp import record
+from vdp.errors import UserError
+from vdp.export import card
+from vdp.record import RUN_FILE, Record
+from vdp.run import Run, weights
+from vdp.runtime import files, sources
+from vdp.settings import Settings
+from vdp.settings.parse import to_json
+from vdp.types import Model
+
+CARD = "README.md"
+
+
+def check(out: pathlib.Path, dtype: str) -> None:
+    """Refuses a folder that holds something, and an unknown type of numbers; UserError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is no empty folder: name another --out")
+    if dtype not in record.DTYPES:
+        raise UserError(f"--dtype is {' or '.join(record.DTYPES)}, not {dtype}")
+
+
+def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> list[pathlib.Path]:
+    """Writes weights, config.json, sources of one's own, the evaluation and the card.
+
+    Paths of this machine are left out of all of them: of a path its last part stays.
+
+    Args:
+      run: the checkpoint to export.
+      stored: what the run has stored of itself.
+      out: a folder, empty or not there.
+      dtype: of the weights, "float32" or "bfloat16".
+
+    Returns:
+      The files.
+    """
+    files.prepare(out)
+    content = files.read_json(stored.workdir / RUN_FILE, RUN_FILE)
+    content["config"] = to_json(without_paths(stored.settings))
+    content.pop("places", None)
+    if (stored.workdir / sources.FOLDER).is_dir():
+        ignored = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(stored.workdir / sources.FOLDER, out / sources.FOLDER, ignore=ignored)
+    else:  # a run of a version that kept none
+        sources.keep(out, stored.settings.model)
+    result = _evaluation(run, stored.workdir)
+    if result is not None:
+        files.write_json(out / "eval.json", result)
+    written = weights.write(out, run.params, run.stats, step=run.step, dtype=dtype)
+    files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
+    (out / CARD).write_text(card.text(run, stored, written, result), encoding="utf-8")
+    return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+def without_paths(settings: Settings) -> Settings:
+    """The settings with the last part of every path of a machine alone."""
+    data, last = settings.data, lambda text: pathlib.Path(text).name
+    kind, colon, path = (data.name or "").partition(":")
+    name = f"{kind}:{last(path)}" if kind in record.PATH_KINDS and colon else data.name
+    features, colon, argument = settings.eval.fid_features.partition(":")
+    first = settings.train.init_from
+    return settings.replace(
+        data=dict(name=name, dir=None),
+        train=dict(init_from=last(first) if first else first),
+        eval=dict(fid_features=f"{features}{colon}{last(argument)}"),
+    )
+
+
+def _evaluation(run: Run[Model], workdir: pathlib.Path) -> dict[str, Any] | None:
+    """What eval.json holds of this checkpoint; None where there is none of it."""
+    path = workdir / "eval.json"
+    if not path.is_file():
+        return None
+    result = files.read_json(path, path.name)
+    return result if isinstance(result, dict) and result.get("step") == run.step else None

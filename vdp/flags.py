@@ -1,0 +1,114 @@
+"""The flags of the command line: what there is, and reading them; no library is loaded for it."""
+
+import argparse
+from collections.abc import Sequence
+
+from vdp import __version__
+from vdp.errors import Parser, UserError, choose_from
+from vdp.runtime import completion
+
+Overrides = list[tuple[str, str]]  # [(field, text)]
+MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
+    "train": "train",
+    "eval": "evaluate",
+    "sample": "sample",
+    "export": "export",
+    "describe": "describe",
+    "check": "check",
+}
+OPTIONS = {"parameters": "describe", "out": "export", "dtype": "export"}  # flag: its mode
+EPILOG = """\
+modes:
+  train     train, or continue, the run in the workdir; ends with an evaluation on the test split
+  eval      evaluate a checkpoint of the run in the workdir (needs no --config)
+  sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
+  export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
+            weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
+            (needs no --config)
+  describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
+            and no --config where --workdir is a run's; --parameters lists every one of them
+  check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
+            needs no data and no training
+
+examples:
+  python -m vdp.main --config=digits_vae
+  python -m vdp.main --config=mnist_vae:prior=normal --config.data.dir=DIR
+  python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
+  python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
+
+exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
+own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
+141 nobody reads what is written any more
+"""
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
+    """Returns (namespace of the flags, overrides [(field, text)]).
+
+    Raises:
+      UserError: a flag that there is not, or without its value.
+      SystemExit: --help, --version or --completion, after it has been printed.
+    """
+    parser = Parser(
+        prog="python -m vdp.main",
+        description="Variational diffusion priors: train, evaluate and sample.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
+    parser.add_argument("--workdir", help="the run's folder; default runs/<config>[-<variant>]")
+    parser.add_argument("--mode", default="train", help=f"one of {', '.join(MODES)}")
+    parser.add_argument(
+        "--multihost", action="store_true", help="join the other processes of this job"
+    )
+    parser.add_argument(
+        "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
+    )
+    parser.add_argument("--out", help="with --mode=export: a folder, empty or not there")
+    parser.add_argument("--dtype", help="with --mode=export: of the weights; default float32")
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of every error, not a sentence"
+    )
+    parser.add_argument("--version", action="version", version=f"vdp {__version__}")
+    parser.add_argument(
+        "--completion", action="store_true", help="print what completes these flags in bash or zsh"
+    )
+    parser.add_argument("--config.FIELD", metavar="VALUE", help="override one field of the config")
+    overrides: Overrides = []
+    rest: list[str] = []
+    items = iter(argv)
+    for item in items:
+        if item.startswith("--config."):
+            field, equals, text = item.removeprefix("--config.").partition("=")
+            if not equals:
+                following = next(items, None)
+                if following is None:
+                    raise UserError(f"--config.{field} needs a value")
+                text = following
+            overrides.append((field, text))
+        else:
+            rest.append(item)
+    flags = parser.parse_args(rest)
+    if flags.completion:
+        print(_completion(parser))
+        raise SystemExit(0)
+    if flags.mode not in MODES:
+        raise choose_from("mode", flags.mode, MODES)
+    for name, mode in OPTIONS.items():
+        if getattr(flags, name) and flags.mode != mode:
+            raise UserError(f"--{name} belongs to --mode={mode}")
+    if flags.mode == "export" and not flags.out:
+        raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
+    return flags, overrides
+
+
+def _completion(parser: Parser) -> str:
+    """The script for a shell, with all flags, modes and configs."""
+    from vdp import config
+    from vdp.record import DTYPES
+
+    taking = {
+        name: action.nargs != 0 for action in parser._actions for name in action.option_strings
+    }
+    flags = [f"{name}=" if value else name for name, value in taking.items() if name[:2] == "--"]
+    values = {"--mode": MODES, "--config": config.config_names(), "--dtype": DTYPES}
+    return completion.script(flags, values)

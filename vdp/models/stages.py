@@ -1,0 +1,92 @@
+"""Training a prior apart from the rest of a model: what is held, and whose gradients go where.
+
+- "joint": everything on the one bound.
+- "detached": encoder and decoder with the KL to N(0, I) in place of the prior's rate, while the
+  prior maximises its bound on the detached latent, in one run.
+- "prior": the second of two stages: the prior alone, on latents of an autoencoder that stays as it
+  is.
+
+The reported bound is the same in all of them. In the merged form of a diffusion prior the
+posterior's noise is the prior's own, so that nothing can be trained apart.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Float
+
+from vdp.dists import Normal, standard_normal
+from vdp.errors import UserError
+from vdp.types import Array, Params, Terms
+
+TRAINING = ("joint", "detached", "prior")
+
+
+def check(training: str, prior: Any, *, merged: bool) -> None:
+    """Refuses a kind of training that there is not, or that a model cannot have; UserError.
+
+    Args:
+      training: one of TRAINING.
+      prior: of the model, or None.
+      merged: whether it is a diffusion prior of the merged form.
+    """
+    if training not in TRAINING:
+        raise UserError(f"training={training!r} is not one of {', '.join(TRAINING)}")
+    if training == "joint":
+        return
+    if merged:
+        raise UserError("the merged form is trained jointly: training='joint'")
+    if prior is None:
+        raise UserError("a model without a prior beside it is trained jointly: training='joint'")
+
+
+def frozen(training: str, params: Params, train: bool) -> tuple[Params, bool]:
+    """(parameters, whether encoder and decoder are in training mode) of one pass.
+
+    Args:
+      training: one of TRAINING.
+      params: by role.
+      train: whether the pass is one of training.
+    """
+    if not (train and training == "prior"):
+        return params, train
+    held = {role: tree if role == "prior" else stop_gradient(tree) for role, tree in params.items()}
+    return held, False
+
+
+def weight(beta: float, kl_warmup_steps: int, step: int | Array) -> float | Array:
+    """The weight of the rate at a step: a line from 0 to beta over the warm-up, then beta."""
+    warmup = jnp.minimum(1.0, (step + 1) / max(kl_warmup_steps, 1))
+    return beta * (warmup if kl_warmup_steps else 1.0)
+
+
+def loss(
+    training: str,
+    terms: Terms,
+    minus_rate: Float[Array, "b"] | None,
+    q: Normal | None,
+    beta: float | Array,
+) -> Float[Array, "b"]:
+    """What is minimised, [B]; jointly -log p(x|z) + beta (KLs and rate).
+
+    Detached: -log p(x|z) + beta (other KLs + KL(q || N(0, I))) + rate, the last of the latent as it
+    is for the prior.
+
+    Args:
+      training: one of TRAINING.
+      terms: of the bound.
+      minus_rate: of the prior within it, [B]; None where there is no prior.
+      q: of what the prior is over, likewise.
+      beta: of `weight`.
+    """
+    likelihood = terms.parts["likelihood"]
+    others = terms.value - likelihood
+    if training == "joint":
+        return -(likelihood + beta * others)
+    if training == "prior":
+        return -(likelihood + others)
+    assert minus_rate is not None  # as `check` has seen to
+    assert q is not None
+    others = others - minus_rate
+    return -(likelihood + beta * (others - q.kl(standard_normal(q.mean)))) - minus_rate

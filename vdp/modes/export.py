@@ -1,0 +1,48 @@
+"""`--mode=export`: writes one checkpoint of a run as a folder to be shared."""
+
+import pathlib
+
+from vdp.export import folder
+from vdp.record import read_run
+from vdp.run import restore
+from vdp.runtime import files, parallel
+from vdp.settings import Settings, compare
+from vdp.training.checkpoint import FOLDER
+
+
+def main(settings: Settings, workdir: pathlib.Path, *, out: str, dtype: str = "float32") -> None:
+    """Exports `eval.checkpoint` of the run in `workdir`, and says how large what is.
+
+    Args:
+      settings: the run's own.
+      workdir: of the run.
+      out: a folder, empty or not there.
+      dtype: of the weights, "float32" or "bfloat16".
+
+    Raises:
+      UserError: anything the user can mend.
+    """
+    target = files.located(out)
+    folder.check(target, dtype)
+    record = read_run(workdir)
+    compare.check_same_run(record.settings, settings)
+    run = restore(record.settings, record, settings.eval.checkpoint)
+    if not parallel.is_writer():
+        return
+    written = folder.write(run, record, target, dtype=dtype)
+    width = max(len(str(path)) for path in written)
+    for path in written:
+        print(f"{path!s:{width}}  {shown(path.stat().st_size)}")
+    kept = (record.workdir / FOLDER / str(run.step)).rglob("*")
+    whole = sum(path.stat().st_size for path in kept if path.is_file())
+    of = f"; the checkpoint of step {run.step}, with the optimiser's state: {shown(whole)}"
+    total = sum(path.stat().st_size for path in written)
+    print(f"{target}: {shown(total)}{of if whole else ''}")
+
+
+def shown(size: int) -> str:
+    """A number of bytes for people."""
+    number, units = float(size), ["B", "KiB", "MiB", "GiB"]
+    while number >= 1024 and len(units) > 1:
+        number, units = number / 1024, units[1:]
+    return f"{number:.4g} {units[0]}"

@@ -1,0 +1,219 @@
+"""What a run has stored of its own, config.json: read once per command, written when it starts.
+
+No jax here: a wrong flag is answered at once.
+"""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from ml_collections import config_dict
+
+from vdp import __version__
+from vdp.errors import UserError
+from vdp.runtime import files, sources
+from vdp.settings import Data, Settings
+from vdp.settings.parse import parse, to_config, to_json
+
+RUN_FILE = "config.json"
+DTYPES = ("float32", "bfloat16")  # of exported weights
+PATH_KINDS = ("npz", "mat", "folder")  # of `data.name`: KIND:PATH
+
+
+@dataclasses.dataclass(frozen=True)
+class Extension:
+    """That a run was given more steps: its schedule of learning rates is another one from there.
+
+    Attributes:
+      step: where it went on.
+      steps_before: what train.steps was until then.
+    """
+
+    step: int
+    steps_before: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Exported parameters, which an exported folder holds in place of checkpoints.
+
+    Attributes:
+      file: their name in the folder, in the format of safetensors.
+      step: of the checkpoint they are of.
+      dtype: of the parameters in the file, one of DTYPES; they are opened as float32.
+      sha256: of the file, in hexadecimal digits.
+    """
+
+    file: str
+    step: int
+    dtype: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What config.json of a run holds.
+
+    Attributes:
+      settings: the run was trained with; fields that an older version did not have are defaults.
+        A relative path of the data that leads nowhere from here is the absolute one it stood for.
+      parameters: trainable numbers by role, and in total.
+      data: facts of the data set (`vdp.data.core.Info` as a dict); None in runs of before 0.1.
+      counts: of images in each split, as it was used; empty in runs of before 0.2.
+      hashes: of the images of each split (`vdp.data.identity`); empty in runs of before 0.2.
+      extensions: every growth of train.steps, in order.
+      weights: of an exported folder; None for a run.
+      workdir: where it was read.
+    """
+
+    settings: Settings
+    parameters: Mapping[str, int]
+    data: Mapping[str, Any] | None
+    counts: Mapping[str, int]
+    hashes: Mapping[str, str]
+    extensions: Sequence[Extension]
+    weights: Weights | None
+    workdir: pathlib.Path
+
+    @property
+    def config(self) -> config_dict.ConfigDict:
+        """The settings as a ConfigDict, to be overridden."""
+        return to_config(self.settings)
+
+
+def read_run(workdir: str | pathlib.Path) -> Record:
+    """Reads config.json of a run.
+
+    Raises:
+      UserError: the folder holds none, or one that cannot be read.
+    """
+    path = files.located(workdir) / RUN_FILE
+    content = files.read_json(path, RUN_FILE)
+    try:
+        return _record(content, path.parent)
+    except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, UserError) else "a part of it is missing or another"
+        raise UserError(
+            f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another workdir"
+        ) from error
+
+
+def _record(content: Any, workdir: pathlib.Path) -> Record:
+    """What a config.json holds; an error of whatever kind where it is none."""
+    if not isinstance(content["config"]["model"]["name"], str):
+        raise UserError("its model has no name")
+    data = content.get("data")
+    if data is not None:
+        _check_facts(data)
+    settings = parse(content["config"])
+    found = _nearer(settings.data, content.get("places") or {})
+    weights = content.get("weights")
+    return Record(
+        settings=settings.replace(data=found) if found else settings,
+        parameters={role: int(n) for role, n in (content.get("parameters") or {}).items()},
+        data=data,
+        counts={split: int(n) for split, n in (content.get("counts") or {}).items()},
+        hashes={split: str(text) for split, text in (content.get("hashes") or {}).items()},
+        extensions=[
+            Extension(int(entry["step"]), int(entry["train.steps"]))
+            for entry in content.get("extensions") or ()
+        ],
+        weights=None if weights is None else Weights(**{**weights, "step": int(weights["step"])}),
+        workdir=workdir,
+    )
+
+
+def _check_facts(data: Mapping[str, Any]) -> None:
+    """Refuses what are no facts of a data set; an error of whatever kind."""
+    numbers = (*data["shape"], data["levels"], data["num_classes"], *data["counts"].values())
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    if not whole or len(data["shape"]) != 3 or not isinstance(data["name"], str):
+        raise UserError("it holds no facts of a data set")
+
+
+def places(data: Data) -> dict[str, str]:
+    """The absolute paths of the data that settings name relative to where the command is given.
+
+    Returns:
+      {"dir": ..., "name": ...} as `Data` has them, without those that are no paths; `dir` is
+      $VDP_DATA/<name> where the settings leave it to that.
+    """
+    absolute = {}
+    kind, _, path = (data.name or "").partition(":")
+    root = os.environ.get("VDP_DATA")
+    if data.dir or root:
+        folder = data.dir or pathlib.Path(str(root)) / kind
+        absolute["dir"] = str(files.located(folder).absolute())
+    if kind in PATH_KINDS and path:
+        file, mark, variable = path.partition("#") if kind == "mat" else (path, "", "")
+        absolute["name"] = f"{kind}:{files.located(file).absolute()}{mark}{variable}"
+    return absolute
+
+
+def _nearer(data: Data, absolute: Mapping[str, str]) -> dict[str, str]:
+    """The fields of `data` whose paths lead nowhere from here, while the absolute ones do."""
+    here = places(data)
+
+    def leads(field: str, text: str) -> bool:
+        path = text.partition(":")[2] if field == "name" else text
+        return any(pathlib.Path(p).exists() for p in (path, path.partition("#")[0]))
+
+    return {
+        field: str(path)
+        for field, path in absolute.items()
+        if leads(field, str(path)) and not (field in here and leads(field, here[field]))
+    }
+
+
+def write_run(
+    workdir: pathlib.Path,
+    settings: Settings,
+    parameters: Mapping[str, int],
+    data: Mapping[str, Any],
+    *,
+    hashes: Mapping[str, str],
+    counts: Mapping[str, int] | None = None,
+    extensions: Sequence[Extension] = (),
+) -> None:
+    """Writes config.json (the settings, what the run is made of, and with which versions).
+
+    The source files of components of one's own are copied beside it (`vdp.runtime.sources`).
+
+    Args:
+      workdir: of the run.
+      settings: as it is trained from now on.
+      parameters: trainable numbers by role, and in total.
+      data: facts of the data set.
+      hashes: of the images of each split.
+      counts: of images in each split; None where no data was read.
+      extensions: every growth of train.steps, in order.
+    """
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    versions = {name: metadata.version(name) for name in names}
+    content = {
+        "config": to_json(settings),
+        "versions": {"vdp": __version__, "python": platform.python_version(), **versions},
+        "git_revision": _git_revision(),
+        "parameters": parameters,
+        "data": data,
+        "counts": counts or {},
+        "hashes": hashes,
+        "places": places(settings.data),
+        "extensions": [{"step": e.step, "train.steps": e.steps_before} for e in extensions],
+    }
+    sources.keep(workdir, settings.model)
+    files.write_json(workdir / RUN_FILE, content)
+
+
+def _git_revision() -> str | None:
+    folder = pathlib.Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,56 @@
+"""Early stopping: how many validations in a row have brought nothing better."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+
+class Patience:
+    """The scores of a run's validations, higher is better, in the order of their steps.
+
+    Args:
+      limit: so many in a row without a better one are enough; 0: never.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.best_step = 0
+        self._best = -math.inf
+        self._since = 0  # validations after the best one
+
+    @classmethod
+    def from_lines(
+        cls, limit: int, lines: Iterable[Mapping], name: str, sign: float, until: int
+    ) -> "Patience":
+        """What the validations in lines of metrics.jsonl have come to.
+
+        Args:
+          limit: as of the class.
+          lines: in order.
+          name: of the score in a line.
+          sign: what makes it one of which higher is better.
+          until: the last step that counts; what comes later is trained anew.
+        """
+        patience = cls(limit)
+        for line in lines:
+            if name in line and line["step"] <= until:
+                patience.add(line["step"], sign * line[name])
+        return patience
+
+    def add(self, step: int, score: float) -> None:
+        """Counts a validation; a score that is not a number is none that is better."""
+        if score > self._best:
+            self.best_step, self._best, self._since = step, score, 0
+        else:
+            self._since += 1
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training ends here."""
+        return 0 < self.limit <= self._since
+
+    def in_words(self, step: int) -> str:
+        """Why it ended at `step`."""
+        return (
+            f"stopped at step {step}: {self._since} validations since step {self.best_step} were "
+            f"no better (train.patience={self.limit})"
+        )
