@@ -16,7 +16,6 @@ from typing import Any
 from ml_collections import config_dict
 
 from vdp import variants
-from vdp.data import datasets
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
 from vdp.record import RUN_FILE, Extension, Record, read_run, write_run  # noqa: F401 (its names)
 from vdp.settings import Data, Settings, compare, epochs
@@ -200,6 +199,8 @@ def _facts(data: Data, config: str) -> variants.Facts:
             f"config {config} is one for images of your own: name them, as by "
             "config.data.name=folder:PATH"
         )
+    from vdp.data import datasets  # not where a config is only read: sweeps plan without numpy
+
     dataset = datasets.load(dataclasses.replace(data, num_validation=0))
     train, facts = dataset.splits["train"], dataset.facts
     mean, std = datasets.moments(train, facts)

@@ -51,8 +51,8 @@ def frozen(training: str, params: Params, train: bool) -> tuple[Params, bool]:
     """
     if not (train and training == "prior"):
         return params, train
-    held = {role: tree if role == "prior" else stop_gradient(tree) for role, tree in params.items()}
-    return held, False
+    keep = lambda role, tree: tree if role == "prior" else stop_gradient(tree)
+    return {role: keep(role, tree) for role, tree in params.items()}, False
 
 
 def weight(beta: float, kl_warmup_steps: int, step: int | Array) -> float | Array:
