@@ -154,11 +154,8 @@ def test_no_bound_of_a_mixture_exceeds_its_density_and_samples_find_its_modes():
         assert abs(found - 0.5) < 0.03, draw.__name__  # the weight of the cluster on the right
 
 
-@pytest.mark.parametrize(
-    "num_probes",
-    [0, pytest.param(4000, marks=pytest.mark.slow)],
-    ids=["exact", "probes"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_probes", [0, 4000], ids=["exact", "probes"])
 def test_ode_density_under_a_convolutional_denoiser_is_the_change_of_variables(num_probes):
     """log N(T(y); 0, I) + log |det dT/dy| for the whole flow T of a network that is no oracle's."""
     net = nets.UNetDenoiser(width=4, depth=1, published=True)

@@ -19,6 +19,7 @@ from vdp.types import DiffusionLike, Levels, Prior, Shape
 NUM = 4000  # draws of an average
 SOME = 8000  # samples, where all would take long
 COARSE = 41  # points along an axis where a density is itself an average over paths
+FINE = 101  # and where it is the ODE's, which has features of the network's size
 PATHS = 64
 
 
@@ -188,7 +189,8 @@ def _grid(case: Case) -> densities.Grid:
         points, cell = densities.grid_around(samples)
         density = np.exp(np.asarray(case.log_prob(points), np.float64))
         return densities.Grid(density, points, cell, samples)
-    points, cell = densities.grid_around(samples, COARSE)
+    ode = model.weight_model == "ode"
+    points, cell = densities.grid_around(samples, FINE if ode else COARSE)
     z = jnp.asarray(points, jnp.float32).reshape(-1, *case.z_shape)
     near = Normal(z, jnp.full_like(z, -12.0))
 
@@ -196,7 +198,7 @@ def _grid(case: Case) -> densities.Grid:
         drawn, weight = case.weight(near, rng, model)
         return weight + near.log_prob(drawn)
 
-    num = 4 if model.weight_model == "ode" else PATHS
+    num = 4 if ode else PATHS
     draws = jax.lax.map(log_density, jax.random.split(case.key(8), num))
     density = np.exp(np.asarray(draws, np.float64)).mean(0)
     return densities.Grid(density, points, cell, samples)
