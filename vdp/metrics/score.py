@@ -7,6 +7,7 @@ that of a classifier in metrics.jsonl too. `stored` and `series_name` are the pl
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
 
 from vdp.errors import UserError
@@ -68,6 +69,29 @@ def flat_terms(
     """
     bound = terms(model, params, stats, batch, rng)
     return {"value": bound.value, **bound.parts}
+
+
+def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
+    """A sentence where the rate of an exact prior lies below 0 by more than chance, else nothing.
+
+    It is a KL divergence, so that then the density is none: its normaliser is wrong, or a sign.
+
+    Args:
+      model: any; a bound on the prior's density can exceed it by chance of its own.
+      parts: of `flat_terms`, over the validation images.
+    """
+    exact = isinstance(model, Probabilistic) and model.bound_model == "exact"
+    if not exact or "likelihood" not in parts:
+        return ""
+    rate = np.asarray(parts["likelihood"] - parts["value"], np.float64)
+    error = rate.std(ddof=1) / np.sqrt(len(rate)) if len(rate) > 1 else np.inf
+    if rate.mean() >= -5 * error:
+        return ""
+    return (
+        f"the rate of the prior is {rate.mean():.3g} ± {error:.2g} nats, and a KL divergence is "
+        "never negative: the prior's density does not integrate to one, and no number made with "
+        "it is a bound; --mode=check says more"
+    )
 
 
 def shown(score: Score, value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:

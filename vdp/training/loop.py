@@ -74,7 +74,7 @@ class Loop:
         self.validation = (*datasets.fixed_images(split, facts, settings.data), split.labels)
         self.batched = Batched(self.mesh, settings.eval.batch_size, settings.eval.seed)
         self.score = score.score_of(self.model)
-        self.patience = self._patience()
+        self.patience, self.warned = self._patience(), False
         self.bits = isinstance(self.model, Probabilistic) and self.model.discrete
         self.compiled: dict[int, Callable] = {}  # by number of steps
         self.metrics: Metrics | None = None
@@ -270,6 +270,9 @@ class Loop:
             means = {name: float(part.mean()) for name, part in parts.items()}
             metric = means.pop("value")
             self.patience.add(done, metric)
+            if not self.warned and (sentence := score.negative_rate(self.model, parts)):
+                self.warned = True
+                self.progress.say(sentence)
             values = score.shown(self.score, metric, means)
             if self.bits:
                 values["bits_per_dim"] = float(bits_per_dim(metric, self.dataset.facts.shape))

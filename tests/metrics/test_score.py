@@ -1,0 +1,45 @@
+"""A rate below zero: said of exact priors, beyond chance, and of nothing else."""
+
+import types
+
+import numpy as np
+import pytest
+
+from vdp.metrics import score
+
+RNG = np.random.default_rng(0)
+
+
+def parts_of(rate, *, num=200):
+    rates = rate + RNG.normal(size=num)
+    likelihood = RNG.normal(-80.0, 5.0, size=num)
+    return {"value": likelihood - rates, "likelihood": likelihood, "kl": -rates}
+
+
+def model_of(bound_model):
+    elbo = lambda *args, **kwargs: None
+    fields = dict(
+        bound_model=bound_model, discrete=True, elbo=elbo, init=elbo, draw=elbo, loss=elbo
+    )
+    return types.SimpleNamespace(bound_model=bound_model, discrete=True, **fields)
+
+
+def test_a_negative_rate_of_an_exact_prior_is_said_with_its_error():
+    said = score.negative_rate(model_of("exact"), parts_of(-1.0))
+    assert "-0.9" in said
+    assert "± 0.07" in said
+    assert "--mode=check" in said
+
+
+@pytest.mark.parametrize(
+    ("bound_model", "parts"),
+    [
+        ("exact", parts_of(2.0)),
+        ("exact", parts_of(-0.1)),  # within five errors
+        ("T=inf", parts_of(-1.0)),
+        ("exact", {"value": -np.ones(20)}),
+        ("exact", parts_of(-9.0, num=1)),
+    ],
+)
+def test_everything_else_passes_in_silence(bound_model, parts):
+    assert score.negative_rate(model_of(bound_model), parts) == ""
