@@ -18,9 +18,7 @@ def parts_of(rate, *, num=200):
 
 def model_of(bound_model):
     elbo = lambda *args, **kwargs: None
-    fields = dict(
-        bound_model=bound_model, discrete=True, elbo=elbo, init=elbo, draw=elbo, loss=elbo
-    )
+    fields = dict.fromkeys(("elbo", "init", "draw", "loss"), elbo)
     return types.SimpleNamespace(bound_model=bound_model, discrete=True, **fields)
 
 
