@@ -101,7 +101,7 @@ class WithPrior:
         """
         accepted = inspect.signature(self.prior.sample).parameters if self.prior else {}
         for option in options:
-            if option not in accepted:
+            if option not in accepted or option == "noise":  # which is no setting of a sampler
                 raise UserError(
                     f"the prior of this run is sampled exactly: there is no option {option!r}"
                 )
