@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -106,13 +107,14 @@ def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeyp
     record = config.read_run(smoke_run)
     chosen = record.settings.replace(eval=dict(fid_samples=100))
     run, dataset = runs.restore(chosen, record, "best"), datasets.load(chosen.data)
-    original, drawn = runs.Run.sample, []
+    original, drawn, key = runs.Run.sample, [], jax.random.key(chosen.eval.seed)
+    chunks = [bytes(jax.random.key_data(jax.random.fold_in(key, index))) for index in range(4)]
 
     def judged(folder, stop=None):
         def sample(self, num, *, seed, **options):
             if len(drawn) == stop:
                 raise Stopped
-            drawn.append(seed - chosen.eval.seed)
+            drawn.append(chunks.index(bytes(jax.random.key_data(seed))))
             return original(self, num, seed=seed, **options)
 
         drawn.clear()
