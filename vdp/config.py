@@ -140,8 +140,8 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
         section, _, beside = (epochs.unset(field) or "").partition(".")
         if beside and beside in config.get(section, {}):
             config[section][beside] = 0.0
-        if config.get("notes"):
-            config.notes = tuple(n for n in config.notes if not n.startswith(f"{field}:"))
+        if isinstance(config.get("notes"), tuple | list):  # what else it is, is refused later
+            config.notes = tuple(n for n in config.notes if not str(n).startswith(f"{field}:"))
 
 
 def _parse(field: str, text: str, kind: type) -> Any:
