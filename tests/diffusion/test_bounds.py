@@ -291,11 +291,8 @@ def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
     for name, found in gradient["shape"].items():
         np.testing.assert_allclose(found, second["shape"][name], rtol=2e-3, atol=1e-4)
     before = float(losses(params).std())
-    step = jax.jit(
-        lambda p: jax.tree.map(
-            lambda x, g: x - 0.02 * g / (1e-6 + jnp.abs(g)), p, jax.grad(objective)(p)
-        )
-    )
+    move = lambda x, g: x - 0.02 * g / (1e-6 + jnp.abs(g))
+    step = jax.jit(lambda p: jax.tree.map(move, p, jax.grad(objective)(p)))
     for _ in range(60):
         params = step(params)
     assert float(losses(params).std()) < 0.8 * before

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
+from vdp.checks.report import moved
 from vdp.dists import Normal
 from vdp.types import AnyArray, Array, DiffusionLike, Levels, Params, Prior, Shape, Stats
 
@@ -20,10 +20,7 @@ SAMPLES = 20_000
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Case:
-    """A prior over latents of one shape, with parameters moved off their start.
-
-    Moved, because what starts at zero hides a wrong determinant and cuts gradients off.
-    """
+    """A prior over latents of one shape, with parameters moved off their start."""
 
     prior: Any
     z_shape: tuple[int, ...]
@@ -39,8 +36,7 @@ class Case:
         def start(key: Array) -> tuple[Params, Stats]:
             rng, moving = jax.random.split(key)
             params, stats = prior.init(rng, tuple(z_shape), x_shape=tuple(x_shape), data=data)
-            flat, unravel = ravel_pytree(params)
-            return unravel(flat + 0.1 * jax.random.normal(moving, flat.shape)), stats
+            return moved(params, moving), stats
 
         params, stats = jax.jit(start)(jax.random.key(seed))
         return cls(

@@ -3,10 +3,14 @@
 import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from vdp.errors import UserError
+from vdp.types import Array
 
 Verdict = tuple[bool | None, str]  # whether the law held, None where that is open; in words
 MARKS = {True: "held", False: "BROKEN", None: "open"}
@@ -94,6 +98,32 @@ def agree(
     a, b, e = first.mean(0)[worst], second.mean(0)[worst], error[worst]
     held = bool(np.abs(difference[worst]) <= ERRORS * e + tolerance * scale[worst])
     return held, f"{names[0]} {a:.4g}, {names[1]} {b:.4g}, error {e:.2g}"
+
+
+def unreached(gradients: Any, unnamed: str) -> str:
+    """What is wrong with a tree of gradients, in words; empty where all are finite and reach.
+
+    Args:
+      gradients: by the names of what they are of.
+      unnamed: how a gradient that is no tree is called.
+    """
+    silent = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+        where = jax.tree_util.keystr(path, simple=True, separator="/") or unnamed
+        if not np.isfinite(leaf).all():
+            return f"the gradient of {where} is not finite"
+        if not np.any(leaf):
+            silent.append(where)
+    return f"no gradient reaches {', '.join(silent)}" if silent else ""
+
+
+def moved(params: Any, key: Array) -> Any:
+    """Parameters moved off their start, each number by a tenth of a standard normal draw.
+
+    What starts at zero hides a wrong determinant and cuts gradients off.
+    """
+    flat, unravel = ravel_pytree(params)
+    return unravel(flat + 0.1 * jax.random.normal(key, flat.shape))
 
 
 def close(first, second, what: str, tolerance: float = 1e-3) -> Verdict:

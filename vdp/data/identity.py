@@ -8,6 +8,9 @@ from vdp.data.datasets import Dataset, Facts
 from vdp.errors import UserError
 from vdp.settings import Data, compare
 
+OF_A_RUN = "this run's model"
+OTHER_DATA = "name other data (config.data.name)"
+
 
 def hashes(dataset: Dataset) -> dict[str, str]:
     """The fingerprint of each split, by its name."""
@@ -39,13 +42,22 @@ def check_same(stored: Mapping[str, str], now: Mapping[str, str], data: Data) ->
         )
 
 
-def check_fits(now: Facts, wanted: Facts, data: Data) -> None:
-    """Refuses images that the model of a run is not made for.
+def check_fits(
+    now: Facts,
+    wanted: Facts,
+    *,
+    name: str | None,
+    model: str = OF_A_RUN,
+    otherwise: str = OTHER_DATA,
+) -> None:
+    """Refuses images that a trained model is not made for.
 
     Args:
       now: facts of the images.
-      wanted: facts of those of the run.
-      data: the settings of now.
+      wanted: facts of those that the model was trained with.
+      name: of the images' data set.
+      model: as the subject of a sentence.
+      otherwise: what can be done where images cannot be made to fit.
 
     Raises:
       UserError: another size or number of channels, or other levels.
@@ -55,15 +67,14 @@ def check_fits(now: Facts, wanted: Facts, data: Data) -> None:
         height, width, channels = wanted.shape
         resized = f"ask for config.data.resize={height}x{width}, or "
         raise UserError(
-            f"the images of {data.name} are {size(now)} where this run's model takes "
-            f"{size(wanted)}: {resized if now.shape[2] == channels else ''}name other data "
-            "(config.data.name)"
+            f"the images of {name} are {size(now)} where {model} takes {size(wanted)}: "
+            f"{resized if now.shape[2] == channels else ''}{otherwise}"
         )
     if (now.levels, now.input_levels) != (wanted.levels, wanted.input_levels):
+        levels = wanted.info.levels
         raise UserError(
-            f"the images of {data.name} have {now.info.levels} levels where this run's model takes "
-            f"{wanted.info.levels}: ask for config.data.levels={wanted.info.levels}, or name "
-            "other data (config.data.name)"
+            f"the images of {name} have {now.info.levels} levels where {model} takes {levels}: ask "
+            f"for config.data.levels={levels}, or {otherwise}"
         )
 
 
@@ -80,7 +91,7 @@ def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) 
       UserError: as of `datasets.load`, `check_fits` and `check_same`.
     """
     dataset = datasets.load(data)
-    check_fits(dataset.facts, facts, data)
+    check_fits(dataset.facts, facts, name=data.name)
     if stored and compare.same_images(trained, data):
         check_same(stored, hashes(dataset), data)
     return dataset

@@ -38,6 +38,8 @@ class LogisticMixture:
     def __post_init__(self):
         if self.levels < 2:
             raise UserError(f"images need at least 2 levels, not {self.levels}")
+        if self.num_components < 1:
+            raise UserError(f"a mixture needs at least 1 component, not {self.num_components}")
 
     def init(self) -> Params:
         """No parameters: {}."""

@@ -92,7 +92,7 @@ def _facts(settings: Settings, record: Record) -> datasets.Facts:
     if record.settings.data.name == settings.data.name:
         return datasets.recall(record.data, settings.data)
     facts = datasets.describe(settings.data)
-    identity.check_fits(facts, datasets.recall(record.data, settings.data), settings.data)
+    identity.check_fits(facts, datasets.recall(record.data, settings.data), name=settings.data.name)
     return facts
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vdp.data import identity
 from vdp.data.datasets import Facts
 from vdp.errors import UserError
 from vdp.settings import Settings, compare
@@ -84,7 +85,9 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
         return Plan(roles=roles, left="as train.init_parts=encoder_decoder says")
     if listed:
         raise UserError(f"{where} is another model: {listed}")
-    _check_images(where, other.facts, facts)
+    identity.check_fits(
+        facts, other.facts, name=settings.data.name, model=where, otherwise="leave init_from out"
+    )
     if not of_prior:
         return Plan(roles=every)
     roles = tuple(role for role in every if role != "prior")
@@ -96,23 +99,6 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
 
 def _listed(changes: compare.Changes) -> str:
     return "; ".join(f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changes.items())
-
-
-def _check_images(where: str, there: Facts, here: Facts) -> None:
-    """Refuses images that another run's parameters cannot take; UserError."""
-    if there.shape != here.shape:
-        height, width, _ = there.shape
-        raise UserError(
-            f"{where} takes images of {'x'.join(map(str, there.shape))}, and these are of "
-            f"{'x'.join(map(str, here.shape))}: ask for --config.data.resize={height}x{width}, or "
-            "leave init_from out"
-        )
-    if (there.levels, there.input_levels) != (here.levels, here.input_levels):
-        raise UserError(
-            f"{where} takes images of {there.info.levels} levels, and these have "
-            f"{here.info.levels}: ask for --config.data.levels={there.info.levels}, or leave "
-            "init_from out"
-        )
 
 
 def in_words(settings: Settings, taken: Plan, step: int) -> str:
