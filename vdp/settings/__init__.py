@@ -3,15 +3,12 @@
 Checked when they are made, before anything is built; nothing below the drivers sees a ConfigDict.
 """
 
+from vdp.settings.evaluation import ESTIMATORS, SPLITS, Eval, Sample
 from vdp.settings.sections import (
-    ESTIMATORS,
-    SPLITS,
     Checkpoint,
     Data,
-    Eval,
     Log,
     Optim,
-    Sample,
     Settings,
     Train,
 )

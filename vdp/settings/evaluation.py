@@ -1,0 +1,80 @@
+"""The sections of a config about a trained run: what is estimated of it, and what it draws."""
+
+import dataclasses
+from typing import Annotated, Any, ClassVar
+
+from vdp.errors import UserError
+from vdp.settings.rules import (
+    MOST,
+    Amount,
+    AtLeast,
+    Between,
+    Count,
+    Matches,
+    Natural,
+    OneOf,
+    Section,
+    Seed,
+    Size,
+)
+
+SPLITS = ("train", "validation", "test")
+ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+FEATURES = ("classifier", "inception")  # of FID, besides dotted names
+Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a step")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Eval(Section):
+    """What is estimated, of which checkpoint, on which images."""
+
+    section: ClassVar[str] = "eval"
+    every: Count = 1000  # steps between validations
+    every_epochs: Amount = 0.0  # above 0 it decides every
+    estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
+    split: Annotated[str, OneOf(*SPLITS)] = "test"
+    checkpoint: Which = "best"
+    batch_size: Size = 250
+    iwae_samples: Count = 64
+    iwae_chunk: Size = 8
+    max_examples: Natural = 0  # 0: the whole split
+    seed: Seed = 0
+    fid_features: str = "classifier"  # or classifier:WORKDIR, inception:FILE, a dotted name
+    fid_reference: Annotated[str, OneOf(*SPLITS)] = "train"  # samples are compared with this split
+    fid_samples: Annotated[int, AtLeast(2, most=MOST)] = 10_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name, _, argument = self.fid_features.partition(":")
+        dotted = "." in name and not argument
+        if not dotted and (name not in FEATURES or (name == "inception" and not argument)):
+            raise UserError(
+                f"unknown config.eval.fid_features {self.fid_features!r}: classifier, "
+                "classifier:WORKDIR, inception:FILE, or a dotted name of a function(levels) -> "
+                "Features"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample(Section):
+    """How pictures and samples are drawn."""
+
+    section: ClassVar[str] = "sample"
+    num: Count = 100
+    checkpoint: Which = "best"
+    seed: Seed = 0
+    sampler: str = ""  # of diffusion priors: ancestral | ddim | dpmpp | ode; "" is their own
+    sampler_steps: Natural = 0  # 0 is their own number
+    eta: Annotated[float, Between(0, 1, closed=True)] = 0.0  # of ddim
+    temperature: Amount = 1.0  # factor on the deviations of prior draws
+    z_temperature: tuple[Amount, ...] = ()  # the same for a hierarchy's z_L..z_1: one, or each
+    clip: Amount = 0.0  # of a diffusion prior's denoised latent, at every step; 0: none
+    last_noise: bool = True  # whether a latent is drawn given y_0 (separate form), or is its mean
+
+    def options(self) -> dict[str, Any]:
+        """What is asked of the prior's sampler; empty means its own."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain = {f.name: f.default for f in dataclasses.fields(self)}
+        for name in ("num", "checkpoint", "seed"):
+            del given[name]
+        return {name: value for name, value in given.items() if value != plain[name]}
