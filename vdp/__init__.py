@@ -3,8 +3,8 @@
 import importlib
 
 __version__ = "0.1.1"
-__all__ = ["__version__", "check_likelihood", "check_network", "check_prior", "load"]
-_FROM = {"load": "vdp.run"} | dict.fromkeys(__all__[1:4], "vdp.checks")
+__all__ = ["__version__", "check_likelihood", "check_network", "check_prior", "compare", "load"]
+_FROM = {"load": "vdp.run", "compare": "vdp.comparison"} | dict.fromkeys(__all__[1:4], "vdp.checks")
 
 
 def __getattr__(name):

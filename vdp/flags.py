@@ -15,8 +15,15 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "export": "export",
     "describe": "describe",
     "check": "check",
+    "compare": "compare",
 }
-OPTIONS = {"parameters": "describe", "out": "export", "dtype": "export"}  # flag: its mode
+OF_RUNS = ("compare",)  # modes of finished runs, without a config: `main(**options)`
+OPTIONS = {  # flag: the modes it belongs to
+    "parameters": ("describe",),
+    "out": ("export", "compare"),
+    "dtype": ("export",),
+    "runs": ("compare",),
+}
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
@@ -29,12 +36,15 @@ modes:
             and no --config where --workdir is a run's; --parameters lists every one of them
   check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
             needs no data and no training
+  compare   lay the evaluations of finished runs side by side, --runs=A,B,...: differences paired by
+            image, with errors over images and seeds; tables and a picture in --out=DIR
 
 examples:
   python -m vdp.main --config=digits_vae
   python -m vdp.main --config=mnist_vae:prior=normal --config.data.dir=DIR
   python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
+  python -m vdp.main --mode=compare --runs=runs/digits_vae,runs/digits_vae-prior=normal
 
 exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
 own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
@@ -63,7 +73,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     parser.add_argument(
         "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
     )
-    parser.add_argument("--out", help="with --mode=export: a folder, empty or not there")
+    parser.add_argument(
+        "--runs", help="with --mode=compare: folders of runs, A,B,...; seeds of one model: A+B,C"
+    )
+    parser.add_argument(
+        "--out", help="with --mode=export: a folder, empty or not there; with compare: any folder"
+    )
     parser.add_argument("--dtype", help="with --mode=export: of the weights; default float32")
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of every error, not a sentence"
@@ -93,11 +108,15 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         raise SystemExit(0)
     if flags.mode not in MODES:
         raise choose_from("mode", flags.mode, MODES)
-    for name, mode in OPTIONS.items():
-        if getattr(flags, name) and flags.mode != mode:
-            raise UserError(f"--{name} belongs to --mode={mode}")
+    for name, modes in OPTIONS.items():
+        if getattr(flags, name) and flags.mode not in modes:
+            raise UserError(f"--{name} belongs to --mode={' or '.join(modes)}")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
+    if flags.mode == "compare" and not flags.runs:
+        raise UserError("--mode=compare needs --runs=A,B,...: folders of finished runs")
+    if flags.mode in OF_RUNS and (flags.config or overrides):
+        raise UserError(f"--mode={flags.mode} takes no config: it reads what finished runs hold")
     return flags, overrides
 
 

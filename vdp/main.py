@@ -7,11 +7,11 @@ import os
 import pathlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from vdp.errors import STOPPED, UNEXPECTED, Fault, Interrupted, UserError, first_line, with_flags
-from vdp.flags import MODES, OPTIONS, Overrides, parse
+from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
 from vdp.runtime import files, signals, sources, terminal
 from vdp.settings import Settings
 
@@ -52,6 +52,18 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
 
 
 def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
+    options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
+    if flags.mode in OF_RUNS:
+        importlib.import_module(f"vdp.modes.{MODES[flags.mode]}").main(**options)
+    else:
+        _dispatch_run(flags, overrides, options)
+    if sys.stdout is not None:  # as under >&-
+        sys.stdout.flush()
+
+
+def _dispatch_run(
+    flags: argparse.Namespace, overrides: Overrides, options: Mapping[str, str]
+) -> None:
     settings, workdir = _settings(flags, overrides)
     _prepare_environment(settings)
     from vdp.runtime import compile_cache, interruption, parallel
@@ -60,15 +72,12 @@ def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
         parallel.initialize(flags.multihost)
         mode = importlib.import_module(f"vdp.modes.{MODES[flags.mode]}")
         interruption.check("; nothing had been started")
-        options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
         try:
             mode.main(settings, workdir, **options)
         except (UserError, Fault, Interrupted):
             raise
         except UNEXPECTED as error:
             raise _explained(error, settings) from error
-    if sys.stdout is not None:  # as under >&-
-        sys.stdout.flush()
 
 
 def _components(settings: Settings, workdir: pathlib.Path) -> contextlib.AbstractContextManager:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vdp.errors import UserError
 from vdp.evaluation.resume import Rows
+from vdp.evaluation.values import Values, named
 from vdp.metrics import dvp_reference, likelihood, score
 from vdp.run import Run
 from vdp.runtime import parallel
@@ -97,8 +98,8 @@ def check(names: Collection[str], model: Model) -> None:
 
 def estimate(
     name: str, run: Run[Model], arrays: Arrays, kept: Rows | None = None
-) -> dict[str, Any]:
-    """The entry of eval.json's "estimators" under `name`.
+) -> tuple[dict[str, Any], Values]:
+    """The entry of eval.json's "estimators" under `name`, and what it gave for every image.
 
     Args:
       name: one of ESTIMATORS, which the run's model has.
@@ -127,6 +128,7 @@ def estimate(
         )
     parts = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
     values, tag = parts.pop("value"), estimator.tag(model)
+    each = named(name, values, parts)
     extra: dict[str, Any] = {}
     if estimator.weighted:
         weight = "path" if tag.startswith("T=") else tag
@@ -143,13 +145,14 @@ def estimate(
         raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
     assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
-    return {
+    entry = {
         **summary,
         "parts": {part: float(np.mean(v)) for part, v in parts.items()},
         "model": tag,
         **extra,
         "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
     }
+    return entry, each
 
 
 def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:

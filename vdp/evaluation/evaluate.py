@@ -11,7 +11,7 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import interpolation, naming, samples
+from vdp.evaluation import interpolation, naming, samples, values
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -34,12 +34,16 @@ BOUNDS = ("elbo", "elbo_discrete", "elbo_ode")  # the first that is there says w
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Question(Generic[M]):
-    """A checkpoint, the images it is asked about, and the estimates that are there already."""
+    """A checkpoint, the images it is asked about, and the estimates that are there already.
+
+    `values` are what each image got, and are added to.
+    """
 
     run: Run[M]
     split: Split
     arrays: Arrays
     estimators: dict[str, dict | None]
+    values: values.Values
 
 
 def evaluate(
@@ -47,7 +51,7 @@ def evaluate(
     workdir: pathlib.Path,
     dataset: datasets.Dataset,
     features: fid.Features | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], values.Values]:
     """Computes `eval.estimators` on `eval.split`, and what else the model can be asked.
 
     Args:
@@ -57,7 +61,8 @@ def evaluate(
       features: of FID, where it is wanted.
 
     Returns:
-      What eval.json holds; null where a question does not apply to the model.
+      (what eval.json holds, null where a question does not apply to the model; what eval.npz
+      does).
 
     Raises:
       UserError: the split is empty, or an estimate is not finite.
@@ -76,6 +81,7 @@ def evaluate(
         split=split,
         arrays=(target, inputs, split.labels),
         estimators=dict.fromkeys(ESTIMATORS),
+        values={values.IMAGE: values.image_hashes(target)},
     )
     result = {
         "step": run.step,
@@ -94,14 +100,16 @@ def evaluate(
     kept = Unfinished(run, workdir)
     for name in chosen.estimators:
         if name in ESTIMATORS and has_its_own(name, run.model):
-            question.estimators[name] = estimate(name, run, question.arrays, kept.rows(name))
+            entry, each = estimate(name, run, question.arrays, kept.rows(name))
+            question.estimators[name] = entry
+            question.values.update(each)
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
     if features and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
-    return result
+    return result, question.values
 
 
 def _validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
@@ -182,9 +190,11 @@ def _accuracy(question: Question[Classifying]) -> dict[str, Any]:
 def _score(question: Question[Scored]) -> dict[str, Any]:
     """What a model without a probability of images is compared by, with its own name and sign."""
     shown = score.score_of(question.run.model)
-    values = shown.sign * question.run.map(score.flat_terms, question.arrays)["value"]
-    about = {"name": shown.name, "unit": shown.unit}
-    return {"score": about | likelihood.mean_and_error(values)}
+    each = shown.sign * question.run.map(score.flat_terms, question.arrays)["value"]
+    question.values.update(values.named("score", each, {}))
+    better = "higher" if shown.sign > 0 else "lower"
+    about = {"name": shown.name, "unit": shown.unit, "better": better}
+    return {"score": about | likelihood.mean_and_error(each)}
 
 
 # each is asked of the models that have its capability alone

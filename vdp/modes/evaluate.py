@@ -5,7 +5,7 @@ from typing import Any
 
 from vdp import build, classifier, config
 from vdp.data import datasets, identity
-from vdp.evaluation import estimators, features, index, naming, report, resume
+from vdp.evaluation import estimators, features, index, naming, report, resume, values
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.pictures import charts
 from vdp.run import Run, restore
@@ -58,13 +58,14 @@ def evaluate(
     if "fid" in run.settings.eval.estimators and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
         space = features.named(run.settings, dataset, trained)  # what is missing stops here
-    result = numbers_of(run, workdir, dataset, space)
+    result, each = numbers_of(run, workdir, dataset, space)
     path = workdir / naming.file_name(run.trained, run.settings)
     result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
         if result["rates"] and len(result["rates"]) > 1:
             plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
             charts.save_latent_bars(plot, result["latents"], formats=formats)
+        values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
     resume.Unfinished(run, workdir).remove()

@@ -1,0 +1,213 @@
+"""Runs laid side by side: which are seeds of one model, what is refused, and what is written."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import vdp
+from vdp import comparison, config
+from vdp.comparison import formats, tables
+from vdp.errors import UserError
+from vdp.evaluation import values
+from vdp.main import run as command_line
+from vdp.record import write_run
+
+NUM = 50
+DATA = {"name": "digits", "shape": [8, 8, 1], "levels": 17, "num_classes": 10, "counts": {}}
+EMPTY = dict.fromkeys(("fid", "latents", "rates", "active_units", "interpolation", "accuracy"))
+EASE = np.random.default_rng(0).normal(-30, 5, NUM)  # of the images, the same for every model
+
+
+def entry(each, **more):
+    nats = {"mean": float(np.mean(each)), "se": float(np.std(each, ddof=1) / len(each) ** 0.5)}
+    bits = {"mean": -nats["mean"] / 44.36, "se": nats["se"] / 44.36}
+    return {"nats": nats, "bits_per_dim": bits, "model": "exact", "parts": {}, **more}
+
+
+def make_run(folder, *, prior="normal", seed=0, gain=0.0, keep=True, num=NUM, fields=(), **result):
+    """A finished run whose bound is that of every image's ease, better by `gain` nats."""
+    settings = config.settings(f"digits_vae:prior={prior}", [("seed", str(seed)), *fields])
+    folder.mkdir(parents=True)
+    write_run(folder, settings, {"total": 100}, DATA, hashes={})
+    noise = np.random.default_rng(seed + 10).normal(0, 0.1, NUM)
+    each = np.float32(EASE + gain + noise)[:num]
+    images = np.arange(num, dtype=np.uint8)[:, None]
+    content = {
+        **EMPTY, "step": 20, "checkpoint": "best", "split": "test", "settings": {}, "mse": 0.01,
+        "num_examples": num, "binarization_seed": None, "augmentation": "none",
+        "train_seconds": 5.0 + seed, "estimators": {"elbo": entry(each)}, **result,
+    }  # fmt: skip
+    (folder / "eval.json").write_text(json.dumps(content))
+    if keep:
+        arrays = {values.IMAGE: values.image_hashes(images)} | values.named("elbo", each, {})
+        values.write(folder / "eval.json", arrays, {})
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return [make_run(tmp_path / "plain"), make_run(tmp_path / "better", prior="vdm", gain=0.5)]
+
+
+def test_images_pair_differences(pair):
+    found = vdp.compare(pair)
+    (difference,) = found.differences
+    assert (difference.a, difference.b, difference.better) == ("plain", "better", "better")
+    assert difference.estimate.mean == pytest.approx(-0.5, abs=1e-5)
+    assert difference.estimate.se < 1e-5  # the images are hard and easy for both alike
+    alone = found.estimates["elbo"]["plain"].estimate
+    assert alone.se == pytest.approx(EASE.std(ddof=1) / NUM**0.5, rel=0.05)
+    assert found.differs["model.prior.name"] == {"plain": "normal", "better": "vdm"}
+    assert any("one seed" in note for note in found.notes)
+
+
+def test_seeds_of_one_model_are_one_arm(tmp_path):
+    for seed in (0, 1, 2):
+        make_run(tmp_path / f"prior=normal/seed-{seed}", seed=seed, gain=0.2 * seed)
+        make_run(tmp_path / f"prior=vdm/seed-{seed}", prior="vdm", seed=seed, gain=0.2 * seed + 5)
+    found = vdp.compare([tmp_path])
+    assert [(arm.label, len(arm.runs)) for arm in found.arms] == [
+        ("prior=normal", 3),
+        ("prior=vdm", 3),
+    ]
+    (difference,) = found.differences
+    assert difference.estimate.over_seeds == pytest.approx(0.2 * (2 / 3) ** 0.5, rel=0.1)
+    assert difference.better == "prior=vdm"
+    assert found.measures["training, s"]["prior=vdm"].se == pytest.approx(1 / 3**0.5)
+    joined = vdp.compare(
+        ["+".join(str(tmp_path / f"prior={p}/seed-{s}") for s in (0, 1)) for p in ("normal", "vdm")]
+    )
+    assert [len(arm.runs) for arm in joined.arms] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (dict(fields=[("data.augmentation", "flip")]), "data.augmentation is 'none' of plain"),
+        (dict(split="validation"), "the split is 'test' of plain and 'validation' of other"),
+        (dict(fields=[("data.binarization", "dynamic")]), "data.binarization"),
+    ],
+)
+def test_another_data_regime_is_refused(pair, tmp_path, how, words):
+    other = make_run(tmp_path / "other", **how)
+    with pytest.raises(UserError, match="do not answer the same question") as refused:
+        vdp.compare([pair[0], other])
+    assert words in str(refused.value)
+
+
+def test_masses_are_not_compared_with_densities(pair, tmp_path):
+    density = entry(EASE) | {"bits_per_dim": None}
+    other = make_run(tmp_path / "other", prior="vdm", estimators={"elbo": density}, keep=False)
+    with pytest.raises(UserError, match=r"the likelihood is 'probabilities' of plain and 'densit"):
+        vdp.compare([pair[0], other])
+
+
+def test_other_images_are_refused_by_number(pair):
+    stored = values.read(pair[1] / "eval.json")
+    stored[values.IMAGE][7] += 1
+    values.write(pair[1] / "eval.json", stored, {})
+    with pytest.raises(UserError, match="other images: 1 of 50 differ, the first is number 7"):
+        vdp.compare(pair)
+
+
+def test_fewer_images_are_those_in_common(pair, tmp_path):
+    found = vdp.compare([pair[0], make_run(tmp_path / "few", prior="vdm", num=20, gain=1.0)])
+    assert found.num_images == 20
+    assert found.differences[0].estimate.mean == pytest.approx(-1.0, abs=1e-5)
+    assert found.estimates["elbo"]["plain"].estimate.mean == pytest.approx(
+        float(EASE[:20].mean()), abs=0.1
+    )
+
+
+def test_a_run_of_an_older_version_is_not_paired(pair, tmp_path):
+    old = make_run(tmp_path / "old", prior="flow", gain=0.5, keep=False)
+    found = vdp.compare([pair[0], old])
+    (difference,) = found.differences
+    assert not difference.paired
+    assert difference.better is None
+    assert difference.estimate.se == pytest.approx(2**0.5 * EASE.std(ddof=1) / NUM**0.5, rel=0.05)
+    assert any("old: what every image got by elbo is not kept" in note for note in found.notes)
+
+
+def test_values_of_another_evaluation_are_not_used(pair):
+    stored = values.read(pair[0] / "eval.json")
+    values.write(pair[0] / "eval.json", stored | {"elbo": stored["elbo"] + 1}, {})
+    assert not vdp.compare(pair).differences[0].paired
+
+
+def test_other_numbers_of_weights_are_not_subtracted(pair, tmp_path):
+    iwae = {f"k{k}": {"iwae": entry(EASE, k=k, ess=2.0)} for k in (4, 8)}
+    runs = [
+        make_run(tmp_path / name, prior=prior, estimators=estimators, keep=False)
+        for (name, estimators), prior in zip(iwae.items(), ("normal", "vdm"), strict=True)
+    ]
+    found = vdp.compare(runs)
+    assert not found.differences
+    assert any("iwae of k4 has K=4 and of k8 K=8" in note for note in found.notes)
+
+
+def test_wrong_names_say_what_is_wrong(pair, tmp_path, capsys):
+    for runs, words in (
+        ([tmp_path / "pliin", pair[1]], "pliin is no run, and no folder of runs (did you mean"),
+        (
+            pair[:1],
+            "a comparison needs runs of two models or more: these are seeds of one model (plain)",
+        ),
+        ([tmp_path / "plain/config.json", pair[1]], "is no result of an evaluation"),
+    ):
+        assert command_line(["--mode=compare", f"--runs={','.join(map(str, runs))}"]) == 2
+        assert words in capsys.readouterr().err
+    (pair[0] / "eval.json").unlink()
+    assert command_line(["--mode=compare", f"--runs={pair[0]},{pair[1]}"]) == 2
+    assert "finish its training, or evaluate it" in capsys.readouterr().err
+    assert command_line(["--mode=compare", "--runs=a,b", "--config=digits_vae"]) == 2
+    assert "takes no config" in capsys.readouterr().err
+
+
+def test_models_without_an_estimator_in_common_are_refused(pair, tmp_path):
+    score = {"name": "mse", "unit": "squared error", "better": "lower", "mean": 1.0, "se": 0.1}
+    scored = make_run(
+        tmp_path / "ae", prior="flow", estimators={"elbo": None}, score=score, keep=False
+    )
+    with pytest.raises(UserError, match="plain has elbo; ae has score"):
+        vdp.compare([pair[0], scored])
+    other = make_run(tmp_path / "ae2", prior="vdm", keep=False, estimators={"elbo": None},
+                     score=score | {"mean": 0.5})  # fmt: skip
+    assert vdp.compare([scored, other]).differences[0].better == "ae2"
+
+
+def test_the_command_writes_every_format(pair, tmp_path, capsys):
+    out = tmp_path / "out"
+    runs = ",".join(map(str, pair))
+    assert command_line(["--mode=compare", f"--runs={runs}", f"--out={out}"]) == 0
+    assert "better" in capsys.readouterr().out
+    page = (out / "comparison.md").read_text()
+    assert "| elbo | plain - better | -0.5" in page
+    with (out / "comparison.csv").open(newline="") as file:
+        (row,) = [line for line in csv.DictReader(file) if line["kind"] == "difference"]
+    assert (row["model"], row["minus"], row["better"]) == ("plain", "better", "better")
+    assert float(row["mean"]) == pytest.approx(-0.5, abs=1e-5)
+    assert (out / "comparison.png").stat().st_size > 5000
+    text = (out / "comparison.tex").read_text()
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 2
+    for line in text.splitlines():
+        if line.endswith(r"\\"):
+            assert line.replace(r"\&", "").count("&") in (2, 5)
+
+
+def test_latex_means_what_is_written():
+    assert formats.escaped("a_b & 50% ± 1 {x}^~\\") == (
+        r"a\_b \& 50\% $\pm$ 1 \{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}"
+    )
+
+
+def test_many_arms_are_rows(tmp_path):
+    names = ("normal", "mixture", "vamp", "flow", "ddpm", "vdm")
+    runs = [make_run(tmp_path / name, prior=name) for name in names]
+    runs.append(make_run(tmp_path / "wide", fields=[("model.latent_shape", "(3,)")]))
+    header, rows = tables.arms(vdp.compare(runs))
+    assert header[:2] == ["model", "elbo, nats"]
+    assert [row[0] for row in rows] == [*names, "wide"]
+    assert comparison.Comparison is type(vdp.compare(runs[:2]))

@@ -1,0 +1,177 @@
+"""The runs that are compared: folders, evaluations, and which of them are seeds of one model."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vdp.errors import UserError, did_you_mean
+from vdp.evaluation import index, values
+from vdp.record import RUN_FILE, Record, read_run
+from vdp.runtime import files
+from vdp.settings import compare
+from vdp.settings.parse import to_json
+
+RESULT = "eval.json"
+NOT_THE_MODEL = (  # settings in which seeds of one model may differ
+    "seed", "eval", "sample", "log", "checkpoint", "notes", "data.split_seed", *compare.EPOCHS,
+    *(f"data.{place}" for place in compare.PLACES),
+)  # fmt: skip
+ROUNDING = 1e-4  # of a mean of float32 values, relative
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One run with one evaluation of it.
+
+    Attributes:
+      path: of the evaluation.
+      record: what the run has stored of itself.
+      result: what the evaluation holds.
+      values: what every image got; None where it is not kept.
+    """
+
+    path: pathlib.Path
+    record: Record
+    result: Mapping[str, Any]
+    values: values.Values | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every field by its dotted name, with what the evaluation changed of `data`."""
+        changes = {k: v for k, v in self.result["settings"].items() if k.startswith("data.")}
+        return compare.flatten(to_json(self.record.settings)) | changes
+
+    @property
+    def estimates(self) -> dict[str, Mapping[str, Any]]:
+        """The entries of one checkpoint by their estimator, and of its score."""
+        earlier = self.result.get("earlier") or {}
+        step = self.result["step"]
+        there = {n: e for n, e in earlier.items() if n != "fid" and e["step"] == step}
+        there |= {name: entry for name, entry in self.result["estimators"].items() if entry}
+        if score := self.result.get("score"):
+            there["score"] = score
+        return there
+
+    def each(self, name: str) -> np.ndarray | None:
+        """An estimate of every image [N], where it is kept and the result is its mean."""
+        if self.values is None or name not in self.values:
+            return None
+        array, entry = self.values[name].astype(np.float64), self.estimates[name]
+        mean = entry.get("nats", entry)["mean"]
+        same = abs(array.mean() - mean) <= ROUNDING * max(abs(mean), 1.0)
+        return array if same else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Runs of one model that differ by their seed alone: what is compared with other arms."""
+
+    label: str
+    runs: tuple[Evaluated, ...]
+
+
+def arms(names: Sequence[str | os.PathLike]) -> list[Arm]:
+    """Reads runs and groups the seeds of one model.
+
+    Args:
+      names: each the folder of a run, the file of one of its evaluations, a folder of such runs, or
+        several of these with "+" between them, which are then one arm.
+
+    Raises:
+      UserError: a name leads nowhere, or to what was not evaluated.
+    """
+    groups: list[list[Evaluated]] = []
+    seen: set[pathlib.Path] = set()
+    for name in map(str, names):
+        together = _split(name)
+        given = [run for part in together for run in _open_all(part) if run.path not in seen]
+        seen |= {run.path for run in given}
+        if len(together) > 1:
+            groups.append(given)
+            continue
+        for run in given:
+            same = next((g for g in groups if len(g) and _same_model(g[0], run)), None)
+            if same is None:
+                groups.append([run])
+            else:
+                same.append(run)
+    return [
+        Arm(label=label, runs=tuple(group))
+        for label, group in zip(_labels(groups), groups, strict=True)
+    ]
+
+
+def _split(name: str) -> list[str]:
+    return [name] if files.located(name).exists() else name.split("+")
+
+
+def _open_all(name: str) -> list[Evaluated]:
+    path = files.located(name)
+    if path.is_file():
+        return [_open(path)]
+    if (path / RUN_FILE).is_file():
+        return [_open(path / RESULT)]
+    below = sorted(p.parent / RESULT for p in path.rglob(RUN_FILE)) if path.is_dir() else []
+    if found := [_open(result) for result in below if result.is_file()]:
+        return found
+    if below:
+        raise UserError(f"no run below {name} has an {RESULT}: they are not finished")
+    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, there)
+    raise UserError(f"{name} is no run, and no folder of runs{hint}")
+
+
+def _open(path: pathlib.Path) -> Evaluated:
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} has no {path.name}: finish its training, or evaluate it by "
+            f"--mode=eval --workdir={path.parent}"
+        )
+    record = read_run(path.parent)
+    result = index.read(path)
+    if result is None:
+        raise UserError(f"{path} is no result of an evaluation: evaluate the run again")
+    result = {"settings": {}, **result}
+    return Evaluated(path=path, record=record, result=result, values=values.read(path))
+
+
+def _same_model(a: Evaluated, b: Evaluated) -> bool:
+    """Whether two runs are seeds of one model, evaluated in the same way."""
+    about = [[run.result[name] for name in ("checkpoint", "split", "settings")] for run in (a, b)]
+    stored = [to_json(run.record.settings) for run in (a, b)]
+    return about[0] == about[1] and not compare.differences(*stored, free=NOT_THE_MODEL)
+
+
+def _labels(groups: Sequence[Sequence[Evaluated]]) -> list[str]:
+    """Short names of arms, each another: of their folders, without what tells their seeds apart."""
+    labels = [_label(group, 1) for group in groups]
+    for depth in (2, 3):
+        twice = {label for label in labels if labels.count(label) > 1}
+        labels = [
+            _label(group, depth) if label in twice else label
+            for group, label in zip(groups, labels, strict=True)
+        ]
+    return [
+        label if labels.count(label) == 1 else f"{label} ({place})"
+        for place, label in enumerate(labels, 1)
+    ]
+
+
+def _label(group: Sequence[Evaluated], depth: int) -> str:
+    names = list(dict.fromkeys(_name(run, depth) for run in group))
+    common = os.path.commonprefix(names)  # noqa: RUF071 (of names, not of paths)
+    shared = re.sub(r"[-_=.+ /]*(seed)?[-_=.+ /]*$", "", common) if len(names) > 1 else common
+    return shared or names[0]
+
+
+def _name(run: Evaluated, depth: int) -> str:
+    parts = run.path.parent.parts
+    if re.fullmatch(r"seed[-_=]?\d+", parts[-1]):
+        parts = parts[:-1]
+    name = "/".join(parts[-depth:])
+    return name if run.path.name == RESULT else f"{name}/{run.path.stem}"

@@ -1,0 +1,113 @@
+"""A comparison as tables: what each arm got, how they differ, what was set differently."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from vdp.comparison.entries import Entry
+from vdp.comparison.side_by_side import Comparison, Difference
+from vdp.comparison.statistics import Estimate
+
+NONE = "–"  # noqa: RUF001
+MOST_COLUMNS = 6  # arms that are laid side by side, and not one below the other
+Table = tuple[list[str], list[list[str]]]  # header, rows
+
+
+def arms(comparison: Comparison) -> Table:
+    """Seeds, estimates with their errors and measures of each arm; few arms are the columns."""
+    seeds = any(len(arm.runs) > 1 for arm in comparison.arms)
+    columns: list[tuple[str, Callable[[str], str]]] = []
+    for name, entries in comparison.estimates.items():
+        columns.append((_title(name, entries.values()), _cell(entries, _estimate)))
+        if any(entry.bits for entry in entries.values()):
+            columns.append((f"{name}, bits/dim", _cell(entries, _bits)))
+        if any(entry.estimate.over_seeds is not None for entry in entries.values()):
+            columns.append((f"{name}, error by images / by seeds", _cell(entries, _parts)))
+    for name, estimates in comparison.measures.items():
+        columns.append((name, _cell(estimates, _measure)))
+    header = ["model", *["seeds"] * seeds, *(title for title, _ in columns)]
+    rows = [
+        [arm.label, *[str(len(arm.runs))] * seeds, *(cell(arm.label) for _, cell in columns)]
+        for arm in comparison.arms
+    ]
+    if len(rows) > MOST_COLUMNS:
+        return header, rows
+    first, *others = zip(header, *rows, strict=True)
+    return list(first), [list(row) for row in others]
+
+
+def differences(comparison: Comparison) -> Table:
+    """One row for each pair and estimator: the difference, its error, and which one is better."""
+    header = ["estimator", "of", "difference", "two errors", "by image", "better"]
+    rows = [
+        [
+            d.estimator,
+            f"{d.a} - {d.b}",
+            _with_error(d.estimate),
+            NONE if d.estimate.threshold is None else _number(d.estimate.threshold, d.estimate.se),
+            "yes" if d.paired else "no",
+            verdict(d),
+        ]
+        for d in comparison.differences
+    ]
+    return header, rows
+
+
+def verdict(difference: Difference) -> str:
+    """Which arm is better, in words."""
+    if difference.estimate.se is None:
+        return "no error is known"
+    return difference.better or "not told apart"
+
+
+def settings(comparison: Comparison) -> Table:
+    """One row for each field that was set differently, one column for each arm."""
+    labels = [arm.label for arm in comparison.arms]
+    rows = [
+        [field, *(NONE if by[label] is None else str(by[label]) for label in labels)]
+        for field, by in comparison.differs.items()
+    ]
+    return ["field", *labels], rows
+
+
+def _cell(values: Any, text: Callable[[Any], str]) -> Callable[[str], str]:
+    return lambda label: text(values[label]) if label in values else NONE
+
+
+def _title(name: str, entries: Iterable[Entry]) -> str:
+    kinds = list(dict.fromkeys((entry.k, entry.unit) for entry in entries))
+    of = {f"K={k}" for k, _ in kinds if k}
+    return ", ".join([name, *sorted(of), " / ".join(dict.fromkeys(unit for _, unit in kinds))])
+
+
+def _estimate(entry: Entry) -> str:
+    return _with_error(entry.estimate) + (f" ({entry.model})" if entry.model else "")
+
+
+def _bits(entry: Entry) -> str:
+    if entry.bits is None:
+        return NONE
+    return _with_error(Estimate(mean=entry.bits[0], over_images=entry.bits[1]))
+
+
+def _parts(entry: Entry) -> str:
+    parts = entry.estimate.over_images, entry.estimate.over_seeds
+    return " / ".join(NONE if part is None else f"{part:.2g}" for part in parts)
+
+
+def _measure(estimate: Estimate) -> str:
+    if estimate.se is None:
+        mean = estimate.mean
+        return f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.4g}"
+    return _with_error(estimate)
+
+
+def _with_error(estimate: Estimate) -> str:
+    """Mean ± standard error, to two digits of the error."""
+    mean = _number(estimate.mean, estimate.se)
+    return mean if estimate.se is None else f"{mean} ± {_number(estimate.se, estimate.se)}"
+
+
+def _number(value: float, error: float | None) -> str:
+    digits = 2 if not error else min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return f"{value:,.{digits}f}"

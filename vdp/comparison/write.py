@@ -1,0 +1,80 @@
+"""A comparison as files: comparison.md, .csv, .tex and .png in one folder."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+from vdp.comparison import figure, formats, tables
+from vdp.comparison.side_by_side import Comparison
+from vdp.errors import UserError
+from vdp.runtime import files
+
+NAME = "comparison"
+
+
+def caption(comparison: Comparison) -> str:
+    """What all numbers of a comparison are of."""
+    return (
+        f"Means over {comparison.num_images:,} images of the {comparison.split} split, with "
+        "standard errors over images and, where a model has several seeds, over seeds."
+    )
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison as a page of Markdown."""
+    parts = ["# Comparison", caption(comparison), formats.markdown(tables.arms(comparison))]
+    parts += ["## Differences", formats.markdown(tables.differences(comparison))]
+    if comparison.differs:
+        parts += ["## What was set differently", formats.markdown(tables.settings(comparison))]
+    if comparison.notes:
+        parts += ["## To be known", "\n".join(f"- {note}" for note in comparison.notes)]
+    paths = [
+        f"- {arm.label}: {', '.join(str(r.path) for r in arm.runs)}" for arm in comparison.arms
+    ]
+    return "\n\n".join([*parts, "## Evaluations", "\n".join(paths)]) + "\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """Both tables of numbers for a document that uses booktabs."""
+    differences = "Differences between models, paired by image where that is said."
+    return (
+        formats.latex(tables.arms(comparison), caption(comparison))
+        + "\n\n"
+        + formats.latex(tables.differences(comparison), differences)
+        + "\n"
+    )
+
+
+TEXTS: Mapping[str, Callable[[Comparison], str]] = {
+    "md": markdown,
+    "csv": formats.as_csv,
+    "tex": latex,
+}
+
+
+def write(
+    comparison: Comparison, folder: pathlib.Path, pictures: Sequence[str] = ("png",)
+) -> list[pathlib.Path]:
+    """Writes every file, over those of a comparison before.
+
+    Args:
+      comparison: of two arms or more.
+      folder: made where it is not there.
+      pictures: formats of the picture.
+
+    Returns:
+      The paths.
+
+    Raises:
+      UserError: the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for suffix, text in TEXTS.items():
+        path = folder / f"{NAME}.{suffix}"
+        with files.replacing(path) as temporary:
+            temporary.write_text(text(comparison), encoding="utf-8")
+        written.append(path)
+    figure.save(comparison, folder / f"{NAME}.png", pictures)
+    return [*written, *(folder / f"{NAME}.{name}" for name in pictures)]

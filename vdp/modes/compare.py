@@ -1,0 +1,38 @@
+"""`--mode=compare`: finished runs side by side, on the terminal and as files."""
+
+import os
+import pathlib
+
+from vdp import comparison
+from vdp.comparison import formats, tables
+from vdp.comparison.runs import Arm
+from vdp.runtime import files
+
+
+def main(*, runs: str, out: str = "") -> None:
+    """Prints the tables of a comparison, and writes it into a folder.
+
+    Args:
+      runs: folders of runs, with commas between them; seeds of one model may be joined by "+".
+      out: the folder; "" is `comparison` beside the runs.
+
+    Raises:
+      UserError: anything the user can mend.
+    """
+    names = [name for name in runs.split(",") if name.strip()]
+    found = comparison.compare(names)
+    folder = files.located(out) if out else _beside(found.arms)
+    formats.show(tables.arms(found), comparison.caption(found))
+    formats.show(tables.differences(found), "Differences")
+    if found.differs:
+        formats.show(tables.settings(found), "What was set differently")
+    for note in found.notes:
+        print(f"note: {note}")
+    for path in comparison.write(found, folder):
+        print(path)
+
+
+def _beside(arms: tuple[Arm, ...]) -> pathlib.Path:
+    """The folder `comparison` in what all runs have in common."""
+    places = [run.path.parent.parent for arm in arms for run in arm.runs]
+    return pathlib.Path(os.path.commonpath(places)) / "comparison"
