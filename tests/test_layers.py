@@ -17,10 +17,11 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "training": 6,
     "run": 7,
     "classifier": 8, "evaluation": 8,
-    "pictures": 9, "export": 9,
-    "modes": 10, "flags": 10,
-    "main": 11,
-    "__main__": 12,
+    "pictures": 9, "cards": 9,
+    "export": 10,
+    "modes": 11, "flags": 11,
+    "main": 12,
+    "__main__": 13,
 }  # fmt: skip
 UNLISTED = {"__init__"}  # the version, and the lazy `load`
 

@@ -13,6 +13,7 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "eval": "evaluate",
     "sample": "sample",
     "export": "export",
+    "report": "report",
     "describe": "describe",
     "check": "check",
 }
@@ -25,6 +26,8 @@ modes:
   export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
             weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
             (needs no --config)
+  report    write card.html and card.md of the run in the workdir; or, where that is a folder of
+            runs (default: runs), index.html and index.md of them, and cards that are missing or old
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
             and no --config where --workdir is a run's; --parameters lists every one of them
   check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
@@ -35,6 +38,7 @@ examples:
   python -m vdp.main --config=mnist_vae:prior=normal --config.data.dir=DIR
   python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
+  python -m vdp.main --mode=report --workdir=runs
 
 exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
 own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
@@ -96,6 +100,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     for name, mode in OPTIONS.items():
         if getattr(flags, name) and flags.mode != mode:
             raise UserError(f"--{name} belongs to --mode={mode}")
+    if flags.mode == "report" and (flags.config or overrides):
+        raise UserError("--mode=report reads runs as they are: leave --config away")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
     return flags, overrides

@@ -52,6 +52,10 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
 
 
 def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
+    if flags.mode == "report":  # of many runs, by their files alone
+        report = importlib.import_module("vdp.modes.report")
+        report.main(pathlib.Path(flags.workdir or "runs"))
+        return
     settings, workdir = _settings(flags, overrides)
     _prepare_environment(settings)
     from vdp.runtime import compile_cache, interruption, parallel
