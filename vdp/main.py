@@ -17,6 +17,7 @@ from vdp.settings import Settings
 
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
+    "jinja2",
 )  # fmt: skip
 
 
