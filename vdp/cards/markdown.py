@@ -43,7 +43,7 @@ def code(lines: Iterable[str], language: str) -> list[str]:
 
 def link(path: str) -> str:
     """A relative path as the target of a link."""
-    return urllib.parse.quote(path)
+    return urllib.parse.quote(path, errors="surrogateescape")
 
 
 def card(facts: Facts) -> str:
