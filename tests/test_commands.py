@@ -57,6 +57,8 @@ def stop_after_parsing(monkeypatch):
 def understood_by_main(argv):
     flags, overrides = main.parse(argv)
     assert flags.config or flags.workdir
+    if flags.mode == "report":
+        return  # of a folder of many runs as well
     name = flags.config or pathlib.Path(flags.workdir).name
     assert config.settings(name, overrides).model["name"]
 

@@ -13,17 +13,19 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "eval": "evaluate",
     "sample": "sample",
     "export": "export",
+    "report": "report",
     "describe": "describe",
     "check": "check",
     "compare": "compare",
 }
-OF_RUNS = ("compare",)  # modes of finished runs, without a config: `main(**options)`
+OF_RUNS = ("compare", "report")  # modes of finished runs, without a config: `main(**options)`
 OPTIONS = {  # flag: the modes it belongs to
     "parameters": ("describe",),
     "out": ("export", "compare"),
     "dtype": ("export",),
     "runs": ("compare",),
 }
+
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
@@ -32,6 +34,8 @@ modes:
   export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
             weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
             (needs no --config)
+  report    write card.html and card.md of the run in the workdir; or, where that is a folder of
+            runs (default: runs), index.html and index.md of them, and cards that are missing or old
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
             and no --config where --workdir is a run's; --parameters lists every one of them
   check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
@@ -45,6 +49,7 @@ examples:
   python -m vdp.main --config=digits_vae:smoke --config.train.steps=20 --workdir=runs/try
   python -m vdp.main --mode=eval --workdir=runs/digits_vae --config.eval.iwae_samples=500
   python -m vdp.main --mode=compare --runs=runs/digits_vae,runs/digits_vae-prior=normal
+  python -m vdp.main --mode=report --workdir=runs
 
 exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
 own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
@@ -113,10 +118,10 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
             raise UserError(f"--{name} belongs to --mode={' or '.join(modes)}")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
-    if flags.mode == "compare" and not flags.runs:
-        raise UserError("--mode=compare needs --runs=A,B,...: folders of finished runs")
+    if flags.mode == "compare" and (flags.workdir or not flags.runs):
+        raise UserError("--mode=compare names its runs by --runs=A,B,...: folders of finished runs")
     if flags.mode in OF_RUNS and (flags.config or overrides):
-        raise UserError(f"--mode={flags.mode} takes no config: it reads what finished runs hold")
+        raise UserError(f"--mode={flags.mode} reads runs as they are: leave --config away")
     return flags, overrides
 
 

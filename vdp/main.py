@@ -17,6 +17,7 @@ from vdp.settings import Settings
 
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
+    "jinja2",
 )  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
 def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
     options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
     if flags.mode in OF_RUNS:
-        importlib.import_module(f"vdp.modes.{MODES[flags.mode]}").main(**options)
+        of_runs = {"workdir": flags.workdir} if flags.workdir else {}
+        importlib.import_module(f"vdp.modes.{MODES[flags.mode]}").main(**of_runs, **options)
     else:
         _dispatch_run(flags, overrides, options)
     if sys.stdout is not None:  # as under >&-

@@ -7,7 +7,9 @@ import dataclasses
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -68,6 +70,10 @@ class Record:
       hashes: of the images of each split (`vdp.data.identity`); empty in runs of before 0.2.
       extensions: every growth of train.steps, in order.
       weights: of an exported folder; None for a run.
+      versions: of Python and the libraries that the run was last started with, by name.
+      git_revision: of the checkout then; None without one.
+      command: that the run was last started by; None from Python, and in runs of before 0.2.
+      hardware: that it was last trained on (`vdp.runtime.parallel.hardware`), likewise empty.
       workdir: where it was read.
     """
 
@@ -78,6 +84,10 @@ class Record:
     hashes: Mapping[str, str]
     extensions: Sequence[Extension]
     weights: Weights | None
+    versions: Mapping[str, str]
+    git_revision: str | None
+    command: str | None
+    hardware: Mapping[str, Any]
     workdir: pathlib.Path
 
     @property
@@ -124,6 +134,10 @@ def _record(content: Any, workdir: pathlib.Path) -> Record:
             for entry in content.get("extensions") or ()
         ],
         weights=None if weights is None else Weights(**{**weights, "step": int(weights["step"])}),
+        versions=dict(content.get("versions") or {}),
+        git_revision=content.get("git_revision"),
+        command=content.get("command"),
+        hardware=dict(content.get("hardware") or {}),
         workdir=workdir,
     )
 
@@ -179,6 +193,7 @@ def write_run(
     hashes: Mapping[str, str],
     counts: Mapping[str, int] | None = None,
     extensions: Sequence[Extension] = (),
+    hardware: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes config.json (the settings, what the run is made of, and with which versions).
 
@@ -192,6 +207,7 @@ def write_run(
       hashes: of the images of each split.
       counts: of images in each split; None where no data was read.
       extensions: every growth of train.steps, in order.
+      hardware: that it is trained on; None where it is not trained.
     """
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     versions = {name: metadata.version(name) for name in names}
@@ -199,6 +215,8 @@ def write_run(
         "config": to_json(settings),
         "versions": {"vdp": __version__, "python": platform.python_version(), **versions},
         "git_revision": _git_revision(),
+        "command": _command(),
+        "hardware": hardware or {},
         "parameters": parameters,
         "data": data,
         "counts": counts or {},
@@ -217,3 +235,12 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _command() -> str | None:
+    """The command line that this process is of, to be typed again; None where it is not vdp's."""
+    program = pathlib.Path(sys.argv[0]).resolve()
+    is_module = program.parent == pathlib.Path(__file__).resolve().parent
+    if not (is_module or program.name == "vdp"):
+        return None
+    return shlex.join(["python", "-m", "vdp.main", *sys.argv[1:]])

@@ -1,9 +1,9 @@
-"""A comparison as files: comparison.md, .csv, .tex and .png in one folder."""
+"""A comparison as files: comparison.md, .csv, .tex, .html and .png in one folder."""
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
-from vdp.comparison import figure, formats, tables
+from vdp.comparison import figure, formats, page, tables
 from vdp.comparison.side_by_side import Comparison
 from vdp.errors import UserError
 from vdp.runtime import files
@@ -70,11 +70,12 @@ def write(
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for suffix, text in TEXTS.items():
-        path = folder / f"{NAME}.{suffix}"
-        with files.replacing(path) as temporary:
-            temporary.write_text(text(comparison), encoding="utf-8")
-        written.append(path)
-    figure.save(comparison, folder / f"{NAME}.png", pictures)
-    return [*written, *(folder / f"{NAME}.{name}" for name in pictures)]
+    drawn = dict.fromkeys(["png", *pictures])  # the page shows the PNG
+    figure.save(comparison, folder / f"{NAME}.png", list(drawn))
+    texts = {suffix: text(comparison) for suffix, text in TEXTS.items()}
+    shown = folder / f"{NAME}.png"
+    texts["html"] = page.html_page(comparison, caption(comparison), shown)
+    for suffix, text in texts.items():
+        with files.replacing(folder / f"{NAME}.{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [folder / f"{NAME}.{suffix}" for suffix in (*texts, *drawn)]

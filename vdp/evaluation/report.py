@@ -7,7 +7,7 @@ from typing import Any
 
 def in_words(result: dict[str, Any]) -> list[str]:
     """What an eval.json holds, one line a quantity; of older versions too."""
-    lines = [_checkpoint(result)]
+    lines = [checkpoint(result)]
     if other_data := _part_of(result.get("settings") or {}, "data"):
         lines.append(f"on other data than the run's: {assignments(other_data)}")
     split, num = result["split"], result["num_examples"]
@@ -17,6 +17,13 @@ def in_words(result: dict[str, Any]) -> list[str]:
     for name, entry in (result.get("earlier") or {}).items():
         what = f"FID {entry['value']:.2f}" if name == "fid" else f"{split} {_estimate(name, entry)}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
+    return lines + beside_the_estimates(result)
+
+
+def beside_the_estimates(result: dict[str, Any]) -> list[str]:
+    """What an eval.json holds of latents, codes, scores and samples, one line a quantity."""
+    lines: list[str] = []
+    split, num = result["split"], result["num_examples"]
     table = result["latents"] or []
     if len(table) > 1 and result["rates"]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
@@ -68,7 +75,7 @@ def _part_of(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {field: v for field, v in settings.items() if field.startswith(f"{section}.")}
 
 
-def _checkpoint(result: Mapping[str, Any]) -> str:
+def checkpoint(result: Mapping[str, Any]) -> str:
     """Which checkpoint it is, and of the best one, among how many."""
     line = f"checkpoint {result['checkpoint']}: step {result['step']}"
     if validations := result.get("validations"):

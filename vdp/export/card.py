@@ -1,17 +1,20 @@
-"""The card of an exported run: README.md with the front matter of the Hugging Face Hub."""
+"""The card of an exported run: README.md with the front matter of the Hugging Face Hub.
 
+What it says of model, data and estimates is said as on the card of the run itself (`vdp.cards`).
+"""
+
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from vdp import __version__
+from vdp.cards import markdown, numbers, words
 from vdp.record import Record, Weights
 from vdp.run import Run
 from vdp.runtime import sources
-from vdp.settings import Data
 from vdp.types import Generative, Model
 
-NO_BOUNDS = ("dvp_reference",)  # of the estimators
 TASK = "unconditional-image-generation"
 
 
@@ -26,18 +29,11 @@ def text(
       weights: that the card stands beside.
       result: what eval.json holds of this checkpoint; None where it was not evaluated.
     """
-    title = _title(run)
+    stored = dataclasses.replace(stored, data=dataclasses.asdict(run.facts.info))
+    title = words.title(stored)
     parts = [_front_matter(run, title, result), f"# {title}\n", _opened(run, stored)]
     parts += [_trained(run, stored, weights), _estimates(result)]
     return "\n".join(parts)
-
-
-def _title(run: Run[Model]) -> str:
-    prior = run.trained.model.get("prior") or {}
-    of = (run.trained.data.name or "images").partition(":")[0]
-    of = run.facts.info.name if of in ("npz", "mat", "folder", "tfds") else of
-    under = f" with prior {prior['name']}" if prior else ""
-    return f"{run.trained.model['name']}{under}, trained on {of}"
 
 
 def _front_matter(run: Run[Model], title: str, result: Mapping[str, Any] | None) -> str:
@@ -57,75 +53,39 @@ def _front_matter(run: Run[Model], title: str, result: Mapping[str, Any] | None)
 
 
 def _metrics(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The estimates and FID for the Hub's index; none of what is no bound."""
+    """The estimates and FID for the Hub's index; none of what is no bound, or of other steps."""
     if result is None:
         return []
     metrics = [
-        {"type": name, "name": f"{name}, nats ({entry['model']})", "value": entry["nats"]["mean"]}
-        for name, entry in result["estimators"].items()
-        if entry and name not in NO_BOUNDS
+        {"type": e.name, "name": f"{e.name}, nats ({e.model})", "value": e.nats.mean}
+        for e in numbers.estimates(result)
+        if e.is_bound and e.step is None
     ]
     fid = result.get("fid")
     return metrics + ([{"type": "fid", "name": "FID", "value": fid["value"]}] if fid else [])
 
 
 def _opened(run: Run[Model], stored: Record) -> str:
-    lines = [
-        "```python",
-        "import vdp  # the distribution vdp-diffusion-priors",
-        "",
-        'run = vdp.load("PATH")  # this folder, downloaded or cloned',
-    ]
-    if isinstance(run.model, Generative):
-        lines += ["run.sample(16)  # images in [0, 1]"]
-    lines += [
-        'run.scores(run.images("test"))  # by image; data elsewhere: vdp.load(PATH, data=...)'
-    ]
-    said = ["```", ""]
+    generative = isinstance(run.model, Generative)
+    said = "this folder, downloaded or cloned"
+    lines = markdown.code(words.opening("PATH", generative=generative, said=said), "python")
     if (stored.workdir / sources.FOLDER).is_dir() or sources.modules(stored.settings.model):
-        said += [
+        lines += [
+            "",
             f"Components of its authors' own are in `{sources.FOLDER}/`: opening it runs them "
             "where they are not installed, so read them first.",
-            "",
         ]
-    return "\n".join([*lines, *said])
+    return "\n".join([*lines, ""])
 
 
 def _trained(run: Run[Model], stored: Record, weights: Weights) -> str:
     """What was trained, on what, and what of it is stored."""
-    settings, facts = run.trained, run.facts
-    shape = "x".join(map(str, facts.shape))
-    counts = ", ".join(f"{n:,} {split}" for split, n in stored.counts.items())
-    total = stored.parameters.get("total")
-    rows = {
-        "model": f"{settings.model['name']}, {total:,} parameters" if total else None,
-        "prior": (settings.model.get("prior") or {}).get("name"),
-        "likelihood": (settings.model.get("likelihood") or {}).get("name"),
-        "data": f"{facts.info.name}, {shape}, {facts.info.levels} levels of grey",
-        "images": counts or None,
-        "made of them": _regime(settings.data),
-        "hashes": ", ".join(f"{split} {text}" for split, text in stored.hashes.items()) or None,
-        "training": f"{run.step:,} of {settings.train.steps:,} steps of "
-        f"{settings.train.batch_size} images, {settings.optim.name}, learning rate "
-        f"{settings.optim.learning_rate:g}, seed {settings.seed}",
+    rows = words.trained(stored, run.step) | {
         "weights": f"average of the parameters at step {weights.step}, {weights.dtype}"
         + ("; opened as float32" if weights.dtype != "float32" else ""),
         "written by": f"vdp {__version__}; `config.json` has every field",
     }
-    table = [f"| {name} | {value} |" for name, value in rows.items() if value]
-    return "\n".join(["## What was trained", "", "| | |", "| --- | --- |", *table, ""])
-
-
-def _regime(data: Data) -> str:
-    """What becomes of the images before a model sees them."""
-    drawn = {
-        "dynamic": "binarised: drawn anew in training, once (seed "
-        f"{data.binarization_seed}) for evaluation; the encoder sees the {data.encoder_input}"
-    }
-    made = [drawn.get(data.binarization), f"resized to {data.resize}" if data.resize else None]
-    made += [f"scaled to {data.levels} levels" if data.levels else None]
-    made += ["mirrored at random in training" if data.augmentation == "flip" else None]
-    return "; ".join(part for part in made if part) or "taken as they are"
+    return "\n".join(["## What was trained", "", *markdown.pairs(rows), ""])
 
 
 def _estimates(result: Mapping[str, Any] | None) -> str:
@@ -135,31 +95,8 @@ def _estimates(result: Mapping[str, Any] | None) -> str:
         return "\n".join([*lines, ""])
     lines += [
         f"Of {result['num_examples']:,} images of the {result['split']} split, by the weights in "
-        "float32; ± is the standard error over images. Numbers in nats are mean log-probabilities "
-        "of an image, higher is better. A bound is one on log p(x) of the model that stands beside "
-        "it: `T=inf` and `T=n` are a diffusion in continuous time and its chain of n steps, `ode` "
-        "its probability flow.",
+        f"float32; ± is the standard error over images. {words.BOUNDS}",
         "",
-        "| estimate | model | nats | bits/dim | |",
-        "| --- | --- | --- | --- | --- |",
+        *markdown.estimates(numbers.rows(result), numbers.unit(result)),
     ]
-    for name, entry in result["estimators"].items():
-        if entry:
-            weighted = f", K = {entry['k']}" if "k" in entry else ""
-            bits = _with_error(entry["bits_per_dim"], 4) if entry["bits_per_dim"] else ""
-            kind = "**not a bound**" if name in NO_BOUNDS else "lower bound"
-            nats = _with_error(entry["nats"], 2)
-            lines.append(f"| {name}{weighted} | {entry['model']} | {nats} | {bits} | {kind} |")
-    if fid := result.get("fid"):
-        lines.append(f"| FID of {fid['num_samples']:,} samples, {fid['features']} | the sampler's "
-                     f"| {fid['value']:.2f} | | no likelihood |")  # fmt: skip
-    if own := result.get("score"):
-        lines.append(
-            f"| {own['name']}, {own['unit']} | | {_with_error(own, 4)} | | no likelihood |"
-        )
     return "\n".join([*lines, ""])
-
-
-def _with_error(value: Mapping[str, Any], digits: int) -> str:
-    error = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{error}"

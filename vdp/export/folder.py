@@ -43,7 +43,8 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
     files.prepare(out)
     content = files.read_json(stored.workdir / RUN_FILE, RUN_FILE)
     content["config"] = to_json(without_paths(stored.settings))
-    content.pop("places", None)
+    for name in ("places", "command"):
+        content.pop(name, None)
     if (stored.workdir / sources.FOLDER).is_dir():
         ignored = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(stored.workdir / sources.FOLDER, out / sources.FOLDER, ignore=ignored)

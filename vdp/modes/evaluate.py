@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from vdp import build, classifier, config
+from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.evaluation import estimators, features, index, naming, report, resume, values
 from vdp.evaluation.evaluate import evaluate as numbers_of
@@ -42,7 +43,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
 def evaluate(
     run: Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
 ) -> tuple[dict[str, Any], pathlib.Path]:
-    """Evaluates a checkpoint, writes the result, and the list of all results of the run.
+    """Evaluates a checkpoint, writes the result, the list of all results of the run, and its card.
 
     Estimates that the file held and that are not asked for now stay in it, under "earlier".
 
@@ -69,4 +70,6 @@ def evaluate(
         files.write_json(path, result)
         index.write(workdir)
     resume.Unfinished(run, workdir).remove()
+    if parallel.is_writer():
+        write.card(workdir)
     return result, path

@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 from vdp import build, config
+from vdp.cards import write
 from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
@@ -41,4 +42,6 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         raise UserError(f"model {name} draws pictures of images alone: name their data")
     sample.write_settings(run, folder)
     if parallel.is_writer():
+        if (record.workdir / write.CARD).exists():  # of the pictures that were there
+            write.card(record.workdir)
         print("\n".join(map(str, written)))

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vdp import build, config, run
+from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.evaluation import estimators, features, report, resume
@@ -159,7 +160,8 @@ def _evaluate(
     result, _ = evaluate.evaluate(trained, workdir, dataset)
     _say(report.in_words(result), progress)
     elapsed = duration(time.perf_counter() - started)
-    progress.say(f"done in {elapsed}: {path}, {workdir / 'samples'}, {workdir / 'plots'}")
+    places = (workdir / write.CARD, path, workdir / "samples", workdir / "plots")
+    progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
     return result
 
 

@@ -115,6 +115,19 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
+def hardware() -> dict[str, Any]:
+    """What this program computes on: "devices" of a "kind", "processes", and "cores" of this one's.
+
+    config.json keeps it.
+    """
+    return {
+        "devices": jax.device_count(),
+        "kind": jax.devices()[0].device_kind,
+        "processes": jax.process_count(),
+        "cores": os.cpu_count(),
+    }
+
+
 def make_mesh() -> Mesh:
     """All devices of all processes on one axis, `data`."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))

@@ -81,6 +81,7 @@ def fit(
             on_validation=lambda evaluated: on_validation(model, evaluated),
         )
         extensions = extended(settings, earlier, first, progress.say) if earlier else []
+        finished = loop.at_end(first) and not loop.owes_validation
         if parallel.is_writer():  # nothing that comes refuses this run
             info = dataclasses.asdict(facts.info)
             config.write_run(
@@ -91,8 +92,9 @@ def fit(
                 hashes=hashes,
                 counts={name: len(split) for name, split in dataset.splits.items()},
                 extensions=extensions,
+                hardware=earlier.hardware if earlier and finished else parallel.hardware(),
             )
-        if loop.at_end(first) and not loop.owes_validation:
+        if finished:
             progress.say(f"{workdir}: already trained for {first} steps")
             return
         progress.say(
