@@ -2,13 +2,15 @@
 
 import csv
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 import vdp
 from vdp import comparison, config
-from vdp.comparison import formats, tables
+from vdp.comparison import formats, tables, write
 from vdp.errors import UserError
 from vdp.evaluation import values
 from vdp.main import run as command_line
@@ -195,6 +197,18 @@ def test_the_command_writes_every_format(pair, tmp_path, capsys):
     for line in text.splitlines():
         if line.endswith(r"\\"):
             assert line.replace(r"\&", "").count("&") in (2, 5)
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
+def test_latex_compiles(tmp_path):
+    runs = [make_run(tmp_path / "a_b & 50%", prior="vdm"), make_run(tmp_path / "#1 ~^{x}")]
+    (tmp_path / "table.tex").write_text(write.latex(vdp.compare(runs)))
+    head = r"\documentclass{article}\usepackage{booktabs}"
+    document = head + r"\begin{document}\input{table}\end{document}"
+    (tmp_path / "document.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_latex_means_what_is_written():

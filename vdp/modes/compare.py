@@ -3,8 +3,7 @@
 import os
 import pathlib
 
-from vdp import comparison
-from vdp.comparison import formats, tables
+from vdp.comparison import compare, formats, tables, write
 from vdp.comparison.runs import Arm
 from vdp.runtime import files
 
@@ -20,15 +19,15 @@ def main(*, runs: str, out: str = "") -> None:
       UserError: anything the user can mend.
     """
     names = [name for name in runs.split(",") if name.strip()]
-    found = comparison.compare(names)
+    found = compare(names)
     folder = files.located(out) if out else _beside(found.arms)
-    formats.show(tables.arms(found), comparison.caption(found))
+    formats.show(tables.arms(found), write.caption(found))
     formats.show(tables.differences(found), "Differences")
     if found.differs:
         formats.show(tables.settings(found), "What was set differently")
     for note in found.notes:
         print(f"note: {note}")
-    for path in comparison.write(found, folder):
+    for path in write.write(found, folder):
         print(path)
 
 
