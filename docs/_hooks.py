@@ -1,21 +1,19 @@
 """What mkdocs adds to the pages: configs, notebooks, the changelog, equations without scripts.
 
-A page says where by a comment: `<!-- configs -->`, `<!-- notebook NAME -->`, `<!-- changelog -->`.
+A page says where by a comment: `<!-- configs -->`, `<!-- fields -->`, `<!-- notebook NAME -->`,
+`<!-- changelog -->`.
 """
 
 import ast
-import contextlib
 import html
 import json
 import pathlib
 import re
-import sys
-from unittest import mock
 
 from latex2mathml.converter import convert
 
-from vdp import config
-from vdp.errors import Fault, UserError
+from vdp import config_help, variants
+from vdp.settings import compare
 from vdp.variants import grammar
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -23,23 +21,6 @@ EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1
 INLINE = re.compile(r"<code>([^<]*)</code>")
 FLAG = re.compile(r"(?<!\S)--\S{1,50}(?!\S)")  # short enough to stand in one line
 LINK = re.compile(r"\]\((?!https?:|#)([^)\s]+)\)")
-
-
-def choices_of(name):
-    """(words, {key: values, the default first}) of a config's variant, from running its file."""
-    seen = []
-
-    def parse(arg, *, words=("smoke",), choices=None):
-        seen.append((tuple(words), dict(choices or {})))
-        return grammar.parse(arg, words=words, choices=choices)
-
-    with contextlib.ExitStack() as stack:
-        for module in list(sys.modules.values()):
-            if getattr(module, "parse", None) is grammar.parse and module is not grammar:
-                stack.enter_context(mock.patch.object(module, "parse", parse))
-        with contextlib.suppress(UserError, Fault):  # one for images of the user's own
-            config.load(name)
-    return seen[0] if seen else ((), {})
 
 
 def _values(values):
@@ -52,10 +33,18 @@ def _values(values):
 
 def variants_of(name):
     """A Markdown table of what may follow the colon of a config's name."""
-    words, choices = choices_of(name)
-    rows = [f"| `{word}` | |" for word in words]
-    rows += [f"| `{key}=` | {_values(values)} |" for key, values in choices.items()]
+    choices = config_help.choices(name)
+    rows = [f"| `{word}` | |" for word in choices.words]
+    rows += [f"| `{key}=` | {_values(values)} |" for key, values in choices.keys.items()]
     return "\n".join(["| variant | values, the default in bold |", "| --- | --- |", *rows])
+
+
+def fields():
+    """Every field that all configs have, with its default and what the source says of it."""
+    said = config_help.comments()
+    flat = compare.flatten(variants.defaults().to_dict())
+    rows = [f"| `{field}` | `{value!r}` | {said.get(field, '')} |" for field, value in flat.items()]
+    return "\n".join(["| field | default | |", "| --- | --- | --- |", *rows])
 
 
 def configs():
@@ -86,7 +75,11 @@ def changelog():
 
 def on_page_markdown(markdown, **_):
     """Puts what is generated in the place of the comments."""
-    whole = {"<!-- configs -->": configs, "<!-- changelog -->": changelog}
+    whole = {
+        "<!-- configs -->": configs,
+        "<!-- fields -->": fields,
+        "<!-- changelog -->": changelog,
+    }
     for comment, make in whole.items():
         if comment in markdown:
             markdown = markdown.replace(comment, make())

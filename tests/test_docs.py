@@ -47,9 +47,6 @@ def test_generated_parts_of_pages_come_from_the_code(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     import _hooks
 
-    words, choices = _hooks.choices_of("digits_dcgan")
-    assert words == ("smoke",)
-    assert choices["latent"] == (8, 2, 16, 40)
     assert "| `latent=` | **`8`**, `2`, `16`, `40` |" in _hooks.variants_of("digits_dcgan")
     made = _hooks.on_page_markdown("<!-- changelog -->\n<!-- notebook tour -->")
     assert "## 0.1.0" in made

@@ -1,5 +1,6 @@
 """What answers at once: the version, the programs by their names, completion in a shell."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from checkout import ROOT
 
 import vdp
-from vdp import config, main
+from vdp import config, config_help, main
 from vdp.flags import MODES
 
 
@@ -50,3 +51,68 @@ def test_bash_completes(cli, words, offered, tmp_path):
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == offered, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shells_complete_paths(cli, shell, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell}")
+    (tmp_path / "pictures" / "of mine").mkdir(parents=True)
+    (tmp_path / "pixels.py").touch()
+    script = cli("--completion")[1]
+    asked = 'COMPREPLY=(); _vdp_paths "--workdir=" "pi" -d; _vdp_paths "" "pi"; '
+    asked += '_vdp_paths "" "pictures/o" -d; _vdp_paths "" "nothing"'
+    said = "printf '%s\\n' \"${COMPREPLY[@]}\""
+    before = "compinit() { :; }; bashcompinit() { :; }; complete() { :; }; autoload() { :; }"
+    done = subprocess.run([shell, "-c", f"{before}\n{script}\n{asked}\n{said}"], cwd=tmp_path,
+                          capture_output=True, text=True)  # fmt: skip
+    found = ["--workdir=pictures/", "pictures/", "pixels.py", "pictures/of mine/"]
+    assert done.stdout.splitlines() == found, done.stderr
+
+
+def test_help_of_a_config_lists_what_can_be_changed(cli):
+    code, text, _ = cli("--help", "--config=digits_vae:prior=flow")
+    assert code == 0
+    assert "  prior=vdm|ddpm|flow|vamp|mixture|normal|MODULE.NAME (without it: vdm)" in text
+    assert "  model.prior.name = flow\n" in text
+    lines = [line for line in text.splitlines() if line.startswith("  eval.max_examples = 0")]
+    assert lines == [f"{'  eval.max_examples = 0':44}  # 0: the whole split"]
+    assert cli("--config", "digits_vae", "-h")[1].startswith("A VAE with a diffusion prior")
+    assert cli("--help")[1].startswith("usage: ")
+    assert cli("--help", "--config=digits_vea")[0] == 2
+
+
+def test_every_config_says_what_follows_its_colon():
+    for name in config.config_names():
+        assert "smoke" in config_help.choices(name).words, name
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--mode=sample"], "--workdir is missing, the folder of a run"),
+        (["--mode=describe"], "--config or --workdir is missing"),
+        (["--workdir=runs/a"], "--config is missing"),
+    ],
+)
+def test_what_is_missing_is_said_by_mode(refused, argv, says):
+    refused(*argv, says=[says])
+
+
+def test_alone_it_lists_the_configs(cli):
+    code, out, err = cli()
+    assert (code, err) == (0, "")
+    assert all(f"{name} " in out for name in config.config_names())
+
+
+def test_the_program_finds_components_where_the_person_is(tmp_path):
+    (tmp_path / "laplace_here.py").write_text(
+        "def make():\n    raise RuntimeError('it was found')\n"
+    )
+    program = "import sys; sys.argv = ['vdp', *sys.argv[1:]]; import vdp.main; vdp.main.console()"
+    flags = ["--mode=describe", "--config=digits_vae:prior=laplace_here.make"]
+    command = [sys.executable, "-c", f"import sys; sys.path.pop(0); {program}", *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert "it was found" in done.stderr

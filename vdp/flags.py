@@ -1,6 +1,7 @@
 """The flags of the command line: what there is, and reading them; no library is loaded for it."""
 
 import argparse
+import itertools
 from collections.abc import Sequence
 
 from vdp import __version__
@@ -42,6 +43,8 @@ modes:
             needs no data and no training
   compare   lay the evaluations of finished runs side by side, --runs=A,B,...: differences paired by
             image, with errors over images and seeds; tables and a picture in --out=DIR
+
+--help --config=NAME lists the variants and fields of one config.
 
 examples:
   python -m vdp.main --config=digits_vae
@@ -107,6 +110,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
             overrides.append((field, text))
         else:
             rest.append(item)
+    if config := _helped(rest):
+        from vdp import config_help
+
+        print(config_help.text(config))
+        raise SystemExit(0)
     flags = parser.parse_args(rest)
     if flags.completion:
         print(_completion(parser))
@@ -123,6 +131,15 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     if flags.mode in OF_RUNS and (flags.config or overrides):
         raise UserError(f"--mode={flags.mode} reads runs as they are: leave --config away")
     return flags, overrides
+
+
+def _helped(argv: Sequence[str]) -> str:
+    """The config whose variants and fields are asked for, by --help beside --config."""
+    if not {"--help", "-h"} & set(argv):
+        return ""
+    following = dict(itertools.pairwise([*argv, ""]))
+    given = [item.removeprefix("--config=") for item in argv if item.startswith("--config=")]
+    return given[-1] if given else following.get("--config", "")
 
 
 def _completion(parser: Parser) -> str:

@@ -15,6 +15,7 @@ from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
 from vdp.runtime import files, signals, sources, terminal
 from vdp.settings import Settings
 
+WITHOUT_RUN = ("describe", "check")  # modes that a config is enough for
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
     "jinja2",
@@ -29,6 +30,17 @@ def _prepare_environment(settings: Settings) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+def _list_configs() -> None:
+    """What there is, for whoever starts the program to see."""
+    from vdp import config
+
+    listed = config.summaries()
+    for name, line in listed.items():
+        print(f"{name:{max(map(len, listed))}}  {line}")
+    print("\nchoose one: python -m vdp.main --config=digits_vae; --help says more, --help "
+          "--config=NAME what can be changed in it")  # fmt: skip
+
+
 def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings, pathlib.Path]:
     """(the settings, checked; the workdir)."""
     from vdp import config
@@ -36,13 +48,19 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
 
     of_a_run = flags.mode != "train"
     if not flags.config and not (of_a_run and flags.workdir):
-        hint = " or --workdir" if of_a_run else ""
-        listed = config.summaries()
-        for name, line in listed.items():
-            print(f"{name:{max(map(len, listed))}}  {line}", file=sys.stderr)
-        example = "python -m vdp.main --config=digits_vae"
+        example = f"python -m vdp.main --mode={flags.mode}"
+        if flags.mode in WITHOUT_RUN:
+            raise UserError(
+                f"--config or --workdir is missing, as in {example} --config=digits_vae: the file "
+                "or name of a config, or a run's folder; python -m vdp.main alone lists the names"
+            )
+        if of_a_run:
+            raise UserError(
+                f"--workdir is missing, the folder of a run, as in {example} --workdir=RUN"
+            )
         raise UserError(
-            f"--config{hint} is missing: a file or one of these names, as in {example}; see --help"
+            "--config is missing, a file or a name, as in python -m vdp.main --config=digits_vae; "
+            "python -m vdp.main alone lists the names"
         )
     workdir = pathlib.Path(flags.workdir or config.default_workdir(flags.config))
     if flags.config:
@@ -122,6 +140,9 @@ def run(argv: Sequence[str]) -> int:
     """
     release = signals.listen()
     try:
+        if not argv:
+            _list_configs()
+            return 0
         flags, overrides = parse(argv)
     except UserError as error:
         return _refused(str(error), argv)
@@ -178,7 +199,11 @@ def _refused(sentence: str, argv: Sequence[str]) -> int:
 
 
 def console() -> NoReturn:
-    """What `vdp` and `python -m vdp` are."""
+    """What `vdp` and `python -m vdp` are: as under `python -m`, modules lie where the person is."""
+    with contextlib.suppress(OSError):  # of a folder that is gone
+        here = os.getcwd()
+        if not sys.flags.safe_path and here not in sys.path:
+            sys.path.insert(0, here)
     _program(sys.argv[1:])
 
 

@@ -8,6 +8,14 @@ from collections.abc import Iterable, Mapping
 SCRIPT = """\
 # for bash; for zsh, which reads it by bashcompinit. In a start file: eval "$(vdp --completion)"
 if [ -n "$ZSH_VERSION" ]; then autoload -U +X compinit bashcompinit && compinit && bashcompinit; fi
+_vdp_paths() {  # those that begin with $2, behind $1; folders alone where $3 is -d
+  local path
+  [ -n "$ZSH_VERSION" ] && setopt localoptions null_glob
+  for path in "$2"*; do
+    if [ -d "$path" ]; then COMPREPLY+=("$1$path/")
+    elif [ "$3" != -d ] && [ -e "$path" ]; then COMPREPLY+=("$1$path"); fi
+  done
+}
 _vdp() {
   local word="${COMP_WORDS[COMP_CWORD]}" flag="${COMP_WORDS[COMP_CWORD-1]}" lead=""
   if [ "$word" = "=" ]; then word=""
@@ -15,7 +23,7 @@ _vdp() {
   elif [[ "$word" == --*=* ]]; then flag="${word%%=*}"; lead="$flag="; word="${word#*=}"; fi
   case "$flag" in
 VALUES
-    --workdir|--out) COMPREPLY=($(compgen -P "$lead" -d -- "$word")) ;;
+    --workdir|--out|--runs) COMPREPLY=(); _vdp_paths "$lead" "$word" -d ;;
     *) COMPREPLY=($(compgen -W "FLAGS" -- "$word")) ;;
   esac
 }
@@ -32,7 +40,7 @@ def script(flags: Iterable[str], values: Mapping[str, Iterable[str]]) -> str:
     """
     cases = []
     for flag, accepted in values.items():
-        action = "-f -W" if flag == "--config" else "-W"
-        words = f'compgen -P "$lead" {action} "{" ".join(accepted)}" -- "$word"'
-        cases.append(f"    {flag}) COMPREPLY=($({words})) ;;")
+        words = f'compgen -P "$lead" -W "{" ".join(accepted)}" -- "$word"'
+        files = '; _vdp_paths "$lead" "$word"' if flag == "--config" else ""
+        cases.append(f"    {flag}) COMPREPLY=($({words})){files} ;;")
     return SCRIPT.replace("VALUES", "\n".join(cases)).replace("FLAGS", " ".join(flags))

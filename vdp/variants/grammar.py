@@ -1,12 +1,42 @@
 """The grammar of a config's argument: `--config=FILE:word,key=value`."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 
 from vdp.errors import UserError, did_you_mean
 
 ANY_NAME = "MODULE.NAME"  # among the choices: any name with a dot is one as well
 ANY_SIZE = {"latent": "model.latent_shape"}  # the config's field behind a key: it takes any size
 CHOSEN_BY_CONFIG = (0, "auto")  # values that only stand for what the config chooses by itself
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What may follow the colon of a config's name.
+
+    Attributes:
+      words: bare words that switch something on.
+      keys: for each key the accepted values, the default first.
+    """
+
+    words: tuple[str, ...]
+    keys: Mapping[str, Sequence]
+
+
+_seen: contextvars.ContextVar[list[Choices] | None] = contextvars.ContextVar("seen", default=None)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[Choices]]:
+    """Yields a list that takes the choices of every config that runs meanwhile."""
+    seen: list[Choices] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 class Variant(dict):
@@ -39,6 +69,8 @@ def parse(
         the field of the config that takes any size.
     """
     choices = dict(choices or {})
+    if (seen_by := _seen.get()) is not None:
+        seen_by.append(Choices(words=tuple(words), keys=choices))
     result = Variant({word: False for word in words})
     result.update({key: values[0] for key, values in choices.items()})
     listed = {
