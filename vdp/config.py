@@ -114,7 +114,7 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
     """Applies `--config.FIELD=VALUE` in order, each value read as the type the field has.
 
     A length in steps puts the one in epochs beside it to 0, and a note on a field goes with its
-    value.
+    value, also where the length beside it is given.
 
     Raises:
       UserError: an unknown field (the message lists its siblings) or a value of another type.
@@ -141,7 +141,8 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
         if beside and beside in config.get(section, {}):
             config[section][beside] = 0.0
         if isinstance(config.get("notes"), tuple | list):  # what else it is, is refused later
-            config.notes = tuple(n for n in config.notes if not str(n).startswith(f"{field}:"))
+            replaced = (f"{field}:", f"{epochs.beside(field)}:")
+            config.notes = tuple(n for n in config.notes if not str(n).startswith(replaced))
 
 
 def _parse(field: str, text: str, kind: type) -> Any:

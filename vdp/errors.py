@@ -53,11 +53,13 @@ def choose_from(what: str, given: object, accepted: Iterable, near: Iterable = (
 def did_you_mean(given: object, names: Iterable) -> str:
     """The nearest of `names` in parentheses, to set behind `given`; empty where none is near.
 
-    Of a dotted name the last part decides, and the first of several such names is taken.
+    Of a dotted name the last part decides, and the first of several such names is taken. Where none
+    is spelled alike, the only one that begins with what is given is near: `val` of `validation`.
     """
     last = lambda name: str(name).rpartition(".")[2]
     by_last = {last(name): name for name in reversed(list(names))}
-    near = difflib.get_close_matches(last(given), by_last, n=1)
+    begun = [name for name in by_last if len(last(given)) > 1 and name.startswith(last(given))]
+    near = difflib.get_close_matches(last(given), by_last, n=1) or begun * (len(begun) == 1)
     return f" (did you mean {by_last[near[0]]}?)" if near else ""
 
 

@@ -146,7 +146,8 @@ def _check_facts(data: Mapping[str, Any]) -> None:
     """Refuses what are no facts of a data set; an error of whatever kind."""
     numbers = (*data["shape"], data["levels"], data["num_classes"], *data["counts"].values())
     whole = all(type(number) is int and number >= 0 for number in numbers)
-    if not whole or len(data["shape"]) != 3 or not isinstance(data["name"], str):
+    names = [data["name"], *data.get("class_names", ())]
+    if not whole or len(data["shape"]) != 3 or not all(isinstance(name, str) for name in names):
         raise UserError("it holds no facts of a data set")
 
 

@@ -52,10 +52,24 @@ def test_changed_data_is_refused_where_the_settings_mean_the_same():
 
 
 @pytest.mark.parametrize(
+    ("name", "field"), [("folder:none", "name=folder:PATH"), ("mnist", "dir=DIR")]
+)
+def test_absent_images_of_a_run_are_named_in_two_ways(tmp_path, name, field):
+    data = Data(name=name, dir=str(tmp_path))
+    says = (
+        rf"config\.data\.{field} at the command line, by vdp\.load\(\.\.\., data=PATH\) in Python"
+    )
+    with pytest.raises(UserError, match=says):
+        identity.load(data, datasets.describe(DATA), trained=data, stored={})
+
+
+@pytest.mark.parametrize(
     ("other", "says"),
     [
-        ("8x8x1x16", r"16 levels where .* takes 17: ask for config\.data\.levels=17"),
-        ("6x8x1x17", r"6x8x1 where .* takes 8x8x1: ask for config\.data\.resize=8x8, or name"),
+        ("8x8x1x18", r"18 levels where .* takes 17: ask for config\.data\.levels=17 \(in"),
+        ("8x8x1x16", r"16 levels where .* takes 17: name other data"),
+        ("6x8x1x17", r"6x8x1 where .* takes 8x8x1: ask for config\.data\.resize=8x8 .*, or name"),
+        ("6x8x1x17", r"in Python data=dict\(name=\.\.\., resize='8x8'\)"),
         ("8x8x3x17", r"8x8x3 where .* takes 8x8x1: name other data"),
     ],
 )

@@ -175,7 +175,7 @@ def test_files_that_are_no_pictures_are_one_sentence(tmp_path, content, says):
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(UserError, match=says) as error:
         load(tmp_path)
-    assert "bad.png" in str(error.value)
+    assert str(error.value).count("bad.png") == 1
     assert "verify" not in str(error.value)
 
 

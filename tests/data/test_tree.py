@@ -1,5 +1,8 @@
 """What the sub-folders of a folder of pictures say: splits, classes, links, what is no picture."""
 
+import dataclasses
+import json
+
 import pytest
 from PIL import Image
 
@@ -50,6 +53,12 @@ def test_a_validation_folder_is_the_validation_split(tmp_path):
     assert dataset.splits["validation"].images[:, 0, 0, 0].tolist() == [5, 15, 25, 35]
     assert dataset.splits["validation"].labels.tolist() == [1] * 4
     assert dataset.facts.info.num_classes == 2
+    assert dataset.facts.info.class_names == ("a", "b")
+    stored = json.loads(json.dumps(dataclasses.asdict(dataset.facts.info)))
+    assert datasets.recall(stored, Data()).info.class_names == ("a", "b")
+    del stored["class_names"]  # as of an older version
+    assert datasets.recall(stored, Data()) == dataset.facts
+    assert datasets.recall(stored, Data()).info.class_names == ()
     without = datasets.load(Data(name=f"folder:{tmp_path / 'train' / 'a'}"))
     assert set(without.splits["train"].labels.tolist()) == {-1}
     assert without.facts.info.num_classes == 0

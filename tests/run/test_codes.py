@@ -58,12 +58,15 @@ def test_one_number_of_a_code_takes_all_values(run):
     z[:, 3] = 2.0
     np.testing.assert_allclose(shown[:, 2], run.decode(z), atol=1e-6)
     assert run.traverse(None, 0, [0.0, 1.0]).shape == (1, 2, 8, 8, 1)
-    with pytest.raises(UserError, match="0 to 11"):
-        run.traverse(images, 12, [0.0])
+    for wrong in (12, [1, 2], -1):
+        with pytest.raises(UserError, match="not one number of this code: give its index, 0 to 11"):
+            run.traverse(images, wrong, [0.0])
     with pytest.raises(UserError, match="one or more"):
         run.traverse(images, 0, [])
     maps = np.zeros((1, 2, 3, 4), np.float32)
+    flat = codes.moved(maps, np.int64(20), [5.0])
     turned = codes.moved(maps, (1, 2, 0), [5.0])
+    np.testing.assert_array_equal(flat, turned)
     assert turned[0, 0, 1, 2, 0] == 5.0 == turned.sum()
     for wrong in ((1, 2), (2, 0, 0), -1, 24):
         with pytest.raises(UserError, match=r"0 to 23, or a place in \[2, 3, 4\]"):
@@ -77,7 +80,21 @@ def test_scores_have_the_names_of_the_log(run):
     assert set(scores) == {"elbo", *terms.parts}
 
 
+def test_images_are_refused_by_the_shape_that_was_given(run):
+    images = run.images()[:2]
+    for wrong, says in (
+        (images[0], r"uint8 \[N, 8, 8, 1\], not uint8 \[8, 8, 1\]; one image is x\[None\]"),
+        (images[:, :4, :, 0], r"not uint8 \[2, 4, 8\]$"),
+        (images[:0], "give at least one"),
+        (images / 16, "not float64"),
+    ):
+        with pytest.raises(UserError, match=says):
+            run.arrays(wrong)
+    assert run.arrays(images[..., 0])[1].shape == (2, 8, 8, 1)
+
+
 def test_labels_belong_to_the_images(run):
+    assert run.class_names == (), "digits have none"
     labels = run.labels("test")
     assert len(labels) == len(run.images("test"))
     assert set(labels) == set(range(10))

@@ -144,11 +144,10 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
 
 
 def test_a_run_is_shown_without_its_arrays(smoke_run):
-    shown = repr(vdp.load(smoke_run))
-    assert "VAE(" in shown
-    assert "step=" in shown
-    assert "Array(" not in shown
-    assert len(shown) < 3000
+    total = json.loads((smoke_run / "config.json").read_text())["parameters"]["total"]
+    run = vdp.load(smoke_run)
+    of = f"trained on digits: step {run.step}, {total:,} parameters"
+    assert repr(run) == f"Run(vae with prior vdm, {of})"
 
 
 def test_eval_of_an_absent_checkpoint_lists_those_there(refused, copied_run):
@@ -189,10 +188,14 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     assert (copied_run / "eval.json.bad").read_text() == partial
 
 
-def test_another_config_on_a_workdir_names_the_fields(refused, copied_run):
+def test_another_config_on_a_workdir_names_the_fields(refused, cli, copied_run):
     refused(SMOKE, f"--workdir={copied_run}", "--config.optim.learning_rate=0.5",
             "--config.seed=4", "--config.eval.every=7",
-            says=["optim.learning_rate (was 0.001, now 0.5)", "seed", "--workdir"])  # fmt: skip
+            says=["optim.learning_rate (was 0.001, now 0.5)", "seed", "another --workdir",
+                  f"--config.train.init_from={copied_run} with --config.train.init_parts=all",
+                  ])  # fmt: skip
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}", "--config.seed=4")
+    assert (code, len(err.splitlines())) == (2, 1), "nothing of its KL warm-up before a refusal"
     refused(SMOKE, f"--workdir={copied_run}", "--config.train.steps=5", says=["train.steps"])
 
 

@@ -107,8 +107,11 @@ def test_a_run_opens_without_its_module_and_its_data(moved, capsys, cli):
 
     elsewhere = archive.parent.parent / "elsewhere.npz"
     shutil.move(archive, elsewhere)
-    with pytest.raises(UserError, match=r"mine\.npz"):
+    with pytest.raises(UserError, match=r"mine\.npz.*vdp\.load\(\.\.\., data=PATH\) in Python"):
         vdp.load(folder).images()
+    code, out, err = cli("--mode=describe", f"--workdir={folder}")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["data"]["counts"] == record.counts
     again = vdp.load(folder, data=elsewhere)
     np.testing.assert_array_equal(again.images(), test_images)
     assert again.trained.data == again.settings.data, "the same images, by their hashes"
@@ -117,6 +120,14 @@ def test_a_run_opens_without_its_module_and_its_data(moved, capsys, cli):
     other = vdp.load(folder, data=elsewhere)
     assert other.trained.data.name != other.settings.data.name
     assert other.images().shape == (30, 8, 8, 1)
+
+    np.savez(elsewhere, images=images[:, :4], levels=17)
+    with pytest.raises(UserError, match=r"data=dict\(name=\.\.\., resize='8x8'\)"):
+        vdp.load(folder, data=elsewhere)
+    resized = vdp.load(folder, data={"name": elsewhere, "resize": "8x8"})
+    assert resized.images().shape == (30, 8, 8, 1)
+    with pytest.raises(UserError, match=r"data field 'resiz' \(did you mean resize\?\)"):
+        vdp.load(folder, data={"name": elsewhere, "resiz": "8x8"})
 
     copy = folder / sources.FOLDER / PACKAGE / "laplace.py"
     copy.write_text(PRIOR + "# of another run\n")

@@ -41,6 +41,7 @@ def test_a_field_of_another_type_is_refused_by_its_name(section):
         ({"sample": {"eta": 1.5}}, r"config\.sample\.eta must lie in \[0, 1\], not 1\.5"),
         ({"optim": {"name": "adm"}}, r"unknown config\.optim\.name 'adm' \(did you mean adam\?\)"),
         ({"optim": {"groups": {"prior": "x"}}}, r"config\.optim\.groups\.prior needs .* float"),
+        ({"eval": {"split": "val"}}, r"split 'val' \(did you mean validation\?\)"),
         ({"eval": {"estimators": ["elbow"]}}, r"entry of config\.eval\.estimators 'elbow'.*elbo\?"),
         ({"data": {"augmentation": "flop"}}, r"config\.data\.augmentation 'flop'.*flip"),
         ({"trian": {"steps": 3}}, r"unknown config field 'trian' \(did you mean train\?\)"),

@@ -16,6 +16,9 @@ def test_only_better_scores_count():
     ):  # fmt: skip
         patience.add(step, value)
         assert patience.exhausted == exhausted, step
+        standing = "the best so far" if patience.best_step == step else "no better than at step"
+        assert patience.standing.startswith(standing), step
+    assert patience.standing == "no better than at step 30, 2 of 2 in a row (train.patience)"
     assert patience.best_step == 30
     assert "step 50: 2 validations since step 30" in patience.in_words(50)
 
@@ -25,6 +28,7 @@ def test_without_a_limit_nothing_is_exhausted():
     for step in range(100):
         patience.add(step, -step)
     assert not patience.exhausted
+    assert patience.standing == "no better than at step 0"
 
 
 @pytest.mark.parametrize(("until", "exhausted"), [(20, False), (30, True), (99, True)])
@@ -46,6 +50,7 @@ def test_training_ends_early_and_says_so(cli, tmp_path):
                f"--workdir={tmp_path}"]  # fmt: skip
     code, _, err = cli(*command)
     assert code == 0, err
+    assert "validation at step 5: " in err
     assert "stopped at step 10: 2 validations since step 0 were no better" in err
     assert "best is the start: training has not improved it" in err
     assert json.loads((tmp_path / "eval.json").read_text())["step"] == 0

@@ -9,6 +9,7 @@ from vdp import config
 from vdp.errors import UserError
 from vdp.modes import train
 from vdp.runtime import files
+from vdp.settings import Settings
 from vdp.training import fit, optim
 from vdp.training.checkpoint import Checkpoints
 
@@ -110,6 +111,17 @@ def test_what_later_versions_add_is_passed_over(copied_run):
     stored = json.loads((copied_run / "config.json").read_text())
     edit(copied_run, data=stored["data"] | {"new": 1}, another=[])
     assert vdp.load(copied_run).step
+
+
+def test_what_waits_for_the_end_of_a_dispatch_is_said():
+    settings = Settings().replace(train=dict(steps=59), eval=dict(every=10))
+    assert fit.uneven(settings, 1) == fit.uneven(settings, 5) == []
+    (line,) = fit.uneven(settings, 20)
+    assert line.startswith("eval.every=10: validates at multiples of 20 steps")
+    both = settings.replace(eval=dict(every=30), checkpoint=dict(every=8))
+    assert ["steps_per_dispatch=10 " in fit.uneven(both, 20)[0],
+            "saves at multiples of 20" in fit.uneven(both, 20)[1]] == [True, True]  # fmt: skip
+    assert fit.uneven(settings.replace(eval=dict(every=100)), 20) == [], "the last step alone"
 
 
 def test_more_steps_are_recorded_with_what_they_do_to_the_learning_rate(smoke_run, tmp_path):

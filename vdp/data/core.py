@@ -9,15 +9,24 @@ from jaxtyping import Int32, Shaped, UInt8
 from vdp.errors import UserError
 
 
+class Absent(UserError):
+    """The files of a data set are not where they are looked for."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Info:
-    """Facts of a data set: image shape (H, W, C), number of grey levels, classes, counts."""
+    """Facts of a data set: image shape (H, W, C), number of grey levels, classes, counts.
+
+    `class_names` are those of the classes 0, 1, ... in their order, empty where the data has none;
+    facts that runs of before 0.2 have stored lack them, and are the same facts.
+    """
 
     name: str
     shape: tuple[int, int, int]
     levels: int = 256
     num_classes: int = 0
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    class_names: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,9 @@ SPLIT_NAMES = {  # what people call a split, in lower case: our name of it
 }
 
 
-def infer_info(name: str, splits: Splits, *, levels: int = 256) -> Info:
+def infer_info(
+    name: str, splits: Splits, *, levels: int = 256, class_names: tuple[str, ...] = ()
+) -> Info:
     """The facts of splits that were read from files of unknown kind."""
     return Info(
         name=name,
@@ -82,6 +93,7 @@ def infer_info(name: str, splits: Splits, *, levels: int = 256) -> Info:
         levels=levels,
         num_classes=int(max(split.labels.max() for split in splits.values())) + 1,
         counts={name: len(split) for name, split in splits.items()},
+        class_names=class_names,
     )
 
 

@@ -93,7 +93,8 @@ def recall(info: Mapping[str, Any], data: Data) -> Facts:
     """The facts of `settings.data` from what a run has stored of its data set."""
     names = {field.name for field in dataclasses.fields(Info)}  # later versions may store more
     known = {name: value for name, value in info.items() if name in names}
-    return _facts(Info(**{**known, "shape": tuple(info["shape"])}), data)
+    classes = tuple(info.get("class_names", ()))  # of before 0.2: none
+    return _facts(Info(**{**known, "shape": tuple(info["shape"]), "class_names": classes}), data)
 
 
 def describe(data: Data) -> Facts:

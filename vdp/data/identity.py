@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from vdp.data import datasets
+from vdp.data.core import Absent
 from vdp.data.datasets import Dataset, Facts
 from vdp.errors import UserError
 from vdp.settings import Data, compare
@@ -65,17 +66,23 @@ def check_fits(
     size = lambda facts: "x".join(map(str, facts.shape))
     if now.shape != wanted.shape:
         height, width, channels = wanted.shape
-        resized = f"ask for config.data.resize={height}x{width}, or "
+        resized = f"ask for {_field('resize', f'{height}x{width}')}, or "
         raise UserError(
             f"the images of {name} are {size(now)} where {model} takes {size(wanted)}: "
             f"{resized if now.shape[2] == channels else ''}{otherwise}"
         )
     if (now.levels, now.input_levels) != (wanted.levels, wanted.input_levels):
         levels = wanted.info.levels
+        scaled = f"ask for {_field('levels', levels)}, or " if now.info.levels > levels else ""
         raise UserError(
-            f"the images of {name} have {now.info.levels} levels where {model} takes {levels}: ask "
-            f"for config.data.levels={levels}, or {otherwise}"
+            f"the images of {name} have {now.info.levels} levels where {model} takes {levels}: "
+            f"{scaled}{otherwise}"
         )
+
+
+def _field(name: str, value: str | int) -> str:
+    """A field of the data for a sentence, at the command line and in Python."""
+    return f"config.data.{name}={value} (in Python data=dict(name=..., {name}={value!r}))"
 
 
 def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) -> Dataset:
@@ -90,7 +97,15 @@ def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) 
     Raises:
       UserError: as of `datasets.load`, `check_fits` and `check_same`.
     """
-    dataset = datasets.load(data)
+    try:
+        dataset = datasets.load(data)
+    except Absent as error:
+        kind, colon, _ = (data.name or "").partition(":")
+        where = f"config.data.name={kind}:PATH" if colon else "config.data.dir=DIR"
+        raise Absent(
+            f"{error}; where the images of this run lie elsewhere, say so by {where} at the "
+            "command line, by vdp.load(..., data=PATH) in Python"
+        ) from error
     check_fits(dataset.facts, facts, name=data.name)
     if stored and compare.same_images(trained, data):
         check_same(stored, hashes(dataset), data)

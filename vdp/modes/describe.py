@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp import build
+from vdp import build, config
 from vdp.data import datasets
 from vdp.data.feeds import DEVICE_LIMIT
 from vdp.data.transforms import batch_shapes
-from vdp.runtime import parallel
+from vdp.runtime import files, parallel
 from vdp.settings import Settings, epochs, notes
 from vdp.settings.parse import to_json
 from vdp.training import state
@@ -26,39 +26,53 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
 
     Args:
       settings: of a config, or of a run.
-      workdir: not looked at.
+      workdir: where these are the settings of the run in it, its data is what it has stored of it.
       parameters: whether every parameter is listed too, with its shape and size.
 
     Raises:
       UserError: the config cannot be built.
     """
-    description = describe(settings)
+    facts = _facts(settings, workdir)
+    description = describe(settings, facts)
     for line in notes.in_words(settings):
         print(line)
     print(table(description))
     if parameters:
-        print(parameter_table(settings))
+        print(parameter_table(settings, facts))
     print(json.dumps(description), flush=True)
 
 
-def _template(settings: Settings) -> tuple[datasets.Facts, Model, state.State]:
-    """(facts of the data, model with every block counted by itself, shapes of its state)."""
-    facts = datasets.describe(settings.data)
+def _facts(settings: Settings, workdir: pathlib.Path) -> datasets.Facts:
+    """Facts of the data, without its files where a run of it is in the workdir, or it is known."""
+    if (files.located(workdir) / config.RUN_FILE).is_file():
+        record = config.read_run(workdir)
+        stored = record.settings
+        if record.data and (stored.data, stored.model) == (settings.data, settings.model):
+            return datasets.recall(record.data, settings.data)
+    return datasets.describe(settings.data)
+
+
+def _template(settings: Settings, facts: datasets.Facts) -> tuple[Model, state.State]:
+    """(model with every block counted by itself, shapes of its state)."""
     model = build.model(_unrolled(settings.model), facts)
     _, template = state.template(settings, model, facts.shape, parallel.make_mesh())
-    return facts, model, template
+    return model, template
 
 
-def parameter_table(settings: Settings) -> str:
+def parameter_table(settings: Settings, facts: datasets.Facts) -> str:
     """Every parameter: its path, shape and how many numbers it has."""
     from clu import parameter_overview
 
-    params = _template(settings)[2].params
+    params = _template(settings, facts)[1].params
     return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
-def describe(settings: Settings) -> dict[str, Any]:
+def describe(settings: Settings, facts: datasets.Facts | None = None) -> dict[str, Any]:
     """The JSON object of `--mode=describe`.
+
+    Args:
+      settings: of a config, or of a run.
+      facts: of their data; None looks at it.
 
     Returns:
       {"parameters": {"total", by role}, "flops_per_example": training step (forward, backward)
@@ -66,7 +80,8 @@ def describe(settings: Settings) -> dict[str, Any]:
       and the optimiser's moments, "data": ... with the images of each split as it will be,
       "config": ... with lengths in epochs as steps}
     """
-    facts, model, template = _template(settings)
+    facts = facts or datasets.describe(settings.data)
+    model, template = _template(settings, facts)
     counts = datasets.split_counts(facts, settings.data)
     settings = epochs.resolve(settings, counts.get("train", 0))
     key = jax.random.key(settings.seed)

@@ -67,10 +67,15 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         build.check_sampler(model, settings.sample.options())
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
-        _say_what_was_chosen(settings, workdir, progress)
-        start_from = _start(given, dataset, workdir, progress)
-        preview = _preview(settings, workdir, dataset)
-        fit(settings, workdir, dataset, progress, start_from=start_from, on_validation=preview)
+        fit(
+            settings,
+            workdir,
+            dataset,
+            progress,
+            start_from=_start(given, dataset, workdir, progress),
+            on_start=lambda: _say_what_was_chosen(settings, workdir, progress),
+            on_validation=_preview(settings, workdir, dataset),
+        )
         progress.close()
         return _evaluate(settings, workdir, dataset, progress, started)
     finally:
@@ -106,10 +111,11 @@ def _start(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
     taken = first_stage.plan(settings, other, dataset.facts)
-    progress.say(first_stage.in_words(settings, taken, first.step))
 
     def start_from(start: State) -> State:
-        return first_stage.take(start, evaluated, taken.roles)
+        new = first_stage.take(start, evaluated, taken.roles)
+        progress.say(first_stage.in_words(settings, taken, first.step))
+        return new
 
     return start_from
 

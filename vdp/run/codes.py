@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vdp.dists import Normal
-from vdp.errors import UserError, choose_from
+from vdp.errors import UserError, choose_from, shown
 from vdp.types import AnyArray
 
 
@@ -67,7 +67,7 @@ class Code(dict[str, Normal]):
 
 
 def moved(
-    z: Float[np.ndarray, "n *z"], latent: int | Sequence[int], values: Sequence[float]
+    z: Float[np.ndarray, "n *z"], latent: int | np.integer | Sequence[int], values: Sequence[float]
 ) -> Float[np.ndarray, "n v *z"]:
     """Codes in which one number has each of the values in turn, [N, V, *latent_shape].
 
@@ -82,13 +82,14 @@ def moved(
     shape, steps = z.shape[1:], np.asarray(values, np.float32)
     size = math.prod(shape)
     try:
-        place = (latent,) if isinstance(latent, int) else tuple(latent)
+        place = tuple(np.atleast_1d(latent))
         index = int(np.ravel_multi_index(place, shape if len(place) > 1 else (size,)))
     except (TypeError, ValueError):  # as where it lies outside
-        index = size
-    if index >= size:
-        or_place = "" if len(shape) == 1 else f", or a place in {list(shape)}"
-        raise UserError(f"latent {latent!r} is none of this code: 0 to {size - 1}{or_place}")
+        or_place = f", or a place in {list(shape)}" if len(shape) > 1 else ""
+        raise UserError(
+            f"latent={shown(latent)} is not one number of this code: give its index, 0 to "
+            f"{size - 1}{or_place}"
+        ) from None
     if steps.ndim != 1 or not len(steps) or not np.isfinite(steps).all():
         raise UserError("values are the numbers that the latent takes in turn: give one or more")
     turned = np.repeat(z.reshape(len(z), 1, size), len(steps), axis=1)

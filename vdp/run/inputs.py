@@ -8,10 +8,10 @@ from vdp.data.datasets import Facts
 from vdp.errors import UserError
 from vdp.types import AnyArray
 
+Inputs = tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]
 
-def arrays(
-    x: AnyArray, facts: Facts, *, seed: int
-) -> tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
+
+def arrays(x: AnyArray, facts: Facts, *, seed: int) -> Inputs:
     """(target, input, labels) of images as the encoder sees them; labels are -1.
 
     Args:
@@ -22,13 +22,16 @@ def arrays(
     Raises:
       UserError: another shape, type or more levels than the model's images have.
     """
-    x = np.asarray(x)
-    x = x[..., None] if x.ndim == 3 and facts.shape[-1] == 1 else x
-    if x.dtype != np.uint8 or x.shape[1:] != facts.shape or len(x) == 0:
+    given = np.asarray(x)
+    x = given[..., None] if given.ndim == 3 and facts.shape[-1] == 1 else given
+    if x.dtype != np.uint8 or x.shape[1:] != facts.shape:
+        one = "; one image is x[None]" if given.shape == facts.shape else ""
         raise UserError(
             f"images must be uint8 [N, {', '.join(map(str, facts.shape))}], not "
-            f"{x.dtype} {list(x.shape)}"
+            f"{given.dtype} {list(given.shape)}{one}"
         )
+    if not len(x):
+        raise UserError("there are no images: give at least one")
     if x.max() >= facts.input_levels:
         hint = " (vdp.data.datasets.binarize)" if facts.input_levels == 2 else ""
         raise UserError(f"this model's images have levels 0..{facts.input_levels - 1}{hint}")

@@ -1,11 +1,35 @@
 """Where the data of a run is now, by what somebody calls it."""
 
+import dataclasses
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.record import PATH_KINDS
 from vdp.runtime import files
 from vdp.settings import Data
+
+
+def fields(data: Data, given: str | pathlib.Path | Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `data` that somebody gives, as a path, a name or themselves.
+
+    Args:
+      data: of the run.
+      given: a path or a name as of `named`, or fields by their names, {"name": ..., "resize": ...};
+        their `name` may be a path too.
+
+    Raises:
+      UserError: a field that there is not, and as of `named`.
+    """
+    if not isinstance(given, Mapping):
+        return named(data, str(given))
+    known = [field.name for field in dataclasses.fields(Data)]
+    for field in given:
+        if field not in known:
+            raise choose_from("data field", field, known)
+    others = {field: value for field, value in given.items() if field != "name"}
+    return others | (named(data, str(given["name"])) if given.get("name") is not None else {})
 
 
 def named(data: Data, given: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from vdp.data.core import Split
 from vdp.errors import UserError, choose_from
 from vdp.metrics import fid, likelihood, per_batch, score, smoothness
 from vdp.metrics.batched import Batched, Kept
-from vdp.run import codes, inputs, programs, saved
+from vdp.run import codes, inputs, programs, saved, words
 from vdp.run.codes import Code
 from vdp.runtime import files
 from vdp.settings import SPLITS, Settings
@@ -44,7 +44,7 @@ Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
 SINGLE = "single latent that is decoded by itself"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Run(Generic[M]):
     """A model with the EMA parameters of one checkpoint. Images are uint8 levels [N, H, W, C].
 
@@ -63,28 +63,33 @@ class Run(Generic[M]):
       hashes: of the images it was trained with, by split; empty where they are not known.
     """
 
-    settings: Settings = dataclasses.field(repr=False)
+    settings: Settings
     model: M
-    params: Params = dataclasses.field(repr=False)
-    stats: Stats = dataclasses.field(repr=False)
+    params: Params
+    stats: Stats
     step: int
     facts: datasets.Facts
-    batched: Batched = dataclasses.field(repr=False)
-    trained: Settings = dataclasses.field(repr=False)
-    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    batched: Batched
+    trained: Settings
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return words.line(self.trained, self.params, self.step)
 
     @property
     def config(self) -> config_dict.ConfigDict:
         """The settings as a ConfigDict."""
         return to_config(self.settings)
 
-    def arrays(
-        self, x: AnyArray
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes 0, 1, ... of `labels`, as of folders; empty where unknown."""
+        return self.facts.info.class_names
+
+    def arrays(self, x: AnyArray) -> inputs.Inputs:
         """(target, input, labels) of images as the encoder sees them, uint8 [N, H, W, C].
 
-        Raises:
-          UserError: another shape, type or more levels than the model's images have.
+        UserError for another shape, type or more levels than the model's images have.
         """
         return inputs.arrays(x, self.facts, seed=self.settings.data.binarization_seed)
 
@@ -248,7 +253,7 @@ class Run(Generic[M]):
         return self._decoded_lines(smoothness.between(start, end, num))
 
     def traverse(
-        self, x: AnyArray | None, latent: int | Sequence[int], values: Sequence[float]
+        self, x: AnyArray | None, latent: int | np.integer | Sequence[int], values: Sequence[float]
     ) -> Float[np.ndarray, "n v h w c"]:
         """Images decoded while one number of the code takes values in turn: [N, V, H, W, C].
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -100,7 +101,7 @@ def load(
     workdir: str | pathlib.Path,
     step: str | int = "best",
     *,
-    data: str | pathlib.Path | None = None,
+    data: str | pathlib.Path | Mapping[str, Any] | None = None,
 ) -> Run[Model]:
     """Opens a run, or what was exported of one, for scoring and sampling in Python.
 
@@ -110,8 +111,9 @@ def load(
     Args:
       workdir: the folder that a training run or `--mode=export` wrote.
       step: "best" (by validation score), "latest" or a step number.
-      data: where its images are now: a file, a folder, or a `config.data.name`. They are read at
-        once. Images that the run was trained with are recognised by their hashes, wherever they lie
+      data: where its images are now: a file, a folder, or a `config.data.name`; or fields of
+        `config.data` by their names, as dict(name=PATH, resize="28x20"). They are read at once.
+        Images that the run was trained with are recognised by their hashes, wherever they lie
         and whatever they are called; others are evaluated as others, where they fit the model.
 
     Raises:
@@ -120,7 +122,7 @@ def load(
     record = read_run(workdir)
     if data is None:
         return restore(record.settings, record, step)
-    asked = located.named(record.settings.data, str(data))
+    asked = located.fields(record.settings.data, data)
     settings = record.settings.replace(data=asked)
     same = record.hashes and not identity.changed(
         record.hashes, identity.hashes(datasets.load(settings.data))

@@ -82,8 +82,13 @@ def other_name(changes: Changes) -> str:
     return f"other-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
-def check_resumable(stored: Settings, current: Settings) -> None:
+def check_resumable(stored: Settings, current: Settings, *, run: str = "RUN") -> None:
     """Refuses to continue a run as another one.
+
+    Args:
+      stored: the settings the run was trained with.
+      current: those of now.
+      run: its workdir, for the message.
 
     Raises:
       UserError: fields differ that may not; `train.steps` and `train.seconds` (0 is no limit) may
@@ -94,7 +99,11 @@ def check_resumable(stored: Settings, current: Settings) -> None:
         before, after = changes.get(field, (0, -1))
         if after >= before > 0 or after == 0:
             changes.pop(field, None)
-    _refuse(changes)
+    _refuse(
+        changes,
+        f", where config.train.init_from={run} with config.train.init_parts=all goes on from it "
+        "with other settings (docs/going_on.md)",
+    )
 
 
 def check_same_run(stored: Settings, current: Settings) -> None:
@@ -108,10 +117,10 @@ def check_same_run(stored: Settings, current: Settings) -> None:
     _refuse(changes | differences(before["data"], after["data"], only=SPLITTING))
 
 
-def _refuse(changes: Changes) -> None:
+def _refuse(changes: Changes, otherwise: str = "") -> None:
     if changes:
         listed = "; ".join(f"{k} (was {old!r}, now {new!r})" for k, (old, new) in changes.items())
         raise UserError(
             f"this workdir holds a run with another config: {listed}; use the same values, or "
-            "another workdir"
+            f"another workdir{otherwise}"
         )

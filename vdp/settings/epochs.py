@@ -45,6 +45,11 @@ def resolve(settings: Settings, images: int) -> Settings:
     return settings.replace(**changed) if changed else settings
 
 
+def beside(field: str) -> str | None:
+    """The field in steps that one in epochs decides, or the other way round; None of others."""
+    return (FIELDS | {in_steps: in_epochs for in_epochs, in_steps in FIELDS.items()}).get(field)
+
+
 def unset(field: str) -> str | None:
     """The field in epochs that setting `field`, one in steps, puts back to 0; None of others."""
     return {in_steps: in_epochs for in_epochs, in_steps in FIELDS.items()}.get(field)

@@ -1,6 +1,7 @@
 """Fits a model: its state, new or from a checkpoint, and the loop over its steps."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -27,6 +28,7 @@ def fit(
     progress: Progress,
     *,
     start_from: Callable[[state.State], state.State] = lambda start: start,
+    on_start: Callable[[], None] = lambda: None,
     on_validation: Callable[[Model, state.Evaluated], None] = lambda model, evaluated: None,
 ) -> None:
     """Trains, or continues, the run in `workdir` to its end; saved when it returns.
@@ -39,6 +41,7 @@ def fit(
       dataset: of settings.data.
       progress: where to say how it goes.
       start_from: what becomes of a new state before its first step, as of a first stage.
+      on_start: called before the first step, when nothing is refused any more.
       on_validation: called with the model and what is evaluated of it, when it is saved.
 
     Raises:
@@ -97,15 +100,32 @@ def fit(
         if finished:
             progress.say(f"{workdir}: already trained for {first} steps")
             return
+        on_start()
         progress.say(
             f"{workdir}: {parameters['total']:,} parameters, "
             f"{len(dataset.splits['train'])} training images, "
             f"{jax.device_count()} x {jax.devices()[0].device_kind}"
             + (f", resuming at step {first}" if first else "")
         )
+        for line in uneven(settings, loop.chunk_steps):
+            progress.say(line)
         loop.run(current, fresh=fresh)
     finally:
         checkpoints.close()
+
+
+def uneven(settings: Settings, chunk: int) -> list[str]:
+    """One line for each thing that is asked for inside a dispatch of `chunk` steps, and waits."""
+    wanted = {
+        "validates": ("eval.every", settings.eval.every),
+        "saves": ("checkpoint.every", settings.checkpoint.every),
+    }
+    return [
+        f"{field}={every}: {does} at multiples of {chunk} steps and at the last, where dispatches "
+        f"end (train.steps_per_dispatch={math.gcd(chunk, every)} would keep to it)"
+        for does, (field, every) in wanted.items()
+        if 0 < every < settings.train.steps and every % chunk
+    ]
 
 
 def check_batch_sizes(settings: Settings) -> None:
@@ -137,7 +157,7 @@ def _earlier(
     record = config.read_run(workdir)
     if not saved_steps(workdir):
         return None
-    compare.check_resumable(record.settings, settings)
+    compare.check_resumable(record.settings, settings, run=str(workdir))
     identity.check_same(record.hashes, hashes, settings.data)
     return record
 

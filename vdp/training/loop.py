@@ -86,7 +86,7 @@ class Loop:
     def _patience(self) -> Patience:
         """What the validations until the start have come to; the process that writes knows them."""
         limit, path = self.settings.train.patience, self.workdir / METRICS_FILE
-        lines = read_metrics(path) if limit and parallel.is_writer() else []
+        lines = read_metrics(path) if parallel.is_writer() else []
         name = f"eval/{score.series_name(self.score, lines)}"
         return Patience.from_lines(limit, lines, name, self.score.sign, self.start)
 
@@ -237,11 +237,7 @@ class Loop:
         self.spent += elapsed
         rate = (done - self.clock_step) / max(elapsed, 1e-9)
         self.clock, self.clock_step = time.perf_counter(), done
-        reached = f"{values[self.score.name]:.2f} {self.score.unit}"
-        if self.bits:
-            shape = self.dataset.facts.shape
-            values["bits_per_dim"] = float(bits_per_dim(values[self.score.name], shape))
-            reached = f"{values['bits_per_dim']:.4f} bits/dim"
+        reached = self._reached(values)
         values["steps_per_second"], values["seconds"] = rate, elapsed
         left = (self.settings.train.steps - done) / rate
         if self.settings.train.seconds:
@@ -249,6 +245,14 @@ class Loop:
         self.progress.update(done, f"{rate:.1f} steps/s, {duration(left)} left, {reached}")
         if self.metrics:
             self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
+
+    def _reached(self, values: dict[str, float]) -> str:
+        """The score among means by name, for the person; adds its bits per dimension to them."""
+        if not self.bits:
+            return f"{values[self.score.name]:.2f} {self.score.unit}"
+        shape = self.dataset.facts.shape
+        values["bits_per_dim"] = float(bits_per_dim(values[self.score.name], shape))
+        return f"{values['bits_per_dim']:.4f} bits/dim"
 
     def _save(self, current: State) -> None:
         start = time.perf_counter()
@@ -274,8 +278,8 @@ class Loop:
                 self.warned = True
                 self.progress.say(sentence)
             values = score.shown(self.score, metric, means)
-            if self.bits:
-                values["bits_per_dim"] = float(bits_per_dim(metric, self.dataset.facts.shape))
+            reached = self._reached(values)
+            self.progress.say(f"validation at step {done}: {reached}, {self.patience.standing}")
         self.checkpoints.save(current, metric=metric)
         if self.metrics and values:  # after a save: a line without its checkpoint is cut at a start
             self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})

@@ -44,6 +44,14 @@ class Patience:
             self._since += 1
 
     @property
+    def standing(self) -> str:
+        """What the last validation was, in words: the best so far, or how long there is none."""
+        if not self._since:
+            return "the best so far"
+        of = f", {self._since} of {self.limit} in a row (train.patience)" if self.limit else ""
+        return f"no better than at step {self.best_step}{of}"
+
+    @property
     def exhausted(self) -> bool:
         """Whether training ends here."""
         return 0 < self.limit <= self._since

@@ -21,7 +21,7 @@ from vdp.variants.pixel import vdm
 from vdp.variants.presets import PRIOR_CHOICES, TRAINING, prior, set_training
 
 VALIDATIONS = 40  # of one run
-PATIENCE = 10  # of them without a better one end it
+PATIENCE = 10  # of them in a row without a better one end it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -291,5 +291,5 @@ def _trained(
         *notes,
         f"train.batch_size: 20 or more steps in an epoch of {facts.trained_on} images",
         f"train.epochs: about {steps:,} steps, in 20 to 500 epochs",
-        f"train.patience: of {VALIDATIONS} validations as many without a better one end the run",
+        f"train.patience: stops after {PATIENCE} validations in a row without a better one",
     )

@@ -4,13 +4,14 @@ import gzip
 import hashlib
 import os
 import pathlib
+import re
 import zlib
 
-from vdp.data.core import Request
+from vdp.data.core import Absent, Request
 from vdp.errors import UserError
 
 
-def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> UserError:
+def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> Absent:
     """The error for absent data: what was looked for, where, and the ways to provide it.
 
     Args:
@@ -26,7 +27,7 @@ def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> U
     if tfds:
         ways += ", or set config.data.download=True to let tensorflow-datasets fetch them"
         wanted += " (or a copy prepared by tensorflow-datasets)"
-    return UserError(f"data set {name!r} is missing: looked for {wanted} {place}; {ways}")
+    return Absent(f"data set {name!r} is missing: looked for {wanted} {place}; {ways}")
 
 
 def find(request: Request, *names: str) -> pathlib.Path | None:
@@ -46,7 +47,8 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 
 def corrupt(path: pathlib.Path, why: str, mend: str = "replace it") -> UserError:
-    """The error for a file that is there but cannot be used."""
+    """The error for a file that is there but cannot be used; its name in `why` is left out."""
+    why = re.sub(rf":? {re.escape(repr(str(path)))}", "", why)
     return UserError(f"data file {path} cannot be used: {why}; {mend}")
 
 

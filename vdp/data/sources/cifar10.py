@@ -23,6 +23,9 @@ MD5 = {  # of the python version's batches, as published with it
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+CLASSES = (  # as in its batches.meta
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 RECORD = 1 + 3 * 32 * 32
 FOLDERS = ("", "cifar-10-batches-bin/", "cifar-10-batches-py/")
 
@@ -30,7 +33,9 @@ FOLDERS = ("", "cifar-10-batches-bin/", "cifar-10-batches-py/")
 def info(arg: str, request: Request | None = None) -> Info:
     """32x32 RGB."""
     counts = {"train": 50_000, "test": 10_000}
-    return Info(name="cifar10", shape=(32, 32, 3), num_classes=10, counts=counts)
+    return Info(
+        name="cifar10", shape=(32, 32, 3), num_classes=10, counts=counts, class_names=CLASSES
+    )
 
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:

@@ -10,11 +10,22 @@ MD5 = {  # of the decompressed files whose gz files have the published md5s
     "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
 }
 
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+    "Ankle boot",
+)  # fmt: skip
+
 
 def info(arg: str, request: Request | None = None) -> Info:
     """28x28 grey."""
     counts = {"train": 60_000, "test": 10_000}
-    return Info(name="fashion_mnist", shape=(28, 28, 1), num_classes=10, counts=counts)
+    return Info(
+        name="fashion_mnist",
+        shape=(28, 28, 1),
+        num_classes=10,
+        counts=counts,
+        class_names=CLASSES,
+    )
 
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:

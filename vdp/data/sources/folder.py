@@ -1,6 +1,7 @@
 """`folder:PATH`: a folder of PNG, JPEG, BMP, WebP, TIFF or GIF images.
 
-Sub-folders train, val and test are the splits; the folders below that are the classes. Grey where
+Sub-folders train, val and test are the splits; the folders below that are the classes, which are
+numbered from 0 in the order of their names (sorted by code point: capitals first). Grey where
 every file is, else RGB; at the depth of the files, which `data.levels` scales; of one size, to
 which `data.resize` brings them. Transparent parts show `data.background`.
 """
@@ -11,7 +12,7 @@ from collections import Counter
 import numpy as np
 
 from vdp.data import depth, resizing
-from vdp.data.core import Info, Request, Split, Splits, infer_info
+from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _pictures, _tree
 from vdp.errors import UserError
 
@@ -25,7 +26,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The folder's splits."""
     root = pathlib.Path(arg).expanduser()
     if not arg or not root.is_dir():
-        raise UserError(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
+        raise Absent(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
     files = _tree.splits(root)
     where = f"folder {root}"
     pictures = {
@@ -40,7 +41,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
         split: Split.of(images[split], np.asarray([classes[name] for _, name in entries]))
         for split, entries in files.items()
     }
-    return infer_info("folder", splits, levels=levels), splits
+    return infer_info("folder", splits, levels=levels, class_names=tuple(names)), splits
 
 
 def _stacked(

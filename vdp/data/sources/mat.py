@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vdp.data import depth, labels
-from vdp.data.core import SPLIT_NAMES, Info, Request, Split, Splits, infer_info
+from vdp.data.core import SPLIT_NAMES, Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files
 from vdp.errors import UserError, choose_from
 
@@ -39,7 +39,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     text, _, name = arg.partition("#")
     path = pathlib.Path(text).expanduser()
     if not text or not path.is_file():
-        raise UserError(f"mat:PATH[#NAME] needs an existing file of MATLAB, and {text!r} is none")
+        raise Absent(f"mat:PATH[#NAME] needs an existing file of MATLAB, and {text!r} is none")
     shapes = _shapes(path)
     chosen = _chosen(path, shapes, name)
     arrays = _read(path, [variable for parts in chosen.values() for variable in parts.values()])

@@ -10,9 +10,8 @@ import pathlib
 import numpy as np
 
 from vdp.data import depth
-from vdp.data.core import Info, Request, Split, Splits, infer_info
+from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files, _npz
-from vdp.errors import UserError
 
 
 def info(arg: str, request: Request | None = None) -> Info:
@@ -24,7 +23,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The archive's splits, at the levels that are stored or asked for."""
     path = pathlib.Path(arg).expanduser()
     if not arg or not path.is_file():
-        raise UserError(f"npz:PATH needs an existing npz file, and {arg!r} is none")
+        raise Absent(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path)
     prefixes = {split: p for p, split in _npz.PREFIXES.items() if f"{p}images" in arrays}
     if prefixes and "train" not in prefixes:

@@ -26,9 +26,10 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """Any image data set by its tensorflow-datasets name."""
     if not arg:
         raise UserError("tfds:NAME needs the name of a data set of tensorflow-datasets")
-    stored = _prepared(arg, request, "a prepared copy", arg, lambda x: _opaque(x, request))
+    convert = lambda image: _opaque(image, request)
+    stored, classes = _prepared(arg, request, "a prepared copy", arg, convert)
     splits, levels = _levelled(stored, arg, wanted=request.levels)
-    return infer_info(arg, splits, levels=levels), splits
+    return infer_info(arg, splits, levels=levels, class_names=classes), splits
 
 
 def load_prepared(
@@ -51,7 +52,7 @@ def load_prepared(
     Raises:
       UserError: there is no such copy, or it cannot be read.
     """
-    stored = _prepared(builder_name or info.name, request, wanted, info.name, convert)
+    stored, _ = _prepared(builder_name or info.name, request, wanted, info.name, convert)
     splits, _ = _levelled(stored, info.name, declared=info.levels)
     if splits["train"].images.shape[1:] != info.shape:
         raise UserError(
@@ -73,7 +74,8 @@ Stored = tuple[np.ndarray, np.ndarray]  # images [N, H, W, C] of any type, and l
 
 def _prepared(
     name: str, request: Request, wanted: str, shown: str, convert: Callable
-) -> dict[str, Stored]:
+) -> tuple[dict[str, Stored], tuple[str, ...]]:
+    """(the splits as they are stored, the names of the classes); arguments as of its callers."""
     data_dir = _data_dir(name.split("/")[0], request)
     if data_dir is None and not request.download:
         raise _files.missing(shown, wanted, request)
@@ -89,10 +91,11 @@ def _prepared(
         test = "test" if "test" in builder.info.splits else "validation"
         names = {"train": "train", "test": test}
         names = {k: v for k, v in names.items() if v in builder.info.splits}
+        label = dict(builder.info.features).get("label")
         return {
             split: _decode(builder.as_data_source(split=name_there), convert, where=shown)
             for split, name_there in names.items()
-        }
+        }, tuple(getattr(label, "names", None) or ())
     except UserError:
         raise
     except Exception as error:  # anything from a missing TensorFlow to a damaged record
