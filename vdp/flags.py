@@ -12,16 +12,27 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "train": "train",
     "eval": "evaluate",
     "sample": "sample",
+    "encode": "encode",
     "export": "export",
     "describe": "describe",
     "check": "check",
 }
-OPTIONS = {"parameters": "describe", "out": "export", "dtype": "export"}  # flag: its mode
+OPTIONS = {  # flag: its modes
+    "parameters": ("describe",),
+    "out": ("encode", "export"),
+    "dtype": ("export",),
+    "format": ("encode",),
+    "splits": ("encode",),
+    "latents": ("encode",),
+}
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
   eval      evaluate a checkpoint of the run in the workdir (needs no --config)
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
+  encode    write the codes of images, q(z|x): codes-SPLIT.npz in the workdir, or --out=PATH,
+            a folder or a file; --format=parquet for a table, --splits=train,test or all,
+            --latents=NAME,NAME (needs no --config)
   export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
             weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
             (needs no --config)
@@ -63,8 +74,17 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     parser.add_argument(
         "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
     )
-    parser.add_argument("--out", help="with --mode=export: a folder, empty or not there")
+    parser.add_argument(
+        "--out",
+        help="with --mode=export: a folder, empty or not there; with --mode=encode: a folder, or "
+        "a file that ends in .npz or .parquet",
+    )
     parser.add_argument("--dtype", help="with --mode=export: of the weights; default float32")
+    parser.add_argument("--format", help="with --mode=encode: npz or parquet; default npz")
+    parser.add_argument(
+        "--splits", help="with --mode=encode: train,validation,test or some; default eval.split"
+    )
+    parser.add_argument("--latents", help="with --mode=encode: names, like u,z_3; default all")
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of every error, not a sentence"
     )
@@ -93,9 +113,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         raise SystemExit(0)
     if flags.mode not in MODES:
         raise choose_from("mode", flags.mode, MODES)
-    for name, mode in OPTIONS.items():
-        if getattr(flags, name) and flags.mode != mode:
-            raise UserError(f"--{name} belongs to --mode={mode}")
+    for name, modes in OPTIONS.items():
+        if getattr(flags, name) and flags.mode not in modes:
+            raise UserError(f"--{name} belongs to --mode={' and --mode='.join(modes)}")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
     return flags, overrides
@@ -105,10 +125,17 @@ def _completion(parser: Parser) -> str:
     """The script for a shell, with all flags, modes and configs."""
     from vdp import config
     from vdp.record import DTYPES
+    from vdp.settings import SPLITS
 
     taking = {
         name: action.nargs != 0 for action in parser._actions for name in action.option_strings
     }
     flags = [f"{name}=" if value else name for name, value in taking.items() if name[:2] == "--"]
-    values = {"--mode": MODES, "--config": config.config_names(), "--dtype": DTYPES}
+    values = {
+        "--mode": MODES,
+        "--config": config.config_names(),
+        "--dtype": DTYPES,
+        "--format": ("npz", "parquet"),
+        "--splits": (*SPLITS, "all"),
+    }
     return completion.script(flags, values)
