@@ -11,7 +11,7 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import interpolation, naming, samples
+from vdp.evaluation import interpolation, naming, representation, samples
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -20,6 +20,7 @@ from vdp.runtime.metric_log import METRICS_FILE, read_metrics, series, train_sec
 from vdp.types import (
     Arrays,
     Classifying,
+    Encoding,
     Generative,
     Hierarchical,
     Latent,
@@ -89,6 +90,7 @@ def evaluate(
         "estimators": question.estimators,
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
+        "representation": None,
         "train_seconds": None if spent is None else round(spent, 3),
     }
     kept = Unfinished(run, workdir)
@@ -98,6 +100,8 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
+    if chosen.probe and isinstance(run.model, Encoding):
+        result["representation"] = representation.measure(run, dataset, split)
     if features and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from vdp import build, config, run
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, report, resume
+from vdp.evaluation import estimators, features, report, representation, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -64,6 +64,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         model = build.assemble(settings.model, dataset.facts)
         estimators.check(settings.eval.estimators, model)
         build.check_sampler(model, settings.sample.options())
+        representation.check(settings.replace(eval=dict(split="test")), model, dataset)
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
         _say_what_was_chosen(settings, workdir, progress)
