@@ -20,7 +20,6 @@ from vdp.runtime.metric_log import METRICS_FILE, read_metrics, series, train_sec
 from vdp.types import (
     Arrays,
     Classifying,
-    Encoding,
     Generative,
     Hierarchical,
     Latent,
@@ -100,7 +99,7 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
-    if chosen.probe and isinstance(run.model, Encoding):
+    if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
     if features and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
@@ -135,10 +134,9 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     bound = next((b for name in BOUNDS if (b := question.estimators[name])), None)
     parts = dict(bound["parts"]) if bound else {}
     if "likelihood" in parts:
-        del parts["likelihood"]
+        by_latent = latents.rates(parts, [row["name"] for row in table])
         for row in table:
-            names = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
-            row["rate"] = -sum(parts[name] for name in names)
+            row["rate"] = by_latent.get(row["name"], 0)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
     return {
         "active_units": active,
@@ -146,10 +144,6 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
         "rates": rates,
         "information": _information(question, *rates) if rates and len(rates) == 1 else None,
     }
-
-
-def _belongs(part: str, latent: str) -> bool:
-    return part == latent or part.startswith(f"{latent}_")
 
 
 def _information(question: Question[Stochastic], rate: float) -> dict[str, Any] | None:

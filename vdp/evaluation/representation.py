@@ -8,7 +8,7 @@ from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
 from vdp.metrics import probe
-from vdp.run import Code, Run
+from vdp.run import Run
 from vdp.settings import Settings
 from vdp.types import Encoding, Model
 
@@ -49,11 +49,11 @@ def labelled(split: Split) -> Split:
     return split.take(np.flatnonzero(split.labels >= 0))
 
 
-def measure(run: Run[Encoding], dataset: datasets.Dataset, split: Split) -> dict[str, Any]:
+def measure(run: Run[Model], dataset: datasets.Dataset, split: Split) -> dict[str, Any]:
     """Accuracies of probes on the means of q(z|x), of every latent by itself.
 
     Args:
-      run: the checkpoint.
+      run: the checkpoint, of a model and images that `check` lets pass.
       dataset: whose training images they are fitted on, FITTED_ON drawn by eval.seed at most;
         validation images decide the penalty where they are not the ones that are scored.
       split: the images of `eval.split` that they are scored on.
@@ -91,13 +91,10 @@ def measure(run: Run[Encoding], dataset: datasets.Dataset, split: Split) -> dict
     }
 
 
-def _means(run: Run[Encoding], split: Split) -> dict[str, np.ndarray]:
+def _means(run: Run[Model], split: Split) -> dict[str, np.ndarray]:
     """The means of the topmost latents, [N, units] each; UserError where they are not finite."""
     _, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
-    parts = [
-        {name: np.reshape(code[name].mean, (-1, code[name].mean[0].size)) for name in _topmost(code)}
-        for code in run.encode_each(inputs)
-    ]
+    parts = [_flat(code.means) for code in run.encode_each(inputs)]
     means = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if not all(np.isfinite(codes).all() for codes in means.values()):
         raise UserError(
@@ -107,5 +104,5 @@ def _means(run: Run[Encoding], split: Split) -> dict[str, np.ndarray]:
     return means
 
 
-def _topmost(code: Code) -> tuple[str, ...]:
-    return code.names[:LATENTS]
+def _flat(means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: means[name].reshape(len(means[name]), -1) for name in list(means)[:LATENTS]}

@@ -72,9 +72,7 @@ def write(
         FORMATS[path.suffix](path, arrays, about)
 
 
-def _gathered(
-    batches: Iterable[Mapping[str, np.ndarray]], num: int, folder: pathlib.Path
-) -> Rows:
+def _gathered(batches: Iterable[Mapping[str, np.ndarray]], num: int, folder: pathlib.Path) -> Rows:
     """All batches joined, [num, ...], as files that are mapped into memory."""
     whole: Rows = {}
     done = 0

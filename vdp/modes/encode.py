@@ -9,6 +9,7 @@ import numpy as np
 from vdp import config
 from vdp.data import datasets, identity
 from vdp.data.core import Split
+from vdp.data.transforms import batch_shapes
 from vdp.errors import Interrupted, UserError, choose_from
 from vdp.export import codes
 from vdp.metrics import per_batch
@@ -18,7 +19,7 @@ from vdp.run.codes import Code, of
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import SPLITS, Settings, compare
-from vdp.types import Batch, Encoding, Model
+from vdp.types import Encoding, Model
 
 QUANTITIES = 3  # of a latent: its means, log-variances and a draw
 
@@ -112,9 +113,7 @@ def _shapes(run: Run[Model]) -> dict[str, tuple[int, ...]]:
         raise UserError(
             f"model {name} has no encoder, and so no codes: VAEs, hierarchies and autoencoders do"
         )
-    image = np.zeros((1, *run.facts.shape), np.uint8)
-    one = Batch(target=image, input=image, label=np.zeros(1, np.int32))
-    args = (run.params, run.stats, one, jax.random.key(0))
+    args = (run.params, run.stats, batch_shapes(1, run.facts.shape), jax.random.key(0))
     q = jax.eval_shape(lambda *args: per_batch.encode(model, *args), *args)
     code: Code = of(q, model, run.facts.shape)
     return {latent: tuple(normal.mean.shape[1:]) for latent, normal in code.items()}
@@ -152,7 +151,9 @@ def _paths(place: pathlib.Path, names: dict[str, str]) -> dict[str, pathlib.Path
     if place.suffix not in codes.FORMATS or place.is_dir():
         return {split: place / name for split, name in names.items()}
     if len(names) > 1:
-        raise UserError(f"--out={place} is one file, and there are {len(names)} splits: name a folder")
+        raise UserError(
+            f"--out={place} is one file, and there are {len(names)} splits: name a folder"
+        )
     return dict.fromkeys(names, place)
 
 
