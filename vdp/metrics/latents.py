@@ -1,6 +1,7 @@
 """What the latents carry."""
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -54,13 +55,13 @@ def signal(q: Normal) -> float:
     """How far a latent tells images apart, on one batch: the best unit's ratio of variances.
 
     var_n(mu_n) / mean_n(sigma_n^2), which no scale of the latent changes: a Gaussian channel of
-    ratio r carries log(1 + r)/2 nats. 0 of a single image.
+    ratio r carries log(1 + r)/2 nats. Infinity of a single image.
 
     Args:
       q: posteriors over [N, *shape].
     """
     if len(q.mean) < 2:
-        return 0.0
+        return math.inf
     means = np.reshape(q.mean, (len(q.mean), -1)).astype(np.float64)
     variances = np.exp(np.reshape(q.log_var, means.shape).astype(np.float64)).mean(0)
     return float(np.max(means.var(axis=0, ddof=1) / np.maximum(variances, 1e-300)))

@@ -10,19 +10,19 @@ from jaxtyping import Bool, Float, Int32
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the linear probe, inverse to its penalty
 NEIGHBOURS = 5
+DEFAULT = 1.0  # where there are too few images for a choice
 FOLDS = 5  # of a cross-validation
 ITERATIONS = 1000
 
-Codes = Float[np.ndarray, "n d"]
-Labels = Int32[np.ndarray, "n"]
-Labelled = tuple[Codes, Labels]
+Labelled = tuple[Float[np.ndarray, "_ d"], Int32[np.ndarray, "_"]]  # codes of images, labels
 
 
 def linear(train: Labelled, scored: Labelled, held_out: Labelled | None = None) -> dict[str, Any]:
     """The accuracy of a logistic regression on standardised codes (Alain & Bengio 2016).
 
     The strength of its penalty is that of the best accuracy on held-out images, or, where there are
-    none, in a cross-validation on the training images; the strongest penalty wins a tie.
+    none, in a cross-validation on the training images, of classes with FOLDS of them; the strongest
+    penalty wins a tie.
 
     Args:
       train: codes [N, D] and labels [N] of at least two classes.
@@ -37,24 +37,23 @@ def linear(train: Labelled, scored: Labelled, held_out: Labelled | None = None) 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probes = {
-        c: make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=ITERATIONS))
-        for c in STRENGTHS
-    }
-    rarest = int(np.unique(train[1], return_counts=True)[1].min())
+    def probe(c: float) -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=ITERATIONS))
+
+    classes, counts = np.unique(train[1], return_counts=True)
+    frequent = classes[counts >= FOLDS]
     if held_out is not None:
         chosen_by = "validation"
-        reached = {c: probe.fit(*train).score(*held_out) for c, probe in probes.items()}
-    elif rarest > 1:
-        chosen_by = "cross-validation"
-        folds = StratifiedKFold(min(FOLDS, rarest))
-        reached = {
-            c: cross_val_score(probe, *train, cv=folds).mean() for c, probe in probes.items()
-        }
+        reached = {c: probe(c).fit(*train).score(*held_out) for c in STRENGTHS}
+    elif len(frequent) > 1:
+        chosen_by, folds = "cross-validation", StratifiedKFold(FOLDS)
+        among = np.isin(train[1], frequent)
+        seen = [array[among] for array in train]
+        reached = {c: cross_val_score(probe(c), *seen, cv=folds).mean() for c in STRENGTHS}
     else:
-        chosen_by, reached = "default", {1.0: 1.0}
+        chosen_by, reached = "default", {DEFAULT: 1.0}
     c = max(reached, key=lambda strength: reached[strength])
-    right = probes[c].fit(*train).predict(scored[0]) == scored[1]
+    right = probe(c).fit(*train).predict(scored[0]) == scored[1]
     return {**accuracy(right), "c": c, "chosen_by": chosen_by}
 
 

@@ -11,7 +11,7 @@ from vdp.metrics import latents
 from vdp.types import Shape, Stochastic
 
 NAMED = 6  # latents in a sentence
-MENDING = {"beta": "lower config.model.beta", "kl_warmup_steps": "a longer KL warm-up "
+MENDING = {"beta": "a lower config.model.beta", "kl_warmup_steps": "a longer KL warm-up "
            "(config.model.kl_warmup_steps)"}  # fmt: skip
 
 Values = dict[str, float]
@@ -21,8 +21,9 @@ Histograms = dict[str, Float[np.ndarray, "_"]]
 class Watch:
     """Measures every latent at validations, and says once of each that it has collapsed.
 
-    Collapsed is a latent with a rate below LEAST_RATE (`vdp.metrics.latents`), or whose posteriors
-    are alike for all images: at two validations in a row, both after the KL warm-up.
+    Collapsed is a latent with a rate below LEAST_RATE (`vdp.metrics.latents`) at two validations in
+    a row, both after the KL warm-up. Where the rate is no closed KL but a prior's bound on it, which
+    may stay above, posteriors that are alike for all images are a collapse too.
 
     Args:
       model: that trains.
@@ -63,13 +64,14 @@ class Watch:
         values["posterior_std"] = float(np.concatenate(list(stds.values()), axis=1).mean())
         histograms = {f"rate_{name}": rate for name, rate in rates.items()}
         histograms |= {f"posterior_std_{name}": std.mean(0) for name, std in stds.items()}
-        return values, histograms, self._sentence(step, values, by_name)
+        bounded = {name: q for name, q in by_name.items() if not {name, "kl"} & parts.keys()}
+        return values, histograms, self._sentence(step, values, bounded)
 
-    def _sentence(self, step: int, values: Values, q: Mapping[str, Normal]) -> str:
+    def _sentence(self, step: int, values: Values, bounded: Mapping[str, Normal]) -> str:
+        """Of the latents' rates, and of q where the rate is a bound."""
         rates = {name: values.get(f"rate_{name}", np.inf) for name in self._names}
-        many = len(next(iter(q.values())).mean) > 1
-        lost = lambda name: many and name in q and latents.signal(q[name]) < latents.LEAST_SIGNAL
-        now = {name for name, rate in rates.items() if rate < latents.LEAST_RATE or lost(name)}
+        now = {name for name, rate in rates.items() if rate < latents.LEAST_RATE}
+        now |= {name for name, q in bounded.items() if latents.signal(q) < latents.LEAST_SIGNAL}
         if step < max(self._warmup, 1):
             return ""
         both, self._before = now & self._before, now
@@ -80,8 +82,8 @@ class Watch:
         told = [f"{name} ({rates[name]:.2g} nats)" for name in new[:NAMED]]
         more = f" and {len(new) - NAMED} others" if len(new) > NAMED else ""
         of = f" of {len(self._names)} latents" if len(self._names) > 1 else ""
-        mending = f": {' or '.join(self._mending)} may bring it back" if self._mending else ""
+        mending = f"; {' or '.join(self._mending)} may bring it back" if self._mending else ""
         return (
-            f"posterior collapse at step {step}: {', '.join(told)}{more}{of} tell the images "
-            f"apart no more{mending}"
+            f"posterior collapse at step {step}: next to nothing of an image is in "
+            f"{', '.join(told)}{more}{of}{mending}"
         )
