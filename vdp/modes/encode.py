@@ -52,7 +52,9 @@ def main(
         raise choose_from("format", format, [ending[1:] for ending in codes.FORMATS])
     record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
-    endings = {split: f"{_stem(record.settings, settings, split)}.{format}" for split in asked}
+    endings = {
+        split: f"{_stem(record.settings, settings, split, latents)}.{format}" for split in asked
+    }
     paths = _paths(files.located(out) if out else record.workdir, endings)
     run = restore(settings, record, settings.eval.checkpoint)
     shapes = _shapes(run)
@@ -138,10 +140,18 @@ def _names(text: str, what: str, accepted: Sequence[str] | dict[str, tuple]) -> 
     return names
 
 
-def _stem(trained: Settings, chosen: Settings, split: str) -> str:
-    """codes-SPLIT, with the checkpoint where it is not the best, and a hash of other settings."""
+def _stem(trained: Settings, chosen: Settings, split: str, latents: str) -> str:
+    """codes-SPLIT, with the checkpoint where it is not the best, and a hash of what is else other.
+
+    Args:
+      trained: the settings the run was trained with.
+      chosen: those of now.
+      split: the name of the split.
+      latents: names with commas between them; "" for all.
+    """
     changes = compare.changed(trained, chosen, only=("data", "model"))
     changes |= compare.changed(trained, chosen, only=("eval.seed", "eval.max_examples"))
+    changes |= {"latents": ("", latents)} if latents else {}
     which = "" if chosen.eval.checkpoint == "best" else f"{chosen.eval.checkpoint}-"
     return f"codes-{which}{split}" + (f"-{compare.other_name(changes)}" if changes else "")
 

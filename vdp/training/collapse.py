@@ -22,8 +22,8 @@ class Watch:
     """Measures every latent at validations, and says once of each that it has collapsed.
 
     Collapsed is a latent with a rate below LEAST_RATE (`vdp.metrics.latents`) at two validations in
-    a row, both after the KL warm-up. Where the rate is no closed KL but a prior's bound on it, which
-    may stay above, posteriors that are alike for all images are a collapse too.
+    a row, both after the KL warm-up. Where the rate is no closed KL but a prior's bound on it,
+    which may stay above, posteriors that are alike for all images are a collapse too.
 
     Args:
       model: that trains.
