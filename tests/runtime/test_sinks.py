@@ -126,6 +126,21 @@ def test_a_run_that_goes_on_is_the_same_one_there(tmp_path, noted):
     assert wandb_sink.asked(tmp_path, "off", {}) == []
 
 
+def test_no_training_ends_because_it_is_watched(tmp_path, noted, monkeypatch):
+    said = []
+    (sink,) = wandb_sink.asked(tmp_path, "online", {}, said.append)
+
+    def log(values, *, step):
+        raise BrokenPipeError("the service is gone")
+
+    monkeypatch.setattr(noted, "log", log)
+    for step in (1, 2):
+        sink.scalars(step, {"train/elbo": 1.0})
+    sink.close()
+    (line,) = said
+    assert "BrokenPipeError: the service is gone" in line
+
+
 def test_what_cannot_start_is_said_before_anything_is_trained(
     refused, tmp_path, noted, monkeypatch
 ):

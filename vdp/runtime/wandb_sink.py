@@ -8,7 +8,7 @@ import math
 import os
 import pathlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from vdp.runtime import files
 ID_FILE = "wandb.json"  # {"id": ...} in the run's folder
 FOLDER = "wandb"  # made by the package
 PROJECT = "vdp"
+BINS = 64  # of a distribution
 
 
 def _package() -> Any:
@@ -47,9 +48,14 @@ def check(mode: str) -> None:
         _package()
 
 
-def asked(workdir: pathlib.Path, mode: str, config: Mapping[str, Any]) -> "list[WandB]":
+def asked(
+    workdir: pathlib.Path,
+    mode: str,
+    config: Mapping[str, Any],
+    say: Callable[[str], None] = lambda line: None,
+) -> "list[WandB]":
     """The sink, as of `WandB`, where the mode is not "off"; of the one process that writes."""
-    return [] if mode == "off" else [WandB(workdir, mode, config)]
+    return [] if mode == "off" else [WandB(workdir, mode, config, say)]
 
 
 class WandB:
@@ -62,13 +68,20 @@ class WandB:
       workdir: of the run.
       mode: "offline" (into the folder wandb, for `wandb sync`) or "online".
       config: the run's settings as nested dicts.
+      say: hears when the package fails later on; training goes on without it.
 
     Raises:
       UserError: the package is missing, or cannot start, as without a login.
     """
 
-    def __init__(self, workdir: pathlib.Path, mode: str, config: Mapping[str, Any]):
-        self._wandb = _package()
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        mode: str,
+        config: Mapping[str, Any],
+        say: Callable[[str], None],
+    ):
+        self._wandb, self._say, self._lost = _package(), say, False
         try:
             self._run = self._wandb.init(
                 id=_run_id(workdir),
@@ -92,20 +105,36 @@ class WandB:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers that are finite, at their step."""
-        self._run.log({k: v for k, v in values.items() if math.isfinite(v)}, step=step)
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self._try(lambda: self._run.log(finite, step=step))
 
     def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
         """A distribution at its step."""
-        counts = np.histogram(values, bins=64)
-        self._run.log({name: self._wandb.Histogram(np_histogram=counts)}, step=step)
+        counts = np.histogram(values, bins=BINS)
+        shown = lambda: {name: self._wandb.Histogram(np_histogram=counts)}
+        self._try(lambda: self._run.log(shown(), step=step))
 
     def picture(self, step: int, name: str, path: pathlib.Path) -> None:
         """A picture at its step."""
-        self._run.log({name: self._wandb.Image(str(path))}, step=step)
+        shown = lambda: {name: self._wandb.Image(str(path))}
+        self._try(lambda: self._run.log(shown(), step=step))
 
     def close(self) -> None:
         """Sends what is left."""
-        self._run.finish()
+        self._try(self._run.finish)
+
+    def _try(self, send: Callable[[], None]) -> None:
+        """Sends, until something fails: no training ends because it is watched."""
+        if self._lost:
+            return
+        try:
+            send()
+        except Exception as error:  # no closed list: the package's service, a disk, a network
+            self._lost = True
+            self._say(
+                f"Weights & Biases takes no more ({type(error).__name__}: {first_line(error)}); "
+                "metrics.jsonl goes on"
+            )
 
 
 def _run_id(workdir: pathlib.Path) -> str:

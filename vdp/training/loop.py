@@ -99,12 +99,13 @@ class Loop:
             self.patience = Patience(settings.train.patience)
         owed = fresh or self.owes_validation
         if parallel.is_writer():
+            log, say = settings.log, self.progress.say
             self.metrics = Metrics(
                 self.workdir,
                 step=-1 if fresh else first,
-                tensorboard=settings.log.tensorboard,
-                others=wandb_sink.asked(self.workdir, settings.log.wandb, to_json(settings)),
-                say=self.progress.say,
+                tensorboard=log.tensorboard,
+                others=wandb_sink.asked(self.workdir, log.wandb, to_json(settings), say),
+                say=say,
             )
         window: list[dict[str, np.ndarray]] = []
         pending, at_end = None, self.at_end(done)
