@@ -22,8 +22,9 @@ class Watch:
     """Measures every latent at validations, and says once of each that it has collapsed.
 
     Collapsed is a latent with a rate below LEAST_RATE (`vdp.metrics.latents`) at two validations in
-    a row, both after the KL warm-up. Where the rate is no closed KL but a prior's bound on it,
-    which may stay above, posteriors that are alike for all images are a collapse too.
+    a row, both after the KL warm-up. Under a prior, whose rate may stay above although the code
+    says nothing, posteriors that are alike for all images are a collapse too; the KL of a ladder's
+    latent given those above is judged by the rate alone.
 
     Args:
       model: that trains.
@@ -64,14 +65,14 @@ class Watch:
         values["posterior_std"] = float(np.concatenate(list(stds.values()), axis=1).mean())
         histograms = {f"rate_{name}": rate for name, rate in rates.items()}
         histograms |= {f"posterior_std_{name}": std.mean(0) for name, std in stds.items()}
-        bounded = {name: q for name, q in by_name.items() if not {name, "kl"} & parts.keys()}
-        return values, histograms, self._sentence(step, values, bounded)
+        under_prior = {name: q for name, q in by_name.items() if name not in parts}
+        return values, histograms, self._sentence(step, values, under_prior)
 
-    def _sentence(self, step: int, values: Values, bounded: Mapping[str, Normal]) -> str:
-        """Of the latents' rates, and of q where the rate is a bound."""
+    def _sentence(self, step: int, values: Values, under_prior: Mapping[str, Normal]) -> str:
+        """Of the rates, and of the posteriors of latents under a prior."""
         rates = {name: values.get(f"rate_{name}", np.inf) for name in self._names}
         now = {name for name, rate in rates.items() if rate < latents.LEAST_RATE}
-        now |= {name for name, q in bounded.items() if latents.signal(q) < latents.LEAST_SIGNAL}
+        now |= {name for name, q in under_prior.items() if latents.signal(q) < latents.LEAST_SIGNAL}
         if step < max(self._warmup, 1):
             return ""
         both, self._before = now & self._before, now
