@@ -13,6 +13,7 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "train": "train",
     "eval": "evaluate",
     "sample": "sample",
+    "encode": "encode",
     "export": "export",
     "report": "report",
     "describe": "describe",
@@ -22,16 +23,21 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
 OF_RUNS = ("compare", "report")  # modes of finished runs, without a config: `main(**options)`
 OPTIONS = {  # flag: the modes it belongs to
     "parameters": ("describe",),
-    "out": ("export", "compare"),
+    "out": ("encode", "export", "compare"),
     "dtype": ("export",),
+    "format": ("encode",),
+    "splits": ("encode",),
+    "latents": ("encode",),
     "runs": ("compare",),
 }
-
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
   eval      evaluate a checkpoint of the run in the workdir (needs no --config)
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
+  encode    write the codes of images, q(z|x): codes-SPLIT.npz in the workdir, or --out=PATH,
+            a folder or a file; --format=parquet for a table, --splits=train,test or all,
+            --latents=NAME,NAME (needs no --config)
   export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
             weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
             (needs no --config)
@@ -85,9 +91,16 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         "--runs", help="with --mode=compare: folders of runs, A,B,...; seeds of one model: A+B,C"
     )
     parser.add_argument(
-        "--out", help="with --mode=export: a folder, empty or not there; with compare: any folder"
+        "--out",
+        help="with --mode=export: a folder, empty or not there; with compare: any folder; with "
+        "encode: a folder, or a file that ends in .npz or .parquet",
     )
     parser.add_argument("--dtype", help="with --mode=export: of the weights; default float32")
+    parser.add_argument("--format", help="with --mode=encode: npz or parquet; default npz")
+    parser.add_argument(
+        "--splits", help="with --mode=encode: train,validation,test or some; default eval.split"
+    )
+    parser.add_argument("--latents", help="with --mode=encode: names, like u,z_3; default all")
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of every error, not a sentence"
     )
@@ -123,7 +136,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         raise choose_from("mode", flags.mode, MODES)
     for name, modes in OPTIONS.items():
         if getattr(flags, name) and flags.mode not in modes:
-            raise UserError(f"--{name} belongs to --mode={' or '.join(modes)}")
+            raise UserError(f"--{name} belongs to --mode={' or --mode='.join(modes)}")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
     if flags.mode == "compare" and (flags.workdir or not flags.runs):
@@ -146,10 +159,17 @@ def _completion(parser: Parser) -> str:
     """The script for a shell, with all flags, modes and configs."""
     from vdp import config
     from vdp.record import DTYPES
+    from vdp.settings import SPLITS
 
     taking = {
         name: action.nargs != 0 for action in parser._actions for name in action.option_strings
     }
     flags = [f"{name}=" if value else name for name, value in taking.items() if name[:2] == "--"]
-    values = {"--mode": MODES, "--config": config.config_names(), "--dtype": DTYPES}
+    values = {
+        "--mode": MODES,
+        "--config": config.config_names(),
+        "--dtype": DTYPES,
+        "--format": ("npz", "parquet"),
+        "--splits": (*SPLITS, "all"),
+    }
     return completion.script(flags, values)

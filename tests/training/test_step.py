@@ -28,10 +28,16 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 
 def test_golden_metrics_of_the_first_step():
     start, chunk, feed = setup()
-    _, metrics = jax.jit(chunk)(start, feed.feed(0, 1))
+    after, metrics = jax.jit(chunk)(start, feed.feed(0, 1))
     mean = {name: float(value[0]) for name, value in metrics.items()}
     for name, value in GOLDEN.items():
         np.testing.assert_allclose(mean[name], value, rtol=1e-4, err_msg=name)
+    before, after = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+        for params in (start.params, after.params)
+    )
+    np.testing.assert_allclose(mean["param_norm"], np.linalg.norm(after), rtol=1e-5)
+    np.testing.assert_allclose(mean["update_norm"], np.linalg.norm(after - before), rtol=1e-3)
 
 
 def test_one_chunk_is_its_steps():

@@ -11,7 +11,7 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import interpolation, naming, samples, values
+from vdp.evaluation import interpolation, naming, representation, samples, values
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -95,6 +95,7 @@ def evaluate(
         "estimators": question.estimators,
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
+        "representation": None,
         "train_seconds": None if spent is None else round(spent, 3),
     }
     kept = Unfinished(run, workdir)
@@ -106,6 +107,8 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
+    if chosen.probe:
+        result["representation"] = representation.measure(run, dataset, split)
     if features and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
@@ -139,10 +142,9 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     bound = next((b for name in BOUNDS if (b := question.estimators[name])), None)
     parts = dict(bound["parts"]) if bound else {}
     if "likelihood" in parts:
-        del parts["likelihood"]
+        by_latent = latents.rates(parts, [row["name"] for row in table])
         for row in table:
-            names = [p for p in parts if len(table) == 1 or _belongs(p, row["name"])]
-            row["rate"] = -sum(parts[name] for name in names)
+            row["rate"] = by_latent.get(row["name"], 0)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
     return {
         "active_units": active,
@@ -150,10 +152,6 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
         "rates": rates,
         "information": _information(question, *rates) if rates and len(rates) == 1 else None,
     }
-
-
-def _belongs(part: str, latent: str) -> bool:
-    return part == latent or part.startswith(f"{latent}_")
 
 
 def _information(question: Question[Stochastic], rate: float) -> dict[str, Any] | None:

@@ -82,11 +82,12 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     """
     if before is None:
         return result
-    estimates = {**before["estimators"], "fid": before["fid"]}
+    others = ("fid", "representation")  # a result of 0.1 lacks the second
+    estimates = {**before["estimators"], **{name: before.get(name) for name in others}}
     earlier = dict(before.get("earlier") or {})
     earlier |= {
         name: {**entry, "step": before["step"]} for name, entry in estimates.items() if entry
     }
-    now = {**result["estimators"], "fid": result["fid"]}
+    now = {**result["estimators"], **{name: result.get(name) for name in others}}
     kept = {name: entry for name, entry in earlier.items() if not now.get(name)}
     return {**result, "earlier": kept} if kept else result

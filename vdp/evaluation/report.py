@@ -15,7 +15,11 @@ def in_words(result: dict[str, Any]) -> list[str]:
         if entry:
             lines.append(f"{split} {_estimate(name, entry)}, {num} images")
     for name, entry in (result.get("earlier") or {}).items():
-        what = f"FID {entry['value']:.2f}" if name == "fid" else f"{split} {_estimate(name, entry)}"
+        if name == "representation":
+            what = f"{split} probes"
+        else:
+            is_fid = name == "fid"
+            what = f"FID {entry['value']:.2f}" if is_fid else f"{split} {_estimate(name, entry)}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
     return lines + beside_the_estimates(result)
 
@@ -44,6 +48,7 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
         lines.append(f"{split} {_score(score)}")
     if result["accuracy"] is not None:
         lines.append(f"{split} accuracy: {result['accuracy']:.4f}")
+    lines += _representation(result.get("representation"), split)
     if result["fid"]:
         lines.append(_fid(result["fid"]))
     return lines
@@ -106,6 +111,21 @@ def _information(information: Mapping[str, Any], rate: float, num: int) -> str:
         f"rate {rate:.2f} nats: I(x; z) at least {_with_error(information['nats'], 2)}{known}, "
         f"{divergence}"
     )
+
+
+def _representation(representation: Mapping[str, Any] | None, split: str) -> list[str]:
+    """A line for every latent whose codes were probed, of results that have them."""
+    if not representation:
+        return []
+    share = lambda entry: f"{100 * entry['accuracy']:.1f} ± {100 * entry['se']:.1f} %"
+    fitted, scored = representation["num_fitted"], representation["num_scored"]
+    about = f"fitted on {fitted} training images, {scored} scored; the commonest class is "
+    about += f"{100 * representation['majority']:.1f} %"
+    return [
+        f"{split} labels from {row['latent']}: linear probe {share(row['linear'])}, "
+        f"{row['nearest']['k']} nearest neighbours {share(row['nearest'])}; {about}"
+        for row in representation["latents"]
+    ]
 
 
 def _score(score: Mapping[str, Any]) -> str:

@@ -1,16 +1,70 @@
 """What the latents carry."""
 
-from collections.abc import Iterable
-from typing import Any
+import functools
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from vdp.dists import Normal
 from vdp.metrics.likelihood import mean_and_error
+from vdp.types import Hierarchical, Shape, Stochastic
 
 ACTIVE_THRESHOLD = 0.01
+LEAST_RATE = 0.01  # nats an image: with less a latent is collapsed
+LEAST_SIGNAL = 0.01  # variance of means over that of the posteriors, of a latent's best unit: ditto
+Nats = TypeVar("Nats", float, np.ndarray)
 COLLAPSED, COLLAPSED_ANY = 0.05, 1.0  # nats of I in the mean, and of any one image
+
+
+def names(model: Stochastic, x_shape: Shape) -> list[str]:
+    """The latents of a model, top first, with the pseudo-input "u" where there is one.
+
+    Args:
+      model: whose latents they are.
+      x_shape: (H, W, C) of an image.
+    """
+    has_u = isinstance(model, Hierarchical) and model.pseudoinput is not None
+    return ["u"] * has_u + [row["name"] for row in model.latent_table(x_shape)]
+
+
+def rates(parts: Mapping[str, Nats], names: Sequence[str]) -> dict[str, Nats]:
+    """Minus the parts of the bound that belong to each latent, in nats.
+
+    That of a hierarchy's z_l is conditional on all above. A part belongs to the latent whose name
+    it begins with, or to the only one; latents without a part are left out.
+
+    Args:
+      parts: of a bound, numbers or arrays [N]; without "likelihood" no part is a latent's.
+      names: of the latents.
+    """
+    if "likelihood" not in parts:
+        return {}
+    others = [part for part in parts if part != "likelihood"]
+    belongs = lambda part, name: part == name or part.startswith(f"{name}_")
+    found = {n: [p for p in others if len(names) == 1 or belongs(p, n)] for n in names}
+    total = lambda own: functools.reduce(operator.add, [parts[part] for part in own])
+    return {name: -total(own) for name, own in found.items() if own}
+
+
+def signal(q: Normal) -> float:
+    """How far a latent tells images apart, on one batch: the best unit's ratio of variances.
+
+    var_n(mu_n) / mean_n(sigma_n^2), which no scale of the latent changes: a Gaussian channel of
+    ratio r carries log(1 + r)/2 nats. Infinity of a single image.
+
+    Args:
+      q: posteriors over [N, *shape].
+    """
+    if len(q.mean) < 2:
+        return math.inf
+    means = np.reshape(q.mean, (len(q.mean), -1)).astype(np.float64)
+    variances = np.exp(np.reshape(q.log_var, means.shape).astype(np.float64)).mean(0)
+    return float(np.max(means.var(axis=0, ddof=1) / np.maximum(variances, 1e-300)))
 
 
 def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any]:

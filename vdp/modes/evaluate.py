@@ -6,7 +6,16 @@ from typing import Any
 from vdp import build, classifier, config
 from vdp.cards import write
 from vdp.data import datasets, identity
-from vdp.evaluation import estimators, features, index, naming, report, resume, values
+from vdp.evaluation import (
+    estimators,
+    features,
+    index,
+    naming,
+    report,
+    representation,
+    resume,
+    values,
+)
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.pictures import charts
 from vdp.run import Run, restore
@@ -34,6 +43,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
     )
+    representation.check(settings, run.model, dataset)
     result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
         print("\n".join(report.in_words(result)))

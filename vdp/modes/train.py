@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,12 +11,12 @@ from vdp import build, config, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, report, resume
+from vdp.evaluation import estimators, features, report, representation, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
 from vdp.run import weights
-from vdp.runtime import files, interruption, parallel
+from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
 from vdp.training import checkpoint, first_stage, profile
@@ -25,7 +25,10 @@ from vdp.training.state import Evaluated, State
 from vdp.types import Generative, Model
 
 PREVIEW = 36  # samples in the picture of each validation
-FOLDERS = (checkpoint.FOLDER, profile.FOLDER, resume.FOLDER, "samples", "plots", "tensorboard")
+FOLDERS = (
+    checkpoint.FOLDER, profile.FOLDER, resume.FOLDER, sinks.EVENTS_FOLDER, wandb_sink.FOLDER,
+    "samples", "plots",
+)  # fmt: skip
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> dict[str, Any] | None:
@@ -54,6 +57,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     """As of `main`, in a workdir that is prepared and locked."""
     started = time.perf_counter()
     check_batch_sizes(settings)
+    wandb_sink.check(settings.log.wandb)
     for name in FOLDERS:
         files.check_folder(workdir / name)
     dataset = datasets.load(settings.data)
@@ -65,6 +69,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         model = build.assemble(settings.model, dataset.facts)
         estimators.check(settings.eval.estimators, model)
         build.check_sampler(model, settings.sample.options())
+        representation.check(settings.replace(eval=dict(split="test")), model, dataset)
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
         fit(
@@ -122,24 +127,27 @@ def _start(
 
 def _preview(
     settings: Settings, workdir: pathlib.Path, dataset: datasets.Dataset
-) -> Callable[[Model, Evaluated], None]:
-    """What draws some samples at every validation."""
+) -> Callable[[Model, Evaluated], Sequence[pathlib.Path]]:
+    """What draws some samples at every validation, and returns where the PNG file is."""
     small = settings.replace(sample=dict(num=PREVIEW))
     batched = Batched(parallel.make_mesh(), settings.eval.batch_size, settings.eval.seed)
 
-    def draw(model: Model, evaluated: Evaluated) -> None:
-        if isinstance(model, Generative):
-            opened = run.Run(
-                settings=small,
-                model=model,
-                params=evaluated.ema,
-                stats=evaluated.ema_stats,
-                step=int(evaluated.step),
-                facts=dataset.facts,
-                batched=batched,
-                trained=settings,
-            )
-            sample.write_samples(opened, workdir / "samples", name=f"step-{opened.step:07d}")
+    def draw(model: Model, evaluated: Evaluated) -> Sequence[pathlib.Path]:
+        if not isinstance(model, Generative):
+            return ()
+        opened = run.Run(
+            settings=small,
+            model=model,
+            params=evaluated.ema,
+            stats=evaluated.ema_stats,
+            step=int(evaluated.step),
+            facts=dataset.facts,
+            batched=batched,
+            trained=settings,
+        )
+        name = f"step-{opened.step:07d}"
+        written = sample.write_samples(opened, workdir / "samples", name=name)
+        return [path for path in written if path.suffix == ".png"]
 
     return draw
 

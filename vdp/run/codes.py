@@ -1,14 +1,15 @@
 """What an encoder says of images, for models of one latent and of many; and lines through codes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from vdp.dists import Normal
 from vdp.errors import UserError, choose_from, shown
-from vdp.types import AnyArray
+from vdp.types import AnyArray, Encoding, Shape, Stochastic
 
 
 class Code(dict[str, Normal]):
@@ -64,6 +65,22 @@ class Code(dict[str, Normal]):
                 f'them, as in code["{last}"].mean, or take code.means'
             )
         return next(iter(self.values()))
+
+
+def of(q: Any, model: Encoding, x_shape: Shape) -> Code:
+    """The code that a model's `encode` means, with its latents top first.
+
+    Args:
+      q: a Normal, or several by name in any order, as jax sorts them.
+      model: whose they are.
+      x_shape: (H, W, C) of an image.
+    """
+    if not isinstance(q, Mapping):
+        return Code({"z": q})
+    below = {}
+    if isinstance(model, Stochastic):
+        below = {row["name"]: q[row["name"]] for row in model.latent_table(x_shape)}
+    return Code({name: q[name] for name in q if name not in below} | below)
 
 
 def moved(

@@ -34,7 +34,6 @@ from vdp.types import (
     Params,
     Reconstructing,
     Stats,
-    Stochastic,
     Terms,
     Weighted,
 )
@@ -155,15 +154,14 @@ class Run(Generic[M]):
 
     def encode(self, x: AnyArray) -> Code:
         """The posteriors q(z|x) by latent; of a flat model with the `mean` and `log_var` of z."""
-        self._able(Encoding, "encode")
-        q = self.map(per_batch.encode, self.arrays(x))
-        if not isinstance(q, Mapping):
-            return Code({"z": q})
-        below = {}  # in the order of the ladder, which jax has sorted by name
-        if isinstance(self.model, Stochastic):
-            table = self.model.latent_table(self.facts.shape)
-            below = {row["name"]: q[row["name"]] for row in table}
-        return Code({name: q[name] for name in q if name not in below} | below)
+        model = self._able(Encoding, "encode")
+        return codes.of(self.map(per_batch.encode, self.arrays(x)), model, self.facts.shape)
+
+    def encode_each(self, x: AnyArray) -> Iterator[Code]:
+        """The same batch by batch, of `eval.batch_size` images, for codes too large to keep."""
+        model = self._able(Encoding, "encode")
+        for q in self.each(per_batch.encode, self.arrays(x)):
+            yield codes.of(q, model, self.facts.shape)
 
     def reconstruct(self, x: AnyArray) -> Images:
         """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""

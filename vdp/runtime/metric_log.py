@@ -1,27 +1,31 @@
-"""metrics.jsonl and TensorBoard events: written while a run trains, read by whoever asks later."""
+"""What is measured while a run trains: written to every sink, read from metrics.jsonl later."""
 
+import contextlib
 import itertools
 import json
-import math
 import pathlib
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vdp.runtime import files
+import numpy as np
+from jaxtyping import Float
 
-METRICS_FILE = "metrics.jsonl"
+from vdp.runtime import files
+from vdp.runtime.sinks import EVENTS_FOLDER, METRICS_FILE, JsonLines, Sink, TensorBoard
+
 BEGINNING = b'{"step": '  # of every line
 
 
 class Metrics:
-    """Appends to metrics.jsonl and TensorBoard; cut back so that a resumed run is one.
+    """Appends to metrics.jsonl and every other sink; cut back so that a resumed run is one.
 
     Args:
       workdir: of the run.
       step: the last one whose lines stay; -1 for none.
       tensorboard: whether events are written too.
+      others: sinks besides.
       say: hears of lines that are no measurements; they move to metrics.jsonl.bad.
     """
 
@@ -31,42 +35,46 @@ class Metrics:
         *,
         step: int = -1,
         tensorboard: bool = True,
+        others: Sequence[Sink] = (),
         say: Callable[[str], None] = lambda line: None,
     ):
         self.path = workdir / METRICS_FILE
         self._cut_back(step, say)
-        self._file = self.path.open("a", buffering=1)
-        self._events = None
-        if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        events = [TensorBoard(workdir / EVENTS_FOLDER, step)] if tensorboard else []
+        self._sinks: list[Sink] = [JsonLines(self.path), *events, *others]
 
     def _cut_back(self, step: int, say: Callable[[str], None]) -> None:
-        measurements, others = _sorted_out(self.path)
-        if others:
+        measurements, bad = _sorted_out(self.path)
+        if bad:
             aside = self.path.with_name(f"{METRICS_FILE}.bad")
             with aside.open("ab") as file:
-                file.writelines(line + b"\n" for line in others)
-            say(f"{self.path}: {len(others)} lines are no measurements; moved to {aside.name}")
+                file.writelines(line + b"\n" for line in bad)
+            say(f"{self.path}: {len(bad)} lines are no measurements; moved to {aside.name}")
         kept = [json.dumps(line) for line in measurements if line["step"] <= step]
         with files.replacing(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One line {"step": ..., "train/...": ...}; values that are not finite become null."""
-        line = {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self._file.write(json.dumps({"step": step, **line}) + "\n")
-        if self._events:
-            for name, value in values.items():
-                if math.isfinite(value):
-                    self._events.add_scalar(name, value, step)
+        for sink in self._sinks:
+            sink.scalars(step, values)
+
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
+        """A distribution, where there is something that shows it; finite numbers alone."""
+        finite = values[np.isfinite(values)]
+        for sink in self._sinks if len(finite) else ():
+            sink.histogram(step, name, finite)
+
+    def pictures(self, step: int, paths: Sequence[pathlib.Path]) -> None:
+        """PNG files, by the names of their folders, where there is something that shows them."""
+        for sink, path in itertools.product(self._sinks, paths):
+            sink.picture(step, f"eval/{path.parent.name}", path)
 
     def close(self) -> None:
-        """Flushes both."""
-        self._file.close()
-        if self._events:
-            self._events.close()
+        """Flushes all, the last ones too where one cannot be."""
+        with contextlib.ExitStack() as stack:
+            for sink in self._sinks:
+                stack.callback(sink.close)
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:

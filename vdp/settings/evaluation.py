@@ -38,6 +38,7 @@ class Eval(Section):
     iwae_samples: Count = 64
     iwae_chunk: Size = 8
     max_examples: Natural = 0  # 0: the whole split
+    probe: bool = False  # whether labels are read off the codes, by a linear probe and neighbours
     seed: Seed = 0
     fid_features: str = "classifier"  # or classifier:WORKDIR, inception:FILE, a dotted name
     fid_reference: Annotated[str, OneOf(*SPLITS)] = "train"  # samples are compared with this split

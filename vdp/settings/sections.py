@@ -124,6 +124,7 @@ class Log(Section):
     section: ClassVar[str] = "log"
     every: Count = 100  # steps between lines of metrics.jsonl
     tensorboard: bool = True
+    wandb: Annotated[str, OneOf("off", "offline", "online")] = "off"  # Weights & Biases
     profile_steps: Natural = 0  # steps in a jax.profiler trace; 0: none
     figures: Annotated[tuple[str, ...], OneOf(*FIGURES)] = ("png",)  # formats of every picture
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 from jaxtyping import UInt8
@@ -29,7 +29,7 @@ def fit(
     *,
     start_from: Callable[[state.State], state.State] = lambda start: start,
     on_start: Callable[[], None] = lambda: None,
-    on_validation: Callable[[Model, state.Evaluated], None] = lambda model, evaluated: None,
+    on_validation: Callable[[Model, state.Evaluated], Sequence[pathlib.Path]] = lambda *_: (),
 ) -> None:
     """Trains, or continues, the run in `workdir` to its end; saved when it returns.
 
@@ -42,7 +42,8 @@ def fit(
       progress: where to say how it goes.
       start_from: what becomes of a new state before its first step, as of a first stage.
       on_start: called before the first step, when nothing is refused any more.
-      on_validation: called with the model and what is evaluated of it, when it is saved.
+      on_validation: called with the model and what is evaluated of it, when it is saved; returns
+        where it has put pictures of it, PNG files, which are logged.
 
     Raises:
       UserError: anything the user can mend; what was saved stays.

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -12,17 +12,18 @@ from jaxtyping import Shaped
 from vdp.data import datasets, feeds, transforms
 from vdp.errors import Interrupted, UserError
 from vdp.metrics import score
-from vdp.metrics.batched import Batched
 from vdp.metrics.likelihood import bits_per_dim
-from vdp.runtime import interruption, parallel
+from vdp.runtime import interruption, parallel, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings
+from vdp.settings.parse import to_json
 from vdp.training import profile, step
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.optim import Optimizer
 from vdp.training.patience import Patience
 from vdp.training.state import Evaluated, State
+from vdp.training.validation import Measured, Validation, in_words
 from vdp.types import Array, Model, Probabilistic
 
 ACCELERATOR_CHUNK = 100
@@ -43,7 +44,8 @@ class Loop:
       checkpoints: where states are saved.
       progress: what is said to the person.
       start: the step where it begins.
-      on_validation: called with what a validation has measured and saved, at every step but 0.
+      on_validation: called with what a validation has measured and saved, at every step but 0;
+        returns where it has put pictures of it.
     """
 
     settings: Settings
@@ -55,10 +57,10 @@ class Loop:
     checkpoints: Checkpoints
     progress: Progress
     start: int
-    on_validation: Callable[[Evaluated], None]
+    on_validation: Callable[[Evaluated], Sequence[pathlib.Path]]
 
     def __post_init__(self) -> None:
-        settings, facts = self.settings, self.dataset.facts
+        settings = self.settings
         on_cpu = jax.default_backend() == "cpu"
         auto = 1 if on_cpu else ACCELERATOR_CHUNK
         self.chunk_steps = settings.train.steps_per_dispatch or auto
@@ -70,11 +72,10 @@ class Loop:
             placement=settings.data.placement,
             place=parallel.placer(self.mesh),
         )
-        split = self.dataset.splits["validation"]
-        self.validation = (*datasets.fixed_images(split, facts, settings.data), split.labels)
-        self.batched = Batched(self.mesh, settings.eval.batch_size, settings.eval.seed)
+        seen = (self.dataset, self.mesh, self.progress)
+        self.validation = Validation(settings, self.model, *seen)
         self.score = score.score_of(self.model)
-        self.patience, self.warned = self._patience(), False
+        self.patience = self._patience()
         self.bits = isinstance(self.model, Probabilistic) and self.model.discrete
         self.compiled: dict[int, Callable] = {}  # by number of steps
         self.metrics: Metrics | None = None
@@ -98,11 +99,13 @@ class Loop:
             self.patience = Patience(settings.train.patience)
         owed = fresh or self.owes_validation
         if parallel.is_writer():
+            log, say = settings.log, self.progress.say
             self.metrics = Metrics(
                 self.workdir,
                 step=-1 if fresh else first,
-                tensorboard=settings.log.tensorboard,
-                say=self.progress.say,
+                tensorboard=log.tensorboard,
+                others=wandb_sink.asked(self.workdir, log.wandb, to_json(settings), say),
+                say=say,
             )
         window: list[dict[str, np.ndarray]] = []
         pending, at_end = None, self.at_end(done)
@@ -160,7 +163,7 @@ class Loop:
         done = self.start
         before = (done - 1) // self.chunk_steps * self.chunk_steps
         due = self.at_end(done) or _crosses(before, done, self.settings.eval.every)
-        if not (due and len(self.validation[0])):
+        if not (due and len(self.validation)):
             return False
         known = read_metrics(self.workdir / METRICS_FILE) if parallel.is_writer() else []
         name = f"eval/{score.series_name(self.score, known)}"
@@ -237,7 +240,10 @@ class Loop:
         self.spent += elapsed
         rate = (done - self.clock_step) / max(elapsed, 1e-9)
         self.clock, self.clock_step = time.perf_counter(), done
-        reached = self._reached(values)
+        if self.bits:
+            shape = self.dataset.facts.shape
+            values["bits_per_dim"] = float(bits_per_dim(values[self.score.name], shape))
+        reached = in_words(values, self.score)
         values["steps_per_second"], values["seconds"] = rate, elapsed
         left = (self.settings.train.steps - done) / rate
         if self.settings.train.seconds:
@@ -246,14 +252,6 @@ class Loop:
         if self.metrics:
             self.metrics.write(done, {f"train/{name}": value for name, value in values.items()})
 
-    def _reached(self, values: dict[str, float]) -> str:
-        """The score among means by name, for the person; adds its bits per dimension to them."""
-        if not self.bits:
-            return f"{values[self.score.name]:.2f} {self.score.unit}"
-        shape = self.dataset.facts.shape
-        values["bits_per_dim"] = float(bits_per_dim(values[self.score.name], shape))
-        return f"{values['bits_per_dim']:.4f} bits/dim"
-
     def _save(self, current: State) -> None:
         start = time.perf_counter()
         self.checkpoints.save(current, metric=None)
@@ -261,35 +259,37 @@ class Loop:
 
     def _validate_and_save(self, current: State, done: int) -> None:
         start = time.perf_counter()
-        metric, values = None, {}
-        if len(self.validation[0]):
-            args = (self.model, current.ema, current.ema_stats, self.validation)
+        measured: Measured | None = None
+        if len(self.validation):
             try:
-                parts = self.batched.map(score.flat_terms, *args)
+                measured = self.validation.measure(current, done)
             except Interrupted:  # saved at once; the next start makes the validation good
                 self.checkpoints.save(current, metric=None)
                 self.checkpoints.wait()
                 where = f" at step {done}, before its validation; saved"
                 raise interruption.stopped(where) from None
-            means = {name: float(part.mean()) for name, part in parts.items()}
-            metric = means.pop("value")
-            self.patience.add(done, metric)
-            if not self.warned and (sentence := score.negative_rate(self.model, parts)):
-                self.warned = True
-                self.progress.say(sentence)
-            values = score.shown(self.score, metric, means)
-            reached = self._reached(values)
+            self.patience.add(done, measured.metric)
+            reached = in_words(measured.values, self.score)
             self.progress.say(f"validation at step {done}: {reached}, {self.patience.standing}")
-        self.checkpoints.save(current, metric=metric)
-        if self.metrics and values:  # after a save: a line without its checkpoint is cut at a start
-            self.metrics.write(done, {f"eval/{name}": value for name, value in values.items()})
-        if done and metric is not None:
+        self.checkpoints.save(current, metric=measured.metric if measured else None)
+        if measured:
+            self._log_validation(measured, done)
+        if done and measured:
             evaluated = Evaluated(step=current.step, ema=current.ema, ema_stats=current.ema_stats)
             try:
-                self.on_validation(evaluated)
+                pictures = self.on_validation(evaluated)
             except Interrupted:
                 raise interruption.stopped(f" at step {done}; saved") from None
+            if self.metrics:
+                self.metrics.pictures(done, pictures)
         self.clock += time.perf_counter() - start
+
+    def _log_validation(self, measured: Measured, done: int) -> None:
+        """After a save: a line without its checkpoint is cut at a start."""
+        if self.metrics:
+            self.metrics.write(done, {f"eval/{k}": v for k, v in measured.values.items()})
+            for name, numbers in measured.histograms.items():
+                self.metrics.histogram(done, f"eval/{name}", numbers)
 
 
 def _crosses(before: int, after: int, every: int) -> bool:

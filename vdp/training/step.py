@@ -65,7 +65,8 @@ def apply_gradients(
         short run is not its initialisation.
 
     Returns:
-      (state after the step, metrics with the gradient's norm and the bad steps in a row).
+      (state after the step, metrics with the bad steps in a row, and the norms of the gradient, of
+      the parameters after the step, and of what the step has added to them).
     """
     decay: float | Array = ema_decay
     if ema_warmup:
@@ -97,12 +98,22 @@ def apply_gradients(
     old, packing = {name: getattr(state, name) for name in fields}, optimizer.packing
     if packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
         packed = packing.pack((old, gradients))
-        new = packing.unpack(jax.lax.cond(finite, advance, lambda old, _: old, *packed))
+        advanced = jax.lax.cond(finite, advance, lambda old, _: old, *packed)
+        norms, new = _norms(advanced["params"], packed[0]["params"]), packing.unpack(advanced)
     else:
         new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
+        norms = _norms(new["params"], old["params"])
     bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
     new_state = State(step=state.step + 1, bad_steps=bad_steps, **new)
-    return new_state, metrics | {"grad_norm": norm, "bad_steps": bad_steps}
+    return new_state, metrics | {"grad_norm": norm, **norms, "bad_steps": bad_steps}
+
+
+def _norms(after: Params, before: Params) -> Scalars:
+    """Of the parameters after a step, and of what it has added to them."""
+    # a barrier: the step is compiled, and rounded, as if nobody asked
+    after, before = jax.lax.optimization_barrier((after, before))
+    difference = jax.tree.map(jnp.subtract, after, before)
+    return {"param_norm": optax.tree.norm(after), "update_norm": optax.tree.norm(difference)}
 
 
 def make_chunk(

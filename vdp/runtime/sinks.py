@@ -1,0 +1,89 @@
+"""Where what is measured while a run trains goes: metrics.jsonl and TensorBoard.
+
+A sink is written by the process that writes the run's files, and by no other.
+"""
+
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+METRICS_FILE = "metrics.jsonl"
+EVENTS_FOLDER = "tensorboard"
+
+
+class Sink(Protocol):
+    """What takes measurements at a step; steps never fall."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Takes numbers by name; some may not be finite."""
+        ...
+
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
+        """Takes a distribution as N finite numbers, one or more."""
+        ...
+
+    def picture(self, step: int, name: str, path: pathlib.Path) -> None:
+        """Takes a PNG file."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is left; called once, however the training ends."""
+        ...
+
+
+class JsonLines:
+    """metrics.jsonl: a line {"step": ..., name: number or null} for every call; numbers alone."""
+
+    def __init__(self, path: pathlib.Path):
+        self._file = path.open("a", buffering=1)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One line; values that are not finite become null."""
+        line = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        self._file.write(json.dumps({"step": step, **line}) + "\n")
+
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
+        """Nothing: a line holds numbers."""
+
+    def picture(self, step: int, name: str, path: pathlib.Path) -> None:
+        """Nothing: pictures have files of their own."""
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Events for TensorBoard; those after `step` of an earlier start are purged."""
+
+    def __init__(self, folder: pathlib.Path, step: int):
+        from tensorboardX import SummaryWriter
+
+        self._events = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """A point of each curve."""
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._events.add_scalar(name, value, step)
+
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
+        """A slice of a distribution over steps."""
+        self._events.add_histogram(name, values, step)
+
+    def picture(self, step: int, name: str, path: pathlib.Path) -> None:
+        """The file's pixels."""
+        from PIL import Image
+
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        self._events.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Writes and closes."""
+        self._events.close()

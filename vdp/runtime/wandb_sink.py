@@ -1,0 +1,152 @@
+"""Weights & Biases as a sink, where log.wandb asks for it: one W&B run for one run's folder.
+
+The package is imported nowhere else, and only when it is asked for. Its environment variables hold:
+WANDB_PROJECT (default "vdp"), WANDB_ENTITY, WANDB_API_KEY, ...
+"""
+
+import math
+import os
+import pathlib
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from vdp.errors import UserError, first_line
+from vdp.runtime import files
+
+ID_FILE = "wandb.json"  # {"id": ...} in the run's folder
+FOLDER = "wandb"  # made by the package
+PROJECT = "vdp"
+BINS = 64  # of a distribution
+
+
+def _package() -> Any:
+    """The package; UserError where it is not installed."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(
+            "config.log.wandb needs the package wandb: pip install wandb (or vdp's extra of that "
+            "name), or leave config.log.wandb=off"
+        ) from error
+    return wandb
+
+
+def check(mode: str) -> None:
+    """Refuses what could not log before anything is trained.
+
+    Args:
+      mode: "off", "offline" or "online".
+
+    Raises:
+      UserError: the package is missing.
+    """
+    if mode != "off":
+        _package()
+
+
+def asked(
+    workdir: pathlib.Path,
+    mode: str,
+    config: Mapping[str, Any],
+    say: Callable[[str], None] = lambda line: None,
+) -> "list[WandB]":
+    """The sink, as of `WandB`, where the mode is not "off"; of the one process that writes."""
+    return [] if mode == "off" else [WandB(workdir, mode, config, say)]
+
+
+class WandB:
+    """Sends scalars with their steps, pictures, distributions and the config.
+
+    The run's id lies in wandb.json, so that a run that goes on is the same one there: steps that it
+    trains again, as after a kill, are there already and are not taken twice.
+
+    Args:
+      workdir: of the run.
+      mode: "offline" (into the folder wandb, for `wandb sync`) or "online".
+      config: the run's settings as nested dicts.
+      say: hears when the package fails later on; training goes on without it.
+
+    Raises:
+      UserError: the package is missing, or cannot start, as without a login.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        mode: str,
+        config: Mapping[str, Any],
+        say: Callable[[str], None],
+    ):
+        self._wandb, self._say, self._lost = _package(), say, False
+        try:
+            self._run = self._wandb.init(
+                id=_run_id(workdir),
+                resume="allow",
+                project=os.environ.get("WANDB_PROJECT") or PROJECT,
+                name=workdir.resolve().name,
+                dir=str(workdir),
+                mode=mode,
+                config=dict(config),
+                allow_val_change=True,  # as of train.steps, which may grow
+                # the terminal is ours, and code and changes of one's own are nobody's business
+                settings=self._wandb.Settings(
+                    console="off", silent=True, save_code=False, disable_git=True
+                ),
+            )
+        except Exception as error:  # no closed list: of a login, a network, a service
+            raise UserError(
+                f"Weights & Biases cannot start ({type(error).__name__}: {first_line(error)}): log "
+                "in by `wandb login`, or choose config.log.wandb=offline or off"
+            ) from error
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers that are finite, at their step."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self._try(lambda: self._run.log(finite, step=step))
+
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
+        """A distribution at its step."""
+        counts = np.histogram(values, bins=BINS)
+        shown = lambda: {name: self._wandb.Histogram(np_histogram=counts)}
+        self._try(lambda: self._run.log(shown(), step=step))
+
+    def picture(self, step: int, name: str, path: pathlib.Path) -> None:
+        """A picture at its step."""
+        shown = lambda: {name: self._wandb.Image(str(path))}
+        self._try(lambda: self._run.log(shown(), step=step))
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._try(self._run.finish)
+
+    def _try(self, send: Callable[[], None]) -> None:
+        """Sends, until something fails: no training ends because it is watched."""
+        if self._lost:
+            return
+        try:
+            send()
+        except Exception as error:  # no closed list: the package's service, a disk, a network
+            self._lost = True
+            self._say(
+                f"Weights & Biases takes no more ({type(error).__name__}: {first_line(error)}); "
+                "metrics.jsonl goes on"
+            )
+
+
+def _run_id(workdir: pathlib.Path) -> str:
+    """The id that the folder keeps; a new one where it keeps none that can be read."""
+    path = workdir / ID_FILE
+    if path.exists():
+        try:
+            known = files.read_json(path, path.name)["id"]
+        except (UserError, LookupError, TypeError):
+            known = None
+        if isinstance(known, str) and known.isalnum():
+            return known
+    chosen = secrets.token_hex(8)
+    files.write_json(path, {"id": chosen})
+    return chosen
