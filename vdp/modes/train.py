@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from vdp import build, config, run
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, report, resume
+from vdp.evaluation import estimators, features, ood, report, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -66,6 +66,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         build.check_sampler(model, settings.sample.options())
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
+        ood.load(settings, dataset.facts, model)  # what is missing or does not fit stops here
         _say_what_was_chosen(settings, workdir, progress)
         start_from = _start(given, dataset, workdir, progress)
         preview = _preview(settings, workdir, dataset)
