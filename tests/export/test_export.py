@@ -76,13 +76,16 @@ def test_no_path_of_the_machine_leaves_it(exported):
     private = run.settings.replace(
         data=dict(name="npz:/home/me/cats.npz", dir="/home/me"),
         train=dict(init_from="/home/me/runs/first"),
-        eval=dict(fid_features="inception:/home/me/weights.npz"),
+        eval=dict(
+            fid_features="inception:/home/me/weights.npz", ood=("mnist", "npz:/home/me/other.npz")
+        ),
     )
     public = folder.without_paths(private)
     assert public.data.name == "npz:cats.npz"
     assert public.data.dir is None
     assert public.train.init_from == "first"
     assert public.eval.fid_features == "inception:weights.npz"
+    assert public.eval.ood == ("mnist", "npz:other.npz")
 
 
 def test_what_cannot_be_done_with_it_is_said(exported, refused, smoke_run, tmp_path):

@@ -162,6 +162,11 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
     found = json.loads(path.read_text())
     assert found["fid"]["value"] > found["fid"]["real"] > 0
     assert found["fid"]["num_samples"] == 50
+    assert found["kid"]["mean"] > found["kid"]["real"]["mean"]
+    assert (found["kid"]["subset"], found["kid"]["subsets"]) == (5, 10)
+    assert found["manifold"]["num"] == 50
+    assert found["manifold"]["coverage"] < 0.5 < found["manifold"]["real"]["coverage"]
+    assert {"KID", "precision", "coverage"} <= set(out.replace(",", "").split())
     assert found["fid"]["num_reference"] == 1373
     assert found["fid"]["reference"] == "train"
     assert "17 levels" in found["fid"]["rounding"]
@@ -184,23 +189,19 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
 def test_samples_of_another_seed_are_other_samples(smoke_run, tmp_path, monkeypatch):
     """All chunks of one seed differ, and none is a chunk of the next seed."""
     import vdp
-    from vdp.data import datasets
     from vdp.evaluation import resume, samples
     from vdp.run import Run
 
     run = vdp.load(smoke_run)
-    dataset, seeds = datasets.load(run.settings.data), []
+    seeds = []
 
     def sample(self, num, *, seed, **options):
         seeds.append(bytes(jax.random.key_data(seed)))
         return np.zeros((num, 8, 8, 1), np.float32)
 
     monkeypatch.setattr(Run, "sample", sample)
-    space = fid.Features(
-        name="two", fingerprint="two", apply=lambda x: x.reshape(len(x), -1)[:, :2].astype(float)
-    )
     for seed in (0, 1):
         chosen = run.settings.replace(eval=dict(seed=seed, fid_samples=40))
         asked = dataclasses.replace(run, settings=chosen)
-        samples.fid_and_sampling(asked, dataset, space, resume.Rows(tmp_path / str(seed)))
+        samples.draw(asked, resume.Rows(tmp_path / str(seed)))
     assert len(seeds) == len(set(seeds)) == 8

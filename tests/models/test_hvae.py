@@ -166,3 +166,43 @@ def test_the_precision_weighted_posterior_is_the_product_of_two_gaussians():
     under = linear(posterior="precision", prior={"name": "normal", "learned": False})[0]
     np.testing.assert_array_equal(under._q(p, block, jnp.float32(1)).mean, block[0])
     np.testing.assert_allclose(under._q(p, block, jnp.float32(0)).mean, q.mean)
+
+
+def test_a_partial_bound_has_the_code_from_q_and_what_is_below_from_p():
+    """Given u, x ~ N(A u/2, A^2 + B^2 + SCALE^2), through latents that cost nothing."""
+    model, params, constants = linear(**CODE)
+    batch, key = batch_of(), jax.random.key(0)
+    bound = lambda key, **how: model.partial_elbo(params, constants, batch, key, **how)
+    whole, same, found = jax.jit(
+        lambda key: (
+            model.elbo(params, constants, batch, key),
+            bound(key, num_scales=1),
+            bound(key, num_scales=0),
+        )
+    )(key)
+    np.testing.assert_allclose(same.value, whole.value, rtol=1e-6)
+    for name, part in found.parts.items():
+        if name != "likelihood":
+            expected = whole.parts[name] if name[0] == "u" else np.zeros(len(part))
+            np.testing.assert_allclose(part, expected, rtol=1e-6)
+    keys = jax.random.split(key, 3000)
+    drawn = jax.jit(jax.vmap(lambda key: bound(key, num_scales=0).parts["likelihood"]))
+    values = drawn(keys)
+    x = 2 * np.asarray(batch.target, np.float64) / (LEVELS - 1) - 1
+    q = model.code(params, constants, jnp.float32(batch.input) / (LEVELS - 1))
+    off = x - A * np.asarray(q.mean) / 2
+    spread = A**2 * (1 + np.exp(-5.5) / 4) + B**2
+    each = -0.5 * ((off**2 + spread) / SCALE**2 + np.log(2 * np.pi * SCALE**2))
+    error = values.std(0) / np.sqrt(len(values))
+    assert np.all(np.abs(values.mean(0) - each.sum((1, 2, 3))) < 5 * error)
+    np.testing.assert_allclose(
+        model.code_log_prob(params, constants, batch, key),
+        stats.norm.logpdf(np.asarray(q.mean)).sum((1, 2, 3)),
+        rtol=1e-5,
+    )
+
+
+def test_a_prior_over_the_top_latent_leaves_that_one_to_q():
+    model, params, constants = linear(prior={"name": "normal", "learned": False})
+    with pytest.raises(UserError, match="num_scales=1 or more"):
+        model.partial_elbo(params, constants, batch_of(), jax.random.key(0), num_scales=0)

@@ -119,3 +119,29 @@ def test_no_bound_exceeds_the_exact_density_of_synthetic_data():
     iwae = estimators.iwae(model, params, model_stats, batch, jax.random.key(2), num_samples=32)
     assert elbo.mean() <= iwae.mean() + 1e-3
     assert iwae.mean() < exact.mean()
+
+
+@pytest.mark.parametrize("form", ["exact", "separate", "merged"])
+def test_the_code_has_the_density_of_the_prior_at_the_posteriors_mean(form):
+    """Exactly, by the prior's bound, or up to a constant by what stands for that in `elbo`."""
+    mlp = {"name": "MLPDenoiser", "width": 4, "depth": 1}
+    schedule = {"name": "linear", "gamma_0": -5.0, "gamma_1": 5.0}
+    diffusion = {"name": "vdm", "denoiser": mlp, "schedule": schedule, "form": form}
+    model, params, model_stats = linear_gaussian(None if form == "exact" else diffusion)
+    batch, key = batch_of(), jax.random.key(3)
+    if form == "merged":  # whose q has no variances of its own
+        dense = params["encoder"]["Dense_0"]
+        params["encoder"]["Dense_0"] = {name: leaf[..., :Z] for name, leaf in dense.items()}
+    found = model.code_log_prob(params, model_stats, batch, key)
+    q = model.encode(params, model_stats, batch.input)
+    if form == "exact":
+        np.testing.assert_allclose(found, stats.norm.logpdf(q.mean).sum(1), rtol=1e-5)
+        return
+    noise = model.prior.draw(key, len(found), (Z,), purpose="elbo")
+    if form == "merged":
+        terms = model.elbo(params, model_stats, batch, key, noise=noise)
+        bound = terms.value - terms.parts["likelihood"]
+    else:
+        arguments = params["prior"], model_stats["prior"], q.mean, None
+        bound = model.prior.log_prob_bound(*arguments, noise=noise).value
+    np.testing.assert_allclose(found, bound, rtol=1e-5)

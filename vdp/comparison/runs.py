@@ -51,7 +51,7 @@ class Evaluated:
         """The entries of one checkpoint by their estimator, and of its score."""
         earlier = self.result.get("earlier") or {}
         step = self.result["step"]
-        there = {n: e for n, e in earlier.items() if n != "fid" and e["step"] == step}
+        there = {n: e for n, e in earlier.items() if "nats" in e and e["step"] == step}
         there |= {name: entry for name, entry in self.result["estimators"].items() if entry}
         if score := self.result.get("score"):
             there["score"] = score

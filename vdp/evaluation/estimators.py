@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.evaluation.resume import Rows
@@ -96,6 +97,38 @@ def check(names: Collection[str], model: Model) -> None:
         )
 
 
+def terms(
+    name: str, run: Run[Model], arrays: Arrays, kept: Rows | None = None, *, label: str
+) -> dict[str, Float[np.ndarray, "n"]]:
+    """An estimate of every image, [N] nats: "value", and its parts, or "ess" of a weighted one.
+
+    Args:
+      name: one of ESTIMATORS, which the run's model has.
+      run: the checkpoint.
+      arrays: (target, input, labels).
+      kept: results to go on from.
+      label: what the progress is called.
+    """
+    progress = Progress(label, len(arrays[0]), enabled=parallel.is_writer())
+
+    def moved(done: int) -> None:
+        progress.update(done, None if done < len(arrays[0]) else "")
+
+    estimator, chosen = ESTIMATORS[name], run.settings.eval
+    function: Callable = score.flat_terms
+    options: dict[str, int] = {}
+    if estimator.weighted:
+        chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
+        function, options = (
+            likelihood.iwae_terms,
+            dict(num_samples=chosen.iwae_samples, chunk=chunk),
+        )
+    model = estimator.model(run.model)
+    found = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
+    progress.close()
+    return found
+
+
 def estimate(
     name: str, run: Run[Model], arrays: Arrays, kept: Rows | None = None
 ) -> tuple[dict[str, Any], Values]:
@@ -110,23 +143,10 @@ def estimate(
     Raises:
       UserError: a value is not finite.
     """
-    progress = Progress(name, len(arrays[0]), enabled=parallel.is_writer())
     start = time.perf_counter()
-
-    def moved(done: int) -> None:
-        progress.update(done, None if done < len(arrays[0]) else "")
-
     estimator, chosen = ESTIMATORS[name], run.settings.eval
     model = estimator.model(run.model)
-    function: Callable = score.flat_terms
-    options: dict[str, int] = {}
-    if estimator.weighted:
-        chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
-        function, options = (
-            likelihood.iwae_terms,
-            dict(num_samples=chosen.iwae_samples, chunk=chunk),
-        )
-    parts = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
+    parts = terms(name, run, arrays, kept, label=name)
     values, tag = parts.pop("value"), estimator.tag(model)
     each = named(name, values, parts)
     extra: dict[str, Any] = {}
@@ -140,7 +160,6 @@ def estimate(
     note = getattr(model.prior, "note", None) if isinstance(model, OverPrior) else None
     if note:
         extra["note"] = note
-    progress.close()
     if not np.all(np.isfinite(values)):
         raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
     assert isinstance(run.model, Probabilistic)

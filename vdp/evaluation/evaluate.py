@@ -68,20 +68,15 @@ def evaluate(
       UserError: the split is empty, or an estimate is not finite.
     """
     chosen, data = run.settings.eval, run.settings.data
-    split = dataset.splits[chosen.split]
-    if chosen.max_examples:
-        split = split.take(slice(chosen.max_examples))
-    if not len(split):
-        raise UserError(f"the {chosen.split} split is empty: set data.num_validation when training")
+    split, arrays = images_asked_about(run, dataset)
     spent = train_seconds(workdir / METRICS_FILE, run.step)
     changes = naming.changed(run.trained, run.settings)
-    target, inputs = datasets.fixed_images(split, run.facts, data)
     question = Question(
         run=run,
         split=split,
-        arrays=(target, inputs, split.labels),
+        arrays=arrays,
         estimators=dict.fromkeys(ESTIMATORS),
-        values={values.IMAGE: values.image_hashes(target)},
+        values={values.IMAGE: values.image_hashes(arrays[0])},
     )
     result = {
         "step": run.step,
@@ -93,7 +88,8 @@ def evaluate(
         "binarization_seed": data.binarization_seed if data.binarization != "none" else None,
         "augmentation": data.augmentation,
         "estimators": question.estimators,
-        **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
+        **dict.fromkeys(("fid", "kid", "manifold", "sampling", "ood")),
+        **dict.fromkeys(("active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
         "representation": None,
         "train_seconds": None if spent is None else round(spent, 3),
@@ -110,9 +106,25 @@ def evaluate(
     if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
     if features and isinstance(run.model, Generative):
-        drawn = kept.rows("samples")
-        result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
+        drawn = samples.draw(run, kept.rows("samples"))
+        result |= samples.judged(run, dataset, features, drawn)
     return result, question.values
+
+
+def images_asked_about(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
+    """(the images of `eval.split`, at most `eval.max_examples`; their target, input and labels).
+
+    Raises:
+      UserError: there are none.
+    """
+    chosen = run.settings.eval
+    split = dataset.splits[chosen.split]
+    if chosen.max_examples:
+        split = split.take(slice(chosen.max_examples))
+    if not len(split):
+        raise UserError(f"the {chosen.split} split is empty: set data.num_validation when training")
+    target, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
+    return split, (target, inputs, split.labels)
 
 
 def _validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:

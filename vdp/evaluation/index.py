@@ -82,12 +82,18 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     """
     if before is None:
         return result
-    others = ("fid", "representation")  # a result of 0.1 lacks the second
-    estimates = {**before["estimators"], **{name: before.get(name) for name in others}}
+    estimates = _estimates(before)
     earlier = dict(before.get("earlier") or {})
     earlier |= {
         name: {**entry, "step": before["step"]} for name, entry in estimates.items() if entry
     }
-    now = {**result["estimators"], **{name: result.get(name) for name in others}}
+    now = _estimates(result)
     kept = {name: entry for name, entry in earlier.items() if not now.get(name)}
     return {**result, "earlier": kept} if kept else result
+
+
+def _estimates(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What is estimated where it is asked for, by names of one level; older results have less."""
+    beside = {name: result.get(name) for name in (*report.OF_SAMPLES, "representation")}
+    others = {f"ood {name}": entry for name, entry in (result.get("ood") or {}).items()}
+    return {**result["estimators"], **beside, **others}

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+OF_SAMPLES = ("fid", "kid", "manifold")  # what a result holds of samples compared with images
+
 
 def in_words(result: dict[str, Any]) -> list[str]:
     """What an eval.json holds, one line a quantity; of older versions too."""
@@ -15,11 +17,7 @@ def in_words(result: dict[str, Any]) -> list[str]:
         if entry:
             lines.append(f"{split} {_estimate(name, entry)}, {num} images")
     for name, entry in (result.get("earlier") or {}).items():
-        if name == "representation":
-            what = f"{split} probes"
-        else:
-            is_fid = name == "fid"
-            what = f"FID {entry['value']:.2f}" if is_fid else f"{split} {_estimate(name, entry)}"
+        what = _earlier(name, entry) or f"{split} {_estimate(name, entry)}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
     return lines + beside_the_estimates(result)
 
@@ -51,6 +49,11 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     lines += _representation(result.get("representation"), split)
     if result["fid"]:
         lines.append(_fid(result["fid"]))
+    for name, say in (("kid", _kid), ("manifold", _manifold)):
+        if entry := result.get(name):  # a result of 0.1.0 has none
+            lines.append(say(entry))
+    for name, entry in (result.get("ood") or {}).items():
+        lines.append(f"{split} against {name}, {_ood(entry)}")
     return lines
 
 
@@ -146,6 +149,43 @@ def _fid(fid: Mapping[str, Any]) -> str:
     )
 
 
+def _earlier(name: str, entry: Mapping[str, Any]) -> str:
+    """What is said of an earlier entry that is no estimate of log p(x); nothing of one that is."""
+    if name == "representation":
+        return "probes"
+    if name == "fid":
+        return f"FID {entry['value']:.2f}"
+    if name in OF_SAMPLES:
+        return _kid(entry) if name == "kid" else _manifold(entry)
+    return f"against {name.removeprefix('ood ')}, {_ood(entry)}" if name.startswith("ood ") else ""
+
+
+def _kid(kid: Mapping[str, Any]) -> str:
+    shown = lambda found: _with_error(found, 4, "g")
+    real = f"; of the split itself {shown(kid['real'])}" if kid["real"] else ""
+    return f"KID {shown(kid)} ({kid['subsets']} subsets of {kid['subset']} images{real})"
+
+
+def _manifold(entry: Mapping[str, Any]) -> str:
+    """Precision, recall, density and coverage, each with that of the evaluated split itself."""
+    real = entry["real"]
+    itself = lambda name: f" ({real[name]:.3f})" if real else ""
+    shares = ("precision", "recall", "density", "coverage")
+    words = ", ".join(f"{name} {entry[name]:.3f}{itself(name)}" for name in shares)
+    behind = f"; in parentheses of the split itself, {real['num']}" if real else ""
+    return f"{words}: {entry['num']} images of either set{behind}"
+
+
+def _ood(entry: Mapping[str, Any]) -> str:
+    """How well each score tells images of another data set from those of the split."""
+    known = {name: score for name, score in entry.items() if name not in ("num", "step") and score}
+    areas = (
+        f"{name} {_with_error({'mean': score['auroc'], 'se': score['se']}, 3)}"
+        for name, score in known.items()
+    )
+    return f"{entry['num']['out']} images: AUROC of {', '.join(areas)}"
+
+
 def _by_scale(table: list[dict]) -> str:
     """Rates summed over the latents of each scale."""
     sums: dict[str, float] = {}
@@ -155,6 +195,6 @@ def _by_scale(table: list[dict]) -> str:
     return ", ".join(f"{scale} {rate:.2f}" for scale, rate in sums.items())
 
 
-def _with_error(value: Mapping[str, Any], digits: int) -> str:
-    error = "" if value["se"] is None else f" ± {value['se']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{error}"
+def _with_error(value: Mapping[str, Any], digits: int, kind: str = "f") -> str:
+    error = "" if value["se"] is None else f" ± {value['se']:.{digits}{kind}}"
+    return f"{value['mean']:.{digits}{kind}}{error}"

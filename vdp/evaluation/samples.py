@@ -1,42 +1,49 @@
-"""Samples of a run, compared with images by the Frechet distance of their features, and timed."""
+"""Samples of a run: drawn and timed, and compared with images by distances of their features."""
 
+import dataclasses
 import time
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from vdp.data import datasets
 from vdp.evaluation.resume import Rows
-from vdp.metrics import fid
+from vdp.metrics import fid, kid, manifold
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
 from vdp.types import Model
 
 CHUNK = 1000  # samples that are timed together at the most
+COMPARED = 10_000  # features of either set, at most, whose distances are taken one by one
 
 
-def fid_and_sampling(
-    run: Run[Model], dataset: datasets.Dataset, features: fid.Features, kept: Rows
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Compares samples of a run with `eval.fid_reference`, and times the drawing of them.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Samples as levels of the data, in the order they were drawn, and the time they took.
+
+    Attributes:
+      images: uint8 [N, H, W, C].
+      num: how many were drawn at once.
+      seconds: the median of drawing `num`; None where one draw was all, which compiles.
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    num: int
+    seconds: float | None
+
+
+def draw(run: Run[Model], kept: Rows) -> Drawn:
+    """Draws `eval.fid_samples` images; a process's first draw, which compiles, is not timed.
 
     Args:
       run: the checkpoint, of a `Generative` model.
-      dataset: the data of `run.settings.data`.
-      features: of `vdp.evaluation.features`.
       kept: the samples that are drawn already.
-
-    Returns:
-      (what eval.json holds under "fid", what it holds under "sampling": the median seconds of
-      drawing `num` images; a process's first draw, which compiles, is not timed). "real" is the
-      distance of the evaluated split itself from the reference, with the same features: what a
-      perfect model would get.
     """
     chosen, options = run.settings.eval, run.settings.sample.options()
     levels = run.facts.info.levels
-    reference = dataset.splits[chosen.fid_reference].images
     chunk = min(CHUNK, max(chosen.fid_samples // 4, 1))
     drawn = [rows] if (rows := kept.read()) else []
     first = len(rows["images"]) // chunk if rows else 0
@@ -54,19 +61,64 @@ def fid_and_sampling(
     samples = np.concatenate([part["images"] for part in drawn])[: chosen.fid_samples]
     seconds = np.concatenate([part["seconds"] for part in drawn])[::chunk]
     seconds = seconds[np.isfinite(seconds)]
+    median = float(np.median(seconds)) if len(seconds) else None
+    return Drawn(images=samples, num=chunk, seconds=median)
+
+
+def judged(
+    run: Run[Model], dataset: datasets.Dataset, features: fid.Features, drawn: Drawn
+) -> dict[str, Any]:
+    """Compares samples of a run with the images of `eval.fid_reference`.
+
+    Args:
+      run: whose samples they are.
+      dataset: the data of `run.settings.data`.
+      features: of `vdp.evaluation.features`.
+      drawn: of `draw`.
+
+    Returns:
+      What eval.json holds under "fid", "kid", "manifold" and "sampling". "real" is the same number
+      of the evaluated split itself: what a perfect model would get. KID and the four of the
+      manifold are of at most 10,000 reference images.
+    """
+    chosen, options = run.settings.eval, run.settings.sample.options()
+    reference = dataset.splits[chosen.fid_reference].images
     expected = fid.cached_statistics(features, reference)
-    distance = lambda images: fid.frechet_distance(fid.statistics(features.apply(images)), expected)
-    real = dataset.splits[chosen.split].images
+    distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
+    samples = features.apply(drawn.images)
+    images = dataset.splits[chosen.split].images
+    real = features.apply(images) if len(images) > 1 else None
+    order = np.random.default_rng(chosen.seed).permutation(len(reference))[:COMPARED]
+    some = features.apply(reference[np.sort(order)])
     result = {
         "value": distance(samples),
         "num_samples": len(samples),
         "reference": chosen.fid_reference,
         "num_reference": expected.num,
-        "real": distance(real) if len(real) > 1 else None,
+        "real": distance(real) if real is not None else None,
         "real_split": chosen.split,
-        "num_real": len(real),
+        "num_real": len(images),
         "features": features.name,
-        "rounding": f"likelihood means to {levels} levels",
+        "rounding": f"likelihood means to {run.facts.info.levels} levels",
         "sampler": options or "the prior's own",
     }
-    return result, {"num": chunk, "seconds": float(np.median(seconds)) if len(seconds) else None}
+    return {
+        "fid": result,
+        **_one_by_one(some, samples, real, chosen.seed),
+        "sampling": {"num": drawn.num, "seconds": drawn.seconds},
+    }
+
+
+def _one_by_one(
+    reference: Float[np.ndarray, "m d"],
+    samples: Float[np.ndarray, "n d"],
+    real: Float[np.ndarray, "k d"] | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What needs distances between single features: {"kid", "manifold"} with "real" in each."""
+    found: dict[str, Any] = {}
+    for name, measure in (("kid", kid.kernel_distance), ("manifold", manifold.manifold)):
+        entry = measure(reference, samples, seed=seed)
+        perfect = measure(reference, real, seed=seed) if real is not None else None
+        found[name] = {**entry, "real": perfect} if entry else None
+    return found

@@ -62,14 +62,20 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
 def without_paths(settings: Settings) -> Settings:
     """The settings with the last part of every path of a machine alone."""
     data, last = settings.data, lambda text: pathlib.Path(text).name
-    kind, colon, path = (data.name or "").partition(":")
-    name = f"{kind}:{last(path)}" if kind in record.PATH_KINDS and colon else data.name
     features, colon, argument = settings.eval.fid_features.partition(":")
     first = settings.train.init_from
+
+    def nameless(images: str) -> str:
+        kind, colon, path = images.partition(":")
+        return f"{kind}:{last(path)}" if kind in record.PATH_KINDS and colon else images
+
     return settings.replace(
-        data=dict(name=name, dir=None),
+        data=dict(name=nameless(data.name) if data.name else data.name, dir=None),
         train=dict(init_from=last(first) if first else first),
-        eval=dict(fid_features=f"{features}{colon}{last(argument)}"),
+        eval=dict(
+            fid_features=f"{features}{colon}{last(argument)}",
+            ood=tuple(map(nameless, settings.eval.ood)),
+        ),
     )
 
 

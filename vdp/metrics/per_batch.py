@@ -16,6 +16,7 @@ from vdp.types import (
     Array,
     Batch,
     Classifying,
+    Coded,
     DiffusionLike,
     Encoding,
     Generative,
@@ -25,6 +26,7 @@ from vdp.types import (
     LatentGenerative,
     OverPrior,
     Params,
+    Partial,
     Reconstructing,
     Stats,
     Stochastic,
@@ -134,6 +136,36 @@ def latent_means(
 ) -> Float[Array, "b draws units"]:
     """Posterior means of all latents, [B, draws, units]."""
     return model.latent_means(params, stats, batch, rng)
+
+
+def code_log_prob(
+    model: Coded, params: Params, stats: Stats, batch: Batch, rng: Key
+) -> dict[str, Float[Array, "b"]]:
+    """{"value": log density of the code under the prior, or a bound on it, [B] nats}."""
+    return {"value": model.code_log_prob(params, stats, batch, rng)}
+
+
+def partial_bounds(
+    model: Partial,
+    params: Params,
+    stats: Stats,
+    batch: Batch,
+    rng: Key,
+    *,
+    nums: tuple[int, ...],
+) -> dict[str, Float[Array, "b"]]:
+    """{str(n): the bound in which n coarsest scales, and u, are drawn from q, [B] nats}.
+
+    Args:
+      model: a ladder.
+      params: of the model.
+      stats: of the model.
+      batch: B examples.
+      rng: a key.
+      nums: every n that is wanted.
+    """
+    bound = lambda num: model.partial_elbo(params, stats, batch, rng, num_scales=num).value
+    return {str(num): bound(num) for num in nums}
 
 
 def clipped(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.diffusion.noise import required
+from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.diffusion import DiffusionPrior
@@ -17,6 +18,7 @@ from vdp.types import (
     Array,
     Batch,
     DiffusionLike,
+    Encode,
     Key,
     Levels,
     Noise,
@@ -117,6 +119,19 @@ class WithPrior:
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
         return self._terms(params, stats, batch, rest_rng, noise, False)
+
+    def _log_prob_of_code(
+        self, params: Params, stats: Stats, q: Normal, rng: Key, encode: Encode
+    ) -> Float[Array, "b"]:
+        """The prior's log density at the mean of q, or its bound on it, [B] nats.
+
+        In the merged form, where q is a code and the prior over the latent around it: minus the
+        rate, which differs from the mean log density there by what is the same for all images.
+        """
+        variables = params["prior"], stats["prior"]
+        if self.merged:
+            return self.prior.rate(*variables, q, rng, encode=encode)[1].value
+        return self.prior.log_prob_bound(*variables, q.mean, rng, encode=encode).value
 
     def _scaled(self, images: Levels) -> Float32[Array, "b h w c"]:
         """Integer levels as the encoder sees them, in [0, 1]; numpy arrays become jax's."""

@@ -9,6 +9,7 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -86,11 +87,13 @@ class HVAE(LadderSamples):
         return self._forward(*args)[0]
 
     def _forward(
-        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool
-    ) -> tuple[Terms, Float[Array, "b"] | None, Normal | None]:
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, noise: Noise, train: bool,
+        num_scales: int | None = None,
+    ) -> tuple[Terms, Float[Array, "b"] | None, Normal | None]:  # fmt: skip
         """The bound, minus the prior's rate in it, [B], and q of what the prior is over.
 
-        KLs are in closed form, the rate is the prior's own estimate.
+        KLs are in closed form, the rate is the prior's own estimate; `num_scales` is as of
+        `reconstruct`.
         """
         apart = train and self.training != "joint"
         detached = stop_gradient if apart else lambda tree: tree
@@ -106,7 +109,7 @@ class HVAE(LadderSamples):
             u, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
             u = q.sample(noise.prior.z) if apart else u
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self.features(params, images, train=train_nets)
+        features = self._coarsest(self.features(params, images, train=train_nets), num_scales)
         outputs, reports = self.descend(
             params, features, conditions, z_noise, x_shape, train=train_nets
         )
@@ -137,6 +140,43 @@ class HVAE(LadderSamples):
         beta = stages.weight(self.beta, self.kl_warmup_steps, step)
         loss = stages.loss(self.training, terms, minus_rate, q, beta)
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
+
+    def partial_elbo(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, num_scales: int, noise: Noise = None,
+    ) -> Terms:  # fmt: skip
+        """The bound in which the finer scales are drawn from p in place of q, [B] nats.
+
+        A bound on log p(x) like the other: its q has p(z_l|z_>l, u) for these latents, so that
+        their KLs are 0 (L^{>k} of Havtorn et al. 2021, with k latents in the finer scales). With
+        one rng, or noise, it shares all draws with `elbo`.
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          batch: B examples.
+          rng: a key.
+          num_scales: the coarsest scales drawn from q; u is always, z_L has to be under a prior.
+          noise: of `draw`, in place of what is drawn with rng.
+        """
+        draw_rng, rest_rng = jax.random.split(rng)
+        noise = self.draw(draw_rng, batch, purpose="elbo") if noise is None else noise
+        return self._forward(params, stats, batch, rest_rng, noise, False, num_scales)[0]
+
+    def code_log_prob(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b"]:
+        """Log density of u (of z_L under a prior over that) under the prior, or its bound, [B].
+
+        At the mean of q, in nats; in the merged form up to a constant.
+        """
+        images = self._scaled(batch.input)
+        q = (
+            self.code(params, stats, images)
+            if self.over_code
+            else self.top_posterior(params, images)
+        )
+        return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params))
 
     def log_weight(
         self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None
@@ -179,6 +219,13 @@ class HVAE(LadderSamples):
         ]
         return posteriors | dict(zip(self.latent_names, moments, strict=True))
 
+    def _coarsest(self, features: Sequence[Array], num_scales: int | None) -> list[Array | None]:
+        """The features of the coarsest `num_scales` scales alone, None for those drawn from p."""
+        if num_scales == 0 and self.prior is not None and not self.over_code:
+            raise UserError("with a prior over z_L its scale is drawn from q: num_scales=1 or more")
+        kept = len(features) if num_scales is None else num_scales
+        return [each if place < kept else None for place, each in enumerate(features)]
+
     def _posterior_pass(
         self, params: Params, stats: Stats, images: Float[Array, "b h w c"], rng: Key,
         num_scales: int | None = None,
@@ -191,9 +238,7 @@ class HVAE(LadderSamples):
             q = self.code(params, stats, images)
             u = q.sample(jax.random.normal(code_rng, q.mean.shape))
             conditions = self.conditions(params, stats, u, x_shape)
-        features: list[Any] = list(self.features(params, images))
-        if num_scales is not None:
-            features[num_scales:] = [None] * len(features[num_scales:])
+        features = self._coarsest(self.features(params, images), num_scales)
         noise = self.latent_noise(z_rng, num, x_shape)
         return self.descend(params, features, conditions, noise, x_shape)
 
@@ -211,8 +256,6 @@ class HVAE(LadderSamples):
           num_scales: the coarsest scales drawn from the posterior, the others from the prior; all
             by default. u is drawn from q(u|x) always; z_L has to be where the prior is over it.
         """
-        if num_scales == 0 and self.prior is not None and not self.over_code:
-            raise UserError("with a prior over z_L nothing is reconstructed from num_scales=0")
         scaled = self._scaled(images)
         return self.likelihood.mean(self._posterior_pass(params, stats, scaled, rng, num_scales)[0])
 

@@ -221,6 +221,16 @@ class VAE(WithPrior):
         outputs, _ = self.decode(params, stats, z, batch.target.shape[1:])
         return self.likelihood.log_prob(outputs, batch.target) + weight
 
+    def code_log_prob(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b"]:
+        """Log density of the mean of q(z|x) under the prior, or the prior's bound on it, [B] nats.
+
+        In the merged form up to a constant.
+        """
+        q, _ = self.posterior(params, stats, self._scaled(batch.input))
+        return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params, stats))
+
     def sample_latents(
         self, params: Params, stats: Stats, rng: Key | None, num: int, **kwargs: Any
     ) -> Float[Array, "{num} *z"]:

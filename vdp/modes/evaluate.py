@@ -11,13 +11,15 @@ from vdp.evaluation import (
     features,
     index,
     naming,
+    ood,
     report,
     representation,
     resume,
     values,
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.pictures import charts
+from vdp.evaluation.evaluate import images_asked_about
+from vdp.pictures import charts, histograms
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -65,21 +67,31 @@ def evaluate(
     Returns:
       (what the file holds, its path).
     """
+    others = ood.load(run.settings, run.facts, run.model)  # what is missing stops here
     space = None
     if "fid" in run.settings.eval.estimators and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
-        space = features.named(run.settings, dataset, trained)  # what is missing stops here
+        space = features.named(run.settings, dataset, trained)  # and here
     result, each = numbers_of(run, workdir, dataset, space)
+    unfinished = resume.Unfinished(run, workdir)
+    compared = {}
+    if others:
+        _, arrays = images_asked_about(run, dataset)
+        compared = ood.compare(run, arrays, others, unfinished)
+        result["ood"] = {name: scores.entry() for name, scores in compared.items()}
     path = workdir / naming.file_name(run.trained, run.settings)
     result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
         if result["rates"] and len(result["rates"]) > 1:
             plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
             charts.save_latent_bars(plot, result["latents"], formats=formats)
+        for name, scores in compared.items():
+            plot = workdir / "plots" / histograms.file_name(name, path)
+            histograms.save(plot, name, scores, formats=run.settings.log.figures)
         values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
-    resume.Unfinished(run, workdir).remove()
+    unfinished.remove()
     if parallel.is_writer():
         write.card(workdir)
     return result, path

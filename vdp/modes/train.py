@@ -11,7 +11,7 @@ from vdp import build, config, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, report, representation, resume
+from vdp.evaluation import estimators, features, ood, report, representation, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -72,6 +72,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         representation.check(settings.replace(eval=dict(split="test")), model, dataset)
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
+        ood.load(settings, dataset.facts, model)  # what is missing or does not fit stops here
         fit(
             settings,
             workdir,

@@ -43,6 +43,7 @@ class Eval(Section):
     fid_features: str = "classifier"  # or classifier:WORKDIR, inception:FILE, a dotted name
     fid_reference: Annotated[str, OneOf(*SPLITS)] = "train"  # samples are compared with this split
     fid_samples: Annotated[int, AtLeast(2, most=MOST)] = 10_000
+    ood: tuple[str, ...] = ()  # other data sets, named as data.name is, to be told from this one
 
     def __post_init__(self) -> None:
         super().__post_init__()

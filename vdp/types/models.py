@@ -212,6 +212,28 @@ class Hierarchical(OverPrior, Reconstructing, Stochastic, Protocol):
 
 
 @runtime_checkable
+class Coded(OverPrior, Probabilistic, Protocol):
+    """One whose prior, where it has one, is over a code of the image, whose log density it says.
+
+    Or a bound on that, up to what is the same for all images, [B] nats.
+    """
+
+    def code_log_prob(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b"]: ...
+
+
+@runtime_checkable
+class Partial(Hierarchical, Protocol):
+    """A ladder whose bound can be had with q for the coarsest scales, and p for the finer ones."""
+
+    def partial_elbo(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key,
+        *, num_scales: int, noise: Noise = None,
+    ) -> Terms: ...  # fmt: skip
+
+
+@runtime_checkable
 class Classifying(Scored, Protocol):
     """One that names the class of an image, by features before its last layer."""
 
