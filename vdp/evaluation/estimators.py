@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vdp.errors import UserError
+from vdp.evaluation import noisy
 from vdp.evaluation.resume import Rows
 from vdp.metrics import dvp_reference, likelihood, score
 from vdp.run import Run
@@ -130,8 +131,10 @@ def estimate(
     extra: dict[str, Any] = {}
     if estimator.weighted:
         weight = "path" if tag.startswith("T=") else tag
-        ess = float(parts.pop("ess").mean())
-        extra = {"k": chosen.iwae_samples, "weight": weight, "ess": ess}
+        sizes = parts.pop("ess")
+        extra = {"k": chosen.iwae_samples, "weight": weight, "ess": float(sizes.mean())}
+        if tag != dvp_reference.LABEL:
+            extra |= noisy.judged(sizes, chosen.iwae_samples)
     if tag == "ode":
         assert isinstance(run.model, Reinterpretable)
         extra["solver_error"] = _solver_error(run, run.model, arrays)

@@ -11,7 +11,7 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import interpolation, naming, samples
+from vdp.evaluation import convergence, interpolation, naming, samples
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -89,6 +89,7 @@ def evaluate(
         "estimators": question.estimators,
         **dict.fromkeys(("fid", "sampling", "active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
+        "convergence": None,
         "train_seconds": None if spent is None else round(spent, 3),
     }
     kept = Unfinished(run, workdir)
@@ -98,7 +99,12 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
-    if features and isinstance(run.model, Generative):
+    if chosen.convergence:
+        given = (run, question.arrays, kept, features)
+        result["convergence"] = {
+            name: convergence.measure(name, *given) for name in dict.fromkeys(chosen.convergence)
+        }
+    if features and "fid" in chosen.estimators and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)
     return result

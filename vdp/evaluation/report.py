@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from vdp.evaluation import noisy
+
 
 def in_words(result: dict[str, Any]) -> list[str]:
     """What an eval.json holds, one line a quantity; of older versions too."""
@@ -14,6 +16,10 @@ def in_words(result: dict[str, Any]) -> list[str]:
     for name, entry in result["estimators"].items():
         if entry:
             lines.append(f"{split} {_estimate(name, entry)}, {num} images")
+    for name, entry in (result.get("convergence") or {}).items():
+        lines.append(
+            f"{split} convergence {name}, {entry['num_examples']} images: {entry['words']}"
+        )
     for name, entry in (result.get("earlier") or {}).items():
         what = f"FID {entry['value']:.2f}" if name == "fid" else f"{split} {_estimate(name, entry)}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
@@ -83,7 +89,8 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
     bits = entry["bits_per_dim"]
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
-    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}"
+    doubt = f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
+    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:

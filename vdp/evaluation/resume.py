@@ -122,7 +122,9 @@ def _follows(rows: dict[str, np.ndarray], parts: list[dict[str, np.ndarray]]) ->
 
 def _fingerprint(run: Run[Model]) -> str:
     settings = to_json(run.settings)
-    del settings["eval"]["estimators"], settings["log"], settings["checkpoint"]
+    for asked in ("estimators", "convergence"):
+        del settings["eval"][asked]
+    del settings["log"], settings["checkpoint"]
     for place in compare.PLACES:
         del settings["data"][place]
     leaves = jax.tree.leaves((run.params, run.stats))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vdp import __version__
+from vdp.evaluation import noisy
 from vdp.record import Record, Weights
 from vdp.run import Run
 from vdp.runtime import sources
@@ -61,12 +62,17 @@ def _metrics(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if result is None:
         return []
     metrics = [
-        {"type": name, "name": f"{name}, nats ({entry['model']})", "value": entry["nats"]["mean"]}
+        {"type": name, "name": _metric_name(name, entry), "value": entry["nats"]["mean"]}
         for name, entry in result["estimators"].items()
         if entry and name not in NO_BOUNDS
     ]
     fid = result.get("fid")
     return metrics + ([{"type": "fid", "name": "FID", "value": fid["value"]}] if fid else [])
+
+
+def _metric_name(name: str, entry: Mapping[str, Any]) -> str:
+    noise = ", noisy" if noisy.is_noisy(entry) else ""
+    return f"{name}, nats ({entry['model']}{noise})"
 
 
 def _opened(run: Run[Model], stored: Record) -> str:
@@ -148,6 +154,7 @@ def _estimates(result: Mapping[str, Any] | None) -> str:
             weighted = f", K = {entry['k']}" if "k" in entry else ""
             bits = _with_error(entry["bits_per_dim"], 4) if entry["bits_per_dim"] else ""
             kind = "**not a bound**" if name in NO_BOUNDS else "lower bound"
+            kind += f"; **noisy**: {words}" if (words := noisy.in_words(entry)) else ""
             nats = _with_error(entry["nats"], 2)
             lines.append(f"| {name}{weighted} | {entry['model']} | {nats} | {bits} | {kind} |")
     if fid := result.get("fid"):

@@ -5,9 +5,10 @@ from typing import Any
 
 from vdp import build, classifier, config
 from vdp.data import datasets, identity
-from vdp.evaluation import estimators, features, index, naming, report, resume
+from vdp.evaluation import convergence, estimators, features, index, naming, report, resume
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.pictures import charts
+from vdp.pictures import convergence as shown
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -29,6 +30,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     run = restore(settings, record, settings.eval.checkpoint)
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
     estimators.check(set(settings.eval.estimators).difference(earlier), run.model)
+    convergence.check(settings.eval.convergence, run.model)
     build.check_sampler(run.model, settings.sample.options())
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
@@ -55,7 +57,8 @@ def evaluate(
       (what the file holds, its path).
     """
     space = None
-    if "fid" in run.settings.eval.estimators and isinstance(run.model, Generative):
+    chosen = run.settings.eval
+    if "fid" in (*chosen.estimators, *chosen.convergence) and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
         space = features.named(run.settings, dataset, trained)  # what is missing stops here
     result = numbers_of(run, workdir, dataset, space)
@@ -65,6 +68,9 @@ def evaluate(
         if result["rates"] and len(result["rates"]) > 1:
             plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
             charts.save_latent_bars(plot, result["latents"], formats=formats)
+        suffix = path.stem.removeprefix("eval")
+        for name in chosen.convergence:
+            shown.write(workdir, result, name, suffix=suffix, formats=run.settings.log.figures)
         files.write_json(path, result)
         index.write(workdir)
     resume.Unfinished(run, workdir).remove()

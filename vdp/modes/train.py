@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from vdp import build, config, run
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, report, resume
+from vdp.evaluation import convergence, estimators, features, report, resume
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -63,6 +63,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     try:
         model = build.assemble(settings.model, dataset.facts)
         estimators.check(settings.eval.estimators, model)
+        convergence.check(settings.eval.convergence, model)
         build.check_sampler(model, settings.sample.options())
         if "fid" in settings.eval.estimators:
             features.check(settings, dataset)
