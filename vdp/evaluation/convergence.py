@@ -46,7 +46,7 @@ CONVERGENCE: Mapping[str, Convergence] = {
         columns={
             "k": "weights an image, K",
             "nats": "IWAE, nats",
-            "rise": "rise from the row above, nats",
+            "rise": "rise from the K before, nats",
             "ess": "effective sample size",
         },
         num_examples=1000,
@@ -70,8 +70,8 @@ CONVERGENCE: Mapping[str, Convergence] = {
         columns={
             "steps": "steps of the solver",
             "nats": "bound with the flow's density, nats",
-            "above_finest": "above the last row, nats",
-            "largest": "largest of one image, nats",
+            "above_finest": "above the finest, nats",
+            "largest": "largest difference of one image, nats",
         },
         num_examples=256,
     ),

@@ -89,6 +89,13 @@ def in_nats(value: likelihood.Estimate, digits: int = 2) -> str:
     return f"{value['mean']:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
+def _away(difference: likelihood.Estimate, what: str) -> str:
+    """How far something lies from `what`: "2.06 ± 0.54 nats below T=inf"."""
+    side = "below" if difference["mean"] < 0 else "above"
+    size: likelihood.Estimate = {**difference, "mean": abs(difference["mean"])}
+    return f"{in_nats(size)} nats {side} {what}"
+
+
 def iwae(asked: Asked) -> dict[str, Any]:
     """The IWAE over K = 1, 2, 4, ..., eval.iwae_samples, of one set of weights for each image."""
     chosen, model = asked.run.settings.eval, asked.run.model
@@ -144,16 +151,15 @@ def steps(asked: Asked) -> dict[str, Any]:
         row = {"steps": num, "nats": mean_and_error(values)}
         row |= {"above_limit": difference(values, limit), "iwae": None}
         if num <= CHEAP_STEPS:
-            name = f"T={num}, K={samples}"
+            name = f"T={num}-K={samples}"
             weighted = asked.map(name, likelihood.iwae_terms, of_chain, **how)["value"]
             row["iwae"] = mean_and_error(weighted)
         rows.append(row)
-    below, last = (next(r for r in rows if r["steps"] == num) for num in (own, rows[-1]["steps"]))
-    converged, verdict = judged(below["above_limit"])
-    words = f"T={own}, the run's own, lies {in_nats(below['above_limit'])} nats above T=inf: "
-    words += verdict
-    if last is not below:
-        words += f"; T={last['steps']} {in_nats(last['above_limit'])}"
+    of_own, last = (next(r for r in rows if r["steps"] == num) for num in (own, rows[-1]["steps"]))
+    converged, verdict = judged(of_own["above_limit"])
+    words = f"T={own}, the run's own, lies {_away(of_own['above_limit'], 'T=inf')}: {verdict}"
+    if last is not of_own:
+        words += f"; T={last['steps']} lies {_away(last['above_limit'], 'it')}"
     rows.append(dict(steps=None, nats=mean_and_error(limit), above_limit=None, iwae=None))
     about = {"own": own, "iwae_samples": samples, "note": limit_model.prior.note}
     return {**about, "converged": converged, "words": words, "rows": rows}
@@ -176,7 +182,7 @@ def ode(asked: Asked) -> dict[str, Any]:
     finest = None
     for of_flow in models:
         num = of_flow.prior.ode_steps
-        values = asked.map(f"ode of {num} steps", score.flat_terms, of_flow)["value"]
+        values = asked.map(f"ode-{num}", score.flat_terms, of_flow)["value"]
         row: dict[str, Any] = {"steps": num, "nats": mean_and_error(values)}
         finest = values if finest is None else finest
         if finest is not values:
@@ -186,7 +192,7 @@ def ode(asked: Asked) -> dict[str, Any]:
     of_own = next(row for row in rows if row["steps"] == own)
     converged, verdict = judged(of_own["above_finest"])
     words = (
-        f"{own} steps, the run's own, lie {in_nats(of_own['above_finest'])} nats above {2 * own}, "
-        f"and {of_own['largest']:.2g} off for one image at most: {verdict}"
+        f"{own} steps, the run's own, lie {_away(of_own['above_finest'], str(2 * own))}, and of no "
+        f"image more than {of_own['largest']:.2g} away: {verdict}"
     )
     return {"own": own, "converged": converged, "words": words, "rows": rows}

@@ -12,6 +12,7 @@ from vdp.evaluation.doublings import in_nats
 from vdp.pictures import style
 from vdp.runtime import files
 
+RATIO = 5.0  # of the largest to the median, from which an axis is logarithmic
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN)
 
 
@@ -98,7 +99,9 @@ def save(
         values = [_mean(value) for _, value in points]
         errors = [2 * _error(value) for _, value in points]
         how: dict[str, Any] = dict(marker="o", ms=4, lw=1.5, capsize=3, elinewidth=1)
-        axes.errorbar([x for x, _ in points], values, errors, color=COLOURS[index % 3], **how)
+        bars = errors if any(errors) else None
+        axes.errorbar([x for x, _ in points], values, bars, color=COLOURS[index % 3], **how)
+        _scale(axes, values)
         for row in limits:
             if row[column] is not None:
                 _line(axes, _mean(row[column]), "limit")
@@ -110,7 +113,8 @@ def save(
         style.dress(axes)
     _doubling(panels[-1], [row[axis] for row in rows])
     panels[-1].set(xlabel=about.columns[axis])
-    panels[0].set_title(f"{about.title}, {entry['num_examples']:,} images", fontsize=11)
+    title = f"{about.title}, {entry['num_examples']:,} images"
+    panels[0].set_title(f"{title}\n(bars: two standard errors over images)", fontsize=10)
     style.save(figure, path, formats)
 
 
@@ -125,6 +129,20 @@ def _error(value: Any) -> float:
 def _line(axes: Any, height: float, label: str) -> None:
     axes.axhline(height, color=style.DARK, lw=1.2, ls="--", label=label)
     axes.legend(frameon=False)
+
+
+def _scale(axes: Any, values: Sequence[float]) -> None:
+    """Makes the vertical axis logarithmic on both sides of 0 where few values dwarf the others."""
+    from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
+
+    sizes = np.abs(values)
+    if sizes.max() <= RATIO * np.median(sizes) or not sizes.min():
+        return
+    smallest = float(max(sizes.min(), 1.0))
+    axes.set_yscale("symlog", linthresh=smallest)
+    subs = (1, 2, 5) if sizes.max() < 100 * smallest else (1,)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=smallest, subs=subs))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _doubling(axes: Any, numbers: Sequence[int]) -> None:
