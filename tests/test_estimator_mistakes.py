@@ -1,22 +1,24 @@
 """The table of mistaken estimators: its signs at a small size, and its place in the docs."""
 
+import jax
 import numpy as np
 import pytest
 
 from benchmarks import estimator_mistakes as mistakes
+from benchmarks import linear_gaussian
 from vdp.metrics.convergence import difference
 
 NUM, SAMPLES = 24, 64
 ROWS = list(mistakes.estimators())
-FEW = [row for row in ROWS[:6] if "weight" not in row.mistake]
+FEW = [ROWS[index] for index in (0, 2, 4, 5)]  # of the others compiling is dear
 
 
 def errors(rows):
     """{(estimator, mistake, model): the paired error of its mean}."""
-    batch = mistakes.images(NUM)
+    batch = linear_gaussian.images(NUM)
     return {
         (row.estimator, row.mistake, row.tag): difference(
-            row.values(batch, SAMPLES), mistakes.exact(batch, row.tag)
+            row.values(batch, SAMPLES), linear_gaussian.exact(batch, row.tag)
         )
         for row in rows
     }
@@ -34,14 +36,14 @@ def test_right_estimates_lie_below_the_truth_and_mistakes_lift_them_above(rows):
 
 def test_the_chains_exact_density_is_that_of_many_of_its_samples():
     """Variances of y_0 by recursion are those of an ancestral sample in the oracle's own basis."""
-    model = mistakes.cases()[1].model
+    model = linear_gaussian.cases()[1].model
     prior, draws = model.prior, 4000
-    params, _ = prior.init(mistakes.jax.random.key(0), (mistakes.DIMS,))
-    how = dict(z_shape=(mistakes.DIMS,), sampler_steps=5)
-    z = np.asarray(prior.sample(params, {}, mistakes.jax.random.key(1), draws, **how))
-    spectrum = np.array(mistakes.SPECTRUM)
-    found = (z @ mistakes.ROTATION).var(0)
-    np.testing.assert_allclose(found, mistakes._stepped(spectrum, 5), rtol=5 * (2 / draws) ** 0.5)
+    params, _ = prior.init(jax.random.key(0), (linear_gaussian.DIMS,))
+    how = dict(z_shape=(linear_gaussian.DIMS,), sampler_steps=5)
+    z = np.asarray(prior.sample(params, {}, jax.random.key(1), draws, **how))
+    found = (z @ linear_gaussian.ROTATION).var(0)
+    expected = linear_gaussian.variance("T=5")
+    np.testing.assert_allclose(found, expected, rtol=5 * (2 / draws) ** 0.5)
 
 
 def test_the_page_holds_a_table_that_the_script_wrote(tmp_path):

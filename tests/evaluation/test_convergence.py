@@ -51,7 +51,7 @@ def oracle():
     """A model whose prior has the exact denoiser of its Gaussian data."""
     fields = dict(denoiser={"name": "toys.GaussianDenoiser"}, parameterization="eps",
                   schedule={"name": "linear", "gamma_0": -6.0, "gamma_1": 6.0}, num_steps=8,
-                  ode_steps=4)  # fmt: skip
+                  ode_steps=2)  # fmt: skip
     spec = {"name": "vae", "latent_shape": (2,), "encoder": {"name": "toys.Affine"},
             "decoder": {"name": "toys.Affine"}, "likelihood": {"name": "normal", "scale": 0.5},
             "prior": {"name": "vdm", **fields}, "log_var_floor": -4.0}  # fmt: skip
@@ -81,11 +81,11 @@ def test_steps_rise_to_the_exact_density_of_continuous_time(oracle, monkeypatch)
 def test_solver_steps_are_compared_with_twice_the_runs_own(oracle):
     entry = doublings.ode(oracle)
     rows = entry["rows"]
-    assert [row["steps"] for row in rows] == [1, 2, 4, 8]
+    assert [row["steps"] for row in rows] == [1, 2, 4]
     largest = [row["largest"] for row in rows[:-1]]
     assert largest == sorted(largest, reverse=True)
     assert rows[-1]["above_finest"] is None
-    assert entry["converged"] is True
+    assert entry["words"].startswith("2 steps, the run's own, lie ")
 
 
 def test_from_the_command_line(cli, copied_run, refused):

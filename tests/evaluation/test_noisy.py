@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 
 from launch import plot, table
-from vdp.evaluation import index, noisy, report
+from vdp.evaluation import estimators, index, noisy, report
 from vdp.export import card
 
 RNG = np.random.default_rng(0)
@@ -18,21 +18,21 @@ def sizes(log_w):
 
 @pytest.mark.parametrize("num", [2, 8, 64, 1000])
 def test_near_constant_weights_are_believed_and_heavy_tails_are_not(num):
-    constant = noisy.judged(sizes(0.1 * RNG.normal(size=(num, 300))), num)
+    constant = estimators.enough_weights(sizes(0.1 * RNG.normal(size=(num, 300))), num)
     assert constant == {"ess_low": 0.0, "noisy": False}
     pareto = RNG.exponential(size=(num, 300)) / 0.3  # weights of tail index 0.3: without a mean
-    heavy = noisy.judged(sizes(pareto), num)
+    heavy = estimators.enough_weights(sizes(pareto), num)
     assert heavy["noisy"]
     assert heavy["ess_low"] > 0.4
 
 
 def test_one_weight_says_nothing_and_few_images_of_many_pass():
-    assert noisy.judged(np.ones(5), 1) == {"ess_low": 1.0, "noisy": True}
+    assert estimators.enough_weights(np.ones(5), 1) == {"ess_low": 1.0, "noisy": True}
     ess = np.full(100, 40.0)
     ess[:10] = 1.5
-    assert noisy.judged(ess, 64) == {"ess_low": 0.1, "noisy": False}
+    assert estimators.enough_weights(ess, 64) == {"ess_low": 0.1, "noisy": False}
     ess[:11] = 1.5
-    assert noisy.judged(ess, 64) == {"ess_low": 0.11, "noisy": True}
+    assert estimators.enough_weights(ess, 64) == {"ess_low": 0.11, "noisy": True}
 
 
 def entry(model="T=50", ess=3.3, **more):

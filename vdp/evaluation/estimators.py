@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.evaluation import noisy
@@ -134,7 +135,7 @@ def estimate(
         sizes = parts.pop("ess")
         extra = {"k": chosen.iwae_samples, "weight": weight, "ess": float(sizes.mean())}
         if tag != dvp_reference.LABEL:
-            extra |= noisy.judged(sizes, chosen.iwae_samples)
+            extra |= enough_weights(sizes, chosen.iwae_samples)
     if tag == "ode":
         assert isinstance(run.model, Reinterpretable)
         extra["solver_error"] = _solver_error(run, run.model, arrays)
@@ -153,6 +154,17 @@ def estimate(
         **extra,
         "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
     }
+
+
+def enough_weights(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:
+    """What stands beside an IWAE: {"ess_low": the share of images of too few weights, "noisy"}.
+
+    Args:
+      ess: effective sample sizes, [N].
+      num: K.
+    """
+    share = float(np.mean(noisy.too_few(np.asarray(ess, np.float64), num)))
+    return {"ess_low": share, "noisy": share > noisy.SHARE}
 
 
 def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:

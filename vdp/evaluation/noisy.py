@@ -15,26 +15,18 @@ reached does not lower it.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 VARIANCE = 0.2  # of one image's bound, nats^2: above it its weights are too few to tell
 WEIGHTS = ("exact", "path", "ode")  # of bounds in results that lack "noisy": those of 0.1
 SHARE = 0.1  # of the images: where more have too few weights, so has their mean
 
 
-def judged(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:
-    """What stands beside an IWAE: {"ess_low": the share of images of too few weights, "noisy"}.
+def too_few(ess: Any, num: int) -> Any:
+    """Whether weights were too few by their effective sample size: of a number, or of an array.
 
     Args:
-      ess: effective sample sizes, [N].
+      ess: effective sample sizes.
       num: K; one weight says nothing about its spread, and is too few.
     """
-    share = float(np.mean(_too_few(np.asarray(ess, np.float64), num)))
-    return {"ess_low": share, "noisy": share > SHARE}
-
-
-def _too_few(ess: Any, num: int) -> Any:
     return (1 / ess - 1 / num > VARIANCE) | (num < 2)
 
 
@@ -45,7 +37,7 @@ def is_noisy(entry: Mapping[str, Any] | None) -> bool:
     """
     if not entry or "noisy" in entry:
         return bool(entry and entry["noisy"])
-    return entry.get("weight") in WEIGHTS and bool(_too_few(entry["ess"], entry["k"]))
+    return entry.get("weight") in WEIGHTS and bool(too_few(entry["ess"], entry["k"]))
 
 
 def in_words(entry: Mapping[str, Any]) -> str:
