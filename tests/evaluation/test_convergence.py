@@ -124,12 +124,14 @@ def test_reports_of_the_same_weights_stay_in_the_file():
 def test_a_limit_and_what_is_extrapolated_are_in_table_and_picture(tmp_path):
     nats = {"mean": -80.0, "se": 0.5}
     rows = [{"steps": n, "nats": nats, "above_limit": nats, "iwae": None} for n in (2, 4, None)]
+    rows[0]["iwae"] = {**nats, "noisy": True}
     entry = {"rows": rows, "words": "it rises", "num_examples": 1000, "extrapolated": -79.0}
     result = {"checkpoint": "best", "step": 3, "split": "test", "convergence": {"steps": entry}}
     pictures.write(tmp_path, result, "steps", suffix="-x", formats=("png", "svg"))
     page = (tmp_path / "plots" / "convergence-steps-x.md").read_text()
     assert "\n\nIt rises.\n\n" in page
     assert "| limit | -80.00 ± 0.50 |" in page
+    assert "| 2 | -80.00 ± 0.50 | -80.00 ± 0.50 | -80.00 ± 0.50 (noisy) |" in page
     assert "| extrapolated | -79 |" in page
     assert "1,000 images of the test split" in page
     drawn = (tmp_path / "plots" / "convergence-steps-x.svg").read_text()

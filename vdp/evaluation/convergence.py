@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import doublings
 from vdp.evaluation.doublings import Asked
@@ -96,6 +97,7 @@ def measure(
     name: str,
     run: Run[Any],
     arrays: Arrays,
+    dataset: datasets.Dataset,
     kept: Unfinished,
     features: fid.Features | None = None,
 ) -> dict[str, Any]:
@@ -105,6 +107,7 @@ def measure(
       name: one of CONVERGENCE, which the run's model has.
       run: the checkpoint.
       arrays: (target, input, labels), of at most eval.max_examples images.
+      dataset: of `run.settings.data`.
       kept: results to go on from.
       features: of FID, where they are there.
 
@@ -115,5 +118,6 @@ def measure(
     if not run.settings.eval.max_examples:
         num = min(num, chosen.num_examples)
     target, inputs, labels = (array[:num] for array in arrays)
-    asked = Asked(run=run, arrays=(target, inputs, labels), kept=kept, features=features)
+    some = target, inputs, labels
+    asked = Asked(run=run, arrays=some, dataset=dataset, kept=kept, features=features)
     return {"num_examples": num, **chosen.measure(asked)}

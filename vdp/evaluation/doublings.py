@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.evaluation.estimators import enough_weights
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import convergence, fid, likelihood, score
 from vdp.metrics.convergence import difference
@@ -35,12 +37,14 @@ class Asked:
     Attributes:
       run: the checkpoint.
       arrays: (target, input, labels) of the report's images.
+      dataset: of `run.settings.data`.
       kept: results to go on from.
       features: of FID, where they are there.
     """
 
     run: Run[Any]
     arrays: Arrays
+    dataset: datasets.Dataset
     kept: Unfinished
     features: fid.Features | None = None
 
@@ -114,7 +118,11 @@ def iwae(asked: Asked) -> dict[str, Any]:
     if rise is not None:
         converged, verdict = judged(rise)
         words = f"from K={counts[-2]} to K={num} it rises by {in_nats(rise)} nats: {verdict}"
-    return {"model": model.weight_model, "converged": converged, "words": words, "rows": rows}
+    doubt = enough_weights(terms["ess"][:, -1], num)
+    if doubt["noisy"]:
+        words += f"; noisy, too few weights count for {100 * doubt['ess_low']:.0f} % of the images"
+    about = {"model": model.weight_model, **doubt}
+    return {**about, "converged": converged, "words": words, "rows": rows}
 
 
 def has_steps(model: Any) -> bool:
@@ -152,8 +160,9 @@ def steps(asked: Asked) -> dict[str, Any]:
         row |= {"above_limit": difference(values, limit), "iwae": None}
         if num <= CHEAP_STEPS:
             name = f"T={num}-K={samples}"
-            weighted = asked.map(name, likelihood.iwae_terms, of_chain, **how)["value"]
-            row["iwae"] = mean_and_error(weighted)
+            weighted = asked.map(name, likelihood.iwae_terms, of_chain, **how)
+            doubt = enough_weights(weighted["ess"], samples)
+            row["iwae"] = {**mean_and_error(weighted["value"]), **doubt}
         rows.append(row)
     of_own, last = (next(r for r in rows if r["steps"] == num) for num in (own, rows[-1]["steps"]))
     converged, verdict = judged(of_own["above_limit"])

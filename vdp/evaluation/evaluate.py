@@ -100,7 +100,7 @@ def evaluate(
         if isinstance(run.model, capability):
             result |= measure(question)
     if chosen.convergence:
-        given = (run, question.arrays, kept, features)
+        given = (run, question.arrays, dataset, kept, features)
         result["convergence"] = {
             name: convergence.measure(name, *given) for name in dict.fromkeys(chosen.convergence)
         }

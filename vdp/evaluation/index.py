@@ -83,7 +83,7 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     if before is None:
         return result
     if before.get("convergence") and before["step"] == result["step"]:  # those of the same weights
-        result = result | {"convergence": before["convergence"] | (result["convergence"] or {})}
+        result = result | {"convergence": before["convergence"] | (result.get("convergence") or {})}
     estimates = {**before["estimators"], "fid": before["fid"]}
     earlier = dict(before.get("earlier") or {})
     earlier |= {

@@ -71,7 +71,9 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     estimate: Any = value
-    return in_nats(estimate) if isinstance(value, Mapping) else f"{value:.3g}"
+    if not isinstance(value, Mapping):
+        return f"{value:.3g}"
+    return in_nats(estimate) + (" (noisy)" if value.get("noisy") else "")
 
 
 def save(
