@@ -12,6 +12,7 @@ from launch.table import (
     nats,
     sampling_seconds,
 )
+from vdp.evaluation import noisy
 from vdp.pictures import style
 
 BOUND = "Bound, nats"
@@ -68,7 +69,9 @@ def _what_is_drawn(groups: Sequence[tuple[dict[str, str], list[Result]]]) -> str
 
 def _legend(estimator: str, finished: Sequence[Result]) -> str:
     of = lambda key: distinct(result.get(f"estimators.{estimator}.{key}") for result in finished)
-    return f"{estimator.upper()} ({of('model')})" + (f", K = {of('k')}" if of("k") else "")
+    entries = (result.get(f"estimators.{estimator}") for result in finished)
+    doubt = ", noisy" if any(map(noisy.is_noisy, entries)) else ""
+    return f"{estimator.upper()} ({of('model')})" + (f", K = {of('k')}" if of("k") else "") + doubt
 
 
 def _dots(axes, groups, value, shift: float, color: str, label: str) -> None:

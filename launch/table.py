@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vdp.errors import STOPPED, UserError
+from vdp.evaluation import noisy
 from vdp.runtime import files
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
@@ -116,6 +117,7 @@ def _tag(estimator: str) -> Callable[[Result], str | None]:
             return None
         parts = [entry.get("model")]
         parts += [f"K={entry['k']}"] if "k" in entry else []
+        parts += ["noisy"] if noisy.is_noisy(entry) else []
         parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
         return ", ".join(parts)
 
@@ -213,6 +215,11 @@ def _facts(finished: Sequence[Result]) -> str:
         facts += (
             ".\n\nELBO and IWAE with different model tags (in brackets) are bounds on different "
             "models"
+        )
+    if any(noisy.is_noisy(result.get("estimators.iwae")) for result in finished):
+        facts += (
+            "; noisy: too few of the weights count, so that an IWAE is a loose lower bound (raise "
+            "eval.iwae_samples)"
         )
     return f"{facts}."
 

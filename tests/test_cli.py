@@ -113,6 +113,7 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
             ["elbo_ode", "there is elbo, "],
         ),
         (["--config=digits_ae:smoke", "--config.eval.estimators=iwae"], ["iwae", "none"]),
+        (["--config=digits_ae:smoke", "--config.eval.convergence=steps"], ["steps", "is none"]),
         (["--config=digits_ae:smoke", "--config.sample.sampler=ddim"], ["no samples", "sampler"]),
         ([SMOKE, "--config.train.ema_decay=1.5"], ["ema_decay"]),
         ([SMOKE, "--config.eval.every=0"], ["eval.every"]),

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from oracles import gaussian_eps_fn
 
 SCALE = 0.5  # deviation of the pixels
 A, B, Q = 0.7, 0.6, 0.9  # z_1 = A z_2 + noise(B^2); x = mean over z_1 + noise; q's deviation
@@ -65,3 +66,12 @@ class LinearDecoder(nn.Module):
             return var * A / noise * x, jnp.full_like(x, np.log(var))
         var = 1 / (1 / B**2 + 1 / SCALE**2)
         return var * (A * z / B**2 + x / SCALE**2), jnp.full_like(x, np.log(var))
+
+
+class GaussianDenoiser(nn.Module):
+    """E[eps | y] of z ~ N(MEAN, STD^2) of tests/oracles.py; gamma from -6 to 6 is [0, 1000]."""
+
+    @nn.compact
+    def __call__(self, y, time, *, train=False):
+        self.param("unused", nn.initializers.zeros, ())
+        return gaussian_eps_fn()(y, -6 + 12 * time / 1000)

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vdp.evaluation import noisy
+
 NO_BOUNDS = ("dvp_reference",)  # of the estimators
 NO_LIKELIHOOD = "no likelihood"
 
@@ -34,6 +36,7 @@ class Estimate:
       seconds: that it took; None in older results.
       note: what its prior has to say of it; "" for nothing.
       step: of the checkpoint, where it is an earlier one than the rest is of.
+      noise: why it is loose by an unknown amount, of weights that are too few; "" where not known.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Estimate:
     seconds: float | None
     note: str
     step: int | None
+    noise: str
 
     @property
     def label(self) -> str:
@@ -61,7 +65,8 @@ class Estimate:
         kind = "lower bound" if self.is_bound else "not a bound"
         density = ", on a density" if self.is_bound and self.bits is None else ""
         earlier = "" if self.step is None else f"; of step {self.step:,}"
-        return f"{kind}{density}{earlier}"
+        noise = f"; noisy: {self.noise}" if self.noise else ""
+        return f"{kind}{density}{earlier}{noise}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,9 +148,8 @@ class Latent:
 
 def estimates(result: Mapping[str, Any]) -> list[Estimate]:
     """The estimates of a result, those that it keeps of earlier checkpoints last."""
-    kept = {name: entry for name, entry in (result.get("earlier") or {}).items() if name != "fid"}
-    every = [*result["estimators"].items(), *kept.items()]
-    return [_estimate(name, entry) for name, entry in every if entry]
+    every = [*result["estimators"].items(), *(result.get("earlier") or {}).items()]
+    return [_estimate(name, entry) for name, entry in every if entry and "nats" in entry]
 
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
@@ -158,6 +162,7 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         seconds=entry.get("seconds"),
         note=str(entry.get("note") or ""),
         step=entry.get("step"),
+        noise=noisy.in_words(entry),
     )
 
 

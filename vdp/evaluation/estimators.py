@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vdp.errors import UserError
+from vdp.evaluation import noisy
 from vdp.evaluation.resume import Rows
 from vdp.evaluation.values import Values, named
 from vdp.metrics import dvp_reference, likelihood, score
@@ -152,8 +153,10 @@ def estimate(
     extra: dict[str, Any] = {}
     if estimator.weighted:
         weight = "path" if tag.startswith("T=") else tag
-        ess = float(parts.pop("ess").mean())
-        extra = {"k": chosen.iwae_samples, "weight": weight, "ess": ess}
+        sizes = parts.pop("ess")
+        extra = {"k": chosen.iwae_samples, "weight": weight, "ess": float(sizes.mean())}
+        if tag != dvp_reference.LABEL:
+            extra |= enough_weights(sizes, chosen.iwae_samples)
     if tag == "ode":
         assert isinstance(run.model, Reinterpretable)
         extra["solver_error"] = _solver_error(run, run.model, arrays)
@@ -172,6 +175,17 @@ def estimate(
         "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
     }
     return entry, each
+
+
+def enough_weights(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:
+    """What stands beside an IWAE: {"ess_low": the share of images of too few weights, "noisy"}.
+
+    Args:
+      ess: effective sample sizes, [N].
+      num: K.
+    """
+    share = float(np.mean(noisy.too_few(np.asarray(ess, np.float64), num)))
+    return {"ess_low": share, "noisy": share > noisy.SHARE}
 
 
 def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import interpolation, naming, representation, samples, values
+from vdp.evaluation import convergence, interpolation, naming, representation, samples, values
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -92,6 +92,7 @@ def evaluate(
         **dict.fromkeys(("active_units", "rates", "latents", "clipped")),
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
         "representation": None,
+        "convergence": None,
         "train_seconds": None if spent is None else round(spent, 3),
     }
     kept = Unfinished(run, workdir)
@@ -105,7 +106,12 @@ def evaluate(
             result |= measure(question)
     if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
-    if features and isinstance(run.model, Generative):
+    if chosen.convergence:
+        given = (run, question.arrays, dataset, kept, features)
+        result["convergence"] = {
+            name: convergence.measure(name, *given) for name in dict.fromkeys(chosen.convergence)
+        }
+    if features and "fid" in chosen.estimators and isinstance(run.model, Generative):
         drawn = samples.draw(run, kept.rows("samples"))
         result |= samples.judged(run, dataset, features, drawn)
     return result, question.values

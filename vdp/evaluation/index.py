@@ -82,6 +82,8 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     """
     if before is None:
         return result
+    if before.get("convergence") and before["step"] == result["step"]:  # those of the same weights
+        result = result | {"convergence": before["convergence"] | (result.get("convergence") or {})}
     estimates = _estimates(before)
     earlier = dict(before.get("earlier") or {})
     earlier |= {

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from vdp.evaluation import noisy
+
 OF_SAMPLES = ("fid", "kid", "manifold")  # what a result holds of samples compared with images
 
 
@@ -16,6 +18,9 @@ def in_words(result: dict[str, Any]) -> list[str]:
     for name, entry in result["estimators"].items():
         if entry:
             lines.append(f"{split} {_estimate(name, entry)}, {num} images")
+    for name, entry in (result.get("convergence") or {}).items():
+        of = "" if name == "fid" else f", {entry['num_examples']} images"
+        lines.append(f"{split} convergence {name}{of}: {entry['words']}")
     for name, entry in (result.get("earlier") or {}).items():
         what = _earlier(name, entry) or f"{split} {_estimate(name, entry)}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
@@ -98,7 +103,8 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
     bits = entry["bits_per_dim"]
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
-    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}"
+    doubt = f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
+    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:

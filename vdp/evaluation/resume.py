@@ -122,7 +122,7 @@ def _follows(rows: dict[str, np.ndarray], parts: list[dict[str, np.ndarray]]) ->
 
 def _fingerprint(run: Run[Model]) -> str:
     settings = to_json(run.settings)
-    for field in ("estimators", "probe", "ood"):  # rows of one estimator are the same beside others
+    for field in ("estimators", "probe", "ood", "convergence"):  # rows are the same beside others
         del settings["eval"][field]
     del settings["log"], settings["checkpoint"]
     for place in compare.PLACES:

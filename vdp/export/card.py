@@ -57,12 +57,17 @@ def _metrics(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if result is None:
         return []
     metrics = [
-        {"type": e.name, "name": f"{e.name}, nats ({e.model})", "value": e.nats.mean}
+        {"type": e.name, "name": _metric_name(e), "value": e.nats.mean}
         for e in numbers.estimates(result)
         if e.is_bound and e.step is None
     ]
     fid = result.get("fid")
     return metrics + ([{"type": "fid", "name": "FID", "value": fid["value"]}] if fid else [])
+
+
+def _metric_name(estimate: numbers.Estimate) -> str:
+    noise = ", noisy" if estimate.noise else ""
+    return f"{estimate.name}, nats ({estimate.model}{noise})"
 
 
 def _opened(run: Run[Model], stored: Record) -> str:

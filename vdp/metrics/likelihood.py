@@ -29,6 +29,26 @@ def bits_per_dim(nats: Any, x_shape: Shape) -> Any:
     return -nats / (math.log(2) * math.prod(x_shape))
 
 
+def log_weights(
+    model: Weights,
+    params: Params,
+    stats: Stats,
+    batch: Batch,
+    rng: Key,
+    *,
+    num_samples: int,
+    chunk: int = 1,
+) -> Float[Array, "{num_samples} b"]:
+    """The logarithms of K importance weights of every example, [K, B], each at draws of its own.
+
+    The arguments are those of `iwae_with_ess`.
+    """
+    keys = jax.random.split(rng, num_samples)
+    return jax.lax.map(
+        lambda key: model.log_weight(params, stats, batch, key), keys, batch_size=chunk
+    )
+
+
 def iwae_with_ess(
     model: Weights,
     params: Params,
@@ -55,10 +75,8 @@ def iwae_with_ess(
     Returns:
       (bound [B] in nats, (sum w)^2 / sum w^2 [B], between 1 and K).
     """
-    keys = jax.random.split(rng, num_samples)
-    log_w = jax.lax.map(
-        lambda key: model.log_weight(params, stats, batch, key), keys, batch_size=chunk
-    )
+    how = dict(num_samples=num_samples, chunk=chunk)
+    log_w = log_weights(model, params, stats, batch, rng, **how)
     total = logsumexp(log_w, axis=0)
     ess = jnp.exp(2 * total - logsumexp(2 * log_w, axis=0))
     return total - math.log(num_samples), ess

@@ -7,6 +7,7 @@ from vdp import build, classifier, config
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.evaluation import (
+    convergence,
     estimators,
     features,
     index,
@@ -20,6 +21,7 @@ from vdp.evaluation import (
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.evaluation.evaluate import images_asked_about
 from vdp.pictures import charts, histograms
+from vdp.pictures import convergence as shown
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -41,6 +43,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     run = restore(settings, record, settings.eval.checkpoint)
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
     estimators.check(set(settings.eval.estimators).difference(earlier), run.model)
+    convergence.check(settings.eval.convergence, run.model)
     build.check_sampler(run.model, settings.sample.options())
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
@@ -69,7 +72,8 @@ def evaluate(
     """
     others = ood.load(run.settings, run.facts, run.model)  # what is missing stops here
     space = None
-    if "fid" in run.settings.eval.estimators and isinstance(run.model, Generative):
+    chosen = run.settings.eval
+    if "fid" in (*chosen.estimators, *chosen.convergence) and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
         space = features.named(run.settings, dataset, trained)  # and here
     result, each = numbers_of(run, workdir, dataset, space)
@@ -88,6 +92,9 @@ def evaluate(
         for name, scores in compared.items():
             plot = workdir / "plots" / histograms.file_name(name, path)
             histograms.save(plot, name, scores, formats=run.settings.log.figures)
+        suffix = path.stem.removeprefix("eval")
+        for name in chosen.convergence:
+            shown.write(workdir, result, name, suffix=suffix, formats=run.settings.log.figures)
         values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)

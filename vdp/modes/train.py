@@ -11,7 +11,15 @@ from vdp import build, config, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import estimators, features, ood, report, representation, resume
+from vdp.evaluation import (
+    convergence,
+    estimators,
+    features,
+    ood,
+    report,
+    representation,
+    resume,
+)
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -68,9 +76,10 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     try:
         model = build.assemble(settings.model, dataset.facts)
         estimators.check(settings.eval.estimators, model)
+        convergence.check(settings.eval.convergence, model)
         build.check_sampler(model, settings.sample.options())
         representation.check(settings.replace(eval=dict(split="test")), model, dataset)
-        if "fid" in settings.eval.estimators:
+        if "fid" in (*settings.eval.estimators, *settings.eval.convergence):
             features.check(settings, dataset)
         ood.load(settings, dataset.facts, model)  # what is missing or does not fit stops here
         fit(

@@ -20,6 +20,7 @@ from vdp.settings.rules import (
 
 SPLITS = ("train", "validation", "test")
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+CONVERGENCE = ("iwae", "steps", "ode", "fid")
 FEATURES = ("classifier", "inception")  # of FID, besides dotted names
 Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a step")]
 
@@ -32,6 +33,7 @@ class Eval(Section):
     every: Count = 1000  # steps between validations
     every_epochs: Amount = 0.0  # above 0 it decides every
     estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
+    convergence: Annotated[tuple[str, ...], OneOf(*CONVERGENCE)] = ()  # reports of accuracy
     split: Annotated[str, OneOf(*SPLITS)] = "test"
     checkpoint: Which = "best"
     batch_size: Size = 250
