@@ -1,20 +1,19 @@
 """`--mode=eval`: evaluates one checkpoint of a run and says what came out."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
-from vdp import build, classifier, config
+from vdp import classifier, config
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.evaluation import (
-    convergence,
-    estimators,
+    asked,
     features,
     index,
     naming,
     ood,
     report,
-    representation,
     resume,
     values,
 )
@@ -42,13 +41,10 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.eval.checkpoint)
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
-    estimators.check(set(settings.eval.estimators).difference(earlier), run.model)
-    convergence.check(settings.eval.convergence, run.model)
-    build.check_sampler(run.model, settings.sample.options())
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
     )
-    representation.check(settings, run.model, dataset)
+    asked.check(settings, run.model, dataset, known=earlier)
     result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
         print("\n".join(report.in_words(result)))
@@ -70,12 +66,11 @@ def evaluate(
     Returns:
       (what the file holds, its path).
     """
-    others = ood.load(run.settings, run.facts, run.model)  # what is missing stops here
+    others = ood.load(run.settings, run.facts, run.model)
     space = None
-    chosen = run.settings.eval
-    if "fid" in (*chosen.estimators, *chosen.convergence) and isinstance(run.model, Generative):
+    if run.settings.eval.wants_features and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
-        space = features.named(run.settings, dataset, trained)  # and here
+        space = features.named(run.settings, dataset, trained)
     result, each = numbers_of(run, workdir, dataset, space)
     unfinished = resume.Unfinished(run, workdir)
     compared = {}
@@ -86,15 +81,7 @@ def evaluate(
     path = workdir / naming.file_name(run.trained, run.settings)
     result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
-        if result["rates"] and len(result["rates"]) > 1:
-            plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
-            charts.save_latent_bars(plot, result["latents"], formats=formats)
-        for name, scores in compared.items():
-            plot = workdir / "plots" / histograms.file_name(name, path)
-            histograms.save(plot, name, scores, formats=run.settings.log.figures)
-        suffix = path.stem.removeprefix("eval")
-        for name in chosen.convergence:
-            shown.write(workdir, result, name, suffix=suffix, formats=run.settings.log.figures)
+        _draw(run.settings, path, result, compared)
         values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
@@ -102,3 +89,20 @@ def evaluate(
     if parallel.is_writer():
         write.card(workdir)
     return result, path
+
+
+def _draw(
+    settings: Settings,
+    path: pathlib.Path,
+    result: Mapping[str, Any],
+    compared: Mapping[str, ood.Compared],
+) -> None:
+    """Writes the pictures of a result at `path` into `plots` beside it."""
+    plots, formats = path.parent / "plots", settings.log.figures
+    if result["rates"] and len(result["rates"]) > 1:
+        charts.save_latent_bars(plots / "latents.png", result["latents"], formats=formats)
+    for name, scores in compared.items():
+        histograms.save(plots / histograms.file_name(name, path), name, scores, formats=formats)
+    suffix = path.stem.removeprefix("eval")
+    for name in settings.eval.convergence:
+        shown.write(path.parent, result, name, suffix=suffix, formats=formats)

@@ -12,12 +12,8 @@ from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.evaluation import (
-    convergence,
-    estimators,
-    features,
-    ood,
+    asked,
     report,
-    representation,
     resume,
 )
 from vdp.metrics.batched import Batched
@@ -75,13 +71,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     progress = Progress("training", settings.train.steps, enabled=parallel.is_writer())
     try:
         model = build.assemble(settings.model, dataset.facts)
-        estimators.check(settings.eval.estimators, model)
-        convergence.check(settings.eval.convergence, model)
-        build.check_sampler(model, settings.sample.options())
-        representation.check(settings.replace(eval=dict(split="test")), model, dataset)
-        if "fid" in (*settings.eval.estimators, *settings.eval.convergence):
-            features.check(settings, dataset)
-        ood.load(settings, dataset.facts, model)  # what is missing or does not fit stops here
+        asked.check(settings.replace(eval=dict(split="test")), model, dataset)
         fit(
             settings,
             workdir,

@@ -60,9 +60,7 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         facts += f" of the {result['split']} split. ± is the standard error over these images; "
         facts += "differences are paired by image."
     else:
-        facts += (
-            ". ± is the standard error over subsets, of the extrapolation a jackknife's."
-        )
+        facts += ". ± is the standard error over subsets, of the extrapolation a jackknife's."
     note = f" With {entry['note']}." if entry.get("note") else ""
     return f"# {about.title}\n\n{_sentence(entry['words'])}\n\n{table}\n\n{facts}{note}\n"
 

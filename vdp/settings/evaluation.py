@@ -47,6 +47,11 @@ class Eval(Section):
     fid_samples: Annotated[int, AtLeast(2, most=MOST)] = 10_000
     ood: tuple[str, ...] = ()  # other data sets, named as data.name is, to be told from this one
 
+    @property
+    def wants_features(self) -> bool:
+        """Whether samples are compared with images by features."""
+        return "fid" in (*self.estimators, *self.convergence)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         name, _, argument = self.fid_features.partition(":")

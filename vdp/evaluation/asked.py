@@ -1,0 +1,34 @@
+"""Whether a model and its data have what `eval` and `sample` ask for: said before anything runs."""
+
+from collections.abc import Collection
+
+from vdp import build
+from vdp.data import datasets
+from vdp.evaluation import convergence, estimators, features, ood, representation
+from vdp.settings import Settings
+from vdp.types import Generative, Model
+
+
+def check(
+    settings: Settings, model: Model, dataset: datasets.Dataset, *, known: Collection[str] = ()
+) -> None:
+    """Refuses what cannot be estimated or drawn.
+
+    Args:
+      settings: whose `eval` and `sample` say what is wanted.
+      model: that is asked.
+      dataset: of `settings.data`.
+      known: estimators that a run of an older version has named, and that are left out.
+
+    Raises:
+      UserError: the model lacks an estimator, a report, a sampler's option or a bound, or the data
+        labels, images or other data sets.
+    """
+    chosen = settings.eval
+    estimators.check(set(chosen.estimators).difference(known), model)
+    convergence.check(chosen.convergence, model)
+    build.check_sampler(model, settings.sample.options())
+    representation.check(settings, model, dataset)
+    if chosen.wants_features and isinstance(model, Generative):
+        features.check(settings, dataset)
+    ood.load(settings, dataset.facts, model)
