@@ -106,7 +106,7 @@ def _start(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
     taken = first_stage.plan(settings, other, dataset.facts)
-    progress.say(first_stage.in_words(settings, taken, first.step))
+    progress.say(first_stage.in_words(settings, taken, other))
 
     def start_from(start: State) -> State:
         return first_stage.take(start, evaluated, taken.roles)
@@ -155,6 +155,7 @@ def _evaluate(
     if earlier is not None and earlier[0].get("step") == trained.step:
         _say(earlier[1], progress)
         progress.say(f"{path} is there: nothing left to do")
+        _say(report.warnings(earlier[0]), progress)
         return earlier[0]
     sample.write_all(trained, workdir / "samples", dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
@@ -162,6 +163,7 @@ def _evaluate(
     elapsed = duration(time.perf_counter() - started)
     places = (workdir / write.CARD, path, workdir / "samples", workdir / "plots")
     progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
+    _say(report.warnings(result), progress)
     return result
 
 
