@@ -8,7 +8,7 @@ from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.evaluation import estimators, features, index, naming, report, resume, values
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.pictures import charts
+from vdp.pictures import sample
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -36,8 +36,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     )
     result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
-        print("\n".join(report.in_words(result)))
-        print(path)
+        print("\n".join([*report.in_words(result), str(path), *report.warnings(result)]))
 
 
 def evaluate(
@@ -63,9 +62,7 @@ def evaluate(
     path = workdir / naming.file_name(run.trained, run.settings)
     result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
-        if result["rates"] and len(result["rates"]) > 1:
-            plot, formats = workdir / "plots" / "latents.png", run.settings.log.figures
-            charts.save_latent_bars(plot, result["latents"], formats=formats)
+        sample.write_latent_bars(run, workdir, result)
         values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
