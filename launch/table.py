@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vdp.errors import STOPPED, UserError
+from vdp.metrics import divergence
 from vdp.runtime import files
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
@@ -117,9 +118,19 @@ def _tag(estimator: str) -> Callable[[Result], str | None]:
         parts = [entry.get("model")]
         parts += [f"K={entry['k']}"] if "k" in entry else []
         parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
+        parts += ["not a bound"] if entry.get(divergence.NOT_A_BOUND) else []
         return ", ".join(parts)
 
     return tag
+
+
+def bits(result: Result) -> float | None:
+    """Reads the mean bits per dimension of the bound."""
+    return result.get("estimators.elbo.bits_per_dim.mean")
+
+
+def _unbounded(result: Result) -> str | None:
+    return "not a bound" if result.get(f"estimators.elbo.{divergence.NOT_A_BOUND}") else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +161,7 @@ COLUMNS = (
     _Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
     _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
     _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
-    _Column("bits/dim", lambda result: result.get("estimators.elbo.bits_per_dim.mean"), 3),
+    _Column("bits/dim", bits, 3, _unbounded),
     _Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
     _Column("mse of reconstructions", lambda result: result.get("mse")),
     _Column("path ratio", between_codes("path_ratio"), 3),
@@ -214,6 +225,13 @@ def _facts(finished: Sequence[Result]) -> str:
             ".\n\nELBO and IWAE with different model tags (in brackets) are bounds on different "
             "models"
         )
+    why = {
+        r.name: distinct(
+            r.get(f"estimators.{name}.{divergence.NOT_A_BOUND}") for name in ("elbo", "iwae")
+        )
+        for r in finished
+    }
+    facts += "".join(f".\n\n{name}: not a bound, for {said}" for name, said in why.items() if said)
     return f"{facts}."
 
 

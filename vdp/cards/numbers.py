@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vdp.metrics import divergence
+
 NO_BOUNDS = ("dvp_reference",)  # of the estimators
 NO_LIKELIHOOD = "no likelihood"
 
@@ -32,8 +34,9 @@ class Estimate:
       bits: per dimension, positive.
       num_samples: K of importance weights; None of a bound without them.
       seconds: that it took; None in older results.
-      note: what its prior has to say of it; "" for nothing.
+      note: what its prior has to say of it, or why it is no bound; "" for nothing.
       step: of the checkpoint, where it is an earlier one than the rest is of.
+      not_a_bound: why, where its evaluation has found that; "" of all others.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Estimate:
     seconds: float | None
     note: str
     step: int | None
+    not_a_bound: str = ""
 
     @property
     def label(self) -> str:
@@ -53,7 +57,7 @@ class Estimate:
     @property
     def is_bound(self) -> bool:
         """Whether log p(x) of its model is at least as high, but for chance."""
-        return self.name not in NO_BOUNDS
+        return self.name not in NO_BOUNDS and not self.not_a_bound
 
     @property
     def kind(self) -> str:
@@ -149,6 +153,7 @@ def estimates(result: Mapping[str, Any]) -> list[Estimate]:
 
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
+    why = str(entry.get(divergence.NOT_A_BOUND) or "")
     return Estimate(
         name=name,
         model=str(entry["model"]),
@@ -156,8 +161,9 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         bits=Mean(**entry["bits_per_dim"]) if entry["bits_per_dim"] else None,
         num_samples=entry.get("k"),
         seconds=entry.get("seconds"),
-        note=str(entry.get("note") or ""),
+        note="; ".join(filter(None, (why, str(entry.get("note") or "")))),
         step=entry.get("step"),
+        not_a_bound=why,
     )
 
 
