@@ -106,7 +106,8 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
-    unnormalised.mark(run, question.arrays, question.values, result)
+    parts = lambda: unnormalised.parts_of(run, question.arrays, question.values)
+    unnormalised.mark(run.model, parts, result)
     if features and isinstance(run.model, Generative):
         drawn = kept.rows("samples")
         result["fid"], result["sampling"] = samples.fid_and_sampling(run, dataset, features, drawn)

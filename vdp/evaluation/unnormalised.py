@@ -4,7 +4,7 @@ A density that does not integrate to one makes numbers that are no bounds and lo
 What is found stands as "not_a_bound", a sentence, in every estimate that was made with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,40 +15,38 @@ from vdp.types import Arrays, Model, Probabilistic
 
 
 def mark(
-    run: Run[Model],
-    arrays: Arrays,
-    values: Mapping[str, np.ndarray],
-    result: Mapping[str, Any],
+    model: Model, parts: Callable[[], Mapping[str, np.ndarray]], result: Mapping[str, Any]
 ) -> None:
     """Writes into estimates of a model with an exact prior why they are no bounds, if they are not.
 
     Args:
-      run: the checkpoint.
-      arrays: (target, input, labels) of N images.
-      values: what each got, [N]: those of "elbo" where it was estimated.
+      model: any.
+      parts: gives the bound of every image and its parts, as of `score.flat_terms`; called only
+        where there is an estimate to mark.
       result: of the evaluation, with its "estimators" and "information".
     """
     entries = [e for e in result["estimators"].values() if e and e["model"] == "exact"]
-    if entries and (why := _reason(run, arrays, values, result["information"])):
-        for entry in entries:
-            entry[divergence.NOT_A_BOUND] = why
+    exact = isinstance(model, Probabilistic) and model.bound_model == "exact"
+    if not (entries and exact):
+        return
+    why = score.negative_rate(model, parts()) or _negative_divergence(result["information"])
+    for entry in entries if why else ():
+        entry[divergence.NOT_A_BOUND] = why
 
 
-def _reason(
-    run: Run[Model],
-    arrays: Arrays,
-    values: Mapping[str, np.ndarray],
-    information: Mapping[str, Any] | None,
-) -> str:
-    """What shows that the prior's density is none, as a sentence; "" where nothing does."""
-    if not (isinstance(run.model, Probabilistic) and run.model.bound_model == "exact"):
-        return ""
-    parts: Mapping[str, np.ndarray]
+def parts_of(
+    run: Run[Model], arrays: Arrays, values: Mapping[str, np.ndarray]
+) -> Mapping[str, np.ndarray]:
+    """What `mark` looks at: of the estimate "elbo" where that was made, or computed here.
+
+    Args:
+      run: the checkpoint.
+      arrays: (target, input, labels) of N images.
+      values: what each got, [N].
+    """
     if "elbo.likelihood" in values:
-        parts = {"value": values["elbo"], "likelihood": values["elbo.likelihood"]}
-    else:
-        parts = run.map(score.flat_terms, arrays)
-    return score.negative_rate(run.model, parts) or _negative_divergence(information)
+        return {"value": values["elbo"], "likelihood": values["elbo.likelihood"]}
+    return run.map(score.flat_terms, arrays)
 
 
 def _negative_divergence(information: Mapping[str, Any] | None) -> str:

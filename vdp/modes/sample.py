@@ -14,7 +14,9 @@ from vdp.settings import Settings, compare
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> None:
-    """Draws from `sample.checkpoint`, what needs images where their data is, and the run's plots again.
+    """Draws from `sample.checkpoint`, and what needs images where their data is.
+
+    The run's own pictures come with its plots, made again in the formats that are asked for.
 
     Args:
       settings: the run's own, with other `data`, `eval` or `sample`.
