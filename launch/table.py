@@ -10,6 +10,7 @@ from typing import Any
 
 from vdp.errors import STOPPED, UserError
 from vdp.evaluation import noisy
+from vdp.metrics import divergence
 from vdp.runtime import files
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
@@ -119,9 +120,19 @@ def _tag(estimator: str) -> Callable[[Result], str | None]:
         parts += [f"K={entry['k']}"] if "k" in entry else []
         parts += ["noisy"] if noisy.is_noisy(entry) else []
         parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
+        parts += ["not a bound"] if entry.get(divergence.NOT_A_BOUND) else []
         return ", ".join(parts)
 
     return tag
+
+
+def bits(result: Result) -> float | None:
+    """Reads the mean bits per dimension of the bound."""
+    return result.get("estimators.elbo.bits_per_dim.mean")
+
+
+def _unbounded(result: Result) -> str | None:
+    return "not a bound" if result.get(f"estimators.elbo.{divergence.NOT_A_BOUND}") else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +163,7 @@ COLUMNS = (
     _Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
     _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
     _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
-    _Column("bits/dim", lambda result: result.get("estimators.elbo.bits_per_dim.mean"), 3),
+    _Column("bits/dim", bits, 3, _unbounded),
     _Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
     _Column("mse of reconstructions", lambda result: result.get("mse")),
     _Column("path ratio", between_codes("path_ratio"), 3),
@@ -221,6 +232,13 @@ def _facts(finished: Sequence[Result]) -> str:
             "; noisy: too few of the weights count, so that an IWAE is a loose lower bound (raise "
             "eval.iwae_samples)"
         )
+    why = {
+        r.name: distinct(
+            r.get(f"estimators.{name}.{divergence.NOT_A_BOUND}") for name in ("elbo", "iwae")
+        )
+        for r in finished
+    }
+    facts += "".join(f".\n\n{name}: not a bound, for {said}" for name, said in why.items() if said)
     return f"{facts}."
 
 

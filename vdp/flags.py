@@ -45,8 +45,9 @@ modes:
             runs (default: runs), index.html and index.md of them, and cards that are missing or old
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
             and no --config where --workdir is a run's; --parameters lists every one of them
-  check     try the laws of a config's own components (priors, likelihoods, networks), in a minute;
-            needs no data and no training
+  check     try the laws of a config's own components (priors, likelihoods, networks), or where it
+            has none of its own, of all that it names; needs no data and no training, for small
+            ones a minute
   compare   lay the evaluations of finished runs side by side, --runs=A,B,...: differences paired by
             image, with errors over images and seeds; tables and a picture in --out=DIR
 

@@ -225,3 +225,18 @@ def test_many_arms_are_rows(tmp_path):
     assert header[:2] == ["model", "elbo, nats"]
     assert [row[0] for row in rows] == [*names, "wide"]
     assert comparison.Comparison is type(vdp.compare(runs[:2]))
+
+
+def test_what_is_no_bound_is_better_than_nothing(pair, tmp_path):
+    why = "the rate of the prior is -8 ± 0.2 nats"
+    mine = make_run(
+        tmp_path / "mine", prior="flow", estimators={"elbo": entry(EASE + 30, not_a_bound=why)},
+        keep=False,
+    )  # fmt: skip
+    found = vdp.compare([pair[0], mine])
+    assert f"elbo of mine is not a bound, for {why}" in found.notes
+    (difference,) = found.differences
+    assert difference.better is None
+    assert tables.verdict(difference) == "not of two bounds"
+    _, rows = tables.arms(found)
+    assert any("(exact, not a bound)" in cell for row in rows for cell in row)

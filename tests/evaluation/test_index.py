@@ -41,7 +41,7 @@ def test_other_data_are_named():
     ("fields", "words"),
     [
         ({}, ": I(x; z) at least 0.01, KL(q(z) || p(z)) at most 0.30"),
-        ({"saturated": True}, "(saturated: 64 images cannot show more than 4.16)"),
+        ({"saturated": True}, "no more than log 64 = 4.16 nats of I(x; z) can be seen (saturated)"),
         ({"saturated": True, "collapsed": True}, ": collapsed, the codes of all 64 images are"),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 import vdp
 from vdp.evaluation import interpolation
 from vdp.metrics import smoothness
-from vdp.pictures import grids, latent_space
+from vdp.pictures import clouds, grids, latent_space
 
 T = np.linspace(0, 1, 17)
 
@@ -187,8 +187,8 @@ def test_codes_without_a_prior_fill_one_panel(tmp_path):
     rng = np.random.default_rng(0)
     for dims in (1, 2, 5):
         codes, labels = rng.normal(size=(50, dims)), rng.integers(0, 10, 50)
-        grids.save_latents(tmp_path / "one.png", codes, None, labels)
-        grids.save_latents(tmp_path / "two.png", codes, codes, labels)
+        clouds.save_latents(tmp_path / "one.png", codes, None, labels)
+        clouds.save_latents(tmp_path / "two.png", codes, codes, labels)
         with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
             assert one.width < 0.7 * two.width
             assert len(np.unique(np.asarray(one))) > 10

@@ -8,7 +8,7 @@ from matplotlib import colors
 from PIL import Image
 
 from vdp.errors import UserError
-from vdp.pictures import charts, grids, style
+from vdp.pictures import charts, clouds, grids, style
 from vdp.settings import Log
 
 RNG = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_a_last_row_that_is_not_full_stays_above_its_reconstructions(tmp_path, m
 
 @pytest.mark.parametrize("num", [1, 7, 10, 20])
 def test_every_label_has_a_colour_of_its_own_where_its_tick_is(num):
-    how = grids._colors_of(num)
+    how = clouds.colors_of(num)
     chosen = {colors.to_hex(how["cmap"](how["norm"](label))) for label in range(num)}
     assert len(chosen) == num
     edges = how["norm"].boundaries

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp.pictures import grids, latent_space
+from vdp.pictures import clouds, latent_space
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 5])
@@ -17,7 +17,7 @@ def test_the_code_of_one_image_is_drawn(tmp_path, dimensions, draws):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         code = normal(size=(1, dimensions))
-        grids.save_latents(tmp_path / "latents.png", code, prior, np.array([3]))
+        clouds.save_latents(tmp_path / "latents.png", code, prior, np.array([3]))
     assert (tmp_path / "latents.png").stat().st_size > 1000
 
 

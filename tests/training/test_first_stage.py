@@ -16,10 +16,12 @@ EMA = {"decoder": {"w": 1.0}, "encoder": {"w": 2.0}, "prior": {"w": 3.0}}
 FROM = [("train.init_from", "runs/first"), ("train.init_parts", "all")]
 
 
-def plan(argument, *overrides, first="digits_vae:prior=normal", same_images=True, ema=None):
+def plan(
+    argument, *overrides, first="digits_vae:prior=normal", fields=(), same_images=True, ema=None
+):
     """The plan of a config that starts from another one."""
     settings = config.settings(argument, [*FROM, *overrides])
-    there = config.settings(first)
+    there = config.settings(first, fields)
     other = first_stage.Other(
         settings=there,
         facts=datasets.describe(there.data),
@@ -27,7 +29,7 @@ def plan(argument, *overrides, first="digits_vae:prior=normal", same_images=True
         same_images=same_images,
     )
     taken = first_stage.plan(settings, other, datasets.describe(settings.data))
-    return taken, first_stage.in_words(settings, taken, 7)
+    return taken, first_stage.in_words(settings, taken, other)
 
 
 def test_all_is_taken_for_other_images_and_the_warm_up_is_not_repeated():
@@ -36,7 +38,12 @@ def test_all_is_taken_for_other_images_and_the_warm_up_is_not_repeated():
     assert taken == first_stage.Plan(roles=("encoder", "decoder", "prior"))
     assert "step 7: took encoder, decoder, prior with" in said
     assert "left" not in said
-    assert "the KL warm-up is not repeated" in said
+    assert (
+        "the KL warm-up is not repeated, although at step 7 that run was inside its own of " in said
+    )
+    assert "of 1,500: there the rate had 0.0047 of its weight" in said
+    _, said = plan("digits_vae", first="digits_vae", fields=[("model.kl_warmup_steps", "7")])
+    assert said.endswith("the KL warm-up is not repeated"), "that run had come to its end"
     settings = config.settings("digits_vae", FROM)
     without = first_stage.without_warmup(settings)
     assert (settings.model["kl_warmup_steps"], without.model["kl_warmup_steps"]) == (1500, 0)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vdp.evaluation import noisy
+from vdp.metrics import divergence
 
 NO_BOUNDS = ("dvp_reference",)  # of the estimators
 NO_LIKELIHOOD = "no likelihood"
@@ -34,9 +35,10 @@ class Estimate:
       bits: per dimension, positive.
       num_samples: K of importance weights; None of a bound without them.
       seconds: that it took; None in older results.
-      note: what its prior has to say of it; "" for nothing.
+      note: what its prior has to say of it, or why it is no bound; "" for nothing.
       step: of the checkpoint, where it is an earlier one than the rest is of.
       noise: why it is loose by an unknown amount, of weights that are too few; "" where not known.
+      not_a_bound: why, where its evaluation has found that; "" of all others.
     """
 
     name: str
@@ -47,7 +49,8 @@ class Estimate:
     seconds: float | None
     note: str
     step: int | None
-    noise: str
+    noise: str = ""
+    not_a_bound: str = ""
 
     @property
     def label(self) -> str:
@@ -57,7 +60,7 @@ class Estimate:
     @property
     def is_bound(self) -> bool:
         """Whether log p(x) of its model is at least as high, but for chance."""
-        return self.name not in NO_BOUNDS
+        return self.name not in NO_BOUNDS and not self.not_a_bound
 
     @property
     def kind(self) -> str:
@@ -153,6 +156,7 @@ def estimates(result: Mapping[str, Any]) -> list[Estimate]:
 
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
+    why = str(entry.get(divergence.NOT_A_BOUND) or "")
     return Estimate(
         name=name,
         model=str(entry["model"]),
@@ -160,9 +164,10 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         bits=Mean(**entry["bits_per_dim"]) if entry["bits_per_dim"] else None,
         num_samples=entry.get("k"),
         seconds=entry.get("seconds"),
-        note=str(entry.get("note") or ""),
+        note="; ".join(filter(None, (why, str(entry.get("note") or "")))),
         step=entry.get("step"),
         noise=noisy.in_words(entry),
+        not_a_bound=why,
     )
 
 

@@ -15,7 +15,8 @@ CAPTIONS = {  # of samples/NAME.png, in the order they are shown in: {name: (tit
     ),
     "denoising": (
         "Denoising",
-        "One sample a row: from left to right, what the diffusion believes the clean image is.",
+        "One sample a row: from left to right, what the diffusion believes the clean image is; of "
+        "a hierarchy the pseudo-input, which is blurred and no sample of the model.",
     ),
     "levels": (
         "Levels of detail",

@@ -14,7 +14,8 @@ from vdp.settings import Data
 BOUNDS = (
     "Numbers in nats are mean log-probabilities of an image, higher is better. A bound is one on "
     "log p(x) of the model that stands beside it: `T=inf` and `T=n` are a diffusion in continuous "
-    "time and its chain of n steps, `ode` its probability flow."
+    "time and its chain of n steps, `ode` its probability flow. What is no bound can be higher "
+    "than log p(x), and is not compared with one."
 )
 MODELS = {
     "vae": "variational autoencoder",

@@ -1,7 +1,9 @@
 """Whether a density integrates to one, and whether its samples are its own.
 
-In two dimensions by a grid; in more by bridge sampling (Meng & Wong 1996) between the samples and a
-mixture of Gaussians fitted to them, and by Stein's identity E[(z - m) d log p / dz] = -1.
+In two dimensions by a grid, or by importance weights where a density is itself an average over
+paths; in more by bridge sampling (Meng & Wong 1996) between the samples and a mixture of Gaussians
+fitted to them, and by Stein's identity E[(z - m) d log p / dz] = -1. Each says what is granted to
+chance and rounding, and leaves open what its own error is too large for.
 """
 
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from vdp.checks.report import ERRORS, Verdict
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # z [N, D] to log p(z), [N], in nats
 GRID = 201  # points along each of two axes
+SLACK = 0.02  # that is granted to every comparison besides its errors, relative
+LARGEST = 0.1  # error of an integral by weights, from which on nothing is decided
+FEWEST = 100.0  # effective draws, likewise
 
 
 class Grid(NamedTuple):
@@ -22,6 +27,17 @@ class Grid(NamedTuple):
     density: np.ndarray
     points: np.ndarray
     cell: float
+    samples: np.ndarray
+
+
+class Weighted(NamedTuple):
+    """Draws z of a proposal q, [N, 2], log p(z)/q(z), [N], and samples of p, [M, 2].
+
+    A weight may be random, if its exponential is p(z)/q(z) on average over all but z.
+    """
+
+    points: np.ndarray
+    log_weights: np.ndarray
     samples: np.ndarray
 
 
@@ -46,27 +62,84 @@ def mass_on_grid(density: np.ndarray, cell: float) -> Verdict:
     said = f"its integral over a grid is {mass:.4g}"
     if not np.isfinite(mass) or error > 0.05 * max(mass, 1e-3):
         return None, f"{said}, but the grid is too coarse or too small for it (± {error:.2g})"
-    return abs(mass - 1) <= 0.02 + 2 * error, said
+    allowed = SLACK + 2 * error
+    return abs(mass - 1) <= allowed, f"{said}; 1 ± {allowed:.2g} is allowed"
 
 
-def moments_on_grid(
-    density: np.ndarray, points: np.ndarray, cell: float, samples: np.ndarray
+def moments_on_grid(grid: Grid) -> Verdict:
+    """Whether samples have the mean and deviations of a density on a grid that resolves it."""
+    if mass_on_grid(grid.density, grid.cell)[0] is None:
+        return None, "the grid is too coarse or too small for the density"
+    weights = np.asarray(grid.density, np.float64) / np.sum(grid.density)
+    return _moments(weights, grid.points, grid.samples, np.zeros(2), np.zeros(2))
+
+
+def mass_by_weights(weighted: Weighted) -> Verdict:
+    """Whether a density integrates to one, by the mean of its importance weights."""
+    weights = np.exp(np.asarray(weighted.log_weights, np.float64))
+    mass, error = float(weights.mean()), float(weights.std() / np.sqrt(len(weights)))
+    said = f"its integral is {mass:.4g} ± {error:.2g} ({len(weights):,} weighted draws)"
+    if unclear := _unclear(weights):
+        return None, f"{said}: {unclear}"
+    allowed = ERRORS * error + SLACK
+    return abs(mass - 1) <= allowed, f"{said}; 1 ± {allowed:.2g} is allowed"
+
+
+def moments_by_weights(weighted: Weighted) -> Verdict:
+    """Whether samples have the mean and deviations that weighted draws have."""
+    weights = np.exp(np.asarray(weighted.log_weights, np.float64))
+    if unclear := _unclear(weights):
+        return None, unclear
+    weights /= weights.sum()
+    away = weighted.points - weights @ weighted.points
+    std = np.sqrt(weights @ away**2)
+    mean_error = np.sqrt(weights**2 @ away**2)
+    std_error = np.sqrt(weights**2 @ (away**2 - std**2) ** 2) / (2 * std)
+    return _moments(weights, weighted.points, weighted.samples, mean_error, std_error)
+
+
+def _unclear(weights: np.ndarray) -> str:
+    """Why weights decide nothing; "" where they do. All zero or infinite, they are no density."""
+    mass = weights.mean()
+    if not np.isfinite(mass) or mass <= 0:
+        return ""
+    effective = weights.sum() ** 2 / np.sum(weights**2)
+    error = weights.std() / np.sqrt(len(weights)) / mass
+    few = effective < FEWEST or error > LARGEST
+    return f"the weight lies on {effective:.0f} of the draws, too few to say more" if few else ""
+
+
+def _moments(
+    weights: np.ndarray,
+    points: np.ndarray,
+    samples: np.ndarray,
+    mean_error: np.ndarray,
+    std_error: np.ndarray,
 ) -> Verdict:
-    """Whether samples [N, 2] have the mean and deviations of a density on a grid."""
-    weights = np.asarray(density, np.float64) / np.sum(density)
+    """Whether samples [M, 2] have the mean and deviations of weighted points.
+
+    Args:
+      weights: [N], of the points; their sum is 1.
+      points: [N, 2].
+      samples: [M, 2].
+      mean_error: [2], of the mean of the points.
+      std_error: [2], of their deviations.
+    """
     mean = weights @ points
     std = np.sqrt(weights @ (points - mean) ** 2)
-    error = std / np.sqrt(len(samples))
+    error = np.hypot(std / np.sqrt(len(samples)), mean_error)
     # the error of a deviation by its delta method: light and heavy tails alike
     fourth = np.mean((samples - samples.mean(0)) ** 4, axis=0)
     spread = np.sqrt(np.maximum(fourth - samples.var(0) ** 2, 0) / len(samples)) / (2 * std)
-    off = np.abs(samples.mean(0) - mean) - ERRORS * error - 0.02 * std
-    wide = np.abs(samples.std(0) - std) - ERRORS * spread - 0.02 * std
+    spread = np.hypot(spread, std_error)
+    off = np.abs(samples.mean(0) - mean) / (ERRORS * error + SLACK * std)
+    wide = np.abs(samples.std(0) - std) / (ERRORS * spread + SLACK * std)
+    worst = float(np.max([off, wide]))  # not a number where the density is none
     said = (
         f"means {_few(samples.mean(0))} for {_few(mean)}, deviations {_few(samples.std(0))} for "
-        f"{_few(std)}"
+        f"{_few(std)}; at most {worst:.2g} of the difference that is allowed"
     )
-    return bool(np.all(off <= 0) and np.all(wide <= 0)), said
+    return worst <= 1, said
 
 
 def mass_by_bridge(log_prob: LogDensity, samples: np.ndarray, seed: int) -> Verdict:
@@ -90,7 +163,8 @@ def mass_by_bridge(log_prob: LogDensity, samples: np.ndarray, seed: int) -> Verd
     said = f"the logarithm of its integral is {log_mass:.3g} ± {error:.2g} (bridge sampling)"
     if error > 0.2:
         return None, f"{said}: too few of the samples overlap to say more"
-    return abs(log_mass) <= ERRORS * error + 0.02, said
+    allowed = ERRORS * error + SLACK
+    return abs(log_mass) <= allowed, f"{said}; 0 ± {allowed:.2g} is allowed"
 
 
 def _bridge(at_own: np.ndarray, at_drawn: np.ndarray) -> tuple[float, float]:
@@ -121,11 +195,15 @@ def stein(samples: np.ndarray, scores: np.ndarray) -> Verdict:
     deviations = np.abs(mean[worst] + 1) / (error[worst] + 1e-3)
     whole = products.mean(1)
     total, total_error = float(whole.mean()), float(whole.std() / np.sqrt(len(whole)))
-    said = f"E[(z - m) d log p/dz] is {total:.4g} ± {total_error:.2g} for -1"
+    allowed = ERRORS * total_error + 0.01
+    said = (
+        f"E[(z - m) d log p/dz] is {total:.4g} ± {total_error:.2g}; -1 ± {allowed:.2g} is allowed"
+    )
     if not np.isfinite(total):
         return False, f"{said}: not finite"
     many = ERRORS + np.sqrt(2 * np.log(len(mean)))  # the largest of D deviations
-    return bool(abs(total + 1) <= ERRORS * total_error + 0.01 and deviations <= many), said
+    said += f"; a single one is off by {deviations:.2g} errors of {many:.2g}"
+    return bool(abs(total + 1) <= allowed and deviations <= many), said
 
 
 def _few(values: np.ndarray) -> str:

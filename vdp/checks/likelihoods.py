@@ -189,7 +189,7 @@ def _masses(case: _Case, small: _Case | None) -> Verdict:
     totals = small.masses.sum(1)
     worst = float(totals[np.argmax(np.abs(totals - 1))])
     said = f"the {small.levels}^{channels} values of one pixel have the mass {worst:.6g}"
-    return abs(worst - 1) <= 1e-3, said
+    return abs(worst - 1) <= 1e-3, f"{said}; 1 ± 0.001 is allowed"
 
 
 def _frequencies(small: _Case | None) -> Verdict:
@@ -202,7 +202,8 @@ def _frequencies(small: _Case | None) -> Verdict:
     values = (drawn.reshape(-1, channels) @ digits).reshape(OUTPUTS, -1)
     pairs = zip(values, small.masses, strict=True)
     p = min(_chi_square(value, masses) for value, masses in pairs)
-    return p > 1e-7, f"{OUTPUTS} pixels drawn {values.shape[1]:,} times, smallest p = {p:.2g}"
+    said = f"{OUTPUTS} pixels drawn {values.shape[1]:,} times, smallest p-value {p:.2g}"
+    return p > 1e-7, f"{said}, broken up to 1e-07"
 
 
 def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
@@ -223,4 +224,4 @@ def _mean(case: _Case) -> Verdict:
     error = drawn.std(0) / np.sqrt(len(drawn))
     difference = np.abs(drawn.mean(0) - mean)
     worst = float(np.max(difference / (error + 1e-4)))
-    return worst <= ERRORS, f"the largest difference is {worst:.2g} standard errors"
+    return worst <= ERRORS, f"the largest difference is {worst:.2g} standard errors of {ERRORS}"

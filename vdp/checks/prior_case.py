@@ -33,12 +33,12 @@ class Case:
     def make(cls, prior: Prior, z_shape: Shape, x_shape: Shape, data: Levels | None, seed: int):
         """Starts the prior for latents of `z_shape`; the arguments are those of `check_prior`."""
 
-        def start(key: Array) -> tuple[Params, Stats]:
+        def start(key: Array, data: Any) -> tuple[Params, Stats]:
             rng, moving = jax.random.split(key)
             params, stats = prior.init(rng, tuple(z_shape), x_shape=tuple(x_shape), data=data)
             return moved(params, moving), stats
 
-        params, stats = jax.jit(start)(jax.random.key(seed))
+        params, stats = jax.jit(start)(jax.random.key(seed), data)  # traced, as training does
         return cls(
             prior=prior, z_shape=tuple(z_shape), x_shape=tuple(x_shape), params=params, stats=stats,
             seed=seed,

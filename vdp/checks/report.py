@@ -96,8 +96,9 @@ def agree(
         np.argmax(np.abs(difference) / (error + tolerance * scale)), error.shape
     )
     a, b, e = first.mean(0)[worst], second.mean(0)[worst], error[worst]
-    held = bool(np.abs(difference[worst]) <= ERRORS * e + tolerance * scale[worst])
-    return held, f"{names[0]} {a:.4g}, {names[1]} {b:.4g}, error {e:.2g}"
+    allowed = ERRORS * e + tolerance * scale[worst]
+    said = f"{names[0]} {a:.4g}, {names[1]} {b:.4g}; their difference {a - b:.2g} ± {e:.2g}"
+    return bool(np.abs(a - b) <= allowed), f"{said} may be {allowed:.2g}"
 
 
 def unreached(gradients: Any, unnamed: str) -> str:
@@ -132,4 +133,5 @@ def close(first, second, what: str, tolerance: float = 1e-3) -> Verdict:
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return False, f"{what}: not finite"
     worst = float(np.max(np.abs(first - second) / (1 + np.abs(second)), initial=0.0))
-    return worst <= tolerance, f"{what}: largest relative difference {worst:.2g}"
+    allowed = f"{tolerance:g} is allowed" if tolerance else "none is allowed"
+    return worst <= tolerance, f"{what}: largest relative difference {worst:.2g}, {allowed}"

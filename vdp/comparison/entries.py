@@ -9,6 +9,7 @@ import numpy as np
 from vdp.comparison import statistics
 from vdp.comparison.runs import Arm
 from vdp.comparison.statistics import Estimate
+from vdp.metrics import divergence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Entry:
       k: how many importance weights; None where it uses none.
       unit: of the estimate.
       better: "higher" or "lower".
+      not_a_bound: why, where the evaluation of a seed has found that; "" of all others.
       each: [S, N] of every seed and image; None where a run has not kept them.
     """
 
@@ -31,6 +33,7 @@ class Entry:
     k: int | None
     unit: str
     better: str
+    not_a_bound: str
     each: np.ndarray | None
 
 
@@ -77,6 +80,7 @@ def of_arm(arm: Arm, name: str, num: int, notes: list[str]) -> Entry | None:
         k=k,
         unit="nats" if "nats" in entries[0] else entries[0]["unit"],
         better=entries[0].get("better", "higher" if "nats" in entries[0] else "lower"),
+        not_a_bound=next((str(why) for e in entries if (why := e.get(divergence.NOT_A_BOUND))), ""),
         each=each,
     )
 

@@ -27,7 +27,9 @@ class Difference:
       b: label of the other.
       estimate: of a minus b.
       paired: whether it is by image.
-      better: label of the arm that is better by more than two errors; None where chance may do it.
+      better: label of the arm that is better by more than two errors; None where chance may do it,
+        or where one of them is not a bound.
+      bounds: whether neither was found to be none, as the prior's density is none.
     """
 
     estimator: str
@@ -36,6 +38,7 @@ class Difference:
     estimate: Estimate
     paired: bool
     better: str | None
+    bounds: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,6 +134,7 @@ def _difference(
         estimate, paired = statistics.difference(of_a.each, of_b.each), True
     else:
         estimate, paired = statistics.unpaired(of_a.estimate, of_b.estimate), False
+    bounds = not (of_a.not_a_bound or of_b.not_a_bound)
     ahead = label_a if (estimate.mean > 0) == (of_a.better == "higher") else label_b
     return Difference(
         estimator=name,
@@ -138,7 +142,8 @@ def _difference(
         b=label_b,
         estimate=estimate,
         paired=paired,
-        better=ahead if estimate.beyond else None,
+        better=ahead if estimate.beyond and bounds else None,
+        bounds=bounds,
     )
 
 
@@ -165,6 +170,12 @@ def _notes(
         if len(set(tags.values())) > 1 and name != NO_BOUND:
             told = ", ".join(f"{tag} of {label}" for label, tag in tags.items())
             notes.append(f"{name} bounds another model in each of these: {told}")
+    for name, by_arm in estimates.items():
+        notes += [
+            f"{name} of {label} is not a bound, for {entry.not_a_bound}"
+            for label, entry in by_arm.items()
+            if entry.not_a_bound
+        ]
     if NO_BOUND in estimates:
         notes.append(f"{NO_BOUND} is not a bound: it can exceed log p(x)")
     if alone := [arm.label for arm in compared if len(arm.runs) == 1]:

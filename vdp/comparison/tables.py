@@ -55,6 +55,8 @@ def differences(comparison: Comparison) -> Table:
 
 def verdict(difference: Difference) -> str:
     """Which arm is better, in words."""
+    if not difference.bounds:
+        return "not of two bounds"
     if difference.estimate.se is None:
         return "no error is known"
     return difference.better or "not told apart"
@@ -81,7 +83,8 @@ def _title(name: str, entries: Iterable[Entry]) -> str:
 
 
 def _estimate(entry: Entry) -> str:
-    return _with_error(entry.estimate) + (f" ({entry.model})" if entry.model else "")
+    about = [entry.model] * bool(entry.model) + ["not a bound"] * bool(entry.not_a_bound)
+    return _with_error(entry.estimate) + (f" ({', '.join(about)})" if about else "")
 
 
 def _bits(entry: Entry) -> str:

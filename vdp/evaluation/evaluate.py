@@ -11,7 +11,15 @@ import numpy as np
 from vdp.data import datasets
 from vdp.data.core import Split
 from vdp.errors import UserError
-from vdp.evaluation import convergence, interpolation, naming, representation, samples, values
+from vdp.evaluation import (
+    convergence,
+    interpolation,
+    naming,
+    representation,
+    samples,
+    unnormalised,
+    values,
+)
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -104,6 +112,8 @@ def evaluate(
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
+    parts = lambda: unnormalised.parts_of(run, question.arrays, question.values)
+    unnormalised.mark(run.model, parts, result)
     if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
     if chosen.convergence:
@@ -157,28 +167,37 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     if isinstance(run.model, Hierarchical) and run.model.pseudoinput is not None:
         units = math.prod(run.model.prior_shape(run.facts.shape))
         table.insert(0, {"name": "u", "height": None, "units": units, "active": None})
-    bound = next((b for name in BOUNDS if (b := question.estimators[name])), None)
+    first = next((name for name in BOUNDS if question.estimators[name]), None)
+    bound = question.estimators[first] if first else None
     parts = dict(bound["parts"]) if bound else {}
     if "likelihood" in parts:
         by_latent = latents.rates(parts, [row["name"] for row in table])
         for row in table:
             row["rate"] = by_latent.get(row["name"], 0)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
+    information = None
+    if first and rates and len(rates) == 1:
+        information = _information(question, first, *rates)
     return {
         "active_units": active,
         "latents": table,
         "rates": rates,
-        "information": _information(question, *rates) if rates and len(rates) == 1 else None,
+        "information": information,
     }
 
 
-def _information(question: Question[Stochastic], rate: float) -> dict[str, Any] | None:
+def _information(question: Question[Stochastic], bound: str, rate: float) -> dict[str, Any] | None:
+    """What the code of a flat model tells of its image, by the rate that one of its bounds has."""
     images = question.arrays[1]
     if isinstance(question.run.model, Hierarchical):  # of one latent
         return None
     q = question.run.encode(images)
     mean, log_var = (np.reshape(values, (len(images), -1)) for values in (q.mean, q.log_var))
-    return latents.information(mean, log_var, rate, seed=question.run.settings.eval.seed)
+    found = latents.information(mean, log_var, rate, seed=question.run.settings.eval.seed)
+    likelihoods, bounds = question.values[f"{bound}.likelihood"], question.values[bound]
+    of_rate = likelihood.mean_and_error(likelihoods - bounds)["se"]
+    error = None if of_rate is None else math.hypot(of_rate, found["nats"]["se"])
+    return found | {"aggregate_kl_se": error}
 
 
 def _clipped(question: Question[Hierarchical]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vdp.evaluation import noisy
+from vdp.metrics import divergence
 
 OF_SAMPLES = ("fid", "kid", "manifold")  # what a result holds of samples compared with images
 
@@ -43,9 +44,9 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
         measures = ("path_ratio", "unevenness", "nonlinearity")
         ratio, step, middle = (_with_error(lines_between[name], 3) for name in measures)
         lines.append(
-            f"{split} mse {result['mse']:.5f} a pixel; images between two codes: path "
-            f"{ratio} times its chord, largest step {step} times the mean, middle {middle} half "
-            f"chords off; {lines_between['pairs']} pairs"
+            f"{split} mse {result['mse']:.5f} a pixel; images between two codes, of "
+            f"{lines_between['pairs']} pairs: path ratio {ratio} (1: straight), unevenness {step} "
+            f"(1: equal steps), nonlinearity {middle} (0: the middle is the mean of the ends)"
         )
     if (score := result.get("score")) and score["name"] != "squared_error":  # mse says that one
         lines.append(f"{split} {_score(score)}")
@@ -60,6 +61,16 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     for name, entry in (result.get("ood") or {}).items():
         lines.append(f"{split} against {name}, {_ood(entry)}")
     return lines
+
+
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """Which of the estimates are no bounds, and why; said last, after `in_words`."""
+    every = {**result["estimators"], **(result.get("earlier") or {})}
+    names: dict[str, list[str]] = {}
+    for name, entry in every.items():
+        if entry and (why := entry.get(divergence.NOT_A_BOUND)):
+            names.setdefault(str(why), []).append(name)
+    return [f"warning: {' and '.join(n)}: not a bound, for {why}" for why, n in names.items()]
 
 
 def headline(result: dict[str, Any]) -> str:
@@ -103,23 +114,28 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
     bits = entry["bits_per_dim"]
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
-    doubt = f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
+    doubt = ", not a bound" if entry.get(divergence.NOT_A_BOUND) else ""
+    doubt += f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
     return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:
-    left = max(information["aggregate_kl"], 0.0)  # below zero by the noise of the rate alone
-    divergence = f"KL(q(z) || p(z)) at most {left:.2f}"
+    left = information["aggregate_kl"]
+    if divergence.of_aggregate_is_negative(information):
+        rest = f"KL(q(z) || p(z)) at most {left:.2f}, which is negative: p(z) is no density"
+    else:  # below zero by noise alone
+        rest = f"KL(q(z) || p(z)) at most {max(left, 0.0):.2f}"
     if information.get("collapsed"):
         alike = f"collapsed, the codes of all {num} images are alike"
-        return f"rate {rate:.2f} nats: {alike}; {divergence}"
-    known = ""
+        return f"rate {rate:.2f} nats: {alike}; {rest}"
+    known = _with_error(information["nats"], 2)
+    line = f"rate {rate:.2f} nats: I(x; z) at least {known}, {rest}"
     if information["saturated"]:
-        known = f" (saturated: {num} images cannot show more than {math.log(num):.2f})"
-    return (
-        f"rate {rate:.2f} nats: I(x; z) at least {_with_error(information['nats'], 2)}{known}, "
-        f"{divergence}"
-    )
+        line += (
+            f"; with {num} images no more than log {num} = {math.log(num):.2f} nats of I(x; z) can "
+            "be seen (saturated), so that with more images it may be well above this"
+        )
+    return line
 
 
 def _representation(representation: Mapping[str, Any] | None, split: str) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vdp.errors import UserError
+from vdp.metrics import divergence
 from vdp.types import (
     ELBO,
     Array,
@@ -78,19 +79,18 @@ def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
 
     Args:
       model: any; a bound on the prior's density can exceed it by chance of its own.
-      parts: of `flat_terms`, over the validation images.
+      parts: of `flat_terms`, over images.
     """
     exact = isinstance(model, Probabilistic) and model.bound_model == "exact"
     if not exact or "likelihood" not in parts:
         return ""
     rate = np.asarray(parts["likelihood"] - parts["value"], np.float64)
     error = rate.std(ddof=1) / np.sqrt(len(rate)) if len(rate) > 1 else np.inf
-    if rate.mean() >= -5 * error:
+    if not divergence.is_negative(float(rate.mean()), float(error)):
         return ""
     return (
         f"the rate of the prior is {rate.mean():.3g} ± {error:.2g} nats, and a KL divergence is "
-        "never negative: the prior's density does not integrate to one, and no number made with "
-        "it is a bound; --mode=check says more"
+        f"never negative: {divergence.NO_DENSITY}"
     )
 
 

@@ -19,8 +19,8 @@ from vdp.evaluation import (
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.evaluation.evaluate import images_asked_about
-from vdp.pictures import charts, histograms
 from vdp.pictures import convergence as shown
+from vdp.pictures import histograms, sample
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
@@ -47,8 +47,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     asked.check(settings, run.model, dataset, known=earlier)
     result, path = evaluate(run, record.workdir, dataset)
     if parallel.is_writer():
-        print("\n".join(report.in_words(result)))
-        print(path)
+        print("\n".join([*report.in_words(result), str(path), *report.warnings(result)]))
 
 
 def evaluate(
@@ -81,6 +80,7 @@ def evaluate(
     path = workdir / naming.file_name(run.trained, run.settings)
     result = index.with_earlier(result, index.read(path))
     if parallel.is_writer():
+        sample.write_latent_bars(run, workdir, result)
         _draw(run.settings, path, result, compared)
         values.write(path, each, result.get("earlier") or {})
         files.write_json(path, result)
@@ -99,8 +99,6 @@ def _draw(
 ) -> None:
     """Writes the pictures of a result at `path` into `plots` beside it."""
     plots, formats = path.parent / "plots", settings.log.figures
-    if result["rates"] and len(result["rates"]) > 1:
-        charts.save_latent_bars(plots / "latents.png", result["latents"], formats=formats)
     for name, scores in compared.items():
         histograms.save(plots / histograms.file_name(name, path), name, scores, formats=formats)
     suffix = path.stem.removeprefix("eval")

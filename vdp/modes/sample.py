@@ -16,6 +16,8 @@ from vdp.settings import Settings, compare
 def main(settings: Settings, workdir: pathlib.Path) -> None:
     """Draws from `sample.checkpoint`, and what needs images where their data is.
 
+    The run's own pictures come with its plots, made again in the formats that are asked for.
+
     Args:
       settings: the run's own, with other `data`, `eval` or `sample`.
       workdir: of the run.
@@ -41,6 +43,8 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         name = settings.model["name"]
         raise UserError(f"model {name} draws pictures of images alone: name their data")
     sample.write_settings(run, folder)
+    if folder == record.workdir / "samples":  # its own pictures, and not of other settings
+        written += sample.write_plots(run, record.workdir)
     if parallel.is_writer():
         if (record.workdir / write.CARD).exists():  # of the pictures that were there
             write.card(record.workdir)

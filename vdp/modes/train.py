@@ -119,7 +119,7 @@ def _start(
 
     def start_from(start: State) -> State:
         new = first_stage.take(start, evaluated, taken.roles)
-        progress.say(first_stage.in_words(settings, taken, first.step))
+        progress.say(first_stage.in_words(settings, taken, other))
         return new
 
     return start_from
@@ -169,6 +169,7 @@ def _evaluate(
     if earlier is not None and earlier[0].get("step") == trained.step:
         _say(earlier[1], progress)
         progress.say(f"{path} is there: nothing left to do")
+        _say(report.warnings(earlier[0]), progress)
         return earlier[0]
     sample.write_all(trained, workdir / "samples", dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
@@ -176,6 +177,7 @@ def _evaluate(
     elapsed = duration(time.perf_counter() - started)
     places = (workdir / write.CARD, path, workdir / "samples", workdir / "plots")
     progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
+    _say(report.warnings(result), progress)
     return result
 
 

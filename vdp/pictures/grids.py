@@ -1,11 +1,11 @@
-"""Image grids, the latent plane and clouds of codes; no display is needed."""
+"""Image grids and the latent plane; no display is needed."""
 
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from vdp.pictures import style
 
@@ -121,84 +121,6 @@ def save_reconstructions(
             sheet += row + [blank] * (columns - len(row))
     rows = ["image", "mean"] * len(starts)
     save_grid(path, np.stack(sheet), columns, rows=rows, formats=formats)
-
-
-def save_latents(
-    path: pathlib.Path,
-    posterior: Float[np.ndarray, "n d"],
-    prior: Float[np.ndarray, "m d"] | None,
-    labels: Integer[np.ndarray, "n"],
-    *,
-    formats: Sequence[str] = ("png",),
-) -> None:
-    """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
-
-    Args:
-      path: the picture.
-      posterior: one draw of q(z|x), or the code, of each of N images, [N, D].
-      prior: [M, D], or None where there is none; more than two dimensions are projected on the two
-        in which the posterior, or of one image the prior, varies most (principal components), one
-        is drawn against noise.
-      labels: [N], -1 where there is none.
-      formats: of the files.
-    """
-    clouds = [np.asarray(z, np.float64) for z in (posterior, prior) if z is not None]
-    clouds, names = _in_two_dimensions(clouds)
-    figure = style.figure(4.5 * len(clouds) + 0.6 * (prior is None), 4.6)
-    panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
-    known = labels.min() >= 0
-    dots = dict(s=6, alpha=0.6, linewidths=0)
-    colors: dict[str, Any] = dict(color=style.BLUE)
-    if known:
-        colors = dict(c=labels, **_colors_of(int(labels.max()) + 1))
-    shown = panels[0].scatter(*clouds[0].T, **colors, **dots)
-    what = "codes of" if prior is None else "aggregate posterior,"
-    panels[0].set(title=f"{what} {len(posterior)} images", ylabel=names[1])
-    if prior is not None:
-        panels[1].scatter(*clouds[1].T, color="0.25", **dots)
-        panels[1].set(title=f"prior, {len(prior)} draws")
-    for axes in panels:
-        axes.set(xlabel=names[0])
-        style.dress(axes, grid=None)
-    low, high = np.percentile(np.concatenate(clouds), [0.5, 99.5], axis=0)
-    margin = np.where(high > low, 0.15 * (high - low), 1.0)
-    panels[0].set(
-        xlim=(low[0] - margin[0], high[0] + margin[0]),
-        ylim=(low[1] - margin[1], high[1] + margin[1]),
-    )
-    if known:
-        few = np.unique(labels) if labels.max() < 20 else None  # None: matplotlib's choice
-        bar = figure.colorbar(shown, ax=panels[0], label="label", ticks=few)
-        bar.ax.minorticks_off()
-        bar.solids.set_alpha(1)
-    style.save(figure, path, formats)
-
-
-def _in_two_dimensions(clouds: list[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, str]]:
-    """(the clouds, each [N, 2], the names of the two axes) of clouds [N, D]; as `save_latents`."""
-    dims = clouds[0].shape[1]
-    if dims == 1:
-        jitter = np.random.default_rng(0).normal(size=(max(map(len, clouds)), 1))
-        return [np.hstack([z, jitter[: len(z)]]) for z in clouds], ("$z_1$", "jitter")
-    if dims == 2:
-        return clouds, ("$z_1$", "$z_2$")
-    # of one image any directions will do
-    spread = next((z for z in clouds if len(z) > 1), np.eye(2, dims))
-    centre = spread.mean(0)
-    _, _, axes = np.linalg.svd(spread - centre, full_matrices=False)
-    return [(z - centre) @ axes[:2].T for z in clouds], ("first principal component", "second")
-
-
-def _colors_of(num: int) -> dict[str, Any]:
-    """Colour map and norm of labels 0..num - 1; up to 20 have a colour each, in equal boxes."""
-    from matplotlib import colormaps
-    from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
-
-    if num > 20:
-        return dict(cmap="viridis", norm=Normalize(0, num - 1))
-    table = colormaps["tab10" if num <= 10 else "tab20"]
-    each = ListedColormap([table(index) for index in range(num)])
-    return dict(cmap=each, norm=BoundaryNorm(np.arange(num + 1) - 0.5, num))
 
 
 def save_plane(

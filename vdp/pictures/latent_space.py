@@ -8,7 +8,7 @@ from jaxtyping import Int32, UInt8
 
 from vdp.evaluation import interpolation
 from vdp.metrics import smoothness
-from vdp.pictures import grids, style
+from vdp.pictures import clouds, grids, style
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.types import Latent, LatentGenerative
@@ -76,7 +76,7 @@ def write_latents(
         flat = lambda z: np.asarray(z).reshape(len(z), -1)
         of_prior = None if prior is None else flat(prior)
         formats = run.settings.log.figures
-        grids.save_latents(path, flat(posterior), of_prior, labels, formats=formats)
+        clouds.save_latents(path, flat(posterior), of_prior, labels, formats=formats)
 
 
 def write_all(

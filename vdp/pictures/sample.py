@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Int32, UInt8
 
 from vdp import levels
 from vdp.data import datasets
+from vdp.evaluation import index
 from vdp.metrics import likelihood, score
 from vdp.pictures import charts, grids, hierarchy, latent_space, style
 from vdp.run import Run
@@ -69,7 +70,8 @@ def write_samples(run: Run[Generative], folder: pathlib.Path, *, name: str = "sa
 def write_denoising(run: Run[OverPrior], folder: pathlib.Path) -> Paths:
     """Writes what the diffusion prior believes at steps of its sampler, decoded, noise to clean.
 
-    A row is one sample; the number of the step stands above each column.
+    A row is one sample; the number of the step stands above each column. The prior of a hierarchy
+    is over pseudo-inputs, and then rows are named so: what they show is no image of the model.
     Nothing is written where there is no such prior, or nothing of it can be looked at.
     """
     if not (isinstance(run.model.prior, DiffusionLike) and run.model.shows_prior):
@@ -84,7 +86,8 @@ def write_denoising(run: Run[OverPrior], folder: pathlib.Path) -> Paths:
     path, formats = folder / "denoising.png", run.settings.log.figures
     if parallel.is_writer():
         heads = [f"step {number}" for number in chosen + 1]
-        grids.save_grid(path, decoded, len(chosen), heads=heads, formats=formats)
+        rows = ["pseudo-input"] * len(denoised) if isinstance(run.model, Hierarchical) else []
+        grids.save_grid(path, decoded, len(chosen), rows=rows, heads=heads, formats=formats)
     return style.paths(path, formats)
 
 
@@ -123,6 +126,29 @@ def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
         formats = run.settings.log.figures
         charts.save_curves(path, metrics, name=name, label=label, scale=scale, formats=formats)
     return path
+
+
+def write_latent_bars(run: Run[Model], workdir: pathlib.Path, result: Mapping[str, Any]) -> Paths:
+    """Writes plots/latents.png of what an eval.json says of two latents or more, else nothing."""
+    table, path = result.get("latents") or [], workdir / "plots" / "latents.png"
+    if not result.get("rates") or len(table) < 2:
+        return []
+    if parallel.is_writer():
+        charts.save_latent_bars(path, table, formats=run.settings.log.figures)
+    return style.paths(path, run.settings.log.figures)
+
+
+def write_plots(run: Run[Model], workdir: pathlib.Path) -> Paths:
+    """Writes the plots of a run again, of its metrics.jsonl and eval.json, where these are there.
+
+    Args:
+      run: of its training's settings, but for `log.figures`.
+      workdir: of the run.
+    """
+    if not (workdir / METRICS_FILE).exists():
+        return []
+    written = style.paths(write_curves(run, workdir), run.settings.log.figures)
+    return written + write_latent_bars(run, workdir, index.read(workdir / "eval.json") or {})
 
 
 # each is called for the models that have its capability alone

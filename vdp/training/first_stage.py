@@ -5,7 +5,8 @@ schedule of the learning rate and the average start anew. train.init_parts says 
 
 - encoder_decoder: for a prior fitted afterwards, on the same images.
 - all: the prior as well, for going on with other images, another rate or another objective. What
-  the first run has learned under is no rate of 0, so the KL warm-up is not repeated.
+  the first run has learned under is no rate of 0, so the KL warm-up is not repeated; where that
+  run was still inside of its own, it is said what weight the rate had come to.
 """
 
 import dataclasses
@@ -101,22 +102,30 @@ def _listed(changes: compare.Changes) -> str:
     return "; ".join(f"{k} (there {old!r}, here {new!r})" for k, (old, new) in changes.items())
 
 
-def in_words(settings: Settings, taken: Plan, step: int) -> str:
+def in_words(settings: Settings, taken: Plan, other: Other) -> str:
     """One line: what was taken, from where, and what was left and why.
 
     Args:
       settings: of this run, as they are given.
       taken: of `plan`.
-      step: of the other run's checkpoint.
+      other: the run it is taken of.
     """
     line = (
-        f"train.init_from={settings.train.init_from}, step {step}: took {', '.join(taken.roles)} "
-        "with their statistics; optimiser, learning rate and average start anew"
+        f"train.init_from={settings.train.init_from}, step {other.evaluated.step}: "
+        f"took {', '.join(taken.roles)} with their statistics; optimiser, learning rate and "
+        "average start anew"
     )
     if taken.left:
         line += f"; left the prior, {taken.left}"
     if without_warmup(settings) != settings:
         line += "; the KL warm-up is not repeated"
+        warmup, step = other.settings.model.get("kl_warmup_steps") or 0, int(other.evaluated.step)
+        if step < warmup:
+            line += (
+                f", although at step {step:,} that run was inside its own of {warmup:,}: there the "
+                f"rate had {step / warmup:.2g} of its weight, and here it has all of it from the "
+                "first step on"
+            )
     return line
 
 

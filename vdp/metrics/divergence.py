@@ -1,0 +1,32 @@
+"""When a divergence is negative by more than chance: then the density behind it is none.
+
+Nothing is imported here, for tables of many results are made without JAX.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+NOT_A_BOUND = "not_a_bound"  # of an estimate in eval.json: why it is none
+ERRORS, ROUNDING = 5, 0.01  # standard errors and nats by which a divergence may seem negative
+NO_DENSITY = (
+    "the prior's density does not integrate to one, and no number made with it is a bound; "
+    "--mode=check says more"
+)
+
+
+def is_negative(mean: float, error: float) -> bool:
+    """Whether the mean of a divergence, in nats, lies below 0 by more than chance and rounding."""
+    return mean < -(ERRORS * error + ROUNDING)
+
+
+def of_aggregate_is_negative(information: Mapping[str, Any]) -> bool:
+    """Whether what the rate leaves for KL(q(z) || p(z)) is negative by more than chance.
+
+    Args:
+      information: as eval.json has it; older results do not have "aggregate_kl_se", and for that
+        error twice the one of I(x; z) is taken.
+    """
+    of_information = information["nats"]["se"]
+    twice = None if of_information is None else 2 * of_information
+    error = information.get("aggregate_kl_se", twice)  # one image has none
+    return error is not None and is_negative(information["aggregate_kl"], error)
