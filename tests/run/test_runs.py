@@ -88,7 +88,7 @@ def test_a_run_writes_what_the_design_says(smoke_run):
     config = json.loads((smoke_run / "config.json").read_text())
     assert set(config) == {
         "config", "versions", "git_revision", "parameters", "data", "counts", "hashes", "places",
-        "extensions",
+        "extensions", "command", "hardware",
     }  # fmt: skip
     assert config["parameters"]["total"] > 0
     lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
