@@ -140,12 +140,13 @@ def test_values_of_another_evaluation_are_not_used(pair):
 
 
 def test_other_numbers_of_weights_are_not_subtracted(pair, tmp_path):
-    iwae = {f"k{k}": {"iwae": entry(EASE, k=k, ess=2.0)} for k in (4, 8)}
+    iwae = {f"k{k}": {"iwae": entry(EASE, k=k, ess=2.0, weight="exact")} for k in (4, 8)}
     runs = [
         make_run(tmp_path / name, prior=prior, estimators=estimators, keep=False)
         for (name, estimators), prior in zip(iwae.items(), ("normal", "vdm"), strict=True)
     ]
     found = vdp.compare(runs)
+    assert any(note.startswith("noisy: ") for note in found.notes)  # an ESS of 2
     assert not found.differences
     assert any("iwae of k4 has K=4 and of k8 K=8" in note for note in found.notes)
 

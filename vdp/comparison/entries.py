@@ -9,6 +9,7 @@ import numpy as np
 from vdp.comparison import statistics
 from vdp.comparison.runs import Arm
 from vdp.comparison.statistics import Estimate
+from vdp.evaluation import noisy
 from vdp.metrics import divergence
 
 
@@ -23,6 +24,8 @@ class Entry:
       k: how many importance weights; None where it uses none.
       unit: of the estimate.
       better: "higher" or "lower".
+      noisy: whether the weights of a seed were too few, so that its IWAE is loose by an unknown
+        amount.
       not_a_bound: why, where the evaluation of a seed has found that; "" of all others.
       each: [S, N] of every seed and image; None where a run has not kept them.
     """
@@ -33,6 +36,7 @@ class Entry:
     k: int | None
     unit: str
     better: str
+    noisy: bool
     not_a_bound: str
     each: np.ndarray | None
 
@@ -80,6 +84,7 @@ def of_arm(arm: Arm, name: str, num: int, notes: list[str]) -> Entry | None:
         k=k,
         unit="nats" if "nats" in entries[0] else entries[0]["unit"],
         better=entries[0].get("better", "higher" if "nats" in entries[0] else "lower"),
+        noisy=any(noisy.is_noisy(entry) for entry in entries),
         not_a_bound=next((str(why) for e in entries if (why := e.get(divergence.NOT_A_BOUND))), ""),
         each=each,
     )

@@ -176,6 +176,11 @@ def _notes(
             for label, entry in by_arm.items()
             if entry.not_a_bound
         ]
+    if any(entry.noisy for by_arm in estimates.values() for entry in by_arm.values()):
+        notes.append(
+            "noisy: too few of the weights count, so that a difference may be one of how loose the "
+            "bounds are; raise eval.iwae_samples, or compare iwae_ode"
+        )
     if NO_BOUND in estimates:
         notes.append(f"{NO_BOUND} is not a bound: it can exceed log p(x)")
     if alone := [arm.label for arm in compared if len(arm.runs) == 1]:

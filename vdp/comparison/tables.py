@@ -83,7 +83,8 @@ def _title(name: str, entries: Iterable[Entry]) -> str:
 
 
 def _estimate(entry: Entry) -> str:
-    about = [entry.model] * bool(entry.model) + ["not a bound"] * bool(entry.not_a_bound)
+    about = [entry.model] * bool(entry.model) + ["noisy"] * entry.noisy
+    about += ["not a bound"] * bool(entry.not_a_bound)
     return _with_error(entry.estimate) + (f" ({', '.join(about)})" if about else "")
 
 
