@@ -15,6 +15,7 @@ from checkout import ROOT
 
 from launch import jobset, sweep
 from vdp import config, main
+from vdp.flags import OF_RUNS
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 PLACEHOLDERS = {"PRIOR": "vdm", "SEED": "0", "N": "50", "DIR": "DIR"}
@@ -55,10 +56,16 @@ def stop_after_parsing(monkeypatch):
 
 
 def understood_by_main(argv):
+    if "--help" in argv:
+        with pytest.raises(SystemExit) as ended:
+            main.parse(argv)
+        assert ended.value.code == 0
+        return
     flags, overrides = main.parse(argv)
+    if flags.mode in OF_RUNS:
+        assert flags.runs or flags.workdir
+        return
     assert flags.config or flags.workdir
-    if flags.mode == "report":
-        return  # of a folder of many runs as well
     name = flags.config or pathlib.Path(flags.workdir).name
     assert config.settings(name, overrides).model["name"]
 

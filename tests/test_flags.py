@@ -100,12 +100,6 @@ def test_what_is_missing_is_said_by_mode(refused, argv, says):
     refused(*argv, says=[says])
 
 
-def test_alone_it_lists_the_configs(cli):
-    code, out, err = cli()
-    assert (code, err) == (0, "")
-    assert all(f"{name} " in out for name in config.config_names())
-
-
 def test_the_program_finds_components_where_the_person_is(tmp_path):
     (tmp_path / "laplace_here.py").write_text(
         "def make():\n    raise RuntimeError('it was found')\n"

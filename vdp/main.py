@@ -8,7 +8,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from vdp.errors import STOPPED, UNEXPECTED, Fault, Interrupted, UserError, first_line, with_flags
 from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
@@ -72,7 +72,10 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
 
 def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
     options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
-    if flags.mode in OF_RUNS:
+    alone = not (flags.config or flags.workdir or flags.multihost or overrides)
+    if flags.mode == "train" and alone:
+        _list_configs()
+    elif flags.mode in OF_RUNS:
         of_runs = {"workdir": flags.workdir} if flags.workdir else {}
         importlib.import_module(f"vdp.modes.{MODES[flags.mode]}").main(**of_runs, **options)
     else:
@@ -82,7 +85,7 @@ def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
 
 
 def _dispatch_run(
-    flags: argparse.Namespace, overrides: Overrides, options: Mapping[str, str]
+    flags: argparse.Namespace, overrides: Overrides, options: Mapping[str, Any]
 ) -> None:
     settings, workdir = _settings(flags, overrides)
     _prepare_environment(settings)
@@ -140,9 +143,6 @@ def run(argv: Sequence[str]) -> int:
     """
     release = signals.listen()
     try:
-        if not argv:
-            _list_configs()
-            return 0
         flags, overrides = parse(argv)
     except UserError as error:
         return _refused(str(error), argv)

@@ -66,7 +66,11 @@ def test_every_estimate_says_what_it_is(tmp_path):
     distance |= {"value": 31.25, "num_samples": 1000, "features": "classifier"}
     earlier = {"elbo_ode": {**estimate(-21.0, "ode"), "step": 20}}
     evaluated = run_folder.result(
-        estimators=estimators, fid=distance, earlier=earlier, ood={"anything": [1]}, kid=0.5
+        estimators=estimators,
+        fid=distance,
+        earlier=earlier,
+        of_later={"anything": [1]},
+        another=0.5,
     )
     said = gathered(tmp_path, evaluated=evaluated)
     rows = {row.label: (row.model, row.value, row.bits, row.kind) for row in said.rows}

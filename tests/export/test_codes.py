@@ -65,7 +65,7 @@ def test_what_cannot_be_written_is_refused(refused, smoke_run, tmp_path):
     refused(*of, "--format=csv", says=["unknown format 'csv'", "npz, parquet"])
     refused(*of, "--splits=train,test", f"--out={tmp_path}/a.npz", says=["name a folder"])
     refused("--mode=eval", "--format=npz", says=["--format belongs to --mode=encode"])
-    refused("--mode=sample", "--out=a", says=["--mode=encode and --mode=export"])
+    refused("--mode=sample", "--out=a", says=["--mode=encode or --mode=export"])
     assert not list(tmp_path.iterdir())
 
 

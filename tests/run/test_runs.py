@@ -56,7 +56,7 @@ def test_eval_file_has_every_key_and_ordered_bounds(smoke_run):
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
         "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
-        "validations", "representation",
+        "validations", "representation", "kid", "manifold", "ood", "convergence",
     }  # fmt: skip
     assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
