@@ -60,6 +60,7 @@ def test_the_readme_shows_the_prior_of_the_page():
     assert blocks("README.md", "python") == blocks("docs/extend.md", "python")[:1]
 
 
+@pytest.mark.slow
 def test_own_components_train_together(tmp_path):
     for text in blocks("docs/extend.md", "python"):
         name = re.match(r"# (\w+\.py)\n", text)[1]

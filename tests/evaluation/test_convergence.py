@@ -78,6 +78,7 @@ def test_steps_rise_to_the_exact_density_of_continuous_time(oracle, monkeypatch)
     assert [row["iwae"] is None for row in rows] == [False] * 3 + [True] * 2
 
 
+@pytest.mark.slow
 def test_solver_steps_are_compared_with_twice_the_runs_own(oracle):
     entry = doublings.ode(oracle)
     rows = entry["rows"]

@@ -9,6 +9,7 @@ from vdp import config, run
 from vdp.errors import UserError
 
 
+@pytest.mark.slow
 def test_a_run_made_of_parameters_is_opened_evaluated_and_trained_on(smoke_run, tmp_path, cli):
     trained = vdp.load(smoke_run, "latest")
     made = run.create(tmp_path / "made", trained.config, trained.params, trained.stats)
