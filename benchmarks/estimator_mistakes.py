@@ -24,6 +24,7 @@ from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
 from vdp.metrics import likelihood
 from vdp.metrics.convergence import difference
+from vdp.runtime import markdown
 from vdp.types import Batch
 
 POINTS = 25  # of the published program's Riemann sum, on MNIST and CIFAR10
@@ -154,9 +155,8 @@ def cells(row: Row, batch: Batch, samples: int) -> tuple[str, ...]:
 def table(num: int, samples: int) -> str:
     """The table in Markdown, under what it is of."""
     batch = images(num)
-    lines = [COLUMNS, ("---",) * len(COLUMNS)]
-    lines += [cells(row, batch, samples) for row in estimators()]
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [cells(row, batch, samples) for row in estimators()]
+    rows = "\n".join(markdown.table(COLUMNS, lines))
     return (
         f"{num} images of {math.prod(X_SHAPE)} pixels, z of {DIMS} dimensions, K = {samples:,}; a "
         f"bound is the mean of {min(DRAWS, samples)} draws. ± is the standard error over images of "

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vdp.errors import STOPPED, UserError
-from vdp.evaluation import noisy
+from vdp.evaluation import noisy, report
 from vdp.metrics import divergence
 from vdp.runtime import files
+from vdp.runtime.markdown import table as table_lines
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
 DASH = "–"  # noqa: RUF001
@@ -99,8 +100,7 @@ def between_codes(measure: str) -> Callable[[Result], float | None]:
 
 def sampling_seconds(result: Result) -> float | None:
     """Seconds for 1,000 samples."""
-    seconds, num = result.get("sampling.seconds"), result.get("sampling.num")
-    return 1000 * seconds / num if seconds is not None and num else None
+    return report.sampling_seconds(result.values)
 
 
 def _sampler(result: Result) -> str | None:
@@ -124,11 +124,6 @@ def _tag(estimator: str) -> Callable[[Result], str | None]:
         return ", ".join(parts)
 
     return tag
-
-
-def bits(result: Result) -> float | None:
-    """Reads the mean bits per dimension of the bound."""
-    return result.get("estimators.elbo.bits_per_dim.mean")
 
 
 def _unbounded(result: Result) -> str | None:
@@ -163,7 +158,7 @@ COLUMNS = (
     _Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
     _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
     _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
-    _Column("bits/dim", bits, 3, _unbounded),
+    _Column("bits/dim", lambda r: r.get("estimators.elbo.bits_per_dim.mean"), 3, _unbounded),
     _Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
     _Column("mse of reconstructions", lambda result: result.get("mse")),
     _Column("path ratio", between_codes("path_ratio"), 3),
@@ -191,7 +186,7 @@ def markdown(results: Sequence[Result]) -> str:
     keys = list(dict.fromkeys(key for result in results for key in result.point))
     incomplete = len(finished) < len(results)
     header = [*keys, "seeds", *(c.title for c in columns), *["not finished"] * incomplete]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for point, group in grouped(results):
         done = [result for result in group if result.status == "finished"]
         counts = [
@@ -202,7 +197,7 @@ def markdown(results: Sequence[Result]) -> str:
         cells = [point.get(key, DASH) for key in keys] + [str(len(done))]
         cells += [column.cell(done) for column in columns]
         lines.append(cells + [", ".join(counts) or "0"] * incomplete)
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    table = "\n".join(table_lines(header, lines))
     return f"{table}\n\n{_facts(finished)}" if finished else table
 
 

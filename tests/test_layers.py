@@ -99,6 +99,7 @@ def test_package_does_not_import_configs():
     ("modules", "absent"),
     [
         ("vdp, vdp.main", ("jax", "numpy", "tensorflow", "ml_collections")),
+        ("vdp.modes.report, vdp.modes.compare, launch.table", ("jax", "tensorflow", "sklearn")),
         (
             "vdp.modes.train, vdp.evaluation.evaluate, vdp.pictures.sample",
             ("tensorflow", "tensorflow_datasets", "sklearn"),

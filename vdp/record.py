@@ -10,7 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,6 +24,7 @@ from vdp.settings.parse import parse, to_config, to_json
 
 RUN_FILE = "config.json"
 DTYPES = ("float32", "bfloat16")  # of exported weights
+SIGNS = (RUN_FILE, "eval.json", "metrics.jsonl")  # files that folders of runs hold
 PATH_KINDS = ("npz", "mat", "folder")  # of `data.name`: KIND:PATH
 
 
@@ -111,6 +112,20 @@ def read_run(workdir: str | pathlib.Path) -> Record:
         raise UserError(
             f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another workdir"
         ) from error
+
+
+def is_run(path: pathlib.Path) -> bool:
+    """Whether a folder holds a file that runs hold, be it whole or damaged."""
+    return any((path / name).is_file() for name in SIGNS)
+
+
+def runs_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The folders of runs at or below a folder; what lies inside of a run is none."""
+    for path, folders, _ in os.walk(root):
+        if is_run(pathlib.Path(path)):
+            folders.clear()
+            yield pathlib.Path(path)
+        folders[:] = [name for name in folders if not name.startswith(".")]
 
 
 def _record(content: Any, workdir: pathlib.Path) -> Record:

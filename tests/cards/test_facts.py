@@ -86,6 +86,13 @@ def test_every_estimate_says_what_it_is(tmp_path):
     assert "| **not a bound** |" in markdown.card(said)
 
 
+def test_samples_that_were_not_timed_are_no_damage(tmp_path):
+    sampling = {"num": 25, "seconds": None}
+    said = gathered(tmp_path, evaluated=run_folder.result(sampling=sampling))
+    assert said.state == "finished"
+    assert "sampling" not in said.machine
+
+
 def test_a_score_is_no_likelihood(tmp_path):
     score = {"name": "squared_error", "unit": "squared error an image", "mean": 2.5, "se": 0.25}
     lines = [{"step": step, "eval/squared_error": 5.0 - step} for step in (0, 1, 2)]

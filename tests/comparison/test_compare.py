@@ -151,6 +151,29 @@ def test_other_numbers_of_weights_are_not_subtracted(pair, tmp_path):
     assert any("iwae of k4 has K=4 and of k8 K=8" in note for note in found.notes)
 
 
+def test_what_bounds_nothing_makes_no_model_better(tmp_path):
+    runs = [
+        make_run(
+            tmp_path / name,
+            prior=name,
+            estimators={"dvp_reference": entry(EASE + gain, k=4, ess=2.0, model="not a bound")},
+            keep=False,
+        )
+        for name, gain in (("normal", 0.0), ("vdm", 50.0))
+    ]
+    found = vdp.compare(runs)
+    (difference,) = found.differences
+    assert difference.estimate.beyond
+    assert difference.better is None
+    assert any("not a bound, for its exponent" in note for note in found.notes)
+
+
+def test_what_lies_inside_a_run_is_no_seed_of_it(pair, tmp_path):
+    make_run(tmp_path / "plain" / "shared")
+    found = vdp.compare([tmp_path])
+    assert [(arm.label, len(arm.runs)) for arm in found.arms] == [("better", 1), ("plain", 1)]
+
+
 def test_wrong_names_say_what_is_wrong(pair, tmp_path, capsys):
     for runs, words in (
         ([tmp_path / "pliin", pair[1]], "pliin is no run, and no folder of runs (did you mean"),

@@ -6,7 +6,7 @@ import pytest
 
 import vdp
 from vdp.data import datasets
-from vdp.evaluation import fid_convergence, resume, samples
+from vdp.evaluation import fid_convergence, resume
 from vdp.evaluation.doublings import Asked
 from vdp.metrics import fid, fid_extrapolation
 
@@ -17,42 +17,41 @@ PIXELS = fid.Features(
 )
 
 
-def test_samples_are_compared_with_the_split_that_the_settings_name(
-    smoke_run, monkeypatch, tmp_path
-):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    run = vdp.load(smoke_run)
-    asked = dataclasses.replace(run, settings=run.settings.replace(eval={"fid_reference": "test"}))
-    dataset = datasets.load(run.settings.data)
-    images, reference = dataset.splits["train"].images[:240], dataset.splits["test"].images
-    found = fid_convergence.measure(asked, dataset, PIXELS, images)
-    expected, found_in = fid.statistics(PIXELS.apply(reference)), PIXELS.apply(images)
-    exact = fid_extrapolation.extrapolated(found_in, expected)
-    assert found == {**exact, "num_features": 4}
-    whole = fid.frechet_distance(fid.statistics(found_in), expected)
-    assert found["rows"][-1]["mean"] == pytest.approx(whole)
-    assert found["extrapolated"]["mean"] < whole
-    assert found["extrapolated"]["se"] > 0
+def report(run, dataset, features, images, folder, **settings):
+    """The report of these images in place of samples."""
+    asked = dataclasses.replace(run, settings=run.settings.replace(eval=settings))
+    two = dataset.splits["test"].take(slice(2))
+    return fid_convergence.report(
+        Asked(
+            run=asked,
+            arrays=(two.images, two.images, two.labels),
+            dataset=dataset,
+            kept=resume.Unfinished(run, folder),
+            features=features,
+            samples=lambda: features.apply(images),
+        )
+    )
 
 
 def test_the_report_says_what_the_number_of_samples_adds(smoke_run, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run = vdp.load(smoke_run)
     dataset = datasets.load(run.settings.data)
-    images = dataset.splits["train"].images[:240]
-    drawn = samples.Drawn(images=images, num=240, seconds=None)
-    monkeypatch.setattr(samples, "draw", lambda run, rows: drawn)
-    kept, target = resume.Unfinished(run, tmp_path), dataset.splits["test"].images[:2]
-    arrays = target, target, dataset.splits["test"].labels[:2]
-    report = lambda features: fid_convergence.report(
-        Asked(run=run, arrays=arrays, dataset=dataset, kept=kept, features=features)
-    )
-    found = report(PIXELS)
+    images, reference = dataset.splits["train"].images[:240], dataset.splits["test"].images
+    found = report(run, dataset, PIXELS, images, tmp_path, fid_reference="test")
+    expected = fid.statistics(PIXELS.apply(reference))
+    exact = fid_extrapolation.extrapolated(PIXELS.apply(images), expected)
+    assert found["extrapolated"] == exact["extrapolated"]
     assert found["num_examples"] == 240
-    assert found["rows"][-1]["fid"]["mean"] > found["extrapolated"]["mean"]
+    assert [row["num"] for row in found["rows"]] == [row["num"] for row in exact["rows"]]
+    whole = fid.frechet_distance(fid.statistics(PIXELS.apply(images)), expected)
+    assert found["rows"][-1]["fid"] == {"mean": pytest.approx(whole), "se": None}
+    assert found["extrapolated"]["mean"] < whole
+    assert found["extrapolated"]["se"] > 0
     assert found["words"].endswith("of infinitely many")
     wide = dataclasses.replace(PIXELS, fingerprint="all pixels", apply=flat)
-    assert "too few to extrapolate with 64 features" in report(wide)["words"]
+    few = report(run, dataset, wide, images, tmp_path)
+    assert "too few to extrapolate with 64 features" in few["words"]
 
 
 def flat(images):

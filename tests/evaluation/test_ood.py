@@ -93,7 +93,7 @@ def test_a_ladder_has_likelihood_ratios_and_what_is_kept_is_not_computed_again(
     inside = run.arrays(run.images()[:50])
     others = ood.load(run.settings, run.facts, run.model)
     kept = resume.Unfinished(run, tmp_path)
-    compared = ood.compare(run, inside, others, kept)[noise]
+    compared = ood.compare(run, inside, others, kept, {})[noise]
     assert set(compared.inside) == {"elbo", "code", "llr_0", "complexity", "corrected"}
     assert compared.entry()["llr_0"]["higher"] == "out"
     target, inputs, labels = (array[:32] for array in inside)
@@ -108,8 +108,11 @@ def test_a_ladder_has_likelihood_ratios_and_what_is_kept_is_not_computed_again(
 
     monkeypatch.setattr(Batched, "_program", never)
     monkeypatch.setattr(Batched, "compiled", lambda *args, **options: never)
-    again = ood.compare(run, inside, others, kept)[noise]
+    again = ood.compare(run, inside, others, kept, {})[noise]
     assert again.entry() == compared.entry()
+    known = {"elbo": np.arange(50, dtype=np.float32)}
+    given = ood.compare(run, inside, others, kept, known)[noise]
+    np.testing.assert_array_equal(given.inside["elbo"], known["elbo"])
 
 
 def test_a_score_that_is_not_finite_is_null():

@@ -119,7 +119,8 @@ def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeyp
 
         drawn.clear()
         monkeypatch.setattr(runs.Run, "sample", sample)
-        found = samples.judged(run, dataset, PIXELS, samples.draw(run, resume.Rows(folder)))
+        made = samples.draw(run, resume.Rows(folder))
+        found = samples.judged(run, dataset, PIXELS, made, PIXELS.apply(made.images))
         return found, found.pop("sampling")
 
     whole, timing = judged(tmp_path / "whole")

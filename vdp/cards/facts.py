@@ -14,11 +14,11 @@ from vdp.cards.curves import Curve
 from vdp.cards.pictures import Picture
 from vdp.errors import UserError
 from vdp.evaluation import index, report
+from vdp.evaluation.index import RESULT
 from vdp.record import RUN_FILE, Record, read_run
 from vdp.runtime import files, metric_log
 from vdp.runtime.progress import duration
 
-RESULT = "eval.json"
 ENTRIES = (  # of a result that older versions lack, as are those that `report` reads
     "fid", "sampling", "active_units", "rates", "latents", "information", "mse", "interpolation",
     "accuracy", "score", "train_seconds",
@@ -124,7 +124,7 @@ def _damaged(workdir: pathlib.Path) -> UserError:
 def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
     workdir = record.workdir
     metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
-    trained_for = max((line["step"] for line in metrics), default=0)
+    trained_for = metric_log.last_step(metrics)
     step = result["step"] if result else trained_for
     score = (result or {}).get("score") or {}
     drawn = curves.of(metrics, score.get("name"))
@@ -238,16 +238,12 @@ def _machine(
     """Hardware, and what took how long; names without a value are left out."""
     shown = result or {}
     speeds = [v for _, v in metric_log.series(metrics, "train/steps_per_second")]
-    sampling, spent = shown.get("sampling") or {}, shown.get("train_seconds")
+    sampling, spent = report.sampling_seconds(shown), shown.get("train_seconds")
     known = {
         "hardware": words.hardware(record.hardware),
         "training": f"{duration(spent)} in steps" if spent is not None else "",
         "speed": f"{speeds[-1]:.3g} steps per second" if speeds else "",
-        "sampling": (
-            f"{1000 * sampling['seconds'] / sampling['num']:.3g} s for 1,000 samples"
-            if sampling.get("num")
-            else ""
-        ),
+        "sampling": f"{sampling:.3g} s for 1,000 samples" if sampling is not None else "",
     }
     return {name: text for name, text in known.items() if text}
 

@@ -115,8 +115,7 @@ def _asset(name: str) -> Markup:
 
 
 def _estimate(row: Any) -> tuple[str, ...]:
-    is_bound = not row.kind.startswith("not a bound")
-    kind = escape(row.kind) if is_bound else Markup("<b>{}</b>").format(row.kind)
+    kind = escape(row.kind) if row.is_bound else Markup("<b>{}</b>").format(row.kind)
     if row.note:
         kind += Markup("<small>{}</small>").format(row.note)
     seconds = "" if row.seconds is None else f"{row.seconds:,.1f}"

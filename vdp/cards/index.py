@@ -1,20 +1,19 @@
 """All runs below a folder in one table, index.html and index.md, with links to their cards."""
 
 import dataclasses
-import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from vdp.cards import facts, html, markdown, numbers, pictures, words
 from vdp.cards.write import CARD, card, is_stale
 from vdp.errors import UserError
-from vdp.evaluation.index import NO_RESULT
-from vdp.record import RUN_FILE, read_run
+from vdp.evaluation.index import NO_RESULT, RESULT
+from vdp.record import read_run, runs_below
 from vdp.runtime import files, metric_log
+from vdp.runtime.markdown import table
 from vdp.runtime.progress import duration
 
 INDEX, INDEX_MARKDOWN = "index.html", "index.md"
-SIGNS = (RUN_FILE, facts.RESULT, metric_log.METRICS_FILE)  # of a run's folder
 THUMBNAIL = 160  # pixels of the larger side
 COLUMNS = (  # (head, whether it is a number)
     ("name", False), ("model", False), ("prior", False), ("data", False), ("steps", True),
@@ -70,7 +69,7 @@ def write(root: pathlib.Path) -> list[pathlib.Path]:
     Raises:
       UserError: there is no run below it.
     """
-    found = sorted(runs(root))
+    found = sorted(runs_below(root))
     if not found:
         raise UserError(f"there is no run below {root}: name a folder that holds runs")
     written: list[pathlib.Path] = []
@@ -95,27 +94,13 @@ def write(root: pathlib.Path) -> list[pathlib.Path]:
     return [*written, *(root / file for file in texts)]
 
 
-def is_run(path: pathlib.Path) -> bool:
-    """Whether a folder holds a file that runs hold, be it whole or damaged."""
-    return any((path / name).is_file() for name in SIGNS)
-
-
-def runs(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folders of runs at or below a folder; what lies inside of a run is none."""
-    for path, folders, _ in os.walk(root):
-        if is_run(pathlib.Path(path)):
-            folders.clear()
-            yield pathlib.Path(path)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-
-
 def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathlib.Path]]:
     """(the line of a run, the files of its card where that was made anew)."""
     name = workdir.relative_to(root).as_posix()
     written: list[pathlib.Path] = []
     try:
         cells, state = _cells(name, workdir)
-        if (workdir / facts.RESULT).exists() and is_stale(workdir):
+        if (workdir / RESULT).exists() and is_stale(workdir):
             written = card(workdir)
     except NO_RESULT as error:
         reason = (
@@ -140,7 +125,7 @@ def _cells(name: str, workdir: pathlib.Path) -> tuple[list[Cell], str]:
     trained_for = steps
     if result is None:
         metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
-        trained_for = max((line["step"] for line in metrics), default=0)
+        trained_for = metric_log.last_step(metrics)
     state = facts.state(record, result, trained_for)
     prior = (record.settings.model.get("prior") or {}).get("name") or ""
     shown = result or {}
@@ -208,6 +193,6 @@ def _markdown(name: str, entries: Sequence[Entry]) -> str:
         "",
         _said(entries),
         "",
-        *markdown.table(heads, rows),
+        *table(heads, rows),
     ]
     return "\n".join([*lines, ""])

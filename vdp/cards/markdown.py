@@ -7,18 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vdp.cards import numbers
 from vdp.cards.facts import Facts
+from vdp.runtime import markdown as md
+from vdp.runtime.markdown import table
 
 
 def cell(text: str) -> str:
     """A text as it stands in a table, and in any line: nothing in it is read as markup."""
-    line = " ".join(html.escape(text, quote=False).split())
-    return line.replace("|", "\\|")
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; `heads` may be empty texts. Cells are taken as they are."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return md.cell(" ".join(html.escape(text, quote=False).split()))
 
 
 def pairs(rows: Mapping[str, str]) -> list[str]:
@@ -30,7 +25,7 @@ def estimates(rows: Sequence[numbers.Row], unit: str) -> list[str]:
     """The lines of the table of estimates, whose column of values has this unit."""
     cells = []
     for row in rows:
-        kind = "**not a bound**" if row.kind.startswith("not a bound") else row.kind
+        kind = row.kind if row.is_bound else f"**{row.kind}**"
         note = f"; {cell(row.note)}" if row.note else ""
         cells.append((cell(row.label), cell(row.model), row.value, row.bits, f"{kind}{note}"))
     return table(["estimate", "model", unit, "bits/dim", ""], cells)

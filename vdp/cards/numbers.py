@@ -7,7 +7,6 @@ from typing import Any
 from vdp.evaluation import noisy
 from vdp.metrics import divergence
 
-NO_BOUNDS = ("dvp_reference",)  # of the estimators
 NO_LIKELIHOOD = "no likelihood"
 
 
@@ -38,7 +37,7 @@ class Estimate:
       note: what its prior has to say of it, or why it is no bound; "" for nothing.
       step: of the checkpoint, where it is an earlier one than the rest is of.
       noise: why it is loose by an unknown amount, of weights that are too few; "" where not known.
-      not_a_bound: why, where its evaluation has found that; "" of all others.
+      not_a_bound: why, where that is known; "" of bounds.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Estimate:
     @property
     def is_bound(self) -> bool:
         """Whether log p(x) of its model is at least as high, but for chance."""
-        return self.name not in NO_BOUNDS and not self.not_a_bound
+        return not self.not_a_bound
 
     @property
     def kind(self) -> str:
@@ -81,6 +80,7 @@ class Row:
     value: str
     bits: str
     kind: str
+    is_bound: bool = True
     seconds: float | None = None
     note: str = ""
 
@@ -167,7 +167,7 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         note="; ".join(filter(None, (why, str(entry.get("note") or "")))),
         step=entry.get("step"),
         noise=noisy.in_words(entry),
-        not_a_bound=why,
+        not_a_bound=divergence.why_no_bound(name, entry),
     )
 
 
@@ -180,6 +180,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
             value=estimate.nats.text(2),
             bits=estimate.bits.text(4) if estimate.bits else "",
             kind=estimate.kind,
+            is_bound=estimate.is_bound,
             seconds=estimate.seconds,
             note=estimate.note,
         )

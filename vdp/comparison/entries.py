@@ -19,19 +19,19 @@ class Entry:
 
     Attributes:
       estimate: in `unit`, over images and seeds.
-      bits: bits per dimension of its mean and the error of that; None of what has none.
+      bits: its bits per dimension, with the error of the whole; None of what has none.
       model: what the estimate is of: "exact", "T=inf", ..., "" of a score.
       k: how many importance weights; None where it uses none.
       unit: of the estimate.
       better: "higher" or "lower".
       noisy: whether the weights of a seed were too few, so that its IWAE is loose by an unknown
         amount.
-      not_a_bound: why, where the evaluation of a seed has found that; "" of all others.
+      not_a_bound: why, where that is known of the estimator or of a seed; "" of all others.
       each: [S, N] of every seed and image; None where a run has not kept them.
     """
 
     estimate: Estimate
-    bits: tuple[float, float | None] | None
+    bits: Estimate | None
     model: str
     k: int | None
     unit: str
@@ -85,14 +85,15 @@ def of_arm(arm: Arm, name: str, num: int, notes: list[str]) -> Entry | None:
         unit="nats" if "nats" in entries[0] else entries[0]["unit"],
         better=entries[0].get("better", "higher" if "nats" in entries[0] else "lower"),
         noisy=any(noisy.is_noisy(entry) for entry in entries),
-        not_a_bound=next((str(why) for e in entries if (why := e.get(divergence.NOT_A_BOUND))), ""),
+        not_a_bound=next((why for e in entries if (why := divergence.why_no_bound(name, e))), ""),
         each=each,
     )
 
 
-def _bits(entry: Mapping[str, Any], estimate: Estimate) -> tuple[float, float | None] | None:
+def _bits(entry: Mapping[str, Any], estimate: Estimate) -> Estimate | None:
     """An estimate in nats as bits per dimension, by the factor between the two in one entry."""
     if not entry.get("bits_per_dim") or not entry["nats"]["mean"]:
         return None
     factor = entry["bits_per_dim"]["mean"] / entry["nats"]["mean"]
-    return estimate.mean * factor, None if estimate.se is None else estimate.se * abs(factor)
+    error = None if estimate.se is None else estimate.se * abs(factor)
+    return Estimate(mean=estimate.mean * factor, over_images=error)

@@ -1,5 +1,6 @@
 """A comparison as a picture: what each arm got, and what it lacks to the best of them."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -67,10 +68,5 @@ def _from_best(comparison: Comparison, name: str, label: str, best: str) -> Diff
 
 def _turned(difference: Difference, label: str) -> Estimate:
     """The difference as that of `label` from the other."""
-    e, sign = difference.estimate, 1 if difference.a == label else -1
-    return Estimate(
-        mean=sign * e.mean,
-        over_images=e.over_images,
-        over_seeds=e.over_seeds,
-        freedom=e.freedom,
-    )
+    estimate, sign = difference.estimate, 1 if difference.a == label else -1
+    return dataclasses.replace(estimate, mean=sign * estimate.mean)

@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from vdp.comparison.side_by_side import Comparison
 from vdp.comparison.statistics import Estimate
 from vdp.comparison.tables import NONE, Table
+from vdp.runtime import markdown as md
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -26,10 +27,8 @@ CSV = (
 
 def markdown(table: Table) -> str:
     """A table of Markdown."""
-    header, rows = table
-    lines = [header, ["---"] * len(header), *rows]
-    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
+    header, rows = (list(map(md.cell, table[0])), [list(map(md.cell, row)) for row in table[1]])
+    return "\n".join(md.table(header, rows))
 
 
 def latex(table: Table, caption: str) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 
 from vdp.errors import UserError, did_you_mean
 from vdp.evaluation import index, values
-from vdp.record import RUN_FILE, Record, read_run
+from vdp.evaluation.index import RESULT
+from vdp.record import RUN_FILE, Record, read_run, runs_below
 from vdp.runtime import files
 from vdp.settings import compare
 from vdp.settings.parse import to_json
 
-RESULT = "eval.json"
 NOT_THE_MODEL = (  # settings in which seeds of one model may differ
     "seed", "eval", "sample", "log", "checkpoint", "notes", "data.split_seed", *compare.EPOCHS,
     *(f"data.{place}" for place in compare.PLACES),
@@ -116,7 +116,7 @@ def _open_all(name: str) -> list[Evaluated]:
         return [_open(path)]
     if (path / RUN_FILE).is_file():
         return [_open(path / RESULT)]
-    below = sorted(p.parent / RESULT for p in path.rglob(RUN_FILE)) if path.is_dir() else []
+    below = sorted(run / RESULT for run in runs_below(path))
     if found := [_open(result) for result in below if result.is_file()]:
         return found
     if below:

@@ -13,7 +13,6 @@ from vdp.comparison.statistics import Estimate
 from vdp.errors import UserError
 from vdp.settings.compare import differences as changed
 
-NO_BOUND = "dvp_reference"
 CHANCE = 10  # differences, from which on it is said how many lie beyond two errors by chance
 
 
@@ -167,7 +166,7 @@ def _notes(
     notes = []
     for name, by_arm in estimates.items():
         tags = {label: entry.model for label, entry in by_arm.items() if entry.model}
-        if len(set(tags.values())) > 1 and name != NO_BOUND:
+        if len(set(tags.values())) > 1:
             told = ", ".join(f"{tag} of {label}" for label, tag in tags.items())
             notes.append(f"{name} bounds another model in each of these: {told}")
     for name, by_arm in estimates.items():
@@ -181,8 +180,6 @@ def _notes(
             "noisy: too few of the weights count, so that a difference may be one of how loose the "
             "bounds are; raise eval.iwae_samples, or compare iwae_ode"
         )
-    if NO_BOUND in estimates:
-        notes.append(f"{NO_BOUND} is not a bound: it can exceed log p(x)")
     if alone := [arm.label for arm in compared if len(arm.runs) == 1]:
         notes.append(
             f"{', '.join(alone)}: one seed, so that no error holds what another seed would change"

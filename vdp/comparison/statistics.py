@@ -74,6 +74,16 @@ def _seeds(values: Float[np.ndarray, "s n"]) -> _Seeds | None:
     return _Seeds(max(float(variance), 0.0), seeds - 1)
 
 
+def _freedom(parts: Sequence[tuple[float, float]]) -> float:
+    """Satterthwaite's degrees of freedom of a sum of variances: (sum v)^2 / sum (v^2 / nu).
+
+    Args:
+      parts: each variance v with its own degrees of freedom nu.
+    """
+    squares = sum(variance**2 / freedom for variance, freedom in parts)
+    return sum(variance for variance, _ in parts) ** 2 / squares if squares else math.inf
+
+
 def mean(values: Float[np.ndarray, "s n"]) -> Estimate:
     """The mean of one model's numbers, of S seeds on N images."""
     return _estimate(np.asarray(values, np.float64), None)
@@ -99,13 +109,11 @@ def _estimate(a: np.ndarray, b: np.ndarray | None) -> Estimate:
     if images < 2:
         return Estimate(mean=centre, over_images=None)
     within = float(by_image.var(ddof=1)) / images
-    squares = within**2 / (images - 1) + sum(part.variance**2 / part.freedom for part in seeds)
-    total = within + between
     return Estimate(
         mean=centre,
         over_images=math.sqrt(within),
         over_seeds=math.sqrt(between) if seeds else None,
-        freedom=total**2 / squares if squares else math.inf,
+        freedom=_freedom([(within, images - 1), *((p.variance, p.freedom) for p in seeds)]),
     )
 
 
@@ -122,9 +130,12 @@ def of_summaries(means: Sequence[float], errors: Sequence[float | None]) -> Esti
     if len(means) < 2 or images is None:
         return Estimate(mean=centre, over_images=images)
     between = float(np.var(means, ddof=1)) / len(means)
-    squares = between**2 / (len(means) - 1)
-    freedom = (images**2 + between) ** 2 / squares if squares else math.inf
-    return Estimate(mean=centre, over_images=images, over_seeds=math.sqrt(between), freedom=freedom)
+    return Estimate(
+        mean=centre,
+        over_images=images,
+        over_seeds=math.sqrt(between),
+        freedom=_freedom([(images**2, math.inf), (between, len(means) - 1)]),
+    )
 
 
 def unpaired(a: Estimate, b: Estimate) -> Estimate:
@@ -134,12 +145,10 @@ def unpaired(a: Estimate, b: Estimate) -> Estimate:
     """
     if a.over_images is None or b.over_images is None:
         return Estimate(mean=a.mean - b.mean, over_images=None)
-    parts = [(part, (part.se or 0.0) ** 2) for part in (a, b)]
-    squares = sum(variance**2 / part.freedom for part, variance in parts)
     seeds = [part.over_seeds for part in (a, b) if part.over_seeds is not None]
     return Estimate(
         mean=a.mean - b.mean,
         over_images=math.hypot(a.over_images, b.over_images),
         over_seeds=math.hypot(*seeds) if seeds else None,
-        freedom=sum(variance for _, variance in parts) ** 2 / squares if squares else math.inf,
+        freedom=_freedom([((part.se or 0.0) ** 2, part.freedom) for part in (a, b)]),
     )

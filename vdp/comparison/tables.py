@@ -85,13 +85,12 @@ def _title(name: str, entries: Iterable[Entry]) -> str:
 def _estimate(entry: Entry) -> str:
     about = [entry.model] * bool(entry.model) + ["noisy"] * entry.noisy
     about += ["not a bound"] * bool(entry.not_a_bound)
-    return _with_error(entry.estimate) + (f" ({', '.join(about)})" if about else "")
+    said = ", ".join(dict.fromkeys(about))  # the model of what bounds nothing is called so too
+    return _with_error(entry.estimate) + (f" ({said})" if said else "")
 
 
 def _bits(entry: Entry) -> str:
-    if entry.bits is None:
-        return NONE
-    return _with_error(Estimate(mean=entry.bits[0], over_images=entry.bits[1]))
+    return NONE if entry.bits is None else _with_error(entry.bits)
 
 
 def _parts(entry: Entry) -> str:

@@ -6,13 +6,13 @@ from vdp import build
 from vdp.data import datasets
 from vdp.evaluation import convergence, estimators, features, ood, representation
 from vdp.settings import Settings
-from vdp.types import Generative, Model
+from vdp.types import Arrays, Generative, Model
 
 
 def check(
     settings: Settings, model: Model, dataset: datasets.Dataset, *, known: Collection[str] = ()
-) -> None:
-    """Refuses what cannot be estimated or drawn.
+) -> dict[str, Arrays]:
+    """Refuses what cannot be estimated or drawn; returns what `ood.load` does.
 
     Args:
       settings: whose `eval` and `sample` say what is wanted.
@@ -31,4 +31,4 @@ def check(
     representation.check(settings, model, dataset)
     if chosen.wants_features and isinstance(model, Generative):
         features.check(settings, dataset)
-    ood.load(settings, dataset.facts, model)
+    return ood.load(settings, dataset.facts, model)

@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import doublings, fid_convergence
@@ -110,6 +113,7 @@ def measure(
     dataset: datasets.Dataset,
     kept: Unfinished,
     features: fid.Features | None = None,
+    samples: Callable[[], Float[np.ndarray, "n d"]] | None = None,
 ) -> dict[str, Any]:
     """The entry of eval.json's "convergence" under `name`: its measure, and "num_examples".
 
@@ -120,6 +124,7 @@ def measure(
       dataset: of `run.settings.data`.
       kept: results to go on from.
       features: of FID, where they are there.
+      samples: as of `Asked`.
 
     Raises:
       UserError: a value is not finite.
@@ -129,5 +134,7 @@ def measure(
         num = min(num, chosen.num_examples)
     target, inputs, labels = (array[:num] for array in arrays)
     some = target, inputs, labels
-    asked = Asked(run=run, arrays=some, dataset=dataset, kept=kept, features=features)
+    asked = Asked(
+        run=run, arrays=some, dataset=dataset, kept=kept, features=features, samples=samples
+    )
     return {"num_examples": num, **chosen.measure(asked)}

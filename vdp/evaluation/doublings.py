@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from vdp.data import datasets
 from vdp.errors import UserError
@@ -40,6 +41,7 @@ class Asked:
       dataset: of `run.settings.data`.
       kept: results to go on from.
       features: of FID, where they are there.
+      samples: gives features of samples [N, D], drawn when they are first asked for.
     """
 
     run: Run[Any]
@@ -47,6 +49,7 @@ class Asked:
     dataset: datasets.Dataset
     kept: Unfinished
     features: fid.Features | None = None
+    samples: Callable[[], Float[np.ndarray, "n d"]] | None = None
 
     def map(self, name: str, function: Callable, model: Any, **options: Any) -> dict[str, Any]:
         """What function(model, ...) of vdp.metrics gives for the images, {name: [N, ...]}.

@@ -1,9 +1,10 @@
 """The numbers of one checkpoint on one split: what eval.json holds."""
 
 import dataclasses
+import functools
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic
 
 import numpy as np
@@ -15,6 +16,7 @@ from vdp.evaluation import (
     convergence,
     interpolation,
     naming,
+    ood,
     representation,
     samples,
     unnormalised,
@@ -54,12 +56,30 @@ class Question(Generic[M]):
     values: values.Values
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What an evaluation has found.
+
+    Attributes:
+      result: what eval.json holds, null where a question does not apply to the model.
+      values: what eval.npz holds.
+      compared: scores of images of other data sets, by their names.
+      kept: what had been computed, to be removed when all this is written.
+    """
+
+    result: dict[str, Any]
+    values: values.Values
+    compared: Mapping[str, ood.Compared]
+    kept: Unfinished
+
+
 def evaluate(
     run: Run[Model],
     workdir: pathlib.Path,
     dataset: datasets.Dataset,
     features: fid.Features | None = None,
-) -> tuple[dict[str, Any], values.Values]:
+    others: Mapping[str, Arrays] | None = None,
+) -> Evaluation:
     """Computes `eval.estimators` on `eval.split`, and what else the model can be asked.
 
     Args:
@@ -67,16 +87,13 @@ def evaluate(
       workdir: of the run: its metrics, and what a stopped evaluation has kept.
       dataset: the data of `run.settings.data`.
       features: of FID, where it is wanted.
-
-    Returns:
-      (what eval.json holds, null where a question does not apply to the model; what eval.npz
-      does).
+      others: images of other data sets, of `ood.load`.
 
     Raises:
       UserError: the split is empty, or an estimate is not finite.
     """
     chosen, data = run.settings.eval, run.settings.data
-    split, arrays = images_asked_about(run, dataset)
+    split, arrays = _images(run, dataset)
     spent = train_seconds(workdir / METRICS_FILE, run.step)
     changes = naming.changed(run.trained, run.settings)
     question = Question(
@@ -116,18 +133,21 @@ def evaluate(
     unnormalised.mark(run.model, parts, result)
     if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
+    drawn = functools.cache(lambda: samples.draw(run, kept.rows("samples")))
+    seen = functools.cache(lambda: features.apply(drawn().images)) if features else None
     if chosen.convergence:
-        given = (run, question.arrays, dataset, kept, features)
+        given = (run, question.arrays, dataset, kept, features, seen)
         result["convergence"] = {
             name: convergence.measure(name, *given) for name in dict.fromkeys(chosen.convergence)
         }
-    if features and "fid" in chosen.estimators and isinstance(run.model, Generative):
-        drawn = samples.draw(run, kept.rows("samples"))
-        result |= samples.judged(run, dataset, features, drawn)
-    return result, question.values
+    if features and seen and "fid" in chosen.estimators and isinstance(run.model, Generative):
+        result |= samples.judged(run, dataset, features, drawn(), seen())
+    compared = ood.compare(run, question.arrays, others, kept, question.values)
+    result["ood"] = {name: scores.entry() for name, scores in compared.items()} or None
+    return Evaluation(result=result, values=question.values, compared=compared, kept=kept)
 
 
-def images_asked_about(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
+def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
     """(the images of `eval.split`, at most `eval.max_examples`; their target, input and labels).
 
     Raises:

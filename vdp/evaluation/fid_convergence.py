@@ -2,15 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
-from vdp.data import datasets
-from vdp.evaluation import samples
 from vdp.evaluation.doublings import Asked, in_nats
 from vdp.metrics import fid, fid_extrapolation
-from vdp.run import Run
-from vdp.types import Model
 
 
 def report(asked: Asked) -> dict[str, Any]:
@@ -18,16 +11,19 @@ def report(asked: Asked) -> dict[str, Any]:
 
     It has converged where what the number of samples adds is within two errors of nothing.
     """
-    assert asked.features is not None  # fetched where fid is asked for
-    drawn = samples.draw(asked.run, asked.kept.rows("samples"))
-    found = measure(asked.run, asked.dataset, asked.features, drawn.images)
+    assert asked.features is not None  # both are there where fid is asked for
+    assert asked.samples is not None
+    samples = asked.samples()
+    reference = asked.dataset.splits[asked.run.settings.eval.fid_reference].images
+    expected = fid.cached_statistics(asked.features, reference)
+    found = fid_extrapolation.extrapolated(samples, expected)
     rows = [{"num": row["num"], "fid": _estimate(row)} for row in found["rows"]]
-    limit, num = found["extrapolated"], len(drawn.images)
+    limit, (num, num_features) = found["extrapolated"], samples.shape
     if not rows:
         words, converged = f"{num} samples are too few for a line", None
     elif limit is None:
         words = f"FID {rows[-1]['fid']['mean']:.2f} of {num:,} samples, too few to extrapolate"
-        words += f" with {found['num_features']} features: raise eval.fid_samples"
+        words += f" with {num_features} features: raise eval.fid_samples"
         converged = None
     else:
         bias = rows[-1]["fid"]["mean"] - limit["mean"]
@@ -46,28 +42,3 @@ def report(asked: Asked) -> dict[str, Any]:
 def _estimate(row: fid_extrapolation.Row) -> dict[str, Any]:
     error = None if row["sd"] is None else row["sd"] / row["subsets"] ** 0.5
     return {"mean": row["mean"], "se": error}
-
-
-def measure(
-    run: Run[Model],
-    dataset: datasets.Dataset,
-    features: fid.Features,
-    images: UInt8[np.ndarray, "n h w c"],
-) -> dict[str, Any]:
-    """What a result holds of FID over the number of samples.
-
-    Args:
-      run: whose samples they are; its settings name the reference.
-      dataset: the data of `run.settings.data`.
-      features: of `vdp.evaluation.features`.
-      images: the samples as levels of the data, in the order they were drawn
-        (`vdp.evaluation.samples.draw(...).images`).
-
-    Returns:
-      {"rows": [{"num", "mean", "sd", "subsets"}, ...], "extrapolated": {"mean", "se"} or None} of
-      `fid_extrapolation.extrapolated`, and "num_features", above which the least "num" has to lie.
-    """
-    reference = dataset.splits[run.settings.eval.fid_reference].images
-    found = features.apply(images)
-    expected = fid.cached_statistics(features, reference)
-    return fid_extrapolation.extrapolated(found, expected) | {"num_features": found.shape[1]}

@@ -10,8 +10,9 @@ from typing import Any
 
 from vdp.errors import UserError
 from vdp.evaluation import report
-from vdp.runtime import files
+from vdp.runtime import files, markdown
 
+RESULT = "eval.json"  # of the best checkpoint on the test split
 LIST, TABLE = "evals.json", "evaluations.md"
 NO_RESULT = (UserError, AttributeError, LookupError, TypeError, ValueError)  # of a damaged file
 COLUMNS = ("file", "checkpoint", "step", "split", "images", "other settings", "headline")
@@ -25,7 +26,7 @@ def write(workdir: pathlib.Path) -> None:
     evaluation holds "file" and "damaged": true.
     """
     paths = [path for path in workdir.glob("eval*.json") if path.name != LIST]
-    paths.sort(key=lambda path: (path.name != "eval.json", path.name))
+    paths.sort(key=lambda path: (path.name != RESULT, path.name))
     entries = [_entry(path) for path in paths]
     files.write_json(workdir / LIST, entries)
     with files.replacing(workdir / TABLE) as temporary:
@@ -46,7 +47,7 @@ def _entry(path: pathlib.Path) -> dict[str, Any]:
 
 def _table(entries: list[dict[str, Any]]) -> str:
     """The entries as a page of Markdown."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS)]
+    lines = []
     for entry in entries:
         if entry.get("damaged"):
             lines.append((entry["file"], *[""] * (len(COLUMNS) - 2), "cannot be read"))
@@ -54,9 +55,8 @@ def _table(entries: list[dict[str, Any]]) -> str:
         numbers = [entry[name] for name in ("checkpoint", "step", "split", "num_examples")]
         others = report.assignments(entry["settings"])
         lines.append((entry["file"], *map(str, numbers), others, entry["headline"]))
-    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in lines]
-    rows = [f"| {' | '.join(cells)} |" for cells in escaped]
-    return "# Evaluations of this run\n\n" + "\n".join(rows) + "\n"
+    escaped = [list(map(markdown.cell, cells)) for cells in lines]
+    return "# Evaluations of this run\n\n" + "\n".join(markdown.table(COLUMNS, escaped)) + "\n"
 
 
 def read(path: pathlib.Path) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ A likelihood alone may be higher for images of another kind than for those it wa
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
 from collections.abc import Callable, Mapping
@@ -18,13 +19,12 @@ from vdp.data.datasets import Facts
 from vdp.errors import UserError
 from vdp.evaluation import estimators
 from vdp.evaluation.resume import Rows, Unfinished
-from vdp.metrics import auroc, complexity, fid, per_batch
+from vdp.metrics import auroc, complexity, divergence, fid, per_batch
 from vdp.run import Run
 from vdp.settings import Data, Settings
 from vdp.types import Arrays, Coded, Model, Partial, Probabilistic
 
 Scores = dict[str, Float[np.ndarray, "n"]]
-NO_BOUND = ("dvp_reference",)  # of the estimators
 COMPLEXITY, CORRECTED, CODE, RATIO = "complexity", "corrected", "code", "llr_"
 IN_BITS = (COMPLEXITY, CORRECTED)  # the others are in nats
 HIGHER_OUTSIDE = (COMPLEXITY, CORRECTED, RATIO)  # beginnings of names: the others are lower there
@@ -105,7 +105,11 @@ class Compared:
 
 
 def compare(
-    run: Run[Model], inside: Arrays, others: Mapping[str, Arrays], kept: Unfinished
+    run: Run[Model],
+    inside: Arrays,
+    others: Mapping[str, Arrays] | None,
+    kept: Unfinished,
+    known: Mapping[str, np.ndarray],
 ) -> dict[str, Compared]:
     """Scores images of other data sets beside those that a run is evaluated on.
 
@@ -114,19 +118,26 @@ def compare(
       inside: (target, input, labels) of the evaluated images.
       others: the same of each other data set, of `load`.
       kept: what a stopped evaluation has computed.
+      known: estimates of the evaluated images by their names, which are not made again.
     """
     if not others:
         return {}
-    own = _scores(run, inside, kept.rows, "the run's own images")
+    own = _scores(run, inside, kept.rows, "the run's own images", known)
     found = {}
     for name, arrays in others.items():
         of_these = f"ood-{fid.fingerprint(*arrays)[:16]}"
         rows = lambda score, of_these=of_these: kept.rows(f"{of_these}-{score}")
-        found[name] = Compared(inside=own, outside=_scores(run, arrays, rows, name))
+        found[name] = Compared(inside=own, outside=_scores(run, arrays, rows, name, {}))
     return found
 
 
-def _scores(run: Run[Model], arrays: Arrays, rows: Callable[[str], Rows], label: str) -> Scores:
+def _scores(
+    run: Run[Model],
+    arrays: Arrays,
+    rows: Callable[[str], Rows],
+    label: str,
+    known: Mapping[str, np.ndarray],
+) -> Scores:
     """The scores of every image, [N] each.
 
     Args:
@@ -134,19 +145,28 @@ def _scores(run: Run[Model], arrays: Arrays, rows: Callable[[str], Rows], label:
       arrays: (target, input, labels).
       rows: from a name to what is kept of it; an estimator's of the evaluated images is its own.
       label: of the images, for the progress.
+      known: as of `compare`.
     """
     model = run.model
     names = [n for n in run.settings.eval.estimators if n in estimators.ESTIMATORS]
-    bounds = [n for n in names if n not in NO_BOUND and estimators.has_its_own(n, model)]
+    bounds = [
+        n for n in names if n not in divergence.BY_DESIGN and estimators.has_its_own(n, model)
+    ]
     first = (bounds or ["elbo"])[0]
-    bound = lambda name: estimators.terms(name, run, arrays, rows(name), label=f"{name} of {label}")
-    elbo = bound("elbo")["value"]
-    scores = {first: elbo if first == "elbo" else bound(first)["value"]}
+
+    @functools.cache
+    def bound(name: str) -> Float[np.ndarray, "n"]:
+        if name in known:
+            return known[name]
+        about = f"{name} of {label}"
+        return estimators.terms(name, run, arrays, rows(name), label=about)["value"]
+
+    scores = {first: bound(first)}
     if isinstance(model, Coded) and model.prior is not None:
         scores[CODE] = run.map(per_batch.code_log_prob, arrays, kept=rows(CODE))["value"]
     if isinstance(model, Partial) and (nums := _partly_from_q(model)):
         partial = run.map(per_batch.partial_bounds, arrays, kept=rows("partial"), nums=nums)
-        scores |= {f"{RATIO}{num}": elbo - value for num, value in partial.items()}
+        scores |= {f"{RATIO}{num}": bound("elbo") - value for num, value in partial.items()}
     bits = complexity.compressed_bits(arrays[0])
     return scores | {COMPLEXITY: bits, CORRECTED: -scores[first] / math.log(2) - bits}
 

@@ -63,6 +63,13 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def sampling_seconds(result: Mapping[str, Any]) -> float | None:
+    """Seconds for 1,000 samples; None where no draw was timed."""
+    sampling = result.get("sampling") or {}
+    seconds, num = sampling.get("seconds"), sampling.get("num")
+    return 1000 * seconds / num if seconds is not None and num else None
+
+
 def warnings(result: Mapping[str, Any]) -> list[str]:
     """Which of the estimates are no bounds, and why; said last, after `in_words`."""
     every = {**result["estimators"], **(result.get("earlier") or {})}

@@ -66,7 +66,11 @@ def draw(run: Run[Model], kept: Rows) -> Drawn:
 
 
 def judged(
-    run: Run[Model], dataset: datasets.Dataset, features: fid.Features, drawn: Drawn
+    run: Run[Model],
+    dataset: datasets.Dataset,
+    features: fid.Features,
+    drawn: Drawn,
+    samples: Float[np.ndarray, "n d"],
 ) -> dict[str, Any]:
     """Compares samples of a run with the images of `eval.fid_reference`.
 
@@ -75,6 +79,7 @@ def judged(
       dataset: the data of `run.settings.data`.
       features: of `vdp.evaluation.features`.
       drawn: of `draw`.
+      samples: features of what is drawn.
 
     Returns:
       What eval.json holds under "fid", "kid", "manifold" and "sampling". "real" is the same number
@@ -85,7 +90,6 @@ def judged(
     reference = dataset.splits[chosen.fid_reference].images
     expected = fid.cached_statistics(features, reference)
     distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
-    samples = features.apply(drawn.images)
     images = dataset.splits[chosen.split].images
     real = features.apply(images) if len(images) > 1 else None
     order = np.random.default_rng(chosen.seed).permutation(len(reference))[:COMPARED]

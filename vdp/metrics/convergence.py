@@ -5,11 +5,8 @@ amounts that fall as 1/K where the weights have a variance (Domke & Sheldon 2018
 rises by when K doubles is, at best, what it still lacks.
 """
 
-import math
-
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Float
 
 from vdp.metrics import likelihood
@@ -41,9 +38,9 @@ def over_counts(
     bounds, sizes = [], []
     for k in counts(num):
         groups = log_w[: num // k * k].reshape(num // k, k, batch)
-        total = logsumexp(groups, axis=1)
-        bounds.append(jnp.mean(total - math.log(k), axis=0))
-        sizes.append(jnp.mean(jnp.exp(2 * total - logsumexp(2 * groups, axis=1)), axis=0))
+        bound, ess = likelihood.bound_and_ess(groups, axis=1)
+        bounds.append(jnp.mean(bound, axis=0))
+        sizes.append(jnp.mean(ess, axis=0))
     return jnp.stack(bounds, axis=1), jnp.stack(sizes, axis=1)
 
 

@@ -7,11 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 NOT_A_BOUND = "not_a_bound"  # of an estimate in eval.json: why it is none
+BY_DESIGN = {  # estimators that bound nothing, whatever the model
+    "dvp_reference": "its exponent holds closed-form KLs and a noisy bound, so that it can exceed "
+    "log p(x)",
+}
 ERRORS, ROUNDING = 5, 0.01  # standard errors and nats by which a divergence may seem negative
 NO_DENSITY = (
     "the prior's density does not integrate to one, and no number made with it is a bound; "
     "--mode=check says more"
 )
+
+
+def why_no_bound(name: str, entry: Mapping[str, Any]) -> str:
+    """Why an entry of eval.json's "estimators" is no bound on log p(x); "" where it is one.
+
+    Args:
+      name: of the estimator.
+      entry: what it gave; also a score, which is under no such name.
+    """
+    return BY_DESIGN.get(name) or str(entry.get(NOT_A_BOUND) or "")
 
 
 def is_negative(mean: float, error: float) -> bool:

@@ -6,6 +6,7 @@ it is never given without them.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import logging
 import os
@@ -43,6 +44,12 @@ class Statistics:
     covariance: Float64[np.ndarray, "d d"]
     num: int
 
+    @functools.cached_property
+    def root(self) -> Float64[np.ndarray, "d d"]:
+        """The symmetric root of the covariance, by its eigenvalues."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+
 
 def statistics(features: Float[np.ndarray, "n d"]) -> Statistics:
     """Fits a Gaussian to features [N, D], N >= 2."""
@@ -52,14 +59,13 @@ def statistics(features: Float[np.ndarray, "n d"]) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """The squared distance |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2).
+    """The squared distance |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_b^1/2 S_a S_b^1/2)^1/2).
 
-    The root is taken of a symmetric positive matrix by its eigenvalues, so that singular
-    covariances (fewer images than features) need no correction and nothing turns complex.
+    Roots are taken of symmetric positive matrices by their eigenvalues, so that singular
+    covariances (fewer images than features) need no correction and nothing turns complex. That of
+    `b` is kept, for many distances from one reference.
     """
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    inner = np.linalg.eigvalsh(root @ b.covariance @ root)
+    inner = np.linalg.eigvalsh(b.root @ a.covariance @ b.root)
     cross = np.sqrt(np.clip(inner, 0, None)).sum()
     difference = np.sum((a.mean - b.mean) ** 2)
     total = difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross

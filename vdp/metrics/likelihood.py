@@ -49,6 +49,15 @@ def log_weights(
     )
 
 
+def bound_and_ess(
+    log_w: Float[AnyArray, "*s"], *, axis: int = 0
+) -> tuple[Float[Array, "*t"], Float[Array, "*t"]]:
+    """The bound log 1/K sum_k w_k and (sum w)^2 / sum w^2 of K log-weights along an axis."""
+    total = logsumexp(log_w, axis=axis)
+    ess = jnp.exp(2 * total - logsumexp(2 * log_w, axis=axis))
+    return total - math.log(log_w.shape[axis]), ess
+
+
 def iwae_with_ess(
     model: Weights,
     params: Params,
@@ -76,10 +85,7 @@ def iwae_with_ess(
       (bound [B] in nats, (sum w)^2 / sum w^2 [B], between 1 and K).
     """
     how = dict(num_samples=num_samples, chunk=chunk)
-    log_w = log_weights(model, params, stats, batch, rng, **how)
-    total = logsumexp(log_w, axis=0)
-    ess = jnp.exp(2 * total - logsumexp(2 * log_w, axis=0))
-    return total - math.log(num_samples), ess
+    return bound_and_ess(log_weights(model, params, stats, batch, rng, **how))
 
 
 def iwae_terms(

@@ -40,11 +40,13 @@ def linear(train: Labelled, scored: Labelled, held_out: Labelled | None = None) 
     def probe(c: float) -> Any:
         return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=ITERATIONS))
 
+    fitted: dict[float, Any] = {}
     classes, counts = np.unique(train[1], return_counts=True)
     frequent = classes[counts >= FOLDS]
     if held_out is not None:
         chosen_by = "validation"
-        reached = {c: probe(c).fit(*train).score(*held_out) for c in STRENGTHS}
+        fitted = {c: probe(c).fit(*train) for c in STRENGTHS}
+        reached = {c: one.score(*held_out) for c, one in fitted.items()}
     elif len(frequent) > 1:
         chosen_by, folds = "cross-validation", StratifiedKFold(FOLDS)
         among = np.isin(train[1], frequent)
@@ -53,7 +55,8 @@ def linear(train: Labelled, scored: Labelled, held_out: Labelled | None = None) 
     else:
         chosen_by, reached = "default", {DEFAULT: 1.0}
     c = max(reached, key=lambda strength: reached[strength])
-    right = probe(c).fit(*train).predict(scored[0]) == scored[1]
+    best = fitted.get(c) or probe(c).fit(*train)
+    right = best.predict(scored[0]) == scored[1]
     return {**accuracy(right), "c": c, "chosen_by": chosen_by}
 
 

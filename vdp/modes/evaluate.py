@@ -14,17 +14,15 @@ from vdp.evaluation import (
     naming,
     ood,
     report,
-    resume,
     values,
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.evaluation.evaluate import images_asked_about
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
 from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
-from vdp.types import Generative, Model
+from vdp.types import Arrays, Generative, Model
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> None:
@@ -44,14 +42,17 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
     )
-    asked.check(settings, run.model, dataset, known=earlier)
-    result, path = evaluate(run, record.workdir, dataset)
+    others = asked.check(settings, run.model, dataset, known=earlier)
+    result, path = evaluate(run, record.workdir, dataset, others)
     if parallel.is_writer():
         print("\n".join([*report.in_words(result), str(path), *report.warnings(result)]))
 
 
 def evaluate(
-    run: Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
+    run: Run[Model],
+    workdir: pathlib.Path,
+    dataset: datasets.Dataset,
+    others: Mapping[str, Arrays] | None = None,
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Evaluates a checkpoint, writes the result, the list of all results of the run, and its card.
 
@@ -61,31 +62,26 @@ def evaluate(
       run: the checkpoint.
       workdir: of the run.
       dataset: of `run.settings.data`.
+      others: images of `eval.ood`; None: they are loaded here.
 
     Returns:
       (what the file holds, its path).
     """
-    others = ood.load(run.settings, run.facts, run.model)
+    others = ood.load(run.settings, run.facts, run.model) if others is None else others
     space = None
     if run.settings.eval.wants_features and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)
         space = features.named(run.settings, dataset, trained)
-    result, each = numbers_of(run, workdir, dataset, space)
-    unfinished = resume.Unfinished(run, workdir)
-    compared = {}
-    if others:
-        _, arrays = images_asked_about(run, dataset)
-        compared = ood.compare(run, arrays, others, unfinished)
-        result["ood"] = {name: scores.entry() for name, scores in compared.items()}
+    found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
-    result = index.with_earlier(result, index.read(path))
+    result = index.with_earlier(found.result, index.read(path))
     if parallel.is_writer():
         sample.write_latent_bars(run, workdir, result)
-        _draw(run.settings, path, result, compared)
-        values.write(path, each, result.get("earlier") or {})
+        _draw(run.settings, path, result, found.compared)
+        values.write(path, found.values, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
-    unfinished.remove()
+    found.kept.remove()
     if parallel.is_writer():
         write.card(workdir)
     return result, path

@@ -4,6 +4,7 @@ import pathlib
 
 from vdp.cards import index, write
 from vdp.errors import UserError
+from vdp.record import is_run
 from vdp.runtime import files
 
 
@@ -21,5 +22,5 @@ def main(*, workdir: str | pathlib.Path = "runs") -> None:
     workdir = files.located(workdir)
     if not workdir.is_dir():
         raise UserError(f"there is no folder {workdir}: name that of a run, or one of many runs")
-    for path in write.card(workdir) if index.is_run(workdir) else index.write(workdir):
+    for path in write.card(workdir) if is_run(workdir) else index.write(workdir):
         print(path)

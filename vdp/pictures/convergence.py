@@ -11,6 +11,7 @@ from vdp.evaluation.convergence import CONVERGENCE
 from vdp.evaluation.doublings import in_nats
 from vdp.pictures import style
 from vdp.runtime import files
+from vdp.runtime import markdown as md
 
 RATIO = 5.0  # of the largest to the median, from which an axis is logarithmic
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN)
@@ -46,14 +47,14 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
     """
     about, entry = CONVERGENCE[name], result["convergence"][name]
     columns = list(about.columns)
-    lines = [list(about.columns.values()), ["---"] * len(columns)]
+    lines = []
     for row in entry["rows"]:
         limit = "limit" if row[columns[0]] is None else f"{row[columns[0]]:,}"
         lines.append([limit, *(_cell(row.get(column)) for column in columns[1:])])
     if entry.get("extrapolated") is not None:
         extrapolated = _cell(entry["extrapolated"])
         lines.append(["extrapolated", extrapolated, *[""] * (len(columns) - 2)])
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    table = "\n".join(md.table(list(about.columns.values()), lines))
     num = f"{entry['num_examples']:,} {about.of}"
     facts = f"Checkpoint {result['checkpoint']}, step {result['step']}; {num}"
     if about.of == "images":

@@ -148,7 +148,7 @@ def write_plots(run: Run[Model], workdir: pathlib.Path) -> Paths:
     if not (workdir / METRICS_FILE).exists():
         return []
     written = style.paths(write_curves(run, workdir), run.settings.log.figures)
-    return written + write_latent_bars(run, workdir, index.read(workdir / "eval.json") or {})
+    return written + write_latent_bars(run, workdir, index.read(workdir / index.RESULT) or {})
 
 
 # each is called for the models that have its capability alone

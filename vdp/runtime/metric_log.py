@@ -115,6 +115,11 @@ def is_finite(value: object) -> bool:
     return abs(value) <= sys.float_info.max
 
 
+def last_step(metrics: Sequence[Mapping[str, Any]]) -> int:
+    """The largest step that lines of `read_metrics` are of; 0 without any."""
+    return max((line["step"] for line in metrics), default=0)
+
+
 def train_seconds(path: pathlib.Path, step: int) -> float | None:
     """Seconds spent in training steps up to `step`, over all resumptions; None where unknown."""
     lines = [line for line in read_metrics(path) if line["step"] <= step]
