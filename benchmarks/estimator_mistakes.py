@@ -2,9 +2,9 @@
 
     python -m benchmarks.estimator_mistakes [--num=N] [--samples=K] [--write]
 
-The model is that of benchmarks/linear_gaussian.py, and the `num` images are its own draws. Prints a
-table in Markdown, with every estimator as `vdp` computes it and with mistakes in it; --write puts
-it into docs/estimators.md, between its two comments.
+The model is that of benchmarks/linear_gaussian.py, and the `num` images are its own draws,
+clipped. Prints a table in Markdown, with every estimator as `vdp` computes it and with mistakes in
+it; --write puts it into docs/estimators.md, between its two comments.
 """
 
 import argparse

@@ -49,6 +49,18 @@ def test_the_report_says_what_the_number_of_samples_adds(smoke_run, monkeypatch,
     assert found["extrapolated"]["mean"] < whole
     assert found["extrapolated"]["se"] > 0
     assert found["words"].endswith("of infinitely many")
+    assert found["converged"] is None  # of 240 samples the bias is not told from its error
+    for bias, converged in ((0.1, True), (0.9, None), (2.0, False)):
+        near = {
+            "rows": exact["rows"],
+            "extrapolated": {"mean": 100.0, "se": 50.0},  # known badly, nothing converges by it
+            "bias": {"mean": bias, "se": 0.4},
+        }
+        monkeypatch.setattr(fid_extrapolation, "extrapolated", lambda *_, near=near: near)
+        again = report(run, dataset, PIXELS, images, tmp_path, fid_reference="test")
+        assert again["converged"] is converged
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     wide = dataclasses.replace(PIXELS, fingerprint="all pixels", apply=flat)
     few = report(run, dataset, wide, images, tmp_path)
     assert "too few to extrapolate with 64 features" in few["words"]

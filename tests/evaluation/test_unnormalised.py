@@ -39,7 +39,8 @@ def a_model(bound_model):
 
 def parts_of(rate):
     likelihood = RNG.normal(-80.0, 5.0, size=200)
-    return {"value": likelihood - rate - RNG.normal(size=200), "likelihood": likelihood}
+    rates = rate + RNG.normal(size=200)
+    return {"value": likelihood - rates, "likelihood": likelihood, "kl": -rates}
 
 
 def marks(*, bound_model="exact", rate=3.0, **information):

@@ -51,4 +51,6 @@ def test_too_few_samples_are_not_extrapolated(num, dims):
     found = extrapolation.extrapolated(x, reference)
     assert len(found["rows"]) == 4
     assert found["extrapolated"] is None
-    assert extrapolation.extrapolated(x[:7], reference) == {"rows": [], "extrapolated": None}
+    assert extrapolation.extrapolated(x[:7], reference) == dict(
+        rows=[], extrapolated=None, bias=None
+    )

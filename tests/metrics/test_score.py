@@ -41,3 +41,12 @@ def test_a_negative_rate_of_an_exact_prior_is_said_with_its_error():
 )
 def test_everything_else_passes_in_silence(bound_model, parts):
     assert score.negative_rate(model_of(bound_model), parts) == ""
+
+
+def test_the_rates_of_a_ladder_hide_no_negative_rate_of_the_prior():
+    parts = parts_of(-1.0)
+    parts |= {"u_prior": parts.pop("kl"), "z_2": -np.full(200, 30.0), "z_1": -np.full(200, 40.0)}
+    parts["value"] = parts["value"] - 70.0
+    assert "± 0.07" in score.negative_rate(model_of("exact"), parts)
+    del parts["u_prior"]
+    assert score.negative_rate(model_of("exact"), parts) == ""

@@ -85,7 +85,10 @@ def test_codes_that_are_alike_are_dead_whatever_the_bound_says():
     q = Normal(np.full((NUM, 3), 2.0), np.zeros((NUM, 3)))
     assert latents.signal(q) == 0
     small = Normal(1e-3 * np.random.default_rng(0).normal(size=(NUM, 3)), np.full((NUM, 3), -20.0))
-    assert latents.signal(small) == pytest.approx(1e-6 * np.exp(20), rel=0.9)
+    assert latents.signal(small) == pytest.approx(1.5 * np.log1p(1e-6 * np.exp(20)), rel=0.1)
+    means = np.random.default_rng(0).normal(size=(4000, 784)) * 0.005**0.5
+    many = latents.signal(Normal(means, np.zeros_like(means)))  # each unit carries next to nothing
+    assert many == pytest.approx(784 * np.log1p(0.005) / 2, rel=0.02)
     assert latents.signal(Normal(np.ones((1, 3)), np.zeros((1, 3)))) == np.inf
     parts = {"likelihood": -np.ones(NUM), "diffusion": -np.ones(NUM)}
     for code, says in ((q, True), (small, False)):

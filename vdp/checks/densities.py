@@ -17,8 +17,8 @@ from vdp.checks.report import ERRORS, Verdict
 LogDensity = Callable[[np.ndarray], np.ndarray]  # z [N, D] to log p(z), [N], in nats
 GRID = 201  # points along each of two axes
 SLACK = 0.02  # that is granted to every comparison besides its errors, relative
-LARGEST = 0.1  # error of an integral by weights, from which on nothing is decided
-FEWEST = 100.0  # effective draws, likewise
+MOST = 0.15  # that may be granted in all, relative: with larger errors weights decide nothing
+FEWEST = 100.0  # effective draws, without which they do not either
 
 
 class Grid(NamedTuple):
@@ -95,6 +95,8 @@ def moments_by_weights(weighted: Weighted) -> Verdict:
     std = np.sqrt(weights @ away**2)
     mean_error = np.sqrt(weights**2 @ away**2)
     std_error = np.sqrt(weights**2 @ (away**2 - std**2) ** 2) / (2 * std)
+    if _is_too_large(float(np.max([mean_error, std_error] / std))):
+        return None, "the errors of mean and deviations are too large to say more"
     return _moments(weights, weighted.points, weighted.samples, mean_error, std_error)
 
 
@@ -105,8 +107,13 @@ def _unclear(weights: np.ndarray) -> str:
         return ""
     effective = weights.sum() ** 2 / np.sum(weights**2)
     error = weights.std() / np.sqrt(len(weights)) / mass
-    few = effective < FEWEST or error > LARGEST
+    few = effective < FEWEST or _is_too_large(error)
     return f"the weight lies on {effective:.0f} of the draws, too few to say more" if few else ""
+
+
+def _is_too_large(error: float) -> bool:
+    """Whether a relative standard error makes what is granted more than can be called a law."""
+    return bool(ERRORS * error + SLACK > MOST)
 
 
 def _moments(

@@ -95,15 +95,27 @@ def difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"]) -> Esti
     Args:
       a: of one model, of S seeds on N images.
       b: of another, of T seeds on the same images in the same order; its seeds are others, even
-        where their numbers are the same.
+        where their numbers are the same. Where one of the two has a single seed, that is taken to
+        spread as those of the other.
     """
     return _estimate(np.asarray(a, np.float64), np.asarray(b, np.float64))
+
+
+def _of_both(a: np.ndarray, b: np.ndarray) -> list[_Seeds]:
+    """What the seeds of two models add; one seed is taken to spread as those of the other model."""
+    found = [_seeds(values) for values in (a, b)]
+    known = [part for part in found if part]
+    if len(known) == 1:
+        several = len(a) if found[0] else len(b)
+        (part,) = known  # of the mean of several: of one alone it is so many times as large
+        return [_Seeds(part.variance * (1 + several), part.freedom)]
+    return known
 
 
 def _estimate(a: np.ndarray, b: np.ndarray | None) -> Estimate:
     by_image = a.mean(0) if b is None else a.mean(0) - b.mean(0)
     images = len(by_image)
-    seeds = [part for part in map(_seeds, (a,) if b is None else (a, b)) if part]
+    seeds = _of_both(a, b) if b is not None else [part for part in [_seeds(a)] if part]
     between = sum(part.variance for part in seeds)
     centre = float(by_image.mean())
     if images < 2:

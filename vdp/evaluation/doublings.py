@@ -104,7 +104,7 @@ def _away(difference: likelihood.Estimate, what: str) -> str:
 
 
 def iwae(asked: Asked) -> dict[str, Any]:
-    """The IWAE over K = 1, 2, 4, ..., eval.iwae_samples, of one set of weights for each image."""
+    """The IWAE over K = eval.iwae_samples and its halves, of one set of weights for each image."""
     chosen, model = asked.run.settings.eval, asked.run.model
     num = chosen.iwae_samples
     how = dict(num_samples=num, chunk=min(chosen.iwae_chunk, num))

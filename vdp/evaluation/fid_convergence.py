@@ -5,11 +5,14 @@ from typing import Any
 from vdp.evaluation.doublings import Asked, in_nats
 from vdp.metrics import fid, fid_extrapolation
 
+TOLERANCE = 0.01  # of the extrapolated FID
+
 
 def report(asked: Asked) -> dict[str, Any]:
     """The report `fid` of eval.convergence, of `eval.fid_samples` samples.
 
-    It has converged where what the number of samples adds is within two errors of nothing.
+    It has converged where what the number of samples adds, with two errors, is at most TOLERANCE of
+    the extrapolated FID, and has not where it is more by more than two errors.
     """
     assert asked.features is not None  # both are there where fid is asked for
     assert asked.samples is not None
@@ -26,8 +29,9 @@ def report(asked: Asked) -> dict[str, Any]:
         words += f" with {num_features} features: raise eval.fid_samples"
         converged = None
     else:
-        bias = rows[-1]["fid"]["mean"] - limit["mean"]
-        converged = abs(bias) <= 2 * limit["se"]
+        away, allowed = abs(found["bias"]["mean"]), TOLERANCE * limit["mean"]
+        error = 2 * found["bias"]["se"]
+        converged = True if away + error <= allowed else False if away - error > allowed else None
         words = f"FID {rows[-1]['fid']['mean']:.2f} of {num:,} samples, {in_nats(limit)} of "
         words += "infinitely many"
     return {

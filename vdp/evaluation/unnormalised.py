@@ -45,7 +45,7 @@ def parts_of(
       values: what each got, [N].
     """
     if "elbo.likelihood" in values:
-        return {"value": values["elbo"], "likelihood": values["elbo.likelihood"]}
+        return {n.removeprefix("elbo."): v for n, v in values.items() if n.startswith("elbo.")}
     return run.map(score.flat_terms, arrays)
 
 

@@ -15,8 +15,12 @@ from vdp.types import AnyArray, Array, Batch, Key, Params, Stats, Weights
 
 
 def counts(num: int) -> list[int]:
-    """The numbers K at which weights are looked at: 1, 2, 4, ... below `num`, and `num`."""
-    return [2**i for i in range((num - 1).bit_length())] + [num]
+    """The numbers K at which weights are looked at: `num`, and halves of it down to 1, ascending.
+
+    Each is at least twice the one before: of a bound that lacks c/K the rise from K/2 to K is what
+    is still missing.
+    """
+    return [num >> i for i in reversed(range(num.bit_length()))]
 
 
 def over_counts(

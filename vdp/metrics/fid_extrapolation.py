@@ -62,19 +62,28 @@ def extrapolated(features: Float[np.ndarray, "n d"], reference: fid.Statistics) 
       reference: what they are compared with.
 
     Returns:
-      {"rows": [{"num", "mean", "sd", "subsets"}, ...], "extrapolated": {"mean", "se"}}. The second
-      is None below 120 samples, and where the least N of the jackknife is not above D: covariances
-      are singular then, and the bias no line. There are no rows of fewer than 8 samples.
+      {"rows": [{"num", "mean", "sd", "subsets"}, ...], "extrapolated": {"mean", "se"}, "bias": of
+      all N samples, likewise}. The last two are None below 120 samples, and where the least N of
+      the jackknife is not above D: covariances are singular then, and the bias no line. There are
+      no rows of fewer than 8 samples.
     """
     num, dims = features.shape
     if num < 2 * PARTS[0]:
-        return {"rows": [], "extrapolated": None}
+        return {"rows": [], "extrapolated": None, "bias": None}
     table = rows(features, reference)
     size = num // (GROUPS * ROUND) * ROUND  # of what is left out
     if not size or (num - size) // PARTS[0] <= dims:
-        return {"rows": table, "extrapolated": None}
+        return {"rows": table, "extrapolated": None, "bias": None}
     starts = range(0, GROUPS * size, size)
     rest = (np.delete(features, slice(start, start + size), axis=0) for start in starts)
-    without = [intercept(rows(features_left, reference)) for features_left in rest]
-    se = float(np.sqrt((GROUPS - 1) * np.var(without)))
-    return {"rows": table, "extrapolated": Estimate(mean=intercept(table), se=se)}
+    tables = [rows(features_left, reference) for features_left in rest]
+    bias = lambda table: table[-1]["mean"] - intercept(table)
+    return {
+        "rows": table,
+        "extrapolated": _jackknife(intercept(table), [intercept(left) for left in tables]),
+        "bias": _jackknife(bias(table), [bias(left) for left in tables]),
+    }
+
+
+def _jackknife(value: float, without: list[float]) -> Estimate:
+    return Estimate(mean=value, se=float(np.sqrt((GROUPS - 1) * np.var(without))))

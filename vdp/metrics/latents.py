@@ -15,8 +15,7 @@ from vdp.metrics.likelihood import mean_and_error
 from vdp.types import Hierarchical, Shape, Stochastic
 
 ACTIVE_THRESHOLD = 0.01
-LEAST_RATE = 0.01  # nats an image: with less a latent is collapsed
-LEAST_SIGNAL = 0.01  # variance of means over that of the posteriors, of a latent's best unit: ditto
+LEAST_RATE = 0.01  # nats an image: with less, in the rate or in the means, a latent is collapsed
 Nats = TypeVar("Nats", float, np.ndarray)
 COLLAPSED, COLLAPSED_ANY = 0.05, 1.0  # nats of I in the mean, and of any one image
 
@@ -52,10 +51,11 @@ def rates(parts: Mapping[str, Nats], names: Sequence[str]) -> dict[str, Nats]:
 
 
 def signal(q: Normal) -> float:
-    """How far a latent tells images apart, on one batch: the best unit's ratio of variances.
+    """How many nats of an image the means of a latent carry, on one batch, as Gaussian channels.
 
-    var_n(mu_n) / mean_n(sigma_n^2), which no scale of the latent changes: a Gaussian channel of
-    ratio r carries log(1 + r)/2 nats. Infinity of a single image.
+    sum_d log(1 + r_d)/2 over units, with r_d = var_n(mu_nd) / mean_n(sigma_nd^2), which no scale of
+    the latent changes. What units share is counted twice, and what deviations alone tell is not
+    seen. Infinity of a single image.
 
     Args:
       q: posteriors over [N, *shape].
@@ -64,7 +64,8 @@ def signal(q: Normal) -> float:
         return math.inf
     means = np.reshape(q.mean, (len(q.mean), -1)).astype(np.float64)
     variances = np.exp(np.reshape(q.log_var, means.shape).astype(np.float64)).mean(0)
-    return float(np.max(means.var(axis=0, ddof=1) / np.maximum(variances, 1e-300)))
+    ratios = means.var(axis=0, ddof=1) / np.maximum(variances, 1e-300)
+    return float(0.5 * np.log1p(ratios).sum())
 
 
 def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Older runs: until 0.1.1 every score was called "elbo", with the sign of `Terms`,
 that of a classifier in metrics.jsonl too. `stored` and `series_name` are the places that know.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from vdp.types import (
 )
 
 OLDER = "elbo"
+NOT_OF_PRIOR = re.compile(r"value|likelihood|z_\d+")  # of the parts of a bound
 
 
 def score_of(model: Model) -> Score:
@@ -79,12 +81,13 @@ def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
 
     Args:
       model: any; a bound on the prior's density can exceed it by chance of its own.
-      parts: of `flat_terms`, over images.
+      parts: of `flat_terms`, over images; those of a ladder's own latents are no prior's.
     """
     exact = isinstance(model, Probabilistic) and model.bound_model == "exact"
-    if not exact or "likelihood" not in parts:
+    of_prior = [name for name in parts if not NOT_OF_PRIOR.fullmatch(name)]
+    if not exact or "likelihood" not in parts or not of_prior:
         return ""
-    rate = np.asarray(parts["likelihood"] - parts["value"], np.float64)
+    rate = -np.sum([np.asarray(parts[name], np.float64) for name in of_prior], axis=0)
     error = rate.std(ddof=1) / np.sqrt(len(rate)) if len(rate) > 1 else np.inf
     if not divergence.is_negative(float(rate.mean()), float(error)):
         return ""

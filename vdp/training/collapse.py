@@ -72,7 +72,7 @@ class Watch:
         """Of the rates, and of the posteriors of latents under a prior."""
         rates = {name: values.get(f"rate_{name}", np.inf) for name in self._names}
         now = {name for name, rate in rates.items() if rate < latents.LEAST_RATE}
-        now |= {name for name, q in under_prior.items() if latents.signal(q) < latents.LEAST_SIGNAL}
+        now |= {name for name, q in under_prior.items() if latents.signal(q) < latents.LEAST_RATE}
         if step < max(self._warmup, 1):
             return ""
         both, self._before = now & self._before, now
