@@ -16,7 +16,7 @@ from vdp.checks.report import ERRORS, Verdict
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # z [N, D] to log p(z), [N], in nats
 GRID = 201  # points along each of two axes
-SLACK = 0.02  # that is granted to every comparison besides its errors, relative
+SLACK = 0.02  # relative, granted to every comparison besides its errors
 LARGEST = 0.1  # error of an integral by weights, from which on nothing is decided
 FEWEST = 100.0  # effective draws, likewise
 
@@ -99,7 +99,7 @@ def moments_by_weights(weighted: Weighted) -> Verdict:
 
 
 def _unclear(weights: np.ndarray) -> str:
-    """Why weights decide nothing; "" where they do. All zero or infinite, they are no density."""
+    """Why weights decide nothing; "" where they do, also where all are zero or one is infinite."""
     mass = weights.mean()
     if not np.isfinite(mass) or mass <= 0:
         return ""
