@@ -27,7 +27,7 @@ from vdp.metrics.convergence import difference
 from vdp.runtime import markdown
 from vdp.types import Batch
 
-POINTS = 25  # of the published program's Riemann sum, on MNIST and CIFAR10
+POINTS = 25  # of the Riemann sum in the published DVP program, on MNIST and CIFAR10
 DRAWS = 100  # of a bound, for each image
 CHUNK = 50  # of the draws at once
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
@@ -159,8 +159,8 @@ def table(num: int, samples: int) -> str:
     rows = "\n".join(markdown.table(COLUMNS, lines))
     return (
         f"{num} images of {math.prod(X_SHAPE)} pixels, z of {DIMS} dimensions, K = {samples:,}; a "
-        f"bound is the mean of {min(DRAWS, samples)} draws. ± is the standard error over images of "
-        f"the paired difference from the exact log-density.\n\n{rows}"
+        f"bound is the mean of {min(DRAWS, samples)} draws.\n± is the standard error over images "
+        f"of the paired difference from the exact log-density.\n\n{rows}"
     )
 
 

@@ -1,9 +1,9 @@
 """A linear-Gaussian VAE whose log p(x) is known, under a prior of known density or a diffusion.
 
-z ~ N(0, S) of DIMS dimensions, x = W z + noise. It is written in two bases of z, which is one and
-the same model of x: in that of S its prior is a `normal` one, in another it is a diffusion whose
-denoiser is E[eps | y] itself, so that nothing of a bound is lost in training. q(z|x) is the best
-diagonal Gaussian, a little too wide.
+z ~ N(0, S) of DIMS dimensions, x = W z + noise. It is written in two bases of z, which give one
+and the same model of x: in the eigenbasis of S its prior is a `normal` one, in another basis it is
+a diffusion whose denoiser is E[eps | y] itself, so that nothing of a bound is lost in training.
+q(z|x) is the best diagonal Gaussian, made a little wider.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ from vdp.metrics.convergence import difference
 
 NUM, SAMPLES = 24, 64
 ROWS = list(mistakes.estimators())
-FEW = [ROWS[index] for index in (0, 2, 4, 5)]  # of the others compiling is dear
+FEW = [ROWS[index] for index in (0, 2, 4, 5)]  # compiling the others takes long
 
 
 def errors(rows):

@@ -46,10 +46,11 @@ modes:
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
             and no --config where --workdir is a run's; --parameters lists every one of them
   check     try the laws of a config's own components (priors, likelihoods, networks), or where it
-            has none of its own, of all that it names; needs no data and no training, for small
-            ones a minute
+            has none of its own, of all that it names; needs no data and no training, and about a
+            minute where the components are small
   compare   lay the evaluations of finished runs side by side, --runs=A,B,...: differences paired by
-            image, with errors over images and seeds; tables and a picture in --out=DIR
+            image, with errors over images and seeds; tables and a picture in --out=DIR (default:
+            comparison/ beside the runs)
 
 --help --config=NAME lists the variants and fields of one config.
 
@@ -99,7 +100,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     parser.add_argument("--dtype", help="with --mode=export: of the weights; default float32")
     parser.add_argument("--format", help="with --mode=encode: npz or parquet; default npz")
     parser.add_argument(
-        "--splits", help="with --mode=encode: train,validation,test or some; default eval.split"
+        "--splits",
+        help="with --mode=encode: some of train,validation,test, or all; default eval.split",
     )
     parser.add_argument("--latents", help="with --mode=encode: names, like u,z_3; default all")
     parser.add_argument(
@@ -140,10 +142,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
             raise UserError(f"--{name} belongs to --mode={' or --mode='.join(modes)}")
     if flags.mode == "export" and not flags.out:
         raise UserError("--mode=export needs --out=DIR, a folder that is empty or not there")
-    if flags.mode == "compare" and (flags.workdir or not flags.runs):
-        raise UserError("--mode=compare names its runs by --runs=A,B,...: folders of finished runs")
+    if flags.mode == "compare" and flags.workdir:
+        raise UserError("--mode=compare takes no --workdir: name finished runs by --runs=A,B,...")
+    if flags.mode == "compare" and not flags.runs:
+        raise UserError("--mode=compare needs --runs=A,B,...: folders of finished runs")
     if flags.mode in OF_RUNS and (flags.config or overrides):
-        raise UserError(f"--mode={flags.mode} reads runs as they are: leave --config away")
+        raise UserError(f"--mode={flags.mode} reads runs as they are: leave --config out")
     return flags, overrides
 
 

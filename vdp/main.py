@@ -199,7 +199,7 @@ def _refused(sentence: str, argv: Sequence[str]) -> int:
 
 
 def console() -> NoReturn:
-    """What `vdp` and `python -m vdp` are: as under `python -m`, modules lie where the person is."""
+    """Runs `vdp` and `python -m vdp`: modules are found in the current folder, as by `-m`."""
     with contextlib.suppress(OSError):  # of a folder that is gone
         here = os.getcwd()
         if not sys.flags.safe_path and here not in sys.path:

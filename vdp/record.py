@@ -108,7 +108,7 @@ def read_run(workdir: str | pathlib.Path) -> Record:
     try:
         return _record(content, path.parent)
     except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = error if isinstance(error, UserError) else "a part of it is missing or another"
+        reason = error if isinstance(error, UserError) else "a part of it is missing or not valid"
         raise UserError(
             f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another workdir"
         ) from error
@@ -254,7 +254,7 @@ def _git_revision() -> str | None:
 
 
 def _command() -> str | None:
-    """The command line that this process is of, to be typed again; None where it is not vdp's."""
+    """The command line of this process, as it can be typed again; None where it is not vdp's."""
     program = pathlib.Path(sys.argv[0]).resolve()
     is_module = program.parent == pathlib.Path(__file__).resolve().parent
     if not (is_module or program.name == "vdp"):

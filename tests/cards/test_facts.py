@@ -40,7 +40,7 @@ def test_facts_are_those_of_the_files(tmp_path):
     assert (said.headline.text, said.headline.unit) == ("-20.50 ± 0.50", "nats")
     assert said.headline.said == "elbo (T=inf): lower bound"
     assert said.figures == {"parameters": "12,345", "steps": "40", "training": "1m05s"}
-    assert said.trained["data"] == "mine, 4x6x1, 16 levels of grey"
+    assert said.trained["data"] == "mine, 4x6x1, 16 levels"
     assert said.trained["training"] == (
         "40 of 40 steps of 8 images, adamw, learning rate 0.002, seed 7"
     )

@@ -189,7 +189,11 @@ def test_wrong_names_say_what_is_wrong(pair, tmp_path, capsys):
     assert command_line(["--mode=compare", f"--runs={pair[0]},{pair[1]}"]) == 2
     assert "finish its training, or evaluate it" in capsys.readouterr().err
     assert command_line(["--mode=compare", "--runs=a,b", "--config=digits_vae"]) == 2
-    assert "leave --config away" in capsys.readouterr().err
+    assert "leave --config out" in capsys.readouterr().err
+    assert command_line(["--mode=compare", "--runs=a,b", "--workdir=a"]) == 2
+    assert "--mode=compare takes no --workdir" in capsys.readouterr().err
+    assert command_line(["--mode=compare"]) == 2
+    assert "--mode=compare needs --runs=A,B,..." in capsys.readouterr().err
 
 
 def test_models_without_an_estimator_in_common_are_refused(pair, tmp_path):
@@ -261,6 +265,6 @@ def test_what_is_no_bound_is_better_than_nothing(pair, tmp_path):
     assert f"elbo of mine is not a bound, for {why}" in found.notes
     (difference,) = found.differences
     assert difference.better is None
-    assert tables.verdict(difference) == "not of two bounds"
+    assert tables.verdict(difference) == "one is not a bound"
     _, rows = tables.arms(found)
     assert any("(exact, not a bound)" in cell for row in rows for cell in row)

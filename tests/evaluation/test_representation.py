@@ -1,4 +1,4 @@
-"""What labels are read off codes by in an evaluation: which images are fitted, and which scored."""
+"""How labels are read off codes: which images are fitted on, and which are scored."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The plots of a run, made again of its files."""
+"""The plots of a run, made again from its files."""
 
 import dataclasses
 

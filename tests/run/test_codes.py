@@ -83,7 +83,7 @@ def test_scores_have_the_names_of_the_log(run):
 def test_images_are_refused_by_the_shape_that_was_given(run):
     images = run.images()[:2]
     for wrong, says in (
-        (images[0], r"uint8 \[N, 8, 8, 1\], not uint8 \[8, 8, 1\]; one image is x\[None\]"),
+        (images[0], r"uint8 \[N, 8, 8, 1\], not uint8 \[8, 8, 1\]; pass one image as x\[None\]"),
         (images[:, :4, :, 0], r"not uint8 \[2, 4, 8\]$"),
         (images[:0], "give at least one"),
         (images / 16, "not float64"),

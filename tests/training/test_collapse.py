@@ -81,7 +81,7 @@ def test_levels_are_named_and_rates_belong_to_them():
 
 
 def test_codes_that_are_alike_are_dead_whatever_the_bound_says():
-    """A rate that is an upper bound may lie above 0; and a small scale alone is no death."""
+    """A rate that is an upper bound may lie above 0; and a small scale alone is no collapse."""
     q = Normal(np.full((NUM, 3), 2.0), np.zeros((NUM, 3)))
     assert latents.signal(q) == 0
     small = Normal(1e-3 * np.random.default_rng(0).normal(size=(NUM, 3)), np.full((NUM, 3), -20.0))

@@ -104,7 +104,7 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
             written = card(workdir)
     except NO_RESULT as error:
         reason = (
-            str(error) if isinstance(error, UserError) else "a part of it is missing or another"
+            str(error) if isinstance(error, UserError) else "a part of it is missing or not valid"
         )
         state = f"damaged: {reason}"
         cells = _row(name, *[("", "")] * (len(COLUMNS) - 1), note=state)

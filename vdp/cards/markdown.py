@@ -112,7 +112,7 @@ def no_command(facts: Facts) -> tuple[str, str]:
         "from vdp.modes import train\nfrom vdp.record import read_run\n\n"
         f"train.main(read_run({quoted[0]}).settings, {quoted[1]})"
     )
-    return "The command was not kept; its settings are trained again by", program
+    return "The command was not kept; this trains the run's settings again:", program
 
 
 def link_to(name: str) -> str:

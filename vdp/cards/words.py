@@ -111,7 +111,7 @@ def _images(record: Record) -> str:
         return data_name(record)
     facts = datasets.recall(record.data, record.settings.data)
     shape = "x".join(map(str, facts.shape))
-    return f"{facts.info.name}, {shape}, {facts.info.levels} levels of grey"
+    return f"{facts.info.name}, {shape}, {facts.info.levels} levels"
 
 
 def _regime(data: Data) -> str:

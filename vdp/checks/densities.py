@@ -16,9 +16,9 @@ from vdp.checks.report import ERRORS, Verdict
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # z [N, D] to log p(z), [N], in nats
 GRID = 201  # points along each of two axes
-SLACK = 0.02  # that is granted to every comparison besides its errors, relative
-MOST = 0.15  # that may be granted in all, relative: with larger errors weights decide nothing
-FEWEST = 100.0  # effective draws, without which they do not either
+SLACK = 0.02  # relative, granted to every comparison besides its errors
+MOST = 0.15  # relative, that may be granted in all: with larger errors weights decide nothing
+FEWEST = 100.0  # effective draws: with fewer they do not either
 
 
 class Grid(NamedTuple):
@@ -101,7 +101,7 @@ def moments_by_weights(weighted: Weighted) -> Verdict:
 
 
 def _unclear(weights: np.ndarray) -> str:
-    """Why weights decide nothing; "" where they do. All zero or infinite, they are no density."""
+    """Why weights decide nothing; "" where they do, also where all are zero or one is infinite."""
     mass = weights.mean()
     if not np.isfinite(mass) or mass <= 0:
         return ""

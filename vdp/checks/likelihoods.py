@@ -203,7 +203,7 @@ def _frequencies(small: _Case | None) -> Verdict:
     pairs = zip(values, small.masses, strict=True)
     p = min(_chi_square(value, masses) for value, masses in pairs)
     said = f"{OUTPUTS} pixels drawn {values.shape[1]:,} times, smallest p-value {p:.2g}"
-    return p > 1e-7, f"{said}, broken up to 1e-07"
+    return p > 1e-7, f"{said}; 1e-07 or less breaks the law"
 
 
 def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
@@ -224,4 +224,5 @@ def _mean(case: _Case) -> Verdict:
     error = drawn.std(0) / np.sqrt(len(drawn))
     difference = np.abs(drawn.mean(0) - mean)
     worst = float(np.max(difference / (error + 1e-4)))
-    return worst <= ERRORS, f"the largest difference is {worst:.2g} standard errors of {ERRORS}"
+    said = f"the largest difference is {worst:.2g} standard errors; {ERRORS} are allowed"
+    return worst <= ERRORS, said

@@ -98,11 +98,11 @@ def agree(
     a, b, e = first.mean(0)[worst], second.mean(0)[worst], error[worst]
     allowed = ERRORS * e + tolerance * scale[worst]
     said = f"{names[0]} {a:.4g}, {names[1]} {b:.4g}; their difference {a - b:.2g} ± {e:.2g}"
-    return bool(np.abs(a - b) <= allowed), f"{said} may be {allowed:.2g}"
+    return bool(np.abs(a - b) <= allowed), f"{said}; {allowed:.2g} is allowed"
 
 
 def unreached(gradients: Any, unnamed: str) -> str:
-    """What is wrong with a tree of gradients, in words; empty where all are finite and reach.
+    """What is wrong with a tree of gradients; "" where all are finite and none is all zero.
 
     Args:
       gradients: by the names of what they are of.

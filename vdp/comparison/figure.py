@@ -1,4 +1,4 @@
-"""A comparison as a picture: what each arm got, and what it lacks to the best of them."""
+"""A comparison as a picture: what each arm got, and by how much it falls short of the best one."""
 
 import dataclasses
 import pathlib

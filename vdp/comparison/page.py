@@ -26,7 +26,7 @@ def html_page(comparison: Comparison, caption: str, picture: pathlib.Path) -> st
     ))  # fmt: skip
     if comparison.notes:
         notes = Markup().join(Markup("<li>{}</li>").format(note) for note in comparison.notes)
-        body += _section("To be known", Markup("<ul>{}</ul>").format(notes))
+        body += _section("Notes", Markup("<ul>{}</ul>").format(notes))
     if comparison.differs:
         body += _section("What was set differently", _table(tables.settings(comparison)))
     return html.page(f"Comparison of {', '.join(labels)}", body)

@@ -28,7 +28,7 @@ class Difference:
       paired: whether it is by image.
       better: label of the arm that is better by more than two errors; None where chance may do it,
         or where one of them is not a bound.
-      bounds: whether neither was found to be none, as the prior's density is none.
+      bounds: False where an evaluation found that one of the two is not a bound.
     """
 
     estimator: str

@@ -26,7 +26,8 @@ class Estimate:
       mean: over seeds and images.
       over_images: the part of its standard error that the choice of images has; None of one image.
       over_seeds: the part that the choice of seeds has; None where no model has two seeds.
-      freedom: degrees of freedom of the error; infinite where nobody counted.
+      freedom: degrees of freedom of the error; infinite where the error is taken as known
+        exactly.
     """
 
     mean: float
@@ -54,7 +55,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class _Seeds:
-    """What one model's seeds add to the variance of its mean, and with how many of freedom."""
+    """What one model's seeds add to the variance of its mean, and the degrees of freedom."""
 
     variance: float
     freedom: int

@@ -56,7 +56,7 @@ def differences(comparison: Comparison) -> Table:
 def verdict(difference: Difference) -> str:
     """Which arm is better, in words."""
     if not difference.bounds:
-        return "not of two bounds"
+        return "one is not a bound"
     if difference.estimate.se is None:
         return "no error is known"
     return difference.better or "not told apart"

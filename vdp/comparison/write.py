@@ -26,7 +26,7 @@ def markdown(comparison: Comparison) -> str:
     if comparison.differs:
         parts += ["## What was set differently", formats.markdown(tables.settings(comparison))]
     if comparison.notes:
-        parts += ["## To be known", "\n".join(f"- {note}" for note in comparison.notes)]
+        parts += ["## Notes", "\n".join(f"- {note}" for note in comparison.notes)]
     paths = [
         f"- {arm.label}: {', '.join(str(r.path) for r in arm.runs)}" for arm in comparison.arms
     ]
@@ -54,7 +54,7 @@ TEXTS: Mapping[str, Callable[[Comparison], str]] = {
 def write(
     comparison: Comparison, folder: pathlib.Path, pictures: Sequence[str] = ("png",)
 ) -> list[pathlib.Path]:
-    """Writes every file, over those of a comparison before.
+    """Writes every file, replacing those of an earlier comparison.
 
     Args:
       comparison: of two arms or more.

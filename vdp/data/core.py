@@ -18,7 +18,7 @@ class Info:
     """Facts of a data set: image shape (H, W, C), number of grey levels, classes, counts.
 
     `class_names` are those of the classes 0, 1, ... in their order, empty where the data has none;
-    facts that runs of before 0.2 have stored lack them, and are the same facts.
+    facts that runs older than 0.2 have stored lack them, and compare equal all the same.
     """
 
     name: str

@@ -24,7 +24,7 @@ from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
 from vdp.types import Arrays, OverPrior, Reinterpretable
 
-TOLERANCE = 0.05  # nats; what is left lies below it, by twice its standard error: converged
+TOLERANCE = 0.05  # nats; converged where what is left plus twice its standard error is within it
 MOST_STEPS = 256  # T at which doubling ends, where the run's own is not larger
 STRATA = 64  # steps an image that are looked at, of more than that and than the run's own T
 CHEAP_STEPS, CHEAP_SAMPLES = 32, 8  # the T up to which there is an IWAE too, and its K
@@ -85,11 +85,11 @@ def judged(left: likelihood.Estimate) -> tuple[bool | None, str]:
         return True, f"converged, to within {TOLERANCE} nats"
     if error is not None and size - 2 * error > 0 and size > TOLERANCE:
         return False, "not converged"
-    return None, f"whether it is within {TOLERANCE} nats the images are too few to tell"
+    return None, f"the images are too few to tell whether it is within {TOLERANCE} nats"
 
 
 def in_nats(value: likelihood.Estimate, digits: int = 2) -> str:
-    """An estimate in words, "0.12 ± 0.01", with more digits where they hide the error."""
+    """An estimate in words, "0.12 ± 0.01", with more digits where two would hide the error."""
     error = value["se"]
     while error and error < 0.6 * 10**-digits and digits < 4:
         digits += 1
@@ -204,7 +204,7 @@ def ode(asked: Asked) -> dict[str, Any]:
     of_own = next(row for row in rows if row["steps"] == own)
     converged, verdict = judged(of_own["above_finest"])
     words = (
-        f"{own} steps, the run's own, lie {_away(of_own['above_finest'], str(2 * own))}, and of no "
-        f"image more than {of_own['largest']:.2g} away: {verdict}"
+        f"{own} steps, the run's own, lie {_away(of_own['above_finest'], f'{2 * own} steps')}, and "
+        f"for no image further away than {of_own['largest']:.2g} nats: {verdict}"
     )
     return {"own": own, "converged": converged, "words": words, "rows": rows}

@@ -1,4 +1,4 @@
-"""What the labels of images can be read off their codes by: `representation` of eval.json."""
+"""How well labels of images can be read off their codes: `representation` of eval.json."""
 
 from typing import Any
 
@@ -54,8 +54,8 @@ def measure(run: Run[Model], dataset: datasets.Dataset, split: Split) -> dict[st
 
     Args:
       run: the checkpoint, of a model and images that `check` lets pass.
-      dataset: whose training images they are fitted on, FITTED_ON drawn by eval.seed at most;
-        validation images decide the penalty where they are not the ones that are scored.
+      dataset: whose training images they are fitted on, at most FITTED_ON of them, drawn by
+        eval.seed; validation images decide the penalty where they are not the ones scored.
       split: the images of `eval.split` that they are scored on.
 
     Returns:

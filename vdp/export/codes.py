@@ -58,8 +58,8 @@ def write(
       path: ends in .npz or .parquet.
       batches: of {name: [B, ...]}, with one dtype and shape a name, N rows in all.
       labels: of the images, -1 where there is none.
-      about: what the codes are of, by name: a 0-dimensional array of the archive each, or of the
-        table's metadata "vdp".
+      about: what the codes are of, by name: each is a 0-dimensional array of the archive, or an
+        entry of the table's metadata "vdp".
 
     Raises:
       UserError: as of `check`.

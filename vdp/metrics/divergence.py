@@ -1,4 +1,4 @@
-"""When a divergence is negative by more than chance: then the density behind it is none.
+"""When a divergence is negative by more than chance: then the prior's density is no density.
 
 Nothing is imported here, for tables of many results are made without JAX.
 """

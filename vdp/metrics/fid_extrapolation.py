@@ -13,13 +13,13 @@ from jaxtyping import Float
 from vdp.metrics import fid
 from vdp.metrics.likelihood import Estimate
 
-PARTS = (4, 3, 2, 1)  # into so many the samples are dealt: even stretches of 1/N
+PARTS = (4, 3, 2, 1)  # how many subsets the samples are dealt into: even steps of 1/N
 GROUPS = 10  # of samples, left out in turn for the error
-ROUND = 12  # a multiple of all PARTS: whoever leaves as many out deals the others as before
+ROUND = 12  # a multiple of all PARTS: leaving out so many deals the other samples as before
 
 
 class Row(TypedDict):
-    """FID of `num` samples, the mean of disjoint subsets; `sd` is that of one, None of a single."""
+    """FID of `num` samples, the mean of disjoint subsets; `sd` over these, None of a single one."""
 
     num: int
     mean: float

@@ -1,4 +1,4 @@
-"""Kernel distance of features (KID: Binkowski et al. 2018), whose mean no number of images shifts.
+"""Kernel distance of features (KID: Binkowski et al. 2018), with the same mean for any number.
 
 Where FID of few images lies above that of many, the mean of this one is the same: it can be
 compared between different numbers of images, and is 0 for two draws of one distribution.
@@ -48,8 +48,8 @@ def kernel_distance(
 ) -> KernelDistance | None:
     """The mean of `squared_discrepancy` over disjoint subsets of as many images of each set.
 
-    Disjoint subsets are independent, so that their spread is that of the mean: ten of them, or more
-    where they would have more than 1,000 images each.
+    Disjoint subsets are independent, so that their spread gives the error of the mean. There are
+    ten of them, or more where ten would have more than 1,000 images each.
 
     Args:
       a: features [M, D], of samples.

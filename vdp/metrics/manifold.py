@@ -50,7 +50,7 @@ def _radii(x: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "2 n"]:
 def manifold(
     real: Float[np.ndarray, "m d"], fake: Float[np.ndarray, "n d"], *, seed: int = 0
 ) -> Manifold | None:
-    """Improved precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem 2020).
+    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
     With balls B_k(x) that contain their border:
       precision: the share of samples that lie in B_3 of some image;
@@ -65,7 +65,7 @@ def manifold(
       seed: of which are left out of the larger set: both have min(M, N, 10,000) here.
 
     Returns:
-      None where a set has no more than five points, whose fifth neighbour there is not.
+      None where a set has five points or fewer, which have no fifth neighbour.
     """
     num = min(len(real), len(fake), LARGEST)
     if num <= K_DENSITY:

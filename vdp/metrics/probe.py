@@ -1,4 +1,4 @@
-"""What labels can be read off a code: a linear probe, and nearest neighbours.
+"""How well labels can be read off a code: by a linear probe, and by nearest neighbours.
 
 Both are fitted on some images and scored on others; neither sees a label of those it is scored on.
 """
@@ -21,8 +21,8 @@ def linear(train: Labelled, scored: Labelled, held_out: Labelled | None = None) 
     """The accuracy of a logistic regression on standardised codes (Alain & Bengio 2016).
 
     The strength of its penalty is that of the best accuracy on held-out images, or, where there are
-    none, in a cross-validation on the training images, of classes with FOLDS of them; the strongest
-    penalty wins a tie.
+    none, in a cross-validation on those training images whose class has at least FOLDS of them; the
+    strongest penalty wins a tie.
 
     Args:
       train: codes [N, D] and labels [N] of at least two classes.

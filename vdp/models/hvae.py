@@ -147,16 +147,17 @@ class HVAE(LadderSamples):
     ) -> Terms:  # fmt: skip
         """The bound in which the finer scales are drawn from p in place of q, [B] nats.
 
-        A bound on log p(x) like the other: its q has p(z_l|z_>l, u) for these latents, so that
-        their KLs are 0 (L^{>k} of Havtorn et al. 2021, with k latents in the finer scales). With
-        one rng, or noise, it shares all draws with `elbo`.
+        A bound on log p(x) as `elbo` is: its q is p(z_l|z_>l, u) for these latents, so that their
+        KLs are 0 (L^{>k} of Havtorn et al. 2021, with k latents in the finer scales). With the same
+        rng, or noise, it shares all draws with `elbo`.
 
         Args:
           params: of `init`.
           stats: of `init`.
           batch: B examples.
           rng: a key.
-          num_scales: the coarsest scales drawn from q; u is always, z_L has to be under a prior.
+          num_scales: how many of the coarsest scales are drawn from q. u always is; with a prior
+            over z_L, at least 1.
           noise: of `draw`, in place of what is drawn with rng.
         """
         draw_rng, rest_rng = jax.random.split(rng)

@@ -32,6 +32,6 @@ def main(*, runs: str, out: str = "") -> None:
 
 
 def _beside(arms: tuple[Arm, ...]) -> pathlib.Path:
-    """The folder `comparison` in what all runs have in common."""
+    """The folder `comparison` in the folder that all runs have in common."""
     places = [run.path.parent.parent for arm in arms for run in arm.runs]
     return pathlib.Path(os.path.commonpath(places)) / "comparison"

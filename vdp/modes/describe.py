@@ -26,7 +26,7 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
 
     Args:
       settings: of a config, or of a run.
-      workdir: where these are the settings of the run in it, its data is what it has stored of it.
+      workdir: where it holds the run of these settings, facts of the data are those it has stored.
       parameters: whether every parameter is listed too, with its shape and size.
 
     Raises:
@@ -43,7 +43,7 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
 
 
 def _facts(settings: Settings, workdir: pathlib.Path) -> datasets.Facts:
-    """Facts of the data, without its files where a run of it is in the workdir, or it is known."""
+    """Facts of the data: those that a run of it in the workdir has stored, else looked up."""
     if (files.located(workdir) / config.RUN_FILE).is_file():
         record = config.read_run(workdir)
         stored = record.settings

@@ -113,7 +113,8 @@ def _shapes(run: Run[Model]) -> dict[str, tuple[int, ...]]:
     model, name = run.model, run.settings.model["name"]
     if not isinstance(model, Encoding):
         raise UserError(
-            f"model {name} has no encoder, and so no codes: VAEs, hierarchies and autoencoders do"
+            f"model {name} has no encoder, and so no codes; VAEs, hierarchies and autoencoders "
+            "have both"
         )
     args = (run.params, run.stats, batch_shapes(1, run.facts.shape), jax.random.key(0))
     q = jax.eval_shape(lambda *args: per_batch.encode(model, *args), *args)
@@ -141,11 +142,11 @@ def _names(text: str, what: str, accepted: Sequence[str] | dict[str, tuple]) -> 
 
 
 def _stem(trained: Settings, chosen: Settings, split: str, latents: str) -> str:
-    """codes-SPLIT, with the checkpoint where it is not the best, and a hash of what is else other.
+    """codes-SPLIT, with the checkpoint where it is not the best, and a hash of what else differs.
 
     Args:
       trained: the settings the run was trained with.
-      chosen: those of now.
+      chosen: those of this command.
       split: the name of the split.
       latents: names with commas between them; "" for all.
     """

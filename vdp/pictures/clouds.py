@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 from vdp.pictures import style
 
 MARGIN = 0.06  # around all points, of their range
-FAR = 1.0  # times the range of the central 99 % beyond it: what lies farther out is counted alone
+FAR = 1.0  # times the range of the central 99 %, beyond it: what lies farther out is only counted
 MOST_COLORS = 20  # labels that have a colour each
 
 

@@ -139,7 +139,7 @@ def write_latent_bars(run: Run[Model], workdir: pathlib.Path, result: Mapping[st
 
 
 def write_plots(run: Run[Model], workdir: pathlib.Path) -> Paths:
-    """Writes the plots of a run again, of its metrics.jsonl and eval.json, where these are there.
+    """Writes the plots of a run again, from its metrics.jsonl and eval.json where these exist.
 
     Args:
       run: of its training's settings, but for `log.figures`.

@@ -68,10 +68,10 @@ class Code(dict[str, Normal]):
 
 
 def of(q: Any, model: Encoding, x_shape: Shape) -> Code:
-    """The code that a model's `encode` means, with its latents top first.
+    """What a model's `encode` has returned, as a `Code`, with its latents top first.
 
     Args:
-      q: a Normal, or several by name in any order, as jax sorts them.
+      q: a Normal, or several by name in any order (jax sorts names).
       model: whose they are.
       x_shape: (H, W, C) of an image.
     """

@@ -25,7 +25,7 @@ def arrays(x: AnyArray, facts: Facts, *, seed: int) -> Inputs:
     given = np.asarray(x)
     x = given[..., None] if given.ndim == 3 and facts.shape[-1] == 1 else given
     if x.dtype != np.uint8 or x.shape[1:] != facts.shape:
-        one = "; one image is x[None]" if given.shape == facts.shape else ""
+        one = "; pass one image as x[None]" if given.shape == facts.shape else ""
         raise UserError(
             f"images must be uint8 [N, {', '.join(map(str, facts.shape))}], not "
             f"{given.dtype} {list(given.shape)}{one}"

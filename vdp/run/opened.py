@@ -158,7 +158,7 @@ class Run(Generic[M]):
         return codes.of(self.map(per_batch.encode, self.arrays(x)), model, self.facts.shape)
 
     def encode_each(self, x: AnyArray) -> Iterator[Code]:
-        """The same batch by batch, of `eval.batch_size` images, for codes too large to keep."""
+        """The codes of `encode`, one batch of `eval.batch_size` images at a time."""
         model = self._able(Encoding, "encode")
         for q in self.each(per_batch.encode, self.arrays(x)):
             yield codes.of(q, model, self.facts.shape)

@@ -71,7 +71,7 @@ class Metrics:
             sink.picture(step, f"eval/{path.parent.name}", path)
 
     def close(self) -> None:
-        """Flushes all, the last ones too where one cannot be."""
+        """Closes every sink, also those after one that fails to close."""
         with contextlib.ExitStack() as stack:
             for sink in self._sinks:
                 stack.callback(sink.close)

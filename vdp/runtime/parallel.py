@@ -116,7 +116,7 @@ def is_writer() -> bool:
 
 
 def hardware() -> dict[str, Any]:
-    """What this program computes on: "devices" of a "kind", "processes", and "cores" of this one's.
+    """What this program computes on: "devices" of a "kind", "processes", this machine's "cores".
 
     config.json keeps it.
     """

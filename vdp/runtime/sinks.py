@@ -1,6 +1,6 @@
 """Where what is measured while a run trains goes: metrics.jsonl and TensorBoard.
 
-A sink is written by the process that writes the run's files, and by no other.
+A sink is written to by the process that writes the run's files, and by no other.
 """
 
 import json
@@ -17,7 +17,7 @@ EVENTS_FOLDER = "tensorboard"
 
 
 class Sink(Protocol):
-    """What takes measurements at a step; steps never fall."""
+    """What takes measurements at a step; steps never decrease."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Takes numbers by name; some may not be finite."""

@@ -1,7 +1,7 @@
 """Weights & Biases as a sink, where log.wandb asks for it: one W&B run for one run's folder.
 
-The package is imported nowhere else, and only when it is asked for. Its environment variables hold:
-WANDB_PROJECT (default "vdp"), WANDB_ENTITY, WANDB_API_KEY, ...
+The package is imported nowhere else, and only when it is asked for. It follows its own environment
+variables: WANDB_PROJECT (default "vdp"), WANDB_ENTITY, WANDB_API_KEY, ...
 """
 
 import math
@@ -92,7 +92,7 @@ class WandB:
                 mode=mode,
                 config=dict(config),
                 allow_val_change=True,  # as of train.steps, which may grow
-                # the terminal is ours, and code and changes of one's own are nobody's business
+                # vdp writes to the terminal itself; code and uncommitted changes are not sent
                 settings=self._wandb.Settings(
                     console="off", silent=True, save_code=False, disable_git=True
                 ),
@@ -132,8 +132,8 @@ class WandB:
         except Exception as error:  # no closed list: the package's service, a disk, a network
             self._lost = True
             self._say(
-                f"Weights & Biases takes no more ({type(error).__name__}: {first_line(error)}); "
-                "metrics.jsonl goes on"
+                f"logging to Weights & Biases has failed ({type(error).__name__}: "
+                f"{first_line(error)}); metrics.jsonl goes on"
             )
 
 

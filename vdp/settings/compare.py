@@ -87,7 +87,7 @@ def check_resumable(stored: Settings, current: Settings, *, run: str = "RUN") ->
 
     Args:
       stored: the settings the run was trained with.
-      current: those of now.
+      current: those of this command.
       run: its workdir, for the message.
 
     Raises:

@@ -31,9 +31,9 @@ class Eval(Section):
 
     section: ClassVar[str] = "eval"
     every: Count = 1000  # steps between validations
-    every_epochs: Amount = 0.0  # above 0 it decides every
+    every_epochs: Amount = 0.0  # above 0 it decides eval.every
     estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
-    convergence: Annotated[tuple[str, ...], OneOf(*CONVERGENCE)] = ()  # reports of accuracy
+    convergence: Annotated[tuple[str, ...], OneOf(*CONVERGENCE)] = ()  # whether these converged
     split: Annotated[str, OneOf(*SPLITS)] = "test"
     checkpoint: Which = "best"
     batch_size: Size = 250

@@ -1,4 +1,4 @@
-"""What latents carry while a model trains; a posterior collapse is said while it happens."""
+"""What latents carry while a model trains; a posterior collapse is reported while it happens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +21,10 @@ Histograms = dict[str, Float[np.ndarray, "_"]]
 class Watch:
     """Measures every latent at validations, and says once of each that it has collapsed.
 
-    Collapsed is a latent with a rate below LEAST_RATE (`vdp.metrics.latents`) at two validations in
-    a row, both after the KL warm-up. Under a prior, whose rate may stay above although the code
-    says nothing, posteriors that are alike for all images are a collapse too; the KL of a ladder's
-    latent given those above is judged by the rate alone.
+    A latent has collapsed when its rate is below LEAST_RATE (`vdp.metrics.latents`) at two
+    validations in a row, both after the KL warm-up. Under a prior, whose rate may stay above
+    although the code says nothing, posteriors that are alike for all images are a collapse too; the
+    KL of a ladder's latent given those above is judged by the rate alone.
 
     Args:
       model: that trains.
@@ -83,7 +83,7 @@ class Watch:
         told = [f"{name} ({rates[name]:.2g} nats)" for name in new[:NAMED]]
         more = f" and {len(new) - NAMED} others" if len(new) > NAMED else ""
         of = f" of {len(self._names)} latents" if len(self._names) > 1 else ""
-        mending = f"; {' or '.join(self._mending)} may bring it back" if self._mending else ""
+        mending = f"; {' or '.join(self._mending)} may undo it" if self._mending else ""
         return (
             f"posterior collapse at step {step}: next to nothing of an image is in "
             f"{', '.join(told)}{more}{of}{mending}"

@@ -6,7 +6,7 @@ schedule of the learning rate and the average start anew. train.init_parts says 
 - encoder_decoder: for a prior fitted afterwards, on the same images.
 - all: the prior as well, for going on with other images, another rate or another objective. What
   the first run has learned under is no rate of 0, so the KL warm-up is not repeated; where that
-  run was still inside of its own, it is said what weight the rate had come to.
+  run was still inside its own warm-up, the line says what weight the rate had come to.
 """
 
 import dataclasses
@@ -122,9 +122,9 @@ def in_words(settings: Settings, taken: Plan, other: Other) -> str:
         warmup, step = other.settings.model.get("kl_warmup_steps") or 0, int(other.evaluated.step)
         if step < warmup:
             line += (
-                f", although at step {step:,} that run was inside its own of {warmup:,}: there the "
-                f"rate had {step / warmup:.2g} of its weight, and here it has all of it from the "
-                "first step on"
+                f", although at step {step:,} that run was inside its own warm-up of {warmup:,} "
+                f"steps: there the rate had {step / warmup:.2g} of its weight, and here it has its "
+                "full weight from the first step on"
             )
     return line
 

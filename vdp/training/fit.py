@@ -116,7 +116,7 @@ def fit(
 
 
 def uneven(settings: Settings, chunk: int) -> list[str]:
-    """One line for each thing that is asked for inside a dispatch of `chunk` steps, and waits."""
+    """One line for each thing that falls inside a dispatch of `chunk` steps and has to wait."""
     wanted = {
         "validates": ("eval.every", settings.eval.every),
         "saves": ("checkpoint.every", settings.checkpoint.every),

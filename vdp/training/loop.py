@@ -285,7 +285,7 @@ class Loop:
         self.clock += time.perf_counter() - start
 
     def _log_validation(self, measured: Measured, done: int) -> None:
-        """After a save: a line without its checkpoint is cut at a start."""
+        """Logs a validation after its save: a start cuts lines that have no checkpoint."""
         if self.metrics:
             self.metrics.write(done, {f"eval/{k}": v for k, v in measured.values.items()})
             for name, numbers in measured.histograms.items():

@@ -45,7 +45,7 @@ class Patience:
 
     @property
     def standing(self) -> str:
-        """What the last validation was, in words: the best so far, or how long there is none."""
+        """The last validation in words: the best so far, or for how long none has been better."""
         if not self._since:
             return "the best so far"
         of = f", {self._since} of {self.limit} in a row (train.patience)" if self.limit else ""

@@ -110,7 +110,7 @@ def apply_gradients(
 
 def _norms(after: Params, before: Params) -> Scalars:
     """Of the parameters after a step, and of what it has added to them."""
-    # a barrier: the step is compiled, and rounded, as if nobody asked
+    # a barrier: the step is compiled, and rounded, as it would be without these norms
     after, before = jax.lax.optimization_barrier((after, before))
     difference = jax.tree.map(jnp.subtract, after, before)
     return {"param_norm": optax.tree.norm(after), "update_norm": optax.tree.norm(difference)}

@@ -213,9 +213,10 @@ class Hierarchical(OverPrior, Reconstructing, Stochastic, Protocol):
 
 @runtime_checkable
 class Coded(OverPrior, Probabilistic, Protocol):
-    """One whose prior, where it has one, is over a code of the image, whose log density it says.
+    """A model that says log p of its code, up to a constant that all images share.
 
-    Or a bound on that, up to what is the same for all images, [B] nats.
+    The code is what its prior is over; `code_log_prob` is the log density, or a bound on it, [B]
+    nats. There may be no prior.
     """
 
     def code_log_prob(
