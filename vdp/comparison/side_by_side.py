@@ -181,8 +181,10 @@ def _notes(
             "bounds are; raise eval.iwae_samples, or compare iwae_ode"
         )
     if alone := [arm.label for arm in compared if len(arm.runs) == 1]:
+        other = "; beside a model of several it is taken to spread as theirs"
         notes.append(
-            f"{', '.join(alone)}: one seed, so that no error holds what another seed would change"
+            f"{', '.join(alone)}: one seed, so that no error of its own holds what another seed "
+            f"would change{other if len(alone) < len(compared) else ''}"
         )
     if any(run.result["checkpoint"] != "best" for arm in compared for run in arm.runs):
         steps = {f"{arm.label}: {run.result['checkpoint']}" for arm in compared for run in arm.runs}

@@ -169,7 +169,8 @@ class HVAE(LadderSamples):
     ) -> Float[Array, "b"]:
         """Log density of u (of z_L under a prior over that) under the prior, or its bound, [B].
 
-        At the mean of q, in nats; in the merged form up to a constant.
+        At the mean of q, in nats; in the merged form its mean over the noise around that, up to a
+        constant.
         """
         images = self._scaled(batch.input)
         q = (

@@ -226,7 +226,7 @@ class VAE(WithPrior):
     ) -> Float[Array, "b"]:
         """Log density of the mean of q(z|x) under the prior, or the prior's bound on it, [B] nats.
 
-        In the merged form up to a constant.
+        In the merged form its mean over the noise around that code, up to a constant.
         """
         q, _ = self.posterior(params, stats, self._scaled(batch.input))
         return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params, stats))
