@@ -67,8 +67,8 @@ class Estimate:
         kind = "lower bound" if self.is_bound else "not a bound"
         density = ", on a density" if self.is_bound and self.bits is None else ""
         earlier = "" if self.step is None else f"; of step {self.step:,}"
-        noise = f"; noisy: {self.noise}" if self.noise else ""
-        return f"{kind}{density}{earlier}{noise}"
+        doubt = "; noisy" if self.noise else ""
+        return f"{kind}{density}{earlier}{doubt}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,7 @@ def estimates(result: Mapping[str, Any]) -> list[Estimate]:
 
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
-    why = str(entry.get(divergence.NOT_A_BOUND) or "")
+    why, noise = str(entry.get(divergence.NOT_A_BOUND) or ""), noisy.in_words(entry)
     return Estimate(
         name=name,
         model=str(entry["model"]),
@@ -164,9 +164,9 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         bits=Mean(**entry["bits_per_dim"]) if entry["bits_per_dim"] else None,
         num_samples=entry.get("k"),
         seconds=entry.get("seconds"),
-        note="; ".join(filter(None, (why, str(entry.get("note") or "")))),
+        note="; ".join(filter(None, (why, noise, str(entry.get("note") or "")))),
         step=entry.get("step"),
-        noise=noisy.in_words(entry),
+        noise=noise,
         not_a_bound=divergence.why_no_bound(name, entry),
     )
 
