@@ -15,6 +15,7 @@ Both bounds are made of `Times` or `Quantiles` and averaged over them; that of T
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +23,10 @@ from jax.lax import stop_gradient
 from jax.nn import softplus
 from jaxtyping import Float, Float32
 
-from vdp.diffusion import process
+from vdp.diffusion import process, reverse
 from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect, required
 from vdp.diffusion.process import EpsFn, Gamma
-from vdp.diffusion.times import by_importance, step_probabilities, stratified
+from vdp.diffusion.times import by_importance, steps_of, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
 from vdp.errors import UserError
 from vdp.types import Array, Key, Noise, Shape, Terms
@@ -62,6 +63,7 @@ def weighted_errors(
     weights: str = "bound",
     *,
     sequential: bool = False,
+    precision: Float[Array, "b n *s"] | None = None,
 ) -> Float32[Array, "b n"]:
     """The denoiser's weighted errors factor * |eps - eps_hat(y_t, gamma_t)|^2, [B, n].
 
@@ -73,6 +75,7 @@ def weighted_errors(
       eps: what they are diffused with, [B, n, ...].
       weights: one of WEIGHTS; see the top of the module.
       sequential: one time after the other instead of all at once: a batch's memory for large z.
+      precision: factors of the square of every coefficient, [B, n, ...]; None: all are 1.
 
     Raises:
       UserError: other weights.
@@ -80,9 +83,11 @@ def weighted_errors(
     if weights not in WEIGHTS:
         raise UserError(f"weights={weights!r} is not one of {', '.join(WEIGHTS)}")
     if sequential and gamma_t.shape[1] > 1:
-        one_time = lambda xs: weighted_errors(eps_fn, xs[0], xs[1], z, xs[2], weights)
+        one_time = lambda xs: weighted_errors(
+            eps_fn, xs[0], xs[1], z, xs[2], weights, precision=xs[3]
+        )
         alone = lambda x: jnp.swapaxes(x, 0, 1)[:, :, None]
-        each = jax.lax.map(one_time, jax.tree.map(alone, (gamma_t, factor, eps)))
+        each = jax.lax.map(one_time, jax.tree.map(alone, (gamma_t, factor, eps, precision)))
         return jnp.swapaxes(each[..., 0], 0, 1)
     batch, num_times = gamma_t.shape
     flat = lambda x: x.reshape(batch * num_times, *x.shape[2:])
@@ -93,7 +98,9 @@ def weighted_errors(
         if weights == "simple":
             flat_z = _scale_gradient(flat_z, process.expand(true, flat_z))
     y = process.diffuse(flat_z, flat_gamma, flat_eps)
-    errors = sum_nonbatch(jnp.square(flat_eps - eps_fn(y, flat_gamma))).reshape(batch, num_times)
+    squares = jnp.square(flat_eps - eps_fn(y, flat_gamma))
+    squares = squares if precision is None else squares * flat(precision)
+    errors = sum_nonbatch(squares).reshape(batch, num_times)
     if weights == "bound":
         return factor * errors
     value = factor * stop_gradient(errors)
@@ -179,6 +186,7 @@ def discrete(
     noise: Noise = None,
     weights: str = "bound",
     sequential: bool = False,
+    log_v: Float[Array, "t ..."] | None = None,
 ) -> Terms:
     """The bound of the model with T steps on the grid i/T.
 
@@ -195,6 +203,7 @@ def discrete(
         probability (1/T for `Times`).
       weights: of the gradient; of `Quantiles` the bound's own alone.
       sequential: as of `weighted_errors`.
+      log_v: the widths of the reverse steps (`vdp.diffusion.reverse`); None: those of q.
 
     Returns:
       Terms with parts latent_0, latent_1, diffusion.
@@ -206,30 +215,16 @@ def discrete(
         noise = draw_all_steps(required(rng, by="a bound"), z.shape, num_steps)
     expect(noise, Times, Quantiles, AllSteps, by="the bound of T steps", instead=DRAWN_BY)
     _check_weights(noise, weights)
-    gamma_t, gamma_s, inverse = _steps(gamma, noise, num_steps)
+    gamma_t, gamma_s, inverse, index = steps_of(gamma, noise, num_steps)
     factor = 0.5 * inverse * jnp.expm1(gamma_t - gamma_s)
-    losses = weighted_errors(eps_fn, gamma_t, factor, z, noise.eps, weights, sequential=sequential)
+    options: Any = dict(sequential=sequential)
+    if log_v is not None:
+        log_v = reverse.whole(log_v, z.shape[1:])
+        options["precision"] = jnp.exp(-log_v)[index]
+    losses = weighted_errors(eps_fn, gamma_t, factor, z, noise.eps, weights, **options)
+    if log_v is not None:
+        losses = losses + inverse * reverse.width_kl(log_v)[index]
     return _with_ends(losses, gamma, z)
-
-
-def _steps(
-    gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int
-) -> tuple[Float[Array, "b n"], Float[Array, "b n"], Float[Array, "b n"] | int]:
-    """Gamma at the end and at the start of the steps [B, n], and one over their probabilities."""
-    if isinstance(noise, Quantiles):
-        gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
-        probabilities = step_probabilities(gammas)
-        index = jnp.searchsorted(jnp.cumsum(probabilities), noise.u, side="right")
-        index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
-        return gammas[index + 1], gammas[index], 1 / probabilities[index]
-    if isinstance(noise, AllSteps):
-        batch, steps = noise.eps.shape[:2]
-        if steps != num_steps:
-            raise UserError(f"noise of all {steps} steps is not that of a model of {num_steps}")
-        step = jnp.broadcast_to(jnp.arange(1.0, num_steps + 1), (batch, num_steps))
-    else:
-        step = jnp.minimum(1 + jnp.floor(num_steps * noise.t), num_steps)  # t may round to 1
-    return gamma(step / num_steps), gamma((step - 1) / num_steps), num_steps
 
 
 def shape_objective(

@@ -116,7 +116,7 @@ class HutchinsonOde:
 class Start:
     """Where a deterministic sampler begins: all that is random of it.
 
-    Drawn by `samplers.draw_noise` for "dpmpp", "ode", and "ddim" of eta = 0.
+    Drawn by `draw_for` for "dpmpp", "ode", and "ddim" of eta = 0.
 
     Attributes:
       y_1: [B, ...], standard normal.
@@ -129,7 +129,7 @@ class Start:
 class Descent:
     """Where a sampler begins, and the noise of every one of its T steps.
 
-    Drawn by `samplers.draw_noise` for "ancestral", and "ddim" of eta > 0.
+    Drawn by `draw_for` for "ancestral", and "ddim" of eta > 0.
 
     Attributes:
       y_1: [B, ...], standard normal.
@@ -138,6 +138,28 @@ class Descent:
 
     y_1: Float[Array, "b *s"]
     steps: Float[Array, "b t *s"]
+
+
+def draw_for(
+    sampler: str, rng: Key, shape: Shape, *, num_steps: int, eta: float = 0.0
+) -> Start | Descent:
+    """Draws what `samplers.draw` of the same sampler, key and shape is made of.
+
+    Args:
+      sampler: its name.
+      rng: a key.
+      shape: of y_0, (N, ...).
+      num_steps: T.
+      eta: of ddim.
+    """
+    if sampler != "ancestral" and not eta:
+        # of a key, ddim draws its start beside the noise of steps that it has no use for
+        start_rng = jax.random.split(rng)[0] if sampler == "ddim" else rng
+        return Start(y_1=jax.random.normal(start_rng, shape))
+    start_rng, path_rng = jax.random.split(rng)
+    each = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)
+    steps = each(jax.random.split(path_rng, num_steps))
+    return Descent(y_1=jax.random.normal(start_rng, shape), steps=steps)
 
 
 def start_of(noise: Noise, rng: Key | None, shape: Shape, *, by: str) -> Float[Array, "b *s"]:

@@ -2,10 +2,11 @@
 
 Each returns (y_0 [N, ...], denoised [T, N, ...]): the second holds z_hat at every step, from noise
 to clean; what is not used of it costs nothing in a compiled program. All that is random is drawn
-with `rng`, step by step, or given as `noise`, which `draw_noise` draws of the same key: a `Descent`
-where steps are random, else a `Start`.
+with `rng`, step by step, or given as `noise`, which `noise.draw_for` draws of the same key: a
+`Descent` where steps are random, else a `Start`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,13 @@ from vdp.diffusion import ode, process
 from vdp.diffusion.noise import (
     DRAWN_BY,
     Descent,
-    Start,
     expect,
     expect_shape,
     required,
     start_of,
 )
 from vdp.diffusion.process import EpsFn, Gamma
+from vdp.diffusion.reverse import whole
 from vdp.errors import UserError
 from vdp.types import Array, Key, Noise, Shape
 
@@ -76,6 +77,7 @@ def draw(
     eta: float = 0.0,
     temperature: float = 1.0,
     clip: float = 0.0,
+    log_v: Float[Array, "t ..."] | None = None,
     noise: Noise = None,
 ) -> Samples:
     """Draws (y_0, denoised) by the sampler of that name; "ode" shows its end alone.
@@ -91,7 +93,8 @@ def draw(
       temperature: of ancestral.
       clip: z_hat is clipped to [-clip, clip] at every step, as DDPM's program does with images; 0
         leaves it. What is drawn then is not of the model that any bound belongs to.
-      noise: of `draw_noise` for the same sampler and shape, instead of rng.
+      log_v: of ancestral.
+      noise: of `noise.draw_for` the same sampler and shape, instead of rng.
 
     Raises:
       UserError: as of `check`, or a noise of another sampler, shape or T.
@@ -102,31 +105,12 @@ def draw(
     if sampler == "ode":
         y_0 = ode.sample(eps_fn, gamma, rng, shape, num_steps=num_steps, noise=noise)
         return y_0, y_0[None]
-    options = {"ddim": {"eta": eta}, "ancestral": {"temperature": temperature}}.get(sampler, {})
-    function = {"ancestral": ancestral, "ddim": ddim, "dpmpp": dpmpp}[sampler]
-    return function(eps_fn, gamma, rng, shape, num_steps=num_steps, noise=noise, **options)
-
-
-def draw_noise(
-    sampler: str, rng: Key, shape: Shape, *, num_steps: int, eta: float = 0.0
-) -> Start | Descent:
-    """Draws what `draw` of the same sampler, key and shape is made of.
-
-    Args:
-      sampler: one of NAMES.
-      rng: a key.
-      shape: of y_0, (N, ...).
-      num_steps: T.
-      eta: of ddim.
-    """
-    if sampler != "ancestral" and not eta:
-        # of a key, ddim draws its start beside the noise of steps that it has no use for
-        start_rng = jax.random.split(rng)[0] if sampler == "ddim" else rng
-        return Start(y_1=jax.random.normal(start_rng, shape))
-    start_rng, path_rng = jax.random.split(rng)
-    each = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)
-    steps = each(jax.random.split(path_rng, num_steps))
-    return Descent(y_1=jax.random.normal(start_rng, shape), steps=steps)
+    of_name: dict[str, Callable[..., Samples]] = {
+        "ancestral": functools.partial(ancestral, temperature=temperature, log_v=log_v),
+        "ddim": functools.partial(ddim, eta=eta),
+        "dpmpp": dpmpp,
+    }
+    return of_name[sampler](eps_fn, gamma, rng, shape, num_steps=num_steps, noise=noise)
 
 
 def _clipped(eps_fn: EpsFn, clip: float) -> EpsFn:
@@ -187,6 +171,7 @@ def ancestral(
     *,
     num_steps: int,
     temperature: float = 1.0,
+    log_v: Float[Array, "t ..."] | None = None,
     noise: Noise = None,
 ) -> Samples:
     """Draws y_0 from the T-step model itself (DDPM, VDM).
@@ -198,16 +183,20 @@ def ancestral(
       shape: of y_0, (N, ...).
       num_steps: T; the T of the model these are samples of.
       temperature: factor on the standard deviation of every step, but not of y_1.
+      log_v: the widths of the reverse steps (`vdp.diffusion.reverse`); None: those of q.
       noise: a `Descent` of T steps instead of rng.
     """
     start, random, drawn = _random(rng, noise, shape, num_steps, "the ancestral sampler")
 
-    def update(y: Array, gamma_t: Array, gamma_s: Array, random: Any) -> tuple[Array, Array]:
+    def update(y: Array, gamma_t: Array, gamma_s: Array, xs: Any) -> tuple[Array, Array]:
+        random, width = xs
         eps_hat = eps_fn(y, gamma_t)
         mean, std = process.reverse_moments(y, eps_hat, gamma_t, gamma_s)
+        std = std if width is None else std * jnp.exp(0.5 * width[None])
         return mean + temperature * std * drawn(random), process.denoise(y, gamma_t, eps_hat)
 
-    return _descend(gamma, shape, num_steps, start, update, random)
+    widths = None if log_v is None else whole(log_v, shape[1:])[::-1]
+    return _descend(gamma, shape, num_steps, start, update, (random, widths))
 
 
 def ddim(

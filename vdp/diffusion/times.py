@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 from jax.nn import softplus
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from vdp.diffusion.noise import AllSteps, Quantiles, Times
 from vdp.diffusion.process import Gamma
+from vdp.errors import UserError
 from vdp.types import Array, Key
 
 
@@ -54,3 +56,37 @@ def step_probabilities(gammas: Float[Array, "n"]) -> Float[Array, "n-1"]:
     """
     expected = jnp.expm1(jnp.diff(gammas)) * jax.nn.sigmoid(-gammas[1:])
     return jax.lax.stop_gradient(expected / expected.sum())
+
+
+def steps_of(
+    gamma: Gamma, noise: Times | Quantiles | AllSteps, num_steps: int
+) -> tuple[Float[Array, "b n"], Float[Array, "b n"], Float[Array, "b n"] | int, Int[Array, "b n"]]:
+    """Which of T steps the times of a noise fall into.
+
+    Args:
+      gamma: the schedule.
+      noise: t falls into step 1 + floor(T t); all steps are each its own.
+      num_steps: T.
+
+    Returns:
+      (gamma at the end of the steps [B, n], at their start [B, n], one over their probabilities,
+      their indices 0..T-1 [B, n]).
+
+    Raises:
+      UserError: all steps of another T.
+    """
+    if isinstance(noise, Quantiles):
+        gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
+        probabilities = step_probabilities(gammas)
+        index = jnp.searchsorted(jnp.cumsum(probabilities), noise.u, side="right")
+        index = jnp.minimum(index, num_steps - 1)  # the sum of probabilities may round below u
+        return gammas[index + 1], gammas[index], 1 / probabilities[index], index
+    if isinstance(noise, AllSteps):
+        batch, steps = noise.eps.shape[:2]
+        if steps != num_steps:
+            raise UserError(f"noise of all {steps} steps is not that of a model of {num_steps}")
+        step = jnp.broadcast_to(jnp.arange(1.0, num_steps + 1), (batch, num_steps))
+    else:
+        step = jnp.minimum(1 + jnp.floor(num_steps * noise.t), num_steps)  # t may round to 1
+    index = step.astype(jnp.int32) - 1
+    return gamma(step / num_steps), gamma((step - 1) / num_steps), num_steps, index

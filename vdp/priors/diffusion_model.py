@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp.diffusion import process, samplers
-from vdp.diffusion.noise import expect, expect_shape, required
+from vdp.diffusion.noise import draw_for, expect, expect_shape, required
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.schedules import Schedule
 from vdp.errors import UserError
@@ -156,7 +156,7 @@ class DiffusionModel:
         sampler, steps = self._sampler(**chosen)
         path_rng, end_rng = jax.random.split(rng)
         shape, eta = (num, *z_shape), options.get("eta", 0.0)
-        drawn = samplers.draw_noise(sampler, path_rng, shape, num_steps=steps, eta=eta)
+        drawn = draw_for(sampler, path_rng, shape, num_steps=steps, eta=eta)
         return SamplerNoise(sampler=drawn, end=jax.random.normal(end_rng, shape))
 
     def denoising(

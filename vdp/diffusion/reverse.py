@@ -1,0 +1,74 @@
+"""How wide the reverse steps of a T-step chain are: log v of every step, in units of q's variance.
+
+Step t -> s of the generative chain is r(y_s|y_t) = N(mean, v sigma_s^2 k), where q(y_s|y_t, z) has
+the variance sigma_s^2 k (`process.reverse_moments`). Published programs fix v = 1, which is right
+for infinitely many steps. A step's divergence from q is, with w = expm1(gamma_t - gamma_s),
+
+    KL(q || r) = 1/2 sum_d [1/v_d - 1 + log v_d + w (eps - eps_hat)_d^2 / v_d],
+
+and on average smallest where v_d = 1 + w E(eps - eps_hat)_d^2 (Analytic-DPM: Bao et al. 2022, here
+for every coefficient): with the best denoiser that is the variance of y_s given y_t.
+
+`log_v` is [T, *s], that of step (i + 1)/T -> i/T at index i; an axis of size 1 is shared by all
+coefficients along it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Float32
+
+from vdp.diffusion import process
+from vdp.diffusion.noise import AllSteps, Times, expect
+from vdp.diffusion.process import EpsFn, Gamma
+from vdp.diffusion.times import steps_of
+from vdp.dists import sum_nonbatch
+from vdp.types import Array, Noise, Shape
+
+
+def best(errors: Float[Array, "t *s"], gammas: Float[Array, "t+1"]) -> Float32[Array, "t *s"]:
+    """log v of the chain whose bound is the highest, for E(eps - eps_hat)^2 of every step.
+
+    Args:
+      errors: mean squared errors of the denoiser at the end of every step, [T, *s].
+      gammas: gamma(i/T) for i = 0..T, [T + 1].
+    """
+    w = process.expand(jnp.expm1(jnp.diff(gammas)), errors)
+    return jnp.log1p(w * errors).astype(jnp.float32)
+
+
+def whole(log_v: Float[Array, "t ..."], shape: Shape) -> Float[Array, "t *s"]:
+    """log v of every coefficient of a latent of `shape`, [T, *shape]."""
+    return jnp.broadcast_to(log_v, (len(log_v), *shape))
+
+
+def width_kl(log_v: Float[Array, "t *s"]) -> Float[Array, "t"]:
+    """What the widths cost by themselves: 1/2 sum_d [1/v_d - 1 + log v_d] of every step, [T]."""
+    return 0.5 * sum_nonbatch(jnp.expm1(-log_v) + log_v)
+
+
+def squared_errors(
+    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], noise: Noise, *, num_steps: int
+) -> tuple[Float[Array, "t *s"], Float[Array, "t"]]:
+    """Sums of (eps - eps_hat)^2 over what a noise holds of each of T steps, and how many there are.
+
+    Args:
+      eps_fn: the denoiser.
+      gamma: the schedule.
+      z: latents or codes, [B, ...].
+      noise: `AllSteps` of T steps, or `Times`, each of which falls into one step.
+      num_steps: T.
+
+    Returns:
+      (sums [T, ...], counts [T]).
+
+    Raises:
+      UserError: another noise.
+    """
+    expect(noise, AllSteps, Times, by="the errors of T steps", instead="bounds.draw* draw it")
+    gamma_t, _, _, index = steps_of(gamma, noise, num_steps)
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    eps, gamma_t, index = flat(noise.eps), flat(gamma_t), flat(index)
+    y = process.diffuse(jnp.repeat(z, len(eps) // len(z), axis=0), gamma_t, eps)
+    squares = jnp.square(eps - eps_fn(y, gamma_t))
+    add = lambda x: jax.ops.segment_sum(x, index, num_segments=num_steps)
+    return add(squares), add(jnp.ones(len(index)))
