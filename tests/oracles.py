@@ -20,10 +20,11 @@ def gaussian_eps_fn(mean=MEAN, std=STD):
     return eps_fn
 
 
-def t_step_moments(gamma, num_steps, mean=MEAN, std=STD):
+def t_step_moments(gamma, num_steps, mean=MEAN, std=STD, log_v=None):
     """Mean and variance of z under the T-step ancestral model with that denoiser (1-D, exact).
 
-    Every reverse step is affine in y, so y_s stays Gaussian: m <- c m + d, v <- c^2 v + var.
+    `log_v` [T] are the logs of its steps' variances in units of q's. Every step is affine in y, so
+    y_s stays Gaussian: m <- c m + d, v <- c^2 v + var.
     """
     m, v = 0.0, 1.0
     for i in range(num_steps, 0, -1):
@@ -34,7 +35,8 @@ def t_step_moments(gamma, num_steps, mean=MEAN, std=STD):
         slope = s_t / (a_t**2 * std**2 + s_t**2)  # eps_hat = slope (y - a_t mean)
         c = a_s / a_t * (1 - s_t * k * slope)
         d = a_s / a_t * s_t * k * slope * a_t * mean
-        m, v = c * m + d, c**2 * v + s_s**2 * k
+        width = 1.0 if log_v is None else np.exp(np.float64(log_v[i - 1]))
+        m, v = c * m + d, c**2 * v + width * s_s**2 * k
     g0 = np.float64(gamma(np.float64(0)))
     a_0 = np.sqrt(1 / (1 + np.exp(g0)))
     return m / a_0, v / a_0**2 + np.exp(g0)

@@ -108,24 +108,27 @@ def test_path_weights_average_to_the_density_of_what_is_sampled():
     assert spread < 0.05 * density
 
 
-def test_errors_of_every_step_are_summed_once():
-    noise = AllSteps(eps=jax.random.normal(jax.random.key(8), (6, 3, 2)))
-    sums, counts = reverse.squared_errors(gaussian_eps_fn(), GAMMA, Z, noise, num_steps=3)
-    np.testing.assert_array_equal(counts, 6)
-    for i in range(3):
-        gamma = jnp.full(6, GAMMA((i + 1) / 3))
-        y = process.diffuse(Z, gamma, noise.eps[:, i])
-        expected = jnp.square(noise.eps[:, i] - gaussian_eps_fn()(y, gamma)).sum(0)
-        np.testing.assert_allclose(sums[i], expected, rtol=1e-5)
+def test_squared_errors_are_those_of_the_denoiser():
+    """Whose mean over draws is the variance of eps given y, for data of its own distribution."""
+    z = MEAN + STD * jax.random.normal(jax.random.key(8), (20_000, 2))
+    gammas, squares = reverse.squared_errors(gaussian_eps_fn(), GAMMA, z, jax.random.key(11), 3)
+    np.testing.assert_allclose(gammas, GAMMA(jnp.arange(4) / 3))
+    a2, s2 = jax.nn.sigmoid(-gammas), jax.nn.sigmoid(gammas)
+    exact = a2 * STD**2 / (a2 * STD**2 + s2)
+    np.testing.assert_allclose(squares.mean((1, 2)), exact, rtol=0.03)
 
 
 def test_no_other_widths_have_a_higher_bound():
     z = MEAN + STD * jax.random.normal(jax.random.key(9), (4000, 2))
     noise = AllSteps(eps=jax.random.normal(jax.random.key(10), (4000, 3, 2)))
     worse_eps_fn = gaussian_eps_fn(0.2, 0.9)
-    sums, counts = reverse.squared_errors(worse_eps_fn, GAMMA, z, noise, num_steps=3)
     gammas = jnp.asarray(GAMMA(jnp.arange(4) / 3))
-    best = reverse.best(sums / counts[:, None], gammas)
+
+    def error(i):
+        gamma, eps = jnp.full(len(z), gammas[i + 1]), noise.eps[:, i]
+        return jnp.square(eps - worse_eps_fn(process.diffuse(z, gamma, eps), gamma)).mean(0)
+
+    best = reverse.best(jnp.stack([error(i) for i in range(3)]), gammas)
 
     def value(log_v):
         terms = bounds.discrete(worse_eps_fn, GAMMA, z, num_steps=3, noise=noise, log_v=log_v)

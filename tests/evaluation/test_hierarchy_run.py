@@ -36,9 +36,9 @@ def test_every_estimator_is_of_its_own_model(cli, copied):
     models = {name: found[name]["model"] for name in names}
     assert models == {
         "elbo": "T=inf",
-        "elbo_discrete": "T=4",
+        "elbo_discrete": "T=4, calibrated",
         "elbo_ode": "ode",
-        "iwae": "T=4",
+        "iwae": "T=4, calibrated",
         "iwae_ode": "ode",
         "dvp_reference": "not a bound",
     }

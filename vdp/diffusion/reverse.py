@@ -18,11 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import AllSteps, Times, expect
 from vdp.diffusion.process import EpsFn, Gamma
-from vdp.diffusion.times import steps_of
 from vdp.dists import sum_nonbatch
-from vdp.types import Array, Noise, Shape
+from vdp.types import Array, Key, Shape
 
 
 def best(errors: Float[Array, "t *s"], gammas: Float[Array, "t+1"]) -> Float32[Array, "t *s"]:
@@ -47,28 +45,24 @@ def width_kl(log_v: Float[Array, "t *s"]) -> Float[Array, "t"]:
 
 
 def squared_errors(
-    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], noise: Noise, *, num_steps: int
-) -> tuple[Float[Array, "t *s"], Float[Array, "t"]]:
-    """Sums of (eps - eps_hat)^2 over what a noise holds of each of T steps, and how many there are.
+    eps_fn: EpsFn, gamma: Gamma, z: Float[Array, "b *s"], rng: Key, num: int
+) -> tuple[Float32[Array, "m"], Float[Array, "m b *s"]]:
+    """(eps - eps_hat)^2 of a denoiser at one draw of y at each of the even times i/M.
 
     Args:
       eps_fn: the denoiser.
       gamma: the schedule.
       z: latents or codes, [B, ...].
-      noise: `AllSteps` of T steps, or `Times`, each of which falls into one step.
-      num_steps: T.
+      rng: a key.
+      num: M.
 
     Returns:
-      (sums [T, ...], counts [T]).
-
-    Raises:
-      UserError: another noise.
+      (gamma(i/M) [M + 1], the squares there [M + 1, B, ...]).
     """
-    expect(noise, AllSteps, Times, by="the errors of T steps", instead="bounds.draw* draw it")
-    gamma_t, _, _, index = steps_of(gamma, noise, num_steps)
-    flat = lambda x: x.reshape(-1, *x.shape[2:])
-    eps, gamma_t, index = flat(noise.eps), flat(gamma_t), flat(index)
-    y = process.diffuse(jnp.repeat(z, len(eps) // len(z), axis=0), gamma_t, eps)
-    squares = jnp.square(eps - eps_fn(y, gamma_t))
-    add = lambda x: jax.ops.segment_sum(x, index, num_segments=num_steps)
-    return add(squares), add(jnp.ones(len(index)))
+    gammas = jnp.asarray(gamma(jnp.arange(num + 1) / num), jnp.float32)
+
+    def at(level: tuple[Array, Key]) -> Array:  # one after the other: the memory of one
+        gamma, eps = jnp.broadcast_to(level[0], z.shape[:1]), jax.random.normal(level[1], z.shape)
+        return jnp.square(eps - eps_fn(process.diffuse(z, gamma, eps), gamma))
+
+    return gammas, jax.lax.map(at, (gammas, jax.random.split(rng, num + 1)))

@@ -169,7 +169,8 @@ def steps(asked: Asked) -> dict[str, Any]:
         rows.append(row)
     of_own, last = (next(r for r in rows if r["steps"] == num) for num in (own, rows[-1]["steps"]))
     converged, verdict = judged(of_own["above_limit"])
-    words = f"T={own}, the run's own, lies {_away(of_own['above_limit'], 'T=inf')}: {verdict}"
+    name = model.prior.discretized().weight_model
+    words = f"{name}, the run's own, lies {_away(of_own['above_limit'], 'T=inf')}: {verdict}"
     if last is not of_own:
         words += f"; T={last['steps']} lies {_away(last['above_limit'], 'it')}"
     rows.append(dict(steps=None, nats=mean_and_error(limit), above_limit=None, iwae=None))

@@ -4,7 +4,8 @@ from typing import Any
 
 from vdp.settings import Settings, compare
 
-DECISIVE = ("seed", "fid_features", "fid_reference", "fid_samples")  # of a result, in `eval`
+# fields of `eval` that decide a result
+DECISIVE = ("seed", "reverse", "fid_features", "fid_reference", "fid_samples")
 
 
 def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from vdp import record
 from vdp.errors import UserError
 from vdp.export import card
 from vdp.record import RUN_FILE, Record
-from vdp.run import Run, weights
+from vdp.run import Run, calibration, weights
 from vdp.runtime import files, sources
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
@@ -53,7 +53,13 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
     result = _evaluation(run, stored.workdir)
     if result is not None:
         files.write_json(out / "eval.json", result)
-    written = weights.write(out, run.params, run.stats, step=run.step, dtype=dtype)
+    stats = calibration.as_trained(run.stats)
+    written = weights.write(out, run.params, stats, step=run.step, dtype=dtype)
+    calibrated = calibration.path_of(stored.workdir, run.step)
+    if calibrated.is_file():
+        kept = calibration.path_of(out, run.step)
+        kept.parent.mkdir()
+        shutil.copyfile(calibrated, kept)
     files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
     (out / CARD).write_text(card.text(run, stored, written, result), encoding="utf-8")
     return sorted(path for path in out.rglob("*") if path.is_file())

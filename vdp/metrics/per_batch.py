@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from vdp import levels
+from vdp.diffusion.chains import MOST_WIDTHS
+from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
     Batch,
@@ -19,6 +21,7 @@ from vdp.types import (
     Coded,
     DiffusionLike,
     Encoding,
+    Fittable,
     Generative,
     Hierarchical,
     Key,
@@ -101,7 +104,9 @@ def denoising(
     """z_hat at every step of a diffusion prior's sampler, [size, T, *prior_shape]."""
     assert isinstance(model.prior, DiffusionLike)
     shape = model.prior_shape(x_shape)
-    drawn = model.prior.denoising(params["prior"], rng, size, z_shape=shape, **options)
+    drawn = model.prior.denoising(
+        params["prior"], stats["prior"], rng, size, z_shape=shape, **options
+    )
     return jnp.swapaxes(drawn[1], 0, 1)
 
 
@@ -143,6 +148,33 @@ def code_log_prob(
 ) -> dict[str, Float[Array, "b"]]:
     """{"value": log density of the code under the prior, or a bound on it, [B] nats}."""
     return {"value": model.code_log_prob(params, stats, batch, rng)}
+
+
+def errors(
+    model: Fittable, params: Params, stats: Stats, batch: Batch, rng: Key, *, num: int
+) -> dict[str, Float[Array, "b m ..."]]:
+    """The squared errors of a diffusion prior's denoiser: what its chain is fitted to.
+
+    {"gamma": [B, M + 1], "square": [B, M + 1, *s]}, the same gammas for all; where a latent has
+    more coefficients than have widths of their own, their mean.
+
+    Args:
+      model: with a diffusion prior.
+      params: of the model.
+      stats: of the model.
+      batch: B images.
+      rng: a key.
+      num: M, of `DiffusionPrior.errors`.
+    """
+    assert isinstance(model.prior, DiffusionPrior)
+    q = model.prior_posterior(params, stats, batch)
+    gamma, square = model.prior.errors(params["prior"], q, rng, num)
+    if q.mean[0].size > MOST_WIDTHS:
+        square = jnp.mean(square, axis=tuple(range(2, square.ndim)), keepdims=True)
+    return {
+        "gamma": jnp.broadcast_to(gamma, (q.mean.shape[0], num + 1)),
+        "square": jnp.swapaxes(square, 0, 1),
+    }
 
 
 def partial_bounds(

@@ -95,6 +95,17 @@ class WithPrior:
         model: Any = self
         return dataclasses.replace(model, prior=self.prior.as_ode(**kwargs))
 
+    def fitted(self, reverse: str) -> "WithPrior":
+        """The model with the chain of its diffusion prior fitted; itself for other priors.
+
+        Args:
+          reverse: as of `DiffusionModel.fitted`.
+        """
+        if not isinstance(self.prior, DiffusionPrior):
+            return self
+        model: Any = self
+        return dataclasses.replace(model, prior=self.prior.fitted(reverse))
+
     def check_sampler(self, **options: Any) -> None:
         """Refuses options of `sample` that the prior's sampler does not have, or cannot take.
 

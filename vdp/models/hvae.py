@@ -172,13 +172,15 @@ class HVAE(LadderSamples):
         At the mean of q, in nats; in the merged form its mean over the noise around that, up to a
         constant.
         """
-        images = self._scaled(batch.input)
-        q = (
-            self.code(params, stats, images)
-            if self.over_code
-            else self.top_posterior(params, images)
-        )
+        q = self.prior_posterior(params, stats, batch)
         return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params))
+
+    def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
+        """The posterior of what the prior is over: q(u|x), or q(z_L|x)."""
+        images = self._scaled(batch.input)
+        if self.over_code:
+            return self.code(params, stats, images)
+        return self.top_posterior(params, images)
 
     def log_weight(
         self, params: Params, stats: Stats, batch: Batch, rng: Key, *, noise: Noise = None

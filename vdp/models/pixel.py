@@ -93,6 +93,10 @@ class PixelDiffusion(WithPrior):
         log_var = self.prior.posterior_log_var(params["prior"])
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
+    def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
+        """The posterior of what the prior is over: q(z|x)."""
+        return self.code(params, batch.target)
+
     def outputs(
         self, params: Params, z: Float[Array, "b h w c"], dropout_rng: Key | None = None
     ) -> Float[Array, "b h w 2*c"]:

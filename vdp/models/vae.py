@@ -228,8 +228,12 @@ class VAE(WithPrior):
 
         In the merged form its mean over the noise around that code, up to a constant.
         """
-        q, _ = self.posterior(params, stats, self._scaled(batch.input))
+        q = self.prior_posterior(params, stats, batch)
         return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params, stats))
+
+    def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
+        """The posterior of what the prior is over: q(z|x)."""
+        return self.encode(params, stats, batch.input)
 
     def sample_latents(
         self, params: Params, stats: Stats, rng: Key | None, num: int, **kwargs: Any

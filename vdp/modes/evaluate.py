@@ -19,7 +19,7 @@ from vdp.evaluation import (
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
-from vdp.run import Run, restore
+from vdp.run import Run, calibration, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
 from vdp.types import Arrays, Generative, Model
@@ -68,6 +68,7 @@ def evaluate(
       (what the file holds, its path).
     """
     others = ood.load(run.settings, run.facts, run.model) if others is None else others
+    run = calibration.ensured(run, workdir, dataset)
     space = None
     if run.settings.eval.wants_features and isinstance(run.model, Generative):
         trained = lambda: classifier.trained(run.settings, dataset)

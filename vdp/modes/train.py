@@ -19,7 +19,7 @@ from vdp.evaluation import (
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.run import weights
+from vdp.run import calibration, weights
 from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
@@ -31,7 +31,7 @@ from vdp.types import Generative, Model
 PREVIEW = 36  # samples in the picture of each validation
 FOLDERS = (
     checkpoint.FOLDER, profile.FOLDER, resume.FOLDER, sinks.EVENTS_FOLDER, wandb_sink.FOLDER,
-    "samples", "plots",
+    calibration.FOLDER, "samples", "plots",
 )  # fmt: skip
 
 
@@ -111,7 +111,8 @@ def _start(
     if compare.same_images(first.trained.data, settings.data):
         changed = identity.changed(first.hashes, identity.hashes(dataset))
         same_images = same_images and not changed
-    evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=first.stats)
+    stats = calibration.as_trained(first.stats)
+    evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=stats)
     other = first_stage.Other(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
@@ -171,6 +172,7 @@ def _evaluate(
         progress.say(f"{path} is there: nothing left to do")
         _say(report.warnings(earlier[0]), progress)
         return earlier[0]
+    trained = calibration.ensured(trained, workdir, dataset)
     sample.write_all(trained, workdir / "samples", dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
     _say(report.in_words(result), progress)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
-from vdp.diffusion import bounds, ode, paths, process, times
+from vdp.diffusion import bounds, ode, paths, process, reverse, times
 from vdp.diffusion.noise import (
     AllSteps,
     ExactOde,
@@ -26,7 +26,8 @@ from vdp.diffusion.noise import (
 )
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.priors.diffusion_model import DiffusionModel, check_choices
+from vdp.priors.diffusion_model import check_choices
+from vdp.priors.diffusion_samples import DiffusionSamples
 from vdp.priors.noise import DiffusionNoise
 from vdp.settings.rules import Size, SizeOrNone
 from vdp.types import Array, Encode, Key, Noise, Params, Shape, Stats, Terms
@@ -36,7 +37,7 @@ ESTIMATE = "an estimate of a diffusion prior"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffusionPrior(DiffusionModel):
+class DiffusionPrior(DiffusionSamples):
     """A diffusion model, and how its bound is estimated in training and in a report.
 
     `vdp.priors` says what the arguments of all methods are.
@@ -116,6 +117,8 @@ class DiffusionPrior(DiffusionModel):
         return Path(steps=jax.random.normal(rng, (num, self.num_steps + 1, *z_shape)))
 
     def _check_training(self) -> None:
+        if self.reverse == "learned" and self.bound == "continuous":
+            raise UserError("a learned chain is trained with its own bound: bound='discrete'")
         if self.bound == "ode":
             raise UserError(
                 "the density of the ODE is an estimate for evaluation: train with "
@@ -134,6 +137,7 @@ class DiffusionPrior(DiffusionModel):
     def _bound(
         self,
         params: Params,
+        stats: Stats,
         z: Float[Array, "b *s"],
         noise: Noise,
         dropout_rng: Key | None = None,
@@ -142,6 +146,7 @@ class DiffusionPrior(DiffusionModel):
 
         Args:
           params: of `init`.
+          stats: of `init`, with "errors" where the chain is fitted.
           z: latents or codes, [B, *z_shape].
           noise: the diffusion's alone, a structure of `vdp.diffusion.noise`.
           dropout_rng: of training.
@@ -156,8 +161,9 @@ class DiffusionPrior(DiffusionModel):
             return Terms.of(density=density)
         options: Any = dict(noise=noise, weights=self.weights, sequential=self.sequential)
         if self.bound == "discrete":
-            steps, gamma = self.num_steps, self._gamma(params)
-            terms = bounds.discrete(eps_fn, gamma, z, num_steps=steps, **options)
+            chain = self.chain(params, stats, z.shape[1:])
+            options |= dict(num_steps=self.num_steps, log_v=chain.log_v)
+            terms = bounds.discrete(eps_fn, chain.gamma, z, **options)
         else:
             terms = bounds.continuous(eps_fn, self._gamma(params, "ends"), z, **options)
             if dropout_rng is not None and "shape" in params["schedule"]:
@@ -194,9 +200,10 @@ class DiffusionPrior(DiffusionModel):
         if self.merged:
             flows = isinstance(drawn, ExactOde | HutchinsonOde)  # the ODE's y_0 is the latent
             z = q.sample(drawn.y_0 if flows else noise.z)
-            return z, self._bound(params, q.mean, drawn, dropout_rng)
+            return z, self._bound(params, stats, q.mean, drawn, dropout_rng)
         z = q.sample(noise.z)
-        return z, Terms.of(entropy=q.entropy()) + self._bound(params, z, drawn, dropout_rng)
+        bound = self._bound(params, stats, z, drawn, dropout_rng)
+        return z, Terms.of(entropy=q.entropy()) + bound
 
     def log_prob_bound(  # noqa: D417
         self,
@@ -220,7 +227,7 @@ class DiffusionPrior(DiffusionModel):
         """
         if not self.merged:
             noise = self._resolve_noise(noise, rng, z.shape, "elbo")
-            return self._bound(params, z, noise.diffusion)
+            return self._bound(params, stats, z, noise.diffusion)
         if self.bound != "ode":
             raise UserError(
                 f"a latent of the merged form has no bound under the model {self.bound_model}, but "
@@ -254,17 +261,31 @@ class DiffusionPrior(DiffusionModel):
           UserError: a noise of another estimate, a path of another T, or Hutchinson's probes.
         """
         noise = self._resolve_noise(noise, rng, q.mean.shape, "weight")
-        drawn, gamma, eps_fn = noise.diffusion, self._gamma(params), self.eps_fn(params)
+        drawn, eps_fn = noise.diffusion, self.eps_fn(params)
         code = q.mean if self.merged else q.sample(noise.z)
         if self.bound == "ode":
             options: Any = dict(num_steps=self.ode_steps, merged=self.merged)
-            weight = ode.log_weight(eps_fn, gamma, code, drawn, **options)
+            weight = ode.log_weight(eps_fn, self._gamma(params), code, drawn, **options)
             if self.merged:
                 return q.sample(drawn.y_0), weight
             return code, weight - q.log_prob(code)
         if (steps := paths.num_steps_of(drawn)) != self.num_steps:
             raise UserError(f"a path of {steps} steps is none of the model {self.weight_model}")
+        chain = self.chain(params, stats, code.shape[1:])
+        path = (eps_fn, chain.gamma, code, drawn)
         if self.merged:
-            y_0, weight = paths.walk(eps_fn, gamma, code, drawn)
-            return y_0 / process.alpha(gamma(jnp.float32(0))), weight
-        return code, paths.log_weight(eps_fn, gamma, code, drawn) - q.log_prob(code)
+            y_0, weight = paths.walk(*path, log_v=chain.log_v)
+            return y_0 / process.alpha(chain.gamma(jnp.float32(0))), weight
+        weight = paths.log_weight(*path, log_v=chain.log_v)
+        return code, weight - q.log_prob(code)
+
+    def errors(
+        self, params: Params, q: Normal, rng: Key, num: int
+    ) -> tuple[Float32[Array, "m"], Float[Array, "m b *s"]]:
+        """What a chain is fitted to: the denoiser's squared errors at even times, for z ~ q.
+
+        In the merged form the code is what is diffused. Arguments as of `reverse.squared_errors`.
+        """
+        z_rng, rng = jax.random.split(rng)
+        z = q.mean if self.merged else q.sample(jax.random.normal(z_rng, q.mean.shape))
+        return reverse.squared_errors(self.eps_fn(params), self._gamma(params), z, rng, num)

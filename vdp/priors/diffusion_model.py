@@ -1,31 +1,28 @@
-"""The generative model of the diffusion priors: a denoiser, a schedule, and samples of them."""
+"""The generative models of the diffusion priors: what a denoiser and a schedule stand for."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.diffusion import process, samplers
-from vdp.diffusion.noise import draw_for, expect, expect_shape, required
+from vdp.diffusion import chains, process
+from vdp.diffusion.chains import Chain
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.schedules import Schedule
 from vdp.errors import UserError
 from vdp.nets import stateful
-from vdp.priors.noise import SamplerNoise
 from vdp.settings.rules import Size
-from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats
+from vdp.types import Array, Key, Levels, Params, Shape, Stats
 
 SameModel = TypeVar("SameModel", bound="DiffusionModel")
-SAMPLE = "a sample of a diffusion prior"
 
 CHOICES = {
     "parameterization": process.PARAMETERIZATIONS,
     "form": ("separate", "merged"),
     "bound": ("continuous", "discrete", "ode"),
+    "reverse": (*chains.TRAINED, *chains.FITTED),
 }
 
 
@@ -54,6 +51,8 @@ class DiffusionModel:
       bound: "continuous" (T = infinity), "discrete" (T = num_steps) or "ode" (the density of the
         probability flow: for evaluation, it is not trained).
       num_steps: T of the ancestral sampler, the path weight and the discrete bound.
+      reverse: how wide the steps of that chain are, and when they end: "fixed" or "learned", or
+        what `fitted` has made of a trained prior (`vdp.diffusion.chains`).
       ode_steps: of the ODE solver.
     """
 
@@ -63,6 +62,7 @@ class DiffusionModel:
     form: str = "separate"
     bound: str = "continuous"
     num_steps: Size = 100
+    reverse: str = "fixed"
     ode_steps: Size = 32
 
     def __post_init__(self):
@@ -83,7 +83,9 @@ class DiffusionModel:
     @property
     def weight_model(self) -> str:
         """The model `log_prob_weight` belongs to."""
-        return "ode" if self.bound == "ode" else f"T={self.num_steps}"
+        if self.bound == "ode":
+            return "ode"
+        return f"T={self.num_steps}" + ("" if self.reverse == "fixed" else f", {self.reverse}")
 
     @property
     def note(self) -> str | None:
@@ -94,8 +96,23 @@ class DiffusionModel:
         return f"a table of {grid} betas, gamma interpolated linearly in t"
 
     def discretized(self: SameModel, num_steps: int | None = None) -> SameModel:
-        """The T-step model with the same parameters: what the ancestral sampler draws from."""
-        return dataclasses.replace(self, bound="discrete", num_steps=num_steps or self.num_steps)
+        """The T-step model with the same parameters: what the ancestral sampler draws from.
+
+        A learned chain is one of its own T; the model of another is the fixed one.
+        """
+        steps = num_steps or self.num_steps
+        learned_for_others = self.reverse == "learned" and steps != self.num_steps
+        reverse = "fixed" if learned_for_others else self.reverse
+        return dataclasses.replace(self, bound="discrete", num_steps=steps, reverse=reverse)
+
+    def fitted(self: SameModel, reverse: str) -> SameModel:
+        """The model whose chain is fitted to measured errors, which its stats then hold.
+
+        Args:
+          reverse: one of `chains.FITTED`, or "fixed". A learned chain stays what it is.
+        """
+        kept = self.reverse == "learned"
+        return self if kept else dataclasses.replace(self, reverse=reverse)
 
     def as_ode(self: SameModel, *, coarser: int = 1) -> SameModel:
         """The probability-flow model with the same parameters; `coarser` divides ode_steps."""
@@ -105,10 +122,22 @@ class DiffusionModel:
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
     ) -> tuple[Params, Stats]:
-        """Returns {"denoiser", "schedule"} parameters and no stats."""
+        """Returns {"denoiser", "schedule"} parameters, {"reverse"} of a learned chain; no stats.
+
+        Raises:
+          UserError: a chain that is fitted to a trained prior.
+        """
+        if self.reverse in chains.FITTED:
+            raise UserError(
+                f"reverse={self.reverse!r} is fitted after training: set config.eval.reverse, and "
+                f"here {' or '.join(chains.TRAINED)}"
+            )
         y, time = jnp.zeros((1, *z_shape)), jnp.zeros((1,))
         denoiser = stateful.init_stateless(self.denoiser, rng, y, time, role="a denoiser")
-        return {"denoiser": denoiser, "schedule": self.schedule.init()}, {}
+        params = {"denoiser": denoiser, "schedule": self.schedule.init()}
+        if self.reverse == "learned":
+            params["reverse"] = chains.init_learned(self.num_steps, z_shape)
+        return params, {}
 
     def posterior_log_var(self, params: Params) -> Float[Array, ""]:
         """Log-variance of z given its code in the merged form: gamma_0."""
@@ -135,113 +164,25 @@ class DiffusionModel:
         """The schedule with its parameters; `live` as of `Schedule.bind`."""
         return self.schedule.bind(params["schedule"], live=live)
 
-    def check_sampler(self, **options: Any) -> None:
-        """Raises UserError for options of `sample` that mean nothing, as `samplers.check` does."""
-        options.pop("last_noise", None)
-        samplers.check(**options)
-
-    def _sampler(self, sampler: str = "", sampler_steps: int = 0) -> tuple[str, int]:
-        """(name, number of steps) of a sampler, where "" and 0 are this model's."""
-        sampler = sampler or ("ode" if self.bound == "ode" else "ancestral")
-        return sampler, sampler_steps or (self.ode_steps if sampler == "ode" else self.num_steps)
-
-    def _sample_noise(self, rng: Key, num: int, z_shape: Shape, **options: Any) -> SamplerNoise:
-        """What `sample` of the same key and options makes `num` latents of.
-
-        Raises:
-          UserError: as of `check_sampler`.
-        """
-        self.check_sampler(**options)
-        chosen = {name: options[name] for name in ("sampler", "sampler_steps") if name in options}
-        sampler, steps = self._sampler(**chosen)
-        path_rng, end_rng = jax.random.split(rng)
-        shape, eta = (num, *z_shape), options.get("eta", 0.0)
-        drawn = draw_for(sampler, path_rng, shape, num_steps=steps, eta=eta)
-        return SamplerNoise(sampler=drawn, end=jax.random.normal(end_rng, shape))
-
-    def denoising(
-        self,
-        params: Params,
-        rng: Key | None,
-        num: int,
-        *,
-        z_shape: Shape,
-        sampler: str = "",
-        sampler_steps: int = 0,
-        last_noise: bool = True,
-        noise: Noise = None,
-        **options: Any,
-    ) -> tuple[Float[Array, "{num} *s"], Float[Array, "t {num} *s"]]:
-        """Draws z [num, *z_shape], and z_hat [T, num, *z_shape] at every step.
-
-        Arguments and errors as of `sample`.
-        """
-        sampler, steps = self._sampler(sampler, sampler_steps)
-        gamma, eps_fn, shape = self._gamma(params), self.eps_fn(params), (num, *z_shape)
-        path_rng, of_sampler = None, None
-        end: Callable[[], Array]
-        if noise is None:
-            path_rng, end_rng = jax.random.split(required(rng, by=SAMPLE))
-            end = lambda: jax.random.normal(end_rng, shape)
-        else:
-            expect(noise, SamplerNoise, by=SAMPLE, instead="it draws it for purpose='sample'")
-            expect_shape(noise.end, shape, by=SAMPLE)
-            of_sampler, end = noise.sampler, lambda: noise.end
-        y_0, denoised = samplers.draw(
-            sampler, eps_fn, gamma, path_rng, shape, num_steps=steps, noise=of_sampler, **options
-        )
-        gamma_0 = gamma(jnp.float32(0))
-        z = y_0 / process.alpha(gamma_0)
-        if not self.merged and last_noise:
-            std = options.get("temperature", 1.0) * jnp.exp(0.5 * gamma_0)
-            z = z + std * end()
-        return z, denoised
-
-    def sample(  # noqa: D417
-        self,
-        params: Params,
-        stats: Stats,
-        rng: Key | None,
-        num: int,
-        *,
-        z_shape: Shape,
-        encode: Encode | None = None,
-        sampler: str = "",
-        sampler_steps: int = 0,
-        eta: float = 0.0,
-        temperature: float = 1.0,
-        clip: float = 0.0,
-        last_noise: bool = True,
-        noise: Noise = None,
-    ) -> Float[Array, "{num} *s"]:
-        """Draws z [num, *z_shape].
-
-        `params`, `stats`, `rng`, `num`, `z_shape` and `encode` are as of every prior, see
-        `vdp.priors`.
+    def chain(self, params: Params, stats: Stats, z_shape: Shape, num_steps: int = 0) -> Chain:
+        """The chain of T steps: when they end, and how wide they are.
 
         Args:
-          sampler: "ancestral" (the T-step model itself; default), "ddim", "dpmpp" or "ode" (the
-            default of bound="ode").
-          sampler_steps: 0 for num_steps (ode: ode_steps); another number is another model.
-          eta: of ddim.
-          temperature: factor on the standard deviations of the ancestral steps, and of z given y_0.
-          clip: z_hat is clipped to [-clip, clip] at every step; 0 leaves it as it is.
-          last_noise: whether z is drawn given y_0 (separate form); otherwise it is y_0/alpha_0.
-          noise: instead of rng, of `draw` for purpose="sample" and the same options.
+          params: of `init`.
+          stats: of `init`, with "errors" where the chain is fitted.
+          z_shape: of one latent.
+          num_steps: T; 0 for the model's own.
 
         Raises:
-          UserError: as of `check_sampler`, or a noise of another sampler or number of steps.
+          UserError: a learned chain of another T.
         """
-        return self.denoising(
-            params,
-            rng,
-            num,
-            z_shape=z_shape,
-            sampler=sampler,
-            sampler_steps=sampler_steps,
-            eta=eta,
-            temperature=temperature,
-            clip=clip,
-            last_noise=last_noise,
-            noise=noise,
-        )[0]
+        gamma, steps = self._gamma(params), num_steps or self.num_steps
+        if self.reverse == "calibrated":
+            return chains.calibrated(gamma, stats["errors"], steps)
+        if self.reverse == "optimised":
+            return chains.optimised(gamma, stats["errors"], steps, z_shape)
+        if self.reverse == "fixed":
+            return Chain(gamma=gamma)
+        if steps != self.num_steps:
+            raise UserError(f"a learned chain of {self.num_steps} steps has no {steps} steps")
+        return chains.learned(gamma, params["reverse"])

@@ -15,7 +15,7 @@ from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
 from vdp.record import Record, read_run, write_run
-from vdp.run import located, weights
+from vdp.run import calibration, located, weights
 from vdp.run.opened import Run
 from vdp.runtime import files, interruption, parallel, sources
 from vdp.settings import Settings
@@ -44,7 +44,7 @@ def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
         evaluated = _checkpoint if record.weights is None else _exported
         restored = evaluated(record, model, template, which)
     interruption.check()
-    return Run(
+    run = Run(
         settings=settings,
         model=model,
         params=restored.ema,
@@ -55,6 +55,7 @@ def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
         trained=record.settings,
         hashes=record.hashes,
     )
+    return calibration.restored(run, record.workdir)
 
 
 def _checkpoint(
@@ -159,9 +160,10 @@ def create(
     facts, mesh = datasets.describe(chosen.data), parallel.make_mesh()
     model = build.model(chosen.model, facts)
     optimizer, template = state.template(chosen, model, facts.shape, mesh)
+    given_stats = calibration.as_trained(dict(stats))
     given = {
         "parameter": (template.params, params),
-        "statistic": (template.stats, {role: {} for role in template.stats} | dict(stats)),
+        "statistic": (template.stats, {role: {} for role in template.stats} | given_stats),
     }
     trees = {what: _fitting(what, *pair) for what, pair in given.items()}
     start = state.State(

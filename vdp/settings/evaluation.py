@@ -20,6 +20,7 @@ from vdp.settings.rules import (
 
 SPLITS = ("train", "validation", "test")
 ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+REVERSE = ("fixed", "calibrated", "optimised")
 CONVERGENCE = ("iwae", "steps", "ode", "fid")
 FEATURES = ("classifier", "inception")  # of FID, besides dotted names
 Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a step")]
@@ -37,6 +38,7 @@ class Eval(Section):
     split: Annotated[str, OneOf(*SPLITS)] = "test"
     checkpoint: Which = "best"
     batch_size: Size = 250
+    reverse: Annotated[str, OneOf(*REVERSE)] = "calibrated"  # steps of a diffusion prior's chain
     iwae_samples: Count = 64
     iwae_chunk: Size = 8
     max_examples: Natural = 0  # 0: the whole split

@@ -30,6 +30,7 @@ from vdp.types.models import (
     Classifying,
     Coded,
     Encoding,
+    Fittable,
     Generative,
     Hierarchical,
     Latent,

@@ -225,6 +225,14 @@ class Coded(OverPrior, Probabilistic, Protocol):
 
 
 @runtime_checkable
+class Fittable(OverPrior, Protocol):
+    """One whose diffusion prior's chain can be fitted to errors measured after training."""
+
+    def fitted(self, reverse: str) -> "Fittable": ...  # itself under an exact prior
+    def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Any: ...
+
+
+@runtime_checkable
 class Partial(Hierarchical, Protocol):
     """A ladder whose bound can be had with q for the coarsest scales, and p for the finer ones."""
 

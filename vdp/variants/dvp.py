@@ -159,6 +159,8 @@ def dvp(
     set_training(config, variant["training"])
     if reference and code != "none" and chosen and chosen["name"] in ("vdm", "ddpm"):
         config.sample.update(clip=1.0, last_noise=False)  # as the program draws u
+    if reference:
+        config.eval.reverse = "fixed"
     config.eval.update(evaluation or {})
     if small:
         smoke(config)

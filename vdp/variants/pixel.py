@@ -98,6 +98,7 @@ def ddpm(
     )
     config = _pixel(variant, data, denoiser, prior, end, **training)
     config.optim.update(clip_norm=MEAN_SQUARED_ERROR, gradient_unit="bits_per_dim")
+    config.eval.reverse = "fixed"  # the published model
     return config
 
 
@@ -122,7 +123,7 @@ def _pixel(
     config.model = dict(
         name="pixel",
         prior=prior
-        | dict(denoiser=body, form="merged", num_strata=64, sequential=True)
+        | dict(denoiser=body, form="merged", num_strata=64, sequential=True, reverse="fixed")
         | dict(ode_steps=32, ode_probes=1),
         **end,
     )

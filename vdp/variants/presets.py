@@ -62,6 +62,7 @@ def prior(
         weights="bound",
         times="low_discrepancy",
         num_steps=num_steps,
+        reverse="fixed",
         ode_steps=32,
         ode_probes=0,
     )
