@@ -112,6 +112,9 @@ def test_a_learned_chain_starts_as_the_fixed_one_and_keeps_its_ends():
     assert (gammas[0], gammas[-1]) == (GAMMA_0, GAMMA_1)
     assert np.all(np.diff(gammas) > 0)
     assert chains.init_learned(4, (40, 40, 1))["log_v"].shape == (4, 1, 1, 1)
+    fitted = chains.optimised(GAMMA, gaussian_errors(), 4, (2,))
+    again = chains.learned(GAMMA, chains.as_learned(fitted, 4))
+    np.testing.assert_allclose(again.gamma(t), fitted.gamma(t), atol=1e-5)
 
 
 def test_weights_of_any_chain_average_to_its_density():

@@ -7,6 +7,7 @@ import pytest
 
 from vdp import build, variants
 from vdp.checks import check_prior
+from vdp.checks.prior_case import STEPS
 from vdp.dists import Normal
 from vdp.errors import UserError
 
@@ -22,6 +23,7 @@ SPECS["vdm"] = DEFAULT_VDM | {
 }
 SPECS["normal-learned"] = {"name": "normal", "learned": True}
 SPECS["vdm-discrete"] = SPECS["vdm"] | {"bound": "discrete", "num_steps": 20}
+SPECS["vdm-learned"] = SPECS["vdm-discrete"] | {"num_steps": STEPS, "reverse": "learned"}
 SPECS["vdm-eps"] = SPECS["vdm"] | {"parameterization": "eps"}
 SPECS["vdm-x0-importance"] = SPECS["vdm"] | {"parameterization": "x0", "times": "importance"}
 SPECS["vdm-ode"] = SPECS["vdm"] | {"bound": "ode", "ode_steps": 12}

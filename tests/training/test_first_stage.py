@@ -68,6 +68,11 @@ def test_what_is_trained_and_estimated_otherwise_is_the_same_model():
     overrides += [("model.prior.num_times", "64"), ("optim.learning_rate", "1e-4")]
     taken, _ = plan("digits_vae", *overrides, first="digits_vae", same_images=False)
     assert "prior" in taken.roles
+    chain = [(f"model.prior.{k}", v) for k, v in
+             {"bound": "discrete", "num_steps": "4", "reverse": "learned"}.items()]  # fmt: skip
+    assert "prior" in plan("digits_vae", *chain, first="digits_vae")[0].roles
+    table = "digits_vae:prior=ddpm"  # whose schedule has as many betas as steps
+    assert "prior" not in plan(table, chain[1], first=table)[0].roles
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from vdp.types import Array, Params, Shape
 TRAINED = ("fixed", "learned")
 FITTED = ("calibrated", "optimised")  # to a table of errors
 MOST_WIDTHS = 1024  # coefficients that have widths of their own; of larger latents all share one
-FEWEST_ERROR = 1e-12
+SMALLEST_ERROR = 1e-12
+SMALLEST_SHARE = 1e-6  # of gamma's range that a step of a learned chain starts with
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def optimised(gamma: Gamma, errors: Mapping[str, Array], num_steps: int, shape: 
 
 def errors_at(errors: Mapping[str, Array], gammas: Float[Array, "t"]) -> Float[Array, "t ..."]:
     """Errors between the gammas of a table, [T, *s]: their logs are linear in gamma there."""
-    known, logs = errors["gamma"], jnp.log(jnp.maximum(errors["square"], FEWEST_ERROR))
+    known, logs = errors["gamma"], jnp.log(jnp.maximum(errors["square"], SMALLEST_ERROR))
     index = jnp.clip(jnp.searchsorted(known, gammas, side="right") - 1, 0, len(known) - 2)
     width = known[index + 1] - known[index]
     share = jnp.where(width > 0, (gammas - known[index]) / jnp.where(width > 0, width, 1.0), 1.0)
@@ -129,6 +130,14 @@ def init_learned(num_steps: int, shape: Shape) -> Params:
     """
     each = tuple(shape) if math.prod(shape) <= MOST_WIDTHS else (1,) * len(shape)
     return {"log_v": jnp.zeros((num_steps, *each)), "times": jnp.zeros(num_steps)}
+
+
+def as_learned(chain: Chain, num_steps: int) -> Params:
+    """Parameters of a learned chain that starts as a fitted one of T steps."""
+    gammas = chain.gamma(jnp.arange(num_steps + 1) / num_steps)
+    shares = jnp.diff(gammas) / (gammas[-1] - gammas[0])
+    assert chain.log_v is not None
+    return {"log_v": chain.log_v, "times": jnp.log(jnp.maximum(shares, SMALLEST_SHARE))}
 
 
 def learned(gamma: Gamma, params: Params) -> Chain:

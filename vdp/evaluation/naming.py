@@ -5,7 +5,7 @@ from typing import Any
 from vdp.settings import Settings, compare
 
 # fields of `eval` that decide a result
-DECISIVE = ("seed", "reverse", "fid_features", "fid_reference", "fid_samples")
+DECISIVE = ("seed", "reverse", "num_steps", "fid_features", "fid_reference", "fid_samples")
 
 
 def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:

@@ -95,16 +95,15 @@ class WithPrior:
         model: Any = self
         return dataclasses.replace(model, prior=self.prior.as_ode(**kwargs))
 
-    def fitted(self, reverse: str) -> "WithPrior":
+    def fitted(self, reverse: str, num_steps: int = 0) -> "WithPrior":
         """The model with the chain of its diffusion prior fitted; itself for other priors.
 
-        Args:
-          reverse: as of `DiffusionModel.fitted`.
+        Arguments and errors as of `DiffusionModel.fitted`.
         """
         if not isinstance(self.prior, DiffusionPrior):
             return self
         model: Any = self
-        return dataclasses.replace(model, prior=self.prior.fitted(reverse))
+        return dataclasses.replace(model, prior=self.prior.fitted(reverse, num_steps))
 
     def check_sampler(self, **options: Any) -> None:
         """Refuses options of `sample` that the prior's sampler does not have, or cannot take.

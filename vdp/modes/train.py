@@ -1,5 +1,6 @@
 """`--mode=train`: trains, or continues, the run in a workdir, and evaluates it."""
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from vdp.evaluation import (
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
+from vdp.priors.diffusion import DiffusionPrior
 from vdp.run import calibration, weights
 from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
 from vdp.runtime.progress import Progress, duration
@@ -77,7 +79,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
             workdir,
             dataset,
             progress,
-            start_from=_start(given, dataset, workdir, progress),
+            start_from=_start(given, model, dataset, workdir, progress),
             on_start=lambda: _say_what_was_chosen(settings, workdir, progress),
             on_validation=_preview(settings, workdir, dataset),
         )
@@ -101,7 +103,11 @@ def _say_what_was_chosen(settings: Settings, workdir: pathlib.Path, progress: Pr
 
 
 def _start(
-    settings: Settings, dataset: datasets.Dataset, workdir: pathlib.Path, progress: Progress
+    settings: Settings,
+    model: Model,
+    dataset: datasets.Dataset,
+    workdir: pathlib.Path,
+    progress: Progress,
 ) -> Callable[[State], State]:
     """What becomes of a new state: itself, or with what is taken of the run in train.init_from."""
     if not settings.train.init_from or checkpoint.saved_steps(workdir):
@@ -117,6 +123,10 @@ def _start(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
     taken = first_stage.plan(settings, other, dataset.facts)
+    prior = getattr(model, "prior", None)
+    if isinstance(prior, DiffusionPrior) and prior.reverse == "learned" and "prior" in taken.roles:
+        with_chain = calibration.learned(first, prior, dataset)
+        evaluated = dataclasses.replace(evaluated, ema=with_chain)
 
     def start_from(start: State) -> State:
         new = first_stage.take(start, evaluated, taken.roles)

@@ -1,6 +1,7 @@
 """The generative models of the diffusion priors: what a denoiser and a schedule stand for."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import flax.linen as nn
@@ -105,19 +106,41 @@ class DiffusionModel:
         reverse = "fixed" if learned_for_others else self.reverse
         return dataclasses.replace(self, bound="discrete", num_steps=steps, reverse=reverse)
 
-    def fitted(self: SameModel, reverse: str) -> SameModel:
+    def fitted(self: SameModel, reverse: str, num_steps: int = 0) -> SameModel:
         """The model whose chain is fitted to measured errors, which its stats then hold.
 
         Args:
           reverse: one of `chains.FITTED`, or "fixed". A learned chain stays what it is.
+          num_steps: T; 0 for the model's own.
+
+        Raises:
+          UserError: another T than that of a learned chain.
         """
-        kept = self.reverse == "learned"
-        return self if kept else dataclasses.replace(self, reverse=reverse)
+        steps = num_steps or self.num_steps
+        if self.reverse != "learned":
+            return dataclasses.replace(self, reverse=reverse, num_steps=steps)
+        if steps != self.num_steps:
+            raise UserError(
+                f"the chain of {self.num_steps} steps was learned: leave eval.num_steps={steps} out"
+            )
+        return self
 
     def as_ode(self: SameModel, *, coarser: int = 1) -> SameModel:
         """The probability-flow model with the same parameters; `coarser` divides ode_steps."""
         steps = max(1, self.ode_steps // coarser)
         return dataclasses.replace(self, bound="ode", ode_steps=steps)
+
+    def learned_chain(self, params: Params, errors: Mapping[str, Array], z_shape: Shape) -> Params:
+        """Parameters "reverse" of a learned chain that starts as the optimised one.
+
+        Args:
+          params: of `init`, of a prior with the same denoiser and schedule.
+          errors: the table of `vdp.diffusion.chains`.
+          z_shape: of one latent.
+        """
+        fitted = dataclasses.replace(self, reverse="optimised")
+        chain = fitted.chain(params, {"errors": errors}, z_shape)
+        return chains.as_learned(chain, self.num_steps)
 
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None

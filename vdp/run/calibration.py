@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from vdp.data import datasets
@@ -18,7 +19,7 @@ from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
-from vdp.types import Fittable, Stats
+from vdp.types import Fittable, Params, Stats
 
 FOLDER = "calibration"  # in the run's
 IMAGES = 2048  # at most that many, the first of the training split
@@ -31,24 +32,16 @@ def path_of(workdir: pathlib.Path, step: int) -> pathlib.Path:
     return workdir / FOLDER / f"{step}.npz"
 
 
-def wanted(run: Run[M]) -> bool:
-    """Whether the run has a chain, and one that is fitted is asked for."""
-    prior = getattr(run.model, "prior", None)
-    if not isinstance(run.model, Fittable) or not isinstance(prior, DiffusionPrior):
-        return False
-    return prior.reverse != "learned" and run.settings.eval.reverse in FITTED
-
-
 def restored(run: Run[M], workdir: pathlib.Path) -> Run[M]:
-    """The run with its chain fitted to the table that is kept, or as it is where there is none.
+    """The run with the chain that `eval.reverse` and `eval.num_steps` ask for.
+
+    Where no table is kept, the chain is the fixed one.
 
     Raises:
-      UserError: the table is damaged, or of other latents.
+      UserError: the table is damaged, or another T is asked for than that of a learned chain.
     """
-    if not wanted(run):
-        return run
-    table = _read(path_of(workdir, run.step))
-    return run if table is None else _fitted(run, table)
+    table = _read(path_of(workdir, run.step)) if _is_fitted(run) else None
+    return with_chain(run, table)
 
 
 def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Run[M]:
@@ -59,14 +52,31 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
       workdir: of the run.
       dataset: its images.
     """
-    if not wanted(run) or "errors" in run.stats["prior"]:
+    if not _is_fitted(run) or "errors" in run.stats["prior"]:
         return run
     table = measured(run, dataset)
     if parallel.is_writer():
         path = path_of(workdir, run.step)
         path.parent.mkdir(parents=True, exist_ok=True)
         npz.write(path, table)
-    return _fitted(run, table)
+    return with_chain(run, table)
+
+
+def learned(run: Run[M], prior: DiffusionPrior, dataset: datasets.Dataset) -> Params:
+    """Parameters of a run whose prior gets a learned chain: it starts as the optimised one.
+
+    Args:
+      run: with the same prior but for its chain, whose own parameters stay where T is the same.
+      prior: the one that will be trained, of reverse="learned".
+      dataset: whose training images the chain is fitted to.
+    """
+    known = run.params["prior"]
+    if "reverse" in known and len(known["reverse"]["log_v"]) == prior.num_steps:
+        return run.params
+    assert isinstance(run.model, Fittable)
+    errors = {name: jnp.asarray(x) for name, x in measured(run, dataset).items()}
+    chain = prior.learned_chain(known, errors, run.model.prior_shape(run.facts.shape))
+    return run.params | {"prior": known | {"reverse": chain}}
 
 
 def measured(run: Run[M], dataset: datasets.Dataset) -> Table:
@@ -92,12 +102,25 @@ def as_trained(stats: Stats) -> Stats:
     return stats | {"prior": {k: v for k, v in stats["prior"].items() if k != "errors"}}
 
 
-def _fitted(run: Run[M], table: Table) -> Run[M]:
-    errors = {name: np.asarray(table[name], np.float32) for name in ("gamma", "square")}
-    stats = run.stats | {"prior": run.stats["prior"] | {"errors": errors}}
-    assert isinstance(run.model, Fittable)
-    model = run.model.fitted(run.settings.eval.reverse)
-    return dataclasses.replace(run, model=model, stats=stats)  # type: ignore[arg-type]
+def with_chain(run: Run[M], table: Table | None) -> Run[M]:
+    """The run with the chain that its settings ask for, where it has one; None: the fixed one."""
+    if not isinstance(run.model, Fittable) or not isinstance(run.model.prior, DiffusionPrior):
+        return run
+    chosen, stats = run.settings.eval, as_trained(run.stats)
+    if table is not None:
+        errors = {name: np.asarray(table[name], np.float32) for name in ("gamma", "square")}
+        stats = stats | {"prior": stats["prior"] | {"errors": errors}}
+    reverse = "fixed" if table is None else chosen.reverse
+    model = run.model.fitted(reverse, chosen.num_steps)
+    return dataclasses.replace(run, model=model, stats=stats)
+
+
+def _is_fitted(run: Run[M]) -> bool:
+    """Whether the run has a chain, and one that is fitted is asked for."""
+    prior = getattr(run.model, "prior", None)
+    if not isinstance(run.model, Fittable) or not isinstance(prior, DiffusionPrior):
+        return False
+    return prior.reverse != "learned" and run.settings.eval.reverse in FITTED
 
 
 def _read(path: pathlib.Path) -> Table | None:

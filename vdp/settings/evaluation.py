@@ -38,7 +38,8 @@ class Eval(Section):
     split: Annotated[str, OneOf(*SPLITS)] = "test"
     checkpoint: Which = "best"
     batch_size: Size = 250
-    reverse: Annotated[str, OneOf(*REVERSE)] = "calibrated"  # steps of a diffusion prior's chain
+    reverse: Annotated[str, OneOf(*REVERSE)] = "calibrated"  # a diffusion prior's chain
+    num_steps: Natural = 0  # T of that chain; 0 is the prior's own
     iwae_samples: Count = 64
     iwae_chunk: Size = 8
     max_examples: Natural = 0  # 0: the whole split

@@ -29,7 +29,7 @@ FREE = (  # fields of a model that say how it is trained or estimated, or where 
     "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
     "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
     "prior.ode_probes", "prior.weights", "prior.times", "prior.denoiser.dropout",
-    "prior.denoiser.remat",
+    "prior.denoiser.remat", "prior.bound", "prior.reverse",
 )  # fmt: skip
 
 
@@ -72,7 +72,9 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
     """
     where = f"train.init_from={settings.train.init_from}"
     there, here = to_json(other.settings)["model"], to_json(settings)["model"]
-    changed = compare.differences(there, here, free=FREE)
+    table = here.get("prior", {}).get("name") == "ddpm"  # whose betas are as many as its steps
+    free = FREE if table else (*FREE, "prior.num_steps")
+    changed = compare.differences(there, here, free=free)
     of_prior = {f: v for f, v in changed.items() if f == "prior" or f.startswith("prior.")}
     listed = _listed({field: v for field, v in changed.items() if field not in of_prior})
     there_are = other.evaluated.ema

@@ -226,9 +226,12 @@ class Coded(OverPrior, Probabilistic, Protocol):
 
 @runtime_checkable
 class Fittable(OverPrior, Protocol):
-    """One whose diffusion prior's chain can be fitted to errors measured after training."""
+    """One whose diffusion prior's chain can be fitted to errors measured after training.
 
-    def fitted(self, reverse: str) -> "Fittable": ...  # itself under an exact prior
+    Under an exact prior `fitted` is the model itself.
+    """
+
+    def fitted(self, reverse: str, num_steps: int = 0) -> "Fittable": ...
     def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Any: ...
 
 
