@@ -59,28 +59,6 @@ def test_a_fitted_chain_has_the_higher_bound_on_images_it_has_not_seen(opened):
     assert values["fixed"] + 1 < values["calibrated"] < values["optimised"] + 0.5
 
 
-def test_a_learned_chain_starts_as_the_optimised_one(opened):
-    run, dataset = opened
-    prior = dataclasses.replace(run.model.prior, num_steps=3, bound="discrete", reverse="learned")
-    params = calibration.learned(run, prior, dataset)
-    student = dataclasses.replace(
-        run, model=dataclasses.replace(run.model, prior=prior), params=params
-    )
-    arrays = run.arrays(run.images("test"))
-    optimised = dataclasses.replace(run.model.prior, num_steps=3).fitted("optimised")
-    teacher = dataclasses.replace(run.model, prior=optimised).discretized()
-    values = [
-        r.map(score.flat_terms, arrays, model=m)["value"]
-        for r, m in ((student, student.model), (run, teacher))
-    ]
-    np.testing.assert_allclose(values[0], values[1], atol=0.05)
-    assert calibration.learned(student, prior, dataset) is params
-    again = calibration.learned(student, dataclasses.replace(prior, num_steps=2), dataset)
-    assert again["prior"]["reverse"]["log_v"].shape == (2, 12)
-    with pytest.raises(UserError, match=r"was learned: leave eval\.num_steps=5 out"):
-        prior.fitted("calibrated", 5)
-
-
 def test_a_run_without_a_table_is_the_fixed_chain_and_a_damaged_one_is_named(copied_run):
     path = calibration.path_of(copied_run, vdp.load(copied_run).step)
     path.write_bytes(path.read_bytes()[:100])

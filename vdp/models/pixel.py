@@ -177,7 +177,7 @@ class PixelDiffusion(WithPrior):
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms = self._terms(params, stats, batch, rest_rng, noise, train)
         value = terms.value
-        if self.prior.weights != "bound":
+        if self.prior.weights != "bound" or self.prior.teacher_steps:
             value = stop_gradient(value - terms.parts["diffusion"]) + terms.parts["diffusion"]
         return -value, Aux(terms=terms, stats=stats, scalars={})
 

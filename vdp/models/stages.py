@@ -34,6 +34,8 @@ def check(training: str, prior: Any, *, merged: bool) -> None:
     if training not in TRAINING:
         raise UserError(f"training={training!r} is not one of {', '.join(TRAINING)}")
     if training == "joint":
+        if getattr(prior, "teacher_steps", 0) and not merged:
+            raise UserError("a student of teacher_steps is trained alone: training='prior'")
         return
     if merged:
         raise UserError("the merged form is trained jointly: training='joint'")

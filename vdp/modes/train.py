@@ -1,6 +1,5 @@
 """`--mode=train`: trains, or continues, the run in a workdir, and evaluates it."""
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,7 @@ from vdp.evaluation import (
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.priors.diffusion import DiffusionPrior
-from vdp.run import calibration, weights
+from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
@@ -110,23 +108,23 @@ def _start(
     progress: Progress,
 ) -> Callable[[State], State]:
     """What becomes of a new state: itself, or with what is taken of the run in train.init_from."""
-    if not settings.train.init_from or checkpoint.saved_steps(workdir):
-        return lambda start: start  # where something is saved no state is new
+    if checkpoint.saved_steps(workdir):
+        return lambda start: start  # no state is new
+    if not settings.train.init_from:
+        students.check(model, has_teacher=False)
+        return lambda start: start
     first = run.load(settings.train.init_from)
     same_images = first.facts == dataset.facts
     if compare.same_images(first.trained.data, settings.data):
         changed = identity.changed(first.hashes, identity.hashes(dataset))
         same_images = same_images and not changed
-    stats = calibration.as_trained(first.stats)
-    evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=stats)
+    params, stats = students.start(first, model, dataset)
+    evaluated = Evaluated(step=jnp.int32(first.step), ema=params, ema_stats=stats)
     other = first_stage.Other(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
     taken = first_stage.plan(settings, other, dataset.facts)
-    prior = getattr(model, "prior", None)
-    if isinstance(prior, DiffusionPrior) and prior.reverse == "learned" and "prior" in taken.roles:
-        with_chain = calibration.learned(first, prior, dataset)
-        evaluated = dataclasses.replace(evaluated, ema=with_chain)
+    students.check(model, has_teacher="prior" in taken.roles)
 
     def start_from(start: State) -> State:
         new = first_stage.take(start, evaluated, taken.roles)

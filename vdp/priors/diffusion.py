@@ -13,126 +13,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
-from vdp.diffusion import bounds, ode, paths, process, reverse, times
+from vdp.diffusion import bounds, distillation, ode, paths, process, reverse
 from vdp.diffusion.noise import (
-    AllSteps,
     ExactOde,
     HutchinsonOde,
-    Path,
-    Quantiles,
-    Times,
-    expect,
     required,
 )
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.priors.diffusion_model import check_choices
-from vdp.priors.diffusion_samples import DiffusionSamples
-from vdp.priors.noise import DiffusionNoise
-from vdp.settings.rules import Size, SizeOrNone
-from vdp.types import Array, Encode, Key, Noise, Params, Shape, Stats, Terms
-
-CHOICES = {"weights": bounds.WEIGHTS, "times": ("low_discrepancy", "importance")}
-ESTIMATE = "an estimate of a diffusion prior"
+from vdp.priors.diffusion_draws import ESTIMATE, DiffusionDraws
+from vdp.types import Array, Encode, Key, Noise, Params, Stats, Terms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffusionPrior(DiffusionSamples):
-    """A diffusion model, and how its bound is estimated in training and in a report.
+class DiffusionPrior(DiffusionDraws):
+    """The estimates of a diffusion model's density, all made of its denoiser and schedule.
 
-    `vdp.priors` says what the arguments of all methods are.
-
-    Attributes:
-      weights: of the gradient, see `vdp.diffusion.bounds`; what is reported is the bound always.
-      times: of training: "low_discrepancy" (uniform) or "importance" (as of N(0, I) data); those of
-        a report are stratified.
-      num_times: diffusion times per example in a reported continuous bound.
-      num_strata: steps per example in a reported T-step bound (that of `discretized` included), one
-        drawn from each of as many strata; with 0, or T and more, all T of them are summed.
-      sequential: whether those of a report are looked at one after the other, for large latents.
-      ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
-        importance weight always does.
-      denoiser, schedule, parameterization, form, bound, num_steps, ode_steps: of `DiffusionModel`.
+    `vdp.priors` says what the arguments of all methods are, `DiffusionModel` and `DiffusionDraws`
+    have the fields.
     """
-
-    weights: str = "bound"
-    times: str = "low_discrepancy"
-    num_times: Size = 32
-    num_strata: SizeOrNone = 0
-    sequential: bool = False
-    ode_probes: SizeOrNone = 0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_choices(self, CHOICES)
-        if self.num_times < 32 or self.ode_probes < 0:
-            raise UserError("num_times must be at least 32 (reported), ode_probes at least 0")
-        if self.num_strata and self.num_strata < 32:
-            raise UserError("num_strata must be at least 32 (reported), or 0 for all steps")
-        if self.times == "importance" and self.weights != "bound":
-            raise UserError("importance-sampled times are those of the bound: weights='bound'")
-        if self.times == "importance" and "shape" in self.schedule.init():
-            raise UserError("times='importance' and a schedule of learned shape do the same twice")
-
-    def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str, **options: Any) -> Any:
-        """The noise of a posterior draw and, by purpose, of this prior's estimate; or of samples.
-
-        "loss": one time per example, of a grid over the batch; "elbo": many times, all steps or the
-        ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact trace;
-        "sample": a `SamplerNoise` of the sampler that `options` of `sample` name.
-
-        Raises:
-          UserError: the loss of bound="ode", another purpose, or options that mean nothing there.
-        """
-        if purpose == "sample":
-            return self._sample_noise(rng, num, z_shape, **options)
-        purposes = {"loss": self._training, "elbo": self._report, "weight": self._weight}
-        if purpose not in purposes:
-            raise UserError(f"purpose={purpose!r} is not one of {', '.join(purposes)}, sample")
-        if options:
-            raise UserError(f"the sampler's options {', '.join(options)} are of purpose='sample'")
-        z_rng, rest_rng = jax.random.split(rng)
-        shape = (num, *z_shape)
-        z = jax.random.normal(z_rng, shape)
-        return DiffusionNoise(z=z, diffusion=purposes[purpose](rest_rng, shape))
-
-    def _training(self, rng: Key, shape: Shape) -> Times | Quantiles:
-        self._check_training()
-        drawn = bounds.draw(rng, shape, lambda rng, num, _: times.low_discrepancy(rng, num), 1)
-        return Quantiles(u=drawn.t, eps=drawn.eps) if self.times == "importance" else drawn
-
-    def _report(self, rng: Key, shape: Shape) -> Times | AllSteps | ExactOde | HutchinsonOde:
-        if self.bound == "ode":
-            return ode.draw(rng, shape, self.ode_probes)
-        if self.bound == "continuous":
-            return bounds.draw(rng, shape, times.stratified, self.num_times)
-        if 0 < self.num_strata < self.num_steps:
-            return bounds.draw(rng, shape, times.stratified, self.num_strata)
-        return bounds.draw_all_steps(rng, shape, self.num_steps)
-
-    def _weight(self, rng: Key, shape: Shape) -> Path | ExactOde | HutchinsonOde:
-        if self.bound == "ode":
-            return ode.draw(rng, shape, num_probes=0)
-        num, *z_shape = shape
-        return Path(steps=jax.random.normal(rng, (num, self.num_steps + 1, *z_shape)))
-
-    def _check_training(self) -> None:
-        if self.reverse == "learned" and self.bound == "continuous":
-            raise UserError("a learned chain is trained with its own bound: bound='discrete'")
-        if self.bound == "ode":
-            raise UserError(
-                "the density of the ODE is an estimate for evaluation: train with "
-                "bound='continuous' or 'discrete', and evaluate with eval.estimators=elbo_ode"
-            )
-
-    def _resolve_noise(
-        self, noise: Noise, rng: Key | None, shape: Shape, purpose: str
-    ) -> DiffusionNoise:
-        """`noise`, which has to be of a diffusion prior, or where it is None what is drawn."""
-        if noise is None:
-            noise = self.draw(required(rng, by=ESTIMATE), shape[0], shape[1:], purpose=purpose)
-        expect(noise, DiffusionNoise, by=ESTIMATE, instead="the prior itself draws it")
-        return noise
 
     def _bound(
         self,
@@ -147,6 +46,7 @@ class DiffusionPrior(DiffusionSamples):
         Args:
           params: of `init`.
           stats: of `init`, with "errors" where the chain is fitted.
+            A student's gradient is that of its distillation alone.
           z: latents or codes, [B, *z_shape].
           noise: the diffusion's alone, a structure of `vdp.diffusion.noise`.
           dropout_rng: of training.
@@ -170,6 +70,14 @@ class DiffusionPrior(DiffusionSamples):
                 inner = self._gamma(params, "shape")
                 objective = bounds.shape_objective(eps_fn, inner, z, noise)
                 terms.parts["diffusion"] = terms.parts["diffusion"] - objective
+        if self.teacher_steps and dropout_rng is not None:
+            taught = distillation.objective(
+                eps_fn, self.eps_fn(stats["teacher"]), self._gamma(params), z, noise,
+                num_steps=self.num_steps, teacher_steps=self.teacher_steps,
+            )  # fmt: skip
+            parts = jax.lax.stop_gradient(terms.parts)
+            parts["diffusion"] = parts["diffusion"] - (taught - jax.lax.stop_gradient(taught))
+            terms = Terms.of(**parts)
         if self.merged:
             del terms.parts["latent_0"]
         return Terms.of(**terms.parts)

@@ -9,7 +9,6 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 
 from vdp.data import datasets
@@ -19,7 +18,7 @@ from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
-from vdp.types import Fittable, Params, Stats
+from vdp.types import Fittable, Stats
 
 FOLDER = "calibration"  # in the run's
 IMAGES = 2048  # at most that many, the first of the training split
@@ -60,23 +59,6 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
         path.parent.mkdir(parents=True, exist_ok=True)
         npz.write(path, table)
     return with_chain(run, table)
-
-
-def learned(run: Run[M], prior: DiffusionPrior, dataset: datasets.Dataset) -> Params:
-    """Parameters of a run whose prior gets a learned chain: it starts as the optimised one.
-
-    Args:
-      run: with the same prior but for its chain, whose own parameters stay where T is the same.
-      prior: the one that will be trained, of reverse="learned".
-      dataset: whose training images the chain is fitted to.
-    """
-    known = run.params["prior"]
-    if "reverse" in known and len(known["reverse"]["log_v"]) == prior.num_steps:
-        return run.params
-    assert isinstance(run.model, Fittable)
-    errors = {name: jnp.asarray(x) for name, x in measured(run, dataset).items()}
-    chain = prior.learned_chain(known, errors, run.model.prior_shape(run.facts.shape))
-    return run.params | {"prior": known | {"reverse": chain}}
 
 
 def measured(run: Run[M], dataset: datasets.Dataset) -> Table:

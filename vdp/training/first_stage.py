@@ -29,7 +29,7 @@ FREE = (  # fields of a model that say how it is trained or estimated, or where 
     "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
     "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
     "prior.ode_probes", "prior.weights", "prior.times", "prior.denoiser.dropout",
-    "prior.denoiser.remat", "prior.bound", "prior.reverse",
+    "prior.denoiser.remat", "prior.bound", "prior.reverse", "prior.teacher_steps",
 )  # fmt: skip
 
 

@@ -123,8 +123,8 @@ def _pixel(
     config.model = dict(
         name="pixel",
         prior=prior
-        | dict(denoiser=body, form="merged", num_strata=64, sequential=True, reverse="fixed")
-        | dict(ode_steps=32, ode_probes=1),
+        | dict(denoiser=body, form="merged", num_strata=64, sequential=True)
+        | dict(ode_steps=32, ode_probes=1, reverse="fixed", teacher_steps=0),
         **end,
     )
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))

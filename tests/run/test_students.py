@@ -1,0 +1,77 @@
+"""What a run that learns of another one's prior starts with."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import vdp
+from vdp.data import datasets
+from vdp.errors import UserError
+from vdp.metrics import score
+from vdp.run import students
+
+
+@pytest.fixture(scope="module")
+def opened(smoke_run):
+    run = vdp.load(smoke_run)
+    return run, datasets.load(run.settings.data)
+
+
+def with_prior(model, **fields):
+    prior = dataclasses.replace(model.prior, bound="discrete", num_steps=3, **fields)
+    return dataclasses.replace(model, training="prior", prior=prior)
+
+
+def test_a_learned_chain_starts_as_the_optimised_one(opened):
+    run, dataset = opened
+    model = with_prior(run.model, reverse="learned")
+    params, _ = students.start(run, model, dataset)
+    student = dataclasses.replace(run, model=model, params=params)
+    arrays = run.arrays(run.images("test"))
+    teacher = with_prior(run.model, reverse="optimised")
+    values = [
+        r.map(score.flat_terms, arrays, model=m)["value"]
+        for r, m in ((student, model), (run, teacher))
+    ]
+    np.testing.assert_allclose(values[0], values[1], atol=0.05)
+    again, _ = students.start(student, model, dataset)
+    assert again["prior"]["reverse"] is params["prior"]["reverse"]
+    shorter = dataclasses.replace(model, prior=dataclasses.replace(model.prior, num_steps=2))
+    other, _ = students.start(student, shorter, dataset)
+    assert other["prior"]["reverse"]["log_v"].shape == (2, 12)
+    with pytest.raises(UserError, match=r"was learned: leave eval\.num_steps=5 out"):
+        model.prior.fitted("calibrated", 5)
+
+
+def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
+    """At the start it says what the teacher says: one step of the teacher teaches nothing."""
+    run, dataset = opened
+    images = jax.numpy.asarray(run.images("test")[:8])
+    for steps, taught in ((1, False), (4, True)):
+        model = with_prior(run.model, reverse="fixed", teacher_steps=steps)
+        students.check(model, has_teacher=True)
+        params, stats = students.start(run, model, dataset)
+        assert set(stats["prior"]) == {"teacher"}
+        q = model.encode(params, stats, images)
+        noise = model.prior.draw(jax.random.key(0), 8, (12,), purpose="loss")
+
+        def loss(of_prior, model=model, stats=stats, q=q, noise=noise):
+            how = dict(noise=noise, train=True)
+            rate = model.prior.rate(of_prior, stats["prior"], q, jax.random.key(1), **how)[1]
+            return -rate.value.mean()
+
+        gradients = jax.jit(jax.grad(loss))(params["prior"])
+        largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(gradients["denoiser"]))
+        assert (largest > 1e-3) == taught, largest
+        assert not any(leaf.any() for leaf in jax.tree.leaves(gradients["schedule"]))
+
+
+def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened):
+    run, _ = opened
+    model = with_prior(run.model, reverse="fixed", teacher_steps=2)
+    with pytest.raises(UserError, match=r"name its run in config\.train\.init_from"):
+        students.check(model, has_teacher=False)
+    with pytest.raises(UserError, match="is trained alone: training='prior'"):
+        dataclasses.replace(model, training="joint")
