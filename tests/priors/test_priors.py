@@ -33,6 +33,9 @@ SPECS["ddpm"] |= {"num_steps": 20, "weights": "simple"}
 SPECS["mixture"] |= {"num_components": 3, "spread": 1.5}
 SPECS["vamp"] |= {"num_components": 3}
 SPECS["flow"]["net"] |= {"width": 8}
+SPECS["flow-spline"] = SPECS["flow"] | {"transform": "spline", "num_bins": 4, "num_flows": 2}
+SPECS["tarflow"] |= {"num_flows": 2}
+SPECS["tarflow"]["net"] |= {"depth": 1}
 X_SHAPE = (2, 1, 1)
 Q = Normal(
     jnp.array([[0.3, -1.0], [1.5, 0.2], [0.0, 0.0]]), jnp.array([[-2.0, 0.5], [-4.0, -1.0], [0, 0]])

@@ -6,6 +6,7 @@ float32 of y's shape; `MADE` is called as `net(z [B, D])`. Shapes are
 arguments, never configuration.
 """
 
+from vdp.nets.causal_transformer import CausalTransformer
 from vdp.nets.conv import ConvDecoder, ConvEncoder
 from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
 from vdp.nets.ladder import LadderDecoder, LadderEncoder
@@ -16,6 +17,7 @@ from vdp.nets.unet import UNetDenoiser
 __all__ = [
     "MADE",
     "MLP",
+    "CausalTransformer",
     "ConvDecoder",
     "ConvEncoder",
     "DCGANDecoder",
