@@ -2,8 +2,8 @@
 
 An encoder or decoder is called as `net(x, out_shape, train=False)` and returns float32
 [B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
-float32 of y's shape; `MADE` is called as `net(z [B, D])`. Shapes are
-arguments, never configuration.
+float32 of y's shape; `MADE` is called as `net(z [B, D])`, `CausalTransformer` as
+`net(tokens [B, N, T])`. Shapes are arguments, never configuration.
 """
 
 from vdp.nets.causal_transformer import CausalTransformer
