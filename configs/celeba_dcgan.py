@@ -2,9 +2,9 @@
 
 The features of its FID are those of a file of Inception weights: CelebA has no classes.
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `latent=40|100|200`,
-`training=joint|detached|prior`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+`form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
+`latent=40|100|200`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

@@ -1,9 +1,10 @@
 """DVP-VAE on CIFAR-10: a ladder of 28 latents under DCT pseudo-inputs, trained with flips.
 
 Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
-`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
-`aggregation=full|none|z_1`, `posterior=free|precision`, `depth=28|20|36|44|45`,
-`form`, `schedule`, `training=joint|detached|prior`, `smoke`.
+`pseudoinput=dct|downsample|linear|none`, `size=3..11`,
+`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`posterior=free|precision`, `depth=28|20|36|44|45`,
+`form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

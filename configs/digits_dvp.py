@@ -1,9 +1,10 @@
 """DVP-VAE on the 8x8 digits inside scikit-learn; minutes on two CPU cores.
 
 Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
-`pseudoinput=dct|downsample|linear|none`, `size=3..8`, `prior=vdm|ddpm|flow|mixture|normal`,
-`aggregation=full|none|z_1`, `posterior=free|precision`, `depth=6|4|8`,
-`form`, `schedule`, `training=joint|detached|prior`, `smoke`.
+`pseudoinput=dct|downsample|linear|none`, `size=3..8`,
+`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`posterior=free|precision`, `depth=6|4|8`,
+`form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

@@ -1,9 +1,10 @@
 """DVP-VAE on dynamically binarised MNIST: a ladder of 8 latents under DCT pseudo-inputs.
 
 Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
-`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
-`aggregation=full|none|z_1`, `posterior=free|precision`, `depth=8|4|12|16`,
-`form`, `schedule`, `training=joint|detached|prior`, `smoke`.
+`pseudoinput=dct|downsample|linear|none`, `size=3..11`,
+`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`posterior=free|precision`, `depth=8|4|12|16`,
+`form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

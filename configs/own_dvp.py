@@ -4,9 +4,10 @@ The images are `--config.data.name=folder:PATH`, `npz:PATH` or any other name; s
 standardisation, validation split, batch and epochs follow from them (vdp/variants/own.py).
 
 Variants: `reference` (its start and sampler), `ladder`, `vamp` with `components=500|750|1000`,
-`pseudoinput=dct|downsample|linear|none`, `size=3..11`, `prior=vdm|ddpm|flow|mixture|normal`,
-`aggregation=full|none|z_1`, `posterior=free|precision`,
-`form`, `schedule`, `training=joint|detached|prior`, `smoke`.
+`pseudoinput=dct|downsample|linear|none`, `size=3..11`,
+`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`posterior=free|precision`,
+`form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

@@ -3,8 +3,9 @@
 The images are `--config.data.name=folder:PATH`, `npz:PATH` or any other name; sizes, likelihood,
 validation split, batch and epochs follow from them (vdp/variants/own.py).
 
-Variants: `prior=vdm|ddpm|flow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `training=joint|detached|prior`, `smoke`.
+Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+`form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
+`training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants

@@ -127,6 +127,7 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
         ([SMOKE, "--config.sample.sampler=foo"], ["foo", "dpmpp"]),
         (["--config=digits_vae:prior=normal,smoke", "--config.sample.eta=0.5"], ["exactly", "eta"]),
         (["--config=digits_vae:prior=flow,schedule=linear"], ["schedule", "vdm"]),
+        (["--config=digits_dvp:ladder,transform=spline"], ["is of prior=flow"]),
         ([SMOKE, "--config.model.prior.weights=simpel"], ["simpel", "simple_all"]),
         (
             [SMOKE, "--config.eval.estimators=fid", "--config.eval.fid_features=foo.bar"],

@@ -44,6 +44,8 @@ CASES += [("cifar10_dcgan", f"latent={size}") for size in (100, 200)]
 CASES += [(n, f"training={m}") for n in (*FLAT, *HIERARCHIES) for m in ("detached", "prior")]
 CASES += [("digits_dvp", "pseudoinput=none,prior=mixture,training=prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
+CASES += [(name, "prior=flow,transform=spline") for name in ("digits_vae", "digits_dvp")]
+CASES += [("digits_dvp", "prior=tarflow"), ("digits_dvp", "pseudoinput=none,prior=tarflow")]
 AS_MNIST = {"cifar10_dvp", "fashion_mnist_dvp", "omniglot_dvp"}  # the code of mnist_dvp
 QUICK = {(name, "") for name in NAMES if name == "digits_vdm" or name not in {*PIXEL, *AS_MNIST}}
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}

@@ -35,6 +35,9 @@ SPECS["ddpm"] |= {"num_steps": 20, "weights": "simple"}
 SPECS["mixture"] |= {"num_components": 3, "spread": 1.5}
 SPECS["vamp"] |= {"num_components": 3}
 SPECS["flow"]["net"] |= {"width": 8}
+SPECS["flow-spline"] = SPECS["flow"] | {"transform": "spline", "num_bins": 4, "num_flows": 2}
+SPECS["tarflow"] |= {"num_flows": 1}
+SPECS["tarflow"]["net"] |= {"depth": 1}
 X_SHAPE = (2, 1, 1)
 Q = Normal(
     jnp.array([[0.3, -1.0], [1.5, 0.2], [0.0, 0.0]]), jnp.array([[-2.0, 0.5], [-4.0, -1.0], [0, 0]])
@@ -56,8 +59,9 @@ def test_every_prior_is_under_these_laws():
     assert set(variants.PRIORS) == set(build._accepted("prior"))
 
 
-# dearer, and but for a part of theirs under the laws by another: "vdm", or in `vdp.diffusion`
-SLOW = {name for name in SPECS if name.startswith("vdm-")} - {"vdm-merged"}
+# dearer, and but for a part of theirs under the laws by another: "vdm", or in `vdp.diffusion`;
+# of splines, "flow" and test_flows.py
+SLOW = {name for name in SPECS if name.startswith("vdm-")} - {"vdm-merged"} | {"flow-spline"}
 OPEN = {"ddpm": {"the density integrates to one"}}  # on a table a few steps make a rough density
 
 

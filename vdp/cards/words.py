@@ -29,6 +29,7 @@ PRIORS = {
     "mixture": "a mixture of Gaussians as prior",
     "vamp": "a VampPrior",
     "flow": "a normalising flow as prior",
+    "tarflow": "a transformer flow as prior",
     "vdm": "a diffusion prior (VDM)",
     "ddpm": "a diffusion prior (DDPM)",
 }

@@ -2,10 +2,11 @@
 
 An encoder or decoder is called as `net(x, out_shape, train=False)` and returns float32
 [B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
-float32 of y's shape; `MADE` is called as `net(z [B, D])`. Shapes are
-arguments, never configuration.
+float32 of y's shape; `MADE` is called as `net(z [B, D])`, `CausalTransformer` as
+`net(tokens [B, N, T])`. Shapes are arguments, never configuration.
 """
 
+from vdp.nets.causal_transformer import CausalTransformer
 from vdp.nets.conv import ConvDecoder, ConvEncoder
 from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
 from vdp.nets.ladder import LadderDecoder, LadderEncoder
@@ -16,6 +17,7 @@ from vdp.nets.unet import UNetDenoiser
 __all__ = [
     "MADE",
     "MLP",
+    "CausalTransformer",
     "ConvDecoder",
     "ConvEncoder",
     "DCGANDecoder",

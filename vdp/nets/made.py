@@ -28,8 +28,17 @@ class MaskedDense(nn.Module):
         return x.astype(self.dtype) @ masked + bias.astype(self.dtype)[None]
 
 
+def bounded(raw: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Log-scales within +-LOG_SCALE_BOUND, by tanh; near zero they are what is given.
+
+    Steps multiply by their exponentials one after the other: without a bound a few steps of
+    training leave float32, and a sample drawn entry by entry does so sooner than a density.
+    """
+    return LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
+
+
 class MADE(nn.Module):
-    """Means and log-scales of an affine autoregressive step; both start at zero.
+    """The numbers of an autoregressive step, all zero at the start: moments of an affine one.
 
     Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
     degree d sees inputs 0..d-1. Log-scales are bounded by tanh.
@@ -41,9 +50,17 @@ class MADE(nn.Module):
 
     @nn.compact
     def __call__(
-        self, z: Float[Array, "b d"]
-    ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]]:
-        """Maps z [B, D] to (mean, log_scale), float32 [B, D]; entry i depends on z[:, :i]."""
+        self, z: Float[Array, "b d"], numbers: int | None = None
+    ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]] | Float32[Array, "b d n"]:
+        """Maps z [B, D] to what depends on z[:, :i] at its entry i.
+
+        Args:
+          z: [B, D].
+          numbers: how many are wanted for each dimension; None for the moments of an affine step.
+
+        Returns:
+          (mean, log_scale), float32 [B, D]; or `numbers` for each dimension, float32 [B, D, N].
+        """
         dims = z.shape[1]
         inputs, hidden = np.arange(1, dims + 1), np.arange(max(self.width, dims)) % dims
         degrees, h = inputs, z
@@ -51,8 +68,10 @@ class MADE(nn.Module):
             mask = (degrees[:, None] <= hidden[None]).astype(np.float32)
             h = nn.silu(MaskedDense(mask, dtype=self.dtype)(h))
             degrees = hidden
-        outputs = np.tile(inputs - 1, 2)
+        outputs = np.tile(inputs - 1, numbers or 2)
         mask = (degrees[:, None] <= outputs[None]).astype(np.float32)
         out = MaskedDense(mask, zero=True, dtype=self.dtype)(h).astype(jnp.float32)
+        if numbers is not None:
+            return out.reshape(-1, numbers, dims).swapaxes(1, 2)
         mean, raw = jnp.split(out, 2, axis=-1)
-        return mean, LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
+        return mean, bounded(raw)

@@ -8,10 +8,17 @@ from ml_collections import config_dict
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, Variant, parse
-from vdp.variants.presets import SCHEDULES, TRAINING, prior, set_training
+from vdp.variants.presets import (
+    PRIOR_CHOICES,
+    SCHEDULES,
+    TRAINING,
+    check_transform,
+    prior,
+    set_training,
+)
 
 CODES = ("dct", "downsample", "linear", "none")
-OVER_CODE = ("vdm", "ddpm", "flow", "mixture", "normal")
+OVER_CODE = ("vdm", "ddpm", "flow", "tarflow", "mixture", "normal")
 Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
 # no sharper than its first noise: tables of 1000 betas, and cosine ones from 25 on, start below
 
@@ -91,7 +98,8 @@ def dvp(
     published shape, start and training rule), `smoke`. Keys: `pseudoinput`, `size`, `prior` (over
     u; with pseudoinput=none over z_L, `auto` then being the ladder's own), `components` (of vamp
     and mixture), `aggregation`, `posterior`, `depth` (latents in all), `form` and `schedule` of
-    the diffusion priors, `training` (apart from the prior: in the separate form).
+    the diffusion priors, `transform` of flow, `training` (apart from the prior: in the separate
+    form).
 
     Args:
       arg: the config's argument.
@@ -183,6 +191,7 @@ def parse_argument(arg: str, depths: dict[int, tuple[int, ...]], image_size: int
             **({"depth": tuple(depths)} if depths else {}),
             "form": ("auto", "merged", "separate"),
             "schedule": ("auto", *SCHEDULES),
+            "transform": PRIOR_CHOICES["transform"],
             "training": TRAINING,
         },
     )
@@ -192,6 +201,7 @@ def _check(variant: Variant, code: str) -> None:
     """Refuses words and keys that contradict each other."""
     if variant.has("ladder") and variant.has("vamp"):
         raise UserError("ladder and vamp are two models: choose one")
+    check_transform(variant)
     chosen = variant["pseudoinput"] != CODES[0] or variant["size"]
     if code == "none" and (variant["size"] or variant["form"] != "auto"):
         raise UserError("size and form are of pseudo-inputs: leave them out, or choose one")
@@ -227,8 +237,9 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
     schedule = variant["schedule"]
     if schedule == "auto":
         schedule = "linear" if reference and name == "vdm" else SCHEDULES[0]
+    transform = variant["transform"]
     spec = prior(
-        {"prior": name, "schedule": schedule, "form": form},
+        {"prior": name, "schedule": schedule, "form": form, "transform": transform},
         width=16 if small else 128,
         log_var_floor=Z_FLOOR["vdm"],
         num_components=components,

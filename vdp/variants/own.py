@@ -65,7 +65,7 @@ class Facts:
 
 
 def own_vae(arg: str, facts: Facts | None) -> config_dict.ConfigDict:
-    """A convolutional VAE with any prior; the keys are `prior`, `schedule`, `form`, `training`.
+    """A convolutional VAE with any prior, by the keys of PRIOR_CHOICES, and `training`.
 
     Args:
       arg: the config's argument.

@@ -8,7 +8,7 @@ from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, parse
 
-PRIORS = ("vdm", "ddpm", "flow", "vamp", "mixture", "normal")
+PRIORS = ("vdm", "ddpm", "flow", "tarflow", "vamp", "mixture", "normal")
 SCHEDULES = (
     "learned_scalar",
     "learned_monotone",
@@ -21,6 +21,7 @@ PRIOR_CHOICES: dict[str, Sequence] = {
     "prior": (*PRIORS, ANY_NAME),
     "schedule": SCHEDULES,
     "form": ("separate", "merged"),
+    "transform": ("affine", "spline"),
 }
 TRAINING = ("joint", "detached", "prior")
 
@@ -37,7 +38,8 @@ def prior(
     """The spec of a prior over a vector latent, with every field it accepts, if it is vdp's.
 
     Args:
-      variant: values of PRIOR_CHOICES; `schedule` is of vdm, `form` of vdm and ddpm.
+      variant: values of PRIOR_CHOICES; `schedule` is of vdm, `form` of vdm and ddpm, `transform`,
+        "affine" where it is left out, of flow.
       width: of its networks.
       depth: of its networks.
       log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below,
@@ -53,6 +55,7 @@ def prior(
         raise UserError(
             f"schedule is of prior=vdm, form of prior=vdm and prior=ddpm, not of {name}"
         )
+    spline = check_transform(variant)
     if name not in PRIORS:  # one's own, at its own defaults
         return dict(name=name)
     diffusion = dict(
@@ -71,7 +74,16 @@ def prior(
         "normal": dict(name="normal", learned=False),
         "mixture": dict(name="mixture", num_components=num_components, spread=1.0),
         "vamp": dict(name="vamp", num_components=num_components),
-        "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3),
+        "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3)
+        | (dict(transform="spline", num_bins=8, tail_bound=5.0) if spline else {}),  # runs of
+        # version 0.1 do not have these fields
+        "tarflow": dict(
+            name="tarflow",
+            net=dict(name="CausalTransformer", width=4 * max(width // 8, 1), depth=2, heads=4),
+            num_flows=4,
+            patch_size=1,
+            token_size=1,
+        ),
         "ddpm": dict(name="ddpm", betas="cosine", bound="discrete", **diffusion),
         "vdm": dict(
             name="vdm",
@@ -81,6 +93,14 @@ def prior(
             **diffusion,
         ),
     }[name]
+
+
+def check_transform(variant: Mapping) -> bool:
+    """Whether `transform` is a spline; UserError where it is, of another prior than flow."""
+    spline = variant.get("transform", "affine") == "spline"
+    if spline and variant["prior"] != "flow":
+        raise UserError("transform=spline is of prior=flow: choose it too, or leave the spline out")
+    return spline
 
 
 def _schedule(name: str, form: str, log_var_floor: float) -> dict:
