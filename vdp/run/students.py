@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from vdp.data import datasets
@@ -46,7 +47,8 @@ def start(run: Run[M], model: Any, dataset: datasets.Dataset) -> tuple[Params, S
     denoiser = {name: known[name] for name in ("denoiser", "schedule") if name in known}
     of_prior = {name: leaf for name, leaf in stats.get("prior", {}).items() if name != "teacher"}
     if prior.teacher_steps:
-        of_prior = of_prior | {"teacher": denoiser}
+        teacher = jax.tree.map(jnp.copy, denoiser)  # a step gives the buffers of its state away
+        of_prior = of_prior | {"teacher": teacher}
     new = denoiser
     if prior.reverse == "learned":
         new = denoiser | {"reverse": _chain(run, run.model, prior, dataset)}
