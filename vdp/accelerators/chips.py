@@ -23,7 +23,7 @@ class Chip:
       half: FLOP/s of products of bfloat16 and float16.
       single: of float32 at jax's default precision.
       full: of float32 at precision HIGHEST.
-      memory: bytes that a program can address.
+      memory: bytes there are; of GPUs as their driver reports it, to a percent.
       usable: share of them that jax leaves to a program's arrays.
       bandwidth: of the memory, bytes/s.
       links: to the other chips of the machine or slice, bytes/s out of one chip.
@@ -59,7 +59,7 @@ def _tpu(name: str, half: float, memory: int, bandwidth: float, links: float, ki
     """A TPU; one program holds all its kernels, so that none is launched by a host."""
     return Chip(
         compiler=TPU, name=name, half=half, single=half, full=half / 6, memory=memory,
-        usable=0.98, bandwidth=bandwidth, links=links, launch=0.0,
+        usable=0.976, bandwidth=bandwidth, links=links, launch=0.0,
         source="cloud.google.com/tpu/docs/" + name.rpartition(" ")[2], compiled_as={"type": kind},
     )  # fmt: skip
 
@@ -83,7 +83,7 @@ CHIPS = {
         "NVIDIA H200", memory=150_000_000_000, bandwidth=4.8e12, **_HOPPER,
         source="NVIDIA H200 Tensor Core GPU data sheet (SXM)",
     ),
-    "v5e": _tpu("TPU v5e", 197e12, 16 * 10**9, 819e9, 200e9, "v5litepod-4"),
+    "v5e": _tpu("TPU v5e", 197e12, 16 * 2**30, 819e9, 200e9, "v5litepod-4"),
     "v5p": _tpu("TPU v5p", 459e12, 95 * 2**30, 2765e9, 600e9, "v5p-8"),
-    "v6e": _tpu("TPU v6e", 918e12, 32 * 10**9, 1638e9, 400e9, "v6e-4"),
+    "v6e": _tpu("TPU v6e", 918e12, 32 * 2**30, 1638e9, 400e9, "v6e-4"),
 }  # fmt: skip

@@ -5,6 +5,7 @@ that is so, and the secant through the nearest two predicts anew where it is not
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 COMPILATIONS = 7
@@ -71,7 +72,8 @@ def _next(
     room: float,
 ) -> int | None:
     """The batch to be tried next; None where the largest is found, or close enough."""
-    low, high = max(fits, default=0), min(refused, default=MOST + step)
+    most = MOST // step * step
+    low, high = max(fits, default=0), min(refused, default=most + step)
     if high - low <= step or (low and fits[low] >= CLOSE * room):
         return None
     known = sorted((b for b, size in tried.items() if size is not None), key=lambda b: abs(b - low))
@@ -80,6 +82,7 @@ def _next(
         (at_a, a), (at_b, b) = ((tried[batch] or 0.0, batch) for batch in known[:2])
         slope = (at_b - at_a) / (b - a)
         guess = a + (AIMED * room - at_a) / slope if slope > 0 else guess
-    if not low + step <= guess <= min(high - step, MOST):
-        guess = (low + high) / 2 if refused else MOST
+    if not low + step <= guess <= high - step:
+        between = math.sqrt(low * high) if high > 4 * low else (low + high) / 2
+        guess = max(between, low + step) if low and refused else high / 2 if refused else most
     return int(guess // step) * step

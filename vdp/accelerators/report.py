@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from vdp.accelerators import estimate
+from vdp.accelerators import compiling, estimate
 from vdp.accelerators.chips import CHIPS, GPU, Chip
 from vdp.accelerators.compiling import Chips, TooLarge
 from vdp.accelerators.largest import largest
@@ -11,24 +11,24 @@ from vdp.accelerators.targets import Target
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.runtime.progress import duration
-from vdp.settings import Settings
+from vdp.settings import Settings, epochs
 
 NAMES = {"train": "a training step", "eval": "a batch of a validation", "sample": "a batch drawn"}
 
 
 def describe(
     settings: Settings,
-    facts: datasets.Facts,
-    chips: Chips,
+    facts: datasets.Facts | None = None,
+    chips: Chips | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Compiles the programs of `settings.describe` for chips and reads them.
 
     Args:
-      settings: of the run, with lengths in steps.
-      facts: of its data.
-      chips: of `vdp.accelerators.compiling.chips`.
+      settings: of a config, or of a run.
+      facts: of its data; None looks at it.
+      chips: None takes those of `settings.describe.target`.
       say: told what is compiled, which takes minutes.
 
     Returns:
@@ -38,13 +38,17 @@ def describe(
       "memory", "refused", "tried"} where describe.fit asks for it}
 
     Raises:
-      UserError: a batch does not fall evenly on the devices, or the compiler refuses a program for
-        want of memory.
+      UserError: as of `vdp.accelerators.compiling.chips`, a batch does not fall evenly on the
+        devices, or the compiler refuses a program for want of memory.
     """
-    target, chip = chips.target, chips.target.chip
+    on = chips or compiling.chips(settings.describe.target)
+    of = facts or datasets.describe(settings.data)
+    counts = datasets.split_counts(of, settings.data)
+    settings = epochs.resolve(settings, counts.get("train", 0))
+    target, chip = on.target, on.target.chip
 
     def read(name: str, settings: Settings) -> dict[str, Any]:
-        return estimate.of_program(name, settings, facts, chips)
+        return estimate.of_program(name, settings, of, on)
 
     programs: dict[str, Any] = {}
     for name in settings.describe.programs:
@@ -52,7 +56,7 @@ def describe(
         try:
             programs[name] = read(name, settings)
         except TooLarge as error:
-            needed = f"it needs {error.size / 2**30:.1f} GiB" if error.size else "the compiler says"
+            needed = f"it needs {_bytes(error.size)}" if error.size else "as its compiler says"
             section = "train" if name == "train" else "eval"
             if not (settings.describe.fit and name == "train"):
                 raise UserError(

@@ -44,9 +44,8 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
         print(line)
     print(table(description), flush=True)
     if chips:
-        resolved = epochs.resolve(settings, description["data"]["counts"].get("train", 0))
         say = lambda line: print(line, file=sys.stderr)
-        description["target"] = found = report.describe(resolved, facts, chips, say=say)
+        description["target"] = found = report.describe(settings, facts, chips, say=say)
         print(f"\n{report.table(found)}")
     if parameters:
         print(parameter_table(settings, facts))
