@@ -142,9 +142,8 @@ def _program(
     program: dict[str, Any], chip: Chip, result: dict[str, Any]
 ) -> Iterator[tuple[str, str]]:
     memory, kernels, floor = program["memory"], program["kernels"], program["floor_seconds"]
-    parts = ", ".join(
-        f"{_bytes(memory[part])} {part}" for part in ("arguments", "temporaries", "outputs")
-    )
+    named = [part for part in ("arguments", "temporaries", "outputs", "code") if memory[part]]
+    parts = ", ".join(f"{_bytes(memory[part])} {part}" for part in named)
     share = "" if program["fits"] else f": more than the {_bytes(result['room_bytes'])} there are"
     yield (
         "memory",
