@@ -15,7 +15,7 @@ from vdp import build, config
 from vdp.data import datasets, feeds, transforms
 from vdp.runtime import parallel
 from vdp.settings import Settings
-from vdp.training import state, step
+from vdp.training import program, state, step
 
 
 def arguments(
@@ -54,8 +54,7 @@ class Bench:
         self.optimizer, template = state.template(settings, self.model, self.facts.shape, self.mesh)
         self.parameters = state.count_parameters(template.params)
         self.transform = transforms.make(settings.data, self.facts.info.levels)
-        on_cpu = jax.default_backend() == "cpu"
-        self.chunk_steps = settings.train.steps_per_dispatch or (1 if on_cpu else 100)
+        self.chunk_steps = program.chunk_steps(settings)
         self.feed = feeds.make(
             dataset.splits["train"],
             seed=settings.seed,

@@ -15,7 +15,7 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "models": 4, "checks": 4,
     "build": 5, "metrics": 5,
     "training": 6,
-    "run": 7,
+    "accelerators": 7, "run": 7,
     "classifier": 8, "evaluation": 8,
     "pictures": 9, "cards": 9,
     "export": 10, "comparison": 10,

@@ -27,6 +27,7 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
     chosen = parse(variants.classifier(to_config(settings).data))
     images = dataset.splits["train"]
     recipe = to_json(chosen)
+    del recipe["describe"]  # no run depends on it
     for place in compare.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]

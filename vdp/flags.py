@@ -44,7 +44,8 @@ modes:
   report    write card.html and card.md of the run in the workdir; or, where that is a folder of
             runs (default: runs), index.html and index.md of them, and cards that are missing or old
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,
-            and no --config where --workdir is a run's; --parameters lists every one of them
+            and no --config where --workdir is a run's; --parameters lists every one of them,
+            --config.describe.target=h100 compiles for a GPU or TPU that need not be there
   check     try the laws of a config's own components (priors, likelihoods, networks), or where it
             has none of its own, of all that it names; needs no data and no training, and about a
             minute where the components are small

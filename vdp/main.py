@@ -22,8 +22,12 @@ NEEDED = (
 )  # fmt: skip
 
 
-def _prepare_environment(settings: Settings) -> None:
+def _prepare_environment(settings: Settings, mode: str) -> None:
     """What has to be set before jax starts."""
+    if mode == "describe" and settings.describe.target:  # what there is computes nothing then
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        if "jax" in sys.modules:  # where a config has looked at images
+            sys.modules["jax"].config.update("jax_platforms", "cpu")
     if settings.train.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
@@ -88,7 +92,7 @@ def _dispatch_run(
     flags: argparse.Namespace, overrides: Overrides, options: Mapping[str, Any]
 ) -> None:
     settings, workdir = _settings(flags, overrides)
-    _prepare_environment(settings)
+    _prepare_environment(settings, flags.mode)
     from vdp.runtime import compile_cache, interruption, parallel
 
     with compile_cache.enabled(), _components(settings, workdir):

@@ -6,6 +6,7 @@ s*B .. s*B + B - 1 of the endless sequence of epochs.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -120,7 +121,41 @@ def make(
       place: puts a host array onto the devices.
     """
     orders = Orders(seed, len(split), batch_size)
-    resident = placement == "device" or (
-        placement == "auto" and split.images.nbytes <= DEVICE_LIMIT
-    )
-    return (Resident if resident else Streamed)(split, orders, place)
+    kind = Resident if is_resident(placement, split.images.nbytes) else Streamed
+    return kind(split, orders, place)
+
+
+def is_resident(placement: str, size: int) -> bool:
+    """Whether training images of `size` bytes lie on the device."""
+    return placement == "device" or (placement == "auto" and size <= DEVICE_LIMIT)
+
+
+def shapes(
+    num_examples: int,
+    x_shape: tuple[int, int, int],
+    *,
+    batch_size: int,
+    num_steps: int,
+    placement: str,
+    sharding: jax.sharding.Sharding,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `feed` gives a chunk in the middle of an epoch, as shapes and types alone.
+
+    Args:
+      num_examples: N of the training images.
+      x_shape: (H, W, C).
+      batch_size: images of a step.
+      num_steps: of the chunk.
+      placement: as of `make`.
+      sharding: of all of it.
+    """
+    resident = is_resident(placement, num_examples * math.prod(x_shape))
+    leading = (num_examples,) if resident else (num_steps, batch_size)
+    arrays = {"images": ((*leading, *x_shape), jnp.uint8), "labels": (leading, jnp.int32)}
+    if resident:
+        epochs = 1 + -(-num_steps * batch_size // num_examples)
+        arrays |= {"orders": ((epochs, num_examples), jnp.int32), "start": ((), jnp.int32)}
+    return {
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+        for name, (shape, dtype) in arrays.items()
+    }

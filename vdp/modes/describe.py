@@ -1,8 +1,12 @@
-"""`--mode=describe`: what a config is, from shapes alone; it needs no data and no memory."""
+"""`--mode=describe`: what a config is, from shapes alone; it needs no data and no memory.
+
+With `describe.target` its programs are compiled for chips that need not be there, and read.
+"""
 
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp import build, config
+from vdp.accelerators import compiling, report
 from vdp.data import datasets
-from vdp.data.feeds import DEVICE_LIMIT
+from vdp.data.feeds import is_resident
 from vdp.data.transforms import batch_shapes
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, epochs, notes
@@ -32,11 +37,16 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
     Raises:
       UserError: the config cannot be built.
     """
+    chips = compiling.chips(settings.describe.target) if settings.describe.target else None
     facts = _facts(settings, workdir)
     description = describe(settings, facts)
     for line in notes.in_words(settings):
         print(line)
-    print(table(description))
+    print(table(description), flush=True)
+    if chips:
+        say = lambda line: print(line, file=sys.stderr)
+        description["target"] = found = report.describe(settings, facts, chips, say=say)
+        print(f"\n{report.table(found)}")
     if parameters:
         print(parameter_table(settings, facts))
     print(json.dumps(description), flush=True)
@@ -122,8 +132,7 @@ def table(description: dict[str, Any]) -> str:
     shape, flops = data["shape"], description["flops_per_example"]
     images = data["counts"].get("train", 0)
     stored, seen = images * math.prod(shape), train["steps"] * train["batch_size"]
-    placement = config["data"]["placement"]
-    resident = placement == "device" or (placement == "auto" and stored <= DEVICE_LIMIT)
+    resident = is_resident(config["data"]["placement"], stored)
     mebibytes = lambda size: f"{size / 2**20:,.1f} MiB"
     rows = {
         "model": model["name"] + (f" with prior {prior['name']}" if prior else ""),

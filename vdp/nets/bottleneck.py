@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.nets.same_conv import SameConv
+from vdp.runtime import backend
 from vdp.settings.rules import Dtype
 from vdp.types import Array
 
@@ -90,7 +91,7 @@ def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
     """
     if blocks_by not in BLOCKS_BY:
         raise UserError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
-    slow = train and jax.default_backend() == "cpu"  # gradients of convolutions inside a scan
+    slow = train and backend.on_cpu()  # gradients of convolutions inside a scan
     rolled = blocks_by == "scan" or (blocks_by == "auto" and not slow)
     return nn.scan(
         body,

@@ -7,7 +7,7 @@ replicated, or sharded over the same axis with `train.fsdp`.
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -128,8 +128,10 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def make_mesh() -> Mesh:
-    """All devices of all processes on one axis, `data`."""
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices of all processes, or those given, on one axis, `data`."""
+    if devices is not None:
+        return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 

@@ -3,6 +3,7 @@
 Checked when they are made, before anything is built; nothing below the drivers sees a ConfigDict.
 """
 
+from vdp.settings.describing import Describe
 from vdp.settings.evaluation import ESTIMATORS, SPLITS, Eval, Sample
 from vdp.settings.sections import (
     Checkpoint,
@@ -18,6 +19,7 @@ __all__ = [
     "SPLITS",
     "Checkpoint",
     "Data",
+    "Describe",
     "Eval",
     "Log",
     "Optim",

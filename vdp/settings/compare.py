@@ -17,11 +17,11 @@ SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves i
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
 FREE_ON_RESUME = (
     "data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint", "notes",
-    "train.patience", *EPOCHS,
+    "describe", "train.patience", *EPOCHS,
 )  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
     "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
-    "train.patience", "notes", *EPOCHS,
+    "describe", "train.patience", "notes", *EPOCHS,
     "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
     "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
 )  # fmt: skip

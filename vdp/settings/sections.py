@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from vdp.errors import UserError, shown
+from vdp.settings.describing import Describe
 from vdp.settings.evaluation import Eval, Sample
 from vdp.settings.rules import (
     Amount,
@@ -164,6 +165,7 @@ class Settings:
     sample: Sample = dataclasses.field(default_factory=Sample)
     log: Log = dataclasses.field(default_factory=Log)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
+    describe: Describe = dataclasses.field(default_factory=Describe)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", checked("config.seed", self.seed, Seed))

@@ -9,16 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from vdp.data import datasets, feeds, transforms
+from vdp.data import datasets, feeds
 from vdp.errors import Interrupted, UserError
 from vdp.metrics import score
 from vdp.metrics.likelihood import bits_per_dim
-from vdp.runtime import interruption, parallel, wandb_sink
+from vdp.runtime import backend, interruption, parallel, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
-from vdp.training import profile, step
+from vdp.training import profile, program
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.optim import Optimizer
 from vdp.training.patience import Patience
@@ -26,7 +26,6 @@ from vdp.training.state import Evaluated, State
 from vdp.training.validation import Measured, Validation, in_words
 from vdp.types import Array, Model, Probabilistic
 
-ACCELERATOR_CHUNK = 100
 Metered = dict[str, Shaped[Array, "k"]]  # metrics of a chunk of K steps
 
 
@@ -61,10 +60,8 @@ class Loop:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        on_cpu = jax.default_backend() == "cpu"
-        auto = 1 if on_cpu else ACCELERATOR_CHUNK
-        self.chunk_steps = settings.train.steps_per_dispatch or auto
-        self.block = on_cpu and self.mesh.size > 1  # else fake CPU devices deadlock
+        self.chunk_steps = program.chunk_steps(settings)
+        self.block = backend.on_cpu() and self.mesh.size > 1  # else fake CPU devices deadlock
         self.feed = feeds.make(
             self.dataset.splits["train"],
             seed=settings.seed,
@@ -172,24 +169,15 @@ class Loop:
 
     def _compiled_chunk(self, current: State, feed: dict[str, Array], size: int) -> Callable:
         if size not in self.compiled:
-            settings, levels = self.settings, self.dataset.facts.info.levels
-            chunk = step.make_chunk(
+            start = time.perf_counter()
+            jitted = program.chunk(
+                self.settings,
                 self.model,
                 self.optimizer,
-                transforms.make(settings.data, levels),
-                seed=settings.seed,
-                batch_size=settings.train.batch_size,
+                self.dataset.facts.info.levels,
+                current,
+                self.mesh,
                 num_steps=size,
-                ema_decay=settings.train.ema_decay,
-                ema_warmup=settings.train.ema_warmup,
-                constrain=parallel.batch_constraint(self.mesh),
-            )
-            start = time.perf_counter()
-            shardings = jax.tree.map(lambda leaf: leaf.sharding, current)
-            jitted = jax.jit(
-                chunk,
-                donate_argnums=0,
-                out_shardings=(shardings, parallel.replicated(self.mesh)),
             )
             compiled = self.compiled[size] = jitted.lower(current, feed).compile()
             seconds = time.perf_counter() - start

@@ -8,7 +8,7 @@ from flax import struct
 from jaxtyping import Int32, UInt8
 
 from vdp.metrics.likelihood import bits_per_dim
-from vdp.runtime import parallel
+from vdp.runtime import backend, parallel
 from vdp.settings import Settings
 from vdp.training import optim
 from vdp.types import Array, Model, Params, Ranged, Stats
@@ -91,7 +91,7 @@ def template(
         settings.train.steps,
         params,
         bits_per_nat=-bits_per_dim(1.0, x_shape),
-        packed=many and jax.default_backend() == "cpu" and not settings.train.fsdp,
+        packed=many and backend.on_cpu() and not settings.train.fsdp,
         ranges=model.parameter_ranges if isinstance(model, Ranged) else None,
     )
     shapes = jax.eval_shape(lambda: create(model, optimizer, key, x_shape))

@@ -1,0 +1,159 @@
+"""What every config is on GPUs and TPUs, compiled and read where there is none.
+
+    python -m benchmarks.accelerators --out=DIR [--config=NAME+NAME] [--target=CHIP+CHIP] [--write]
+
+Every config in its full size, in float32 and (where its networks have a dtype) in bfloat16, on each
+target, and on several devices with FSDP besides: one JSON file of `--mode=describe` for each, in a
+process of its own. Files that are there are not made again, so that a command that was stopped goes
+on. Minutes for each, one at a time. --write puts the table of all files into docs/accelerators.md,
+between its two comments; without --config and --target every file is made first.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from vdp import config, config_help
+from vdp.accelerators import targets
+from vdp.runtime import markdown
+from vdp.settings import compare
+
+PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "accelerators.md"
+MARKS = "<!-- accelerators -->", "<!-- end of accelerators -->"
+TARGETS = ("h100", "h100:8", "v5e", "v5e:2x4")
+WITH_DATA = "own_"  # configs that have no size without images
+COLUMNS = (
+    "config", "chips", "dtype", "batch", "GiB a device", "GFLOP", "GiB moved", "kernels",
+    "collectives, MiB", "ms at least", "bound by", "hours at least", "compiled in, s",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One config on one target."""
+
+    config: str
+    target: str
+    dtype: str
+    fsdp: bool
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        words = (self.config, self.target, self.dtype, *(["fsdp"] if self.fsdp else []))
+        return "_".join(words).translate(str.maketrans(":,=", "---"))
+
+    @property
+    def command(self) -> list[str]:
+        """The command that makes it."""
+        devices = targets.parse(self.target).devices
+        given = config.load(self.config)
+        fields = compare.flatten(given.to_dict())
+        flags = [f"describe.target={self.target}"]
+        flags += [f"{field}={self.dtype}" for field in dtypes(self.config)]
+        batch = -(-fields["train.batch_size"] // devices) * devices
+        flags += [f"train.batch_size={batch}"] if batch != fields["train.batch_size"] else []
+        flags += ["train.fsdp=True"] if self.fsdp else []
+        program = [sys.executable, "-m", "vdp.main", "--mode=describe", f"--config={self.config}"]
+        return program + [f"--config.{flag}" for flag in flags]
+
+
+def dtypes(name: str) -> list[str]:
+    """Fields of a config that say in what its networks compute."""
+    fields = compare.flatten(config.load(name).to_dict())
+    return [field for field in fields if field.startswith("model.") and field.endswith(".dtype")]
+
+
+def names() -> Iterator[str]:
+    """Every config with a size of its own, and its published shape where it has one."""
+    for name in config.config_names():
+        if not name.startswith(WITH_DATA):
+            yield name
+            if "reference" in config_help.choices(name).words:
+                yield f"{name}:reference"
+
+
+def cells(configs: list[str], chips: list[str]) -> Iterator[Cell]:
+    """All that is asked for."""
+    for name, target in itertools.product(configs, chips):
+        several = targets.parse(target).devices > 1
+        for dtype in ("float32", "bfloat16") if dtypes(name) else ("float32",):
+            for fsdp in (False, True) if several else (False,):
+                yield Cell(config=name, target=target, dtype=dtype, fsdp=fsdp)
+
+
+def made(cell: Cell) -> dict[str, Any]:
+    """The cell's last line of JSON, or {"error": its sentence}, with what it is of."""
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(cell.command, capture_output=True, text=True, env=environment)
+    about = {"cell": dataclasses.asdict(cell), "command": ["python", *cell.command[1:]]}
+    if done.returncode:
+        return about | {"error": (done.stderr.strip().splitlines() or ["?"])[-1]}
+    return about | json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def row(result: dict[str, Any]) -> list[str]:
+    """One line of the table."""
+    cell = result["cell"]
+    chips = cell["target"] + ", FSDP" * cell["fsdp"]
+    if "error" in result:
+        sentence = result["error"].removeprefix("error: ")
+        return [cell["config"], chips, cell["dtype"], sentence] + [""] * (len(COLUMNS) - 4)
+    found = result["target"]
+    step = found["programs"]["train"]
+    seconds = step["floor_seconds"]
+    bounds = {name: value for name, value in seconds.items() if name != "total"}
+    sent = sum(each["bytes"] for each in step["collectives"].values()) / 2**20
+    times = sum(each["count"] for each in step["collectives"].values())
+    return [
+        f"`{cell['config']}`",
+        chips,
+        cell["dtype"],
+        str(step["batch_size"]),
+        f"{step['memory']['total'] / 2**30:.2f}" + " (too many)" * (not step["fits"]),
+        f"{sum(step['flops'].values()) / 1e9:,.4g}",
+        f"{step['moved_bytes'] / 2**30:,.3g}",
+        f"{sum(step['kernels'].values()):,.0f}",
+        f"{times:,.0f}, {sent:,.4g}" if times else "",
+        f"{1e3 * seconds['total']:,.3g}",
+        max(bounds, key=bounds.__getitem__),
+        f"{found['hours']:,.3g}",
+        f"{step['compile_seconds']:,.0f}",
+    ]  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Makes what is missing, and writes the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--config", default="")
+    parser.add_argument("--target", default="+".join(TARGETS))
+    parser.add_argument("--write", action="store_true")
+    flags = parser.parse_args(argv)
+    flags.out.mkdir(parents=True, exist_ok=True)
+    configs = flags.config.split("+") if flags.config else list(names())
+    for cell in cells(configs, flags.target.split("+")):
+        path = flags.out / f"{cell.name}.json"
+        if not path.exists():
+            print(f"{cell.name} ...", file=sys.stderr, flush=True)
+            path.write_text(json.dumps(made(cell)))
+    results = [json.loads(path.read_text()) for path in sorted(flags.out.glob("*.json"))]
+    text = "\n".join(markdown.table(COLUMNS, map(row, results)))
+    print(text)
+    if flags.write:
+        before, _, rest = PAGE.read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        PAGE.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What is written for a CPU and what for an accelerator follows what is traced for."""
+
+import jax
+import numpy as np
+import pytest
+
+from vdp import build, config
+from vdp.data import datasets, feeds
+from vdp.data.core import Split
+from vdp.runtime import backend, parallel
+from vdp.settings import Settings
+from vdp.training import program, state
+
+
+def test_the_context_says_what_a_program_is_for():
+    assert backend.platform() == jax.default_backend() == "cpu"
+    with backend.tracing_for("tpu"):
+        assert backend.platform() == "tpu"
+        with backend.tracing_for("cpu"):
+            assert backend.on_cpu()
+        assert not backend.on_cpu()
+    assert backend.on_cpu()
+
+
+def test_dispatches_and_packing_follow_it(monkeypatch):
+    monkeypatch.setattr(state, "PACKED_LEAVES", 2)
+    settings = config.settings("digits_vae:prior=normal,smoke")
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    packing = lambda: state.template(settings, model, facts.shape, parallel.make_mesh())[0].packing
+    assert program.chunk_steps(Settings()) == 1
+    assert packing() is not None
+    with backend.tracing_for("gpu"):
+        assert program.chunk_steps(Settings()) == 100
+        assert packing() is None
+    assert program.chunk_steps(Settings().replace(train=dict(steps_per_dispatch=7))) == 7
+
+
+@pytest.mark.parametrize("placement", ["device", "host"])
+def test_shapes_of_a_feed_are_those_it_has(placement):
+    mesh = parallel.make_mesh()
+    split = Split(images=np.zeros((23, 4, 4, 1), np.uint8), labels=np.zeros(23, np.int32))
+    how = dict(batch_size=5, placement=placement)
+    feed = feeds.make(split, seed=0, place=parallel.placer(mesh), **how).feed(3, 7)
+    expected = feeds.shapes(23, (4, 4, 1), num_steps=7, sharding=parallel.replicated(mesh), **how)
+    assert {name: (a.shape, a.dtype) for name, a in feed.items()} == {
+        name: (a.shape, a.dtype) for name, a in expected.items()
+    }

@@ -1,0 +1,36 @@
+"""The table of all configs on chips: which cells there are, what is made again, what a row says."""
+
+import json
+
+from benchmarks import accelerators
+
+
+def test_cells_are_made_once_and_an_error_is_a_row(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def fail(cell):
+        made.append(cell.name)
+        about = {"config": cell.config, "target": cell.target, "dtype": cell.dtype}
+        return {"cell": about | {"fsdp": cell.fsdp}, "error": "error: it is too large"}
+
+    monkeypatch.setattr(accelerators, "made", fail)
+    flags = [f"--out={tmp_path}", "--config=digits_vae+digits_dvp", "--target=h100+h100:8"]
+    accelerators.main(flags)
+    several = ["h100_float32", "h100-8_float32", "h100-8_float32_fsdp"]
+    halves = [name.replace("float32", "bfloat16") for name in several]
+    expected = [f"digits_vae_{n}" for n in several] + [f"digits_dvp_{n}" for n in several + halves]
+    assert sorted(made) == sorted(expected)
+    accelerators.main(flags)
+    assert len(made) == len(expected)
+    assert "| digits_dvp | h100:8, FSDP | bfloat16 | it is too large |" in capsys.readouterr().out
+    stored = json.loads((tmp_path / "digits_vae_h100_float32.json").read_text())
+    assert stored["error"].endswith("too large")
+
+
+def test_a_batch_is_rounded_up_to_the_devices():
+    cell = accelerators.Cell(
+        config="mnist_dvp:reference", target="h100:8", dtype="bfloat16", fsdp=True
+    )
+    given = [flag.removeprefix("--config.") for flag in cell.command[4:]]
+    assert {"train.batch_size=256", "train.fsdp=True"} <= set(given)
+    assert "model.encoder.dtype=bfloat16" in given

@@ -1,0 +1,206 @@
+"""What a compiled program does when it runs: kernels, memory they move, and collectives.
+
+Everything is of one device and of one run of the program. Loops count as often as they run, of a
+conditional's branches the one with most kernels. Inside a kernel nothing is counted: registers and
+caches hold what it does not write. Of an operand that is only read in slices the slices count, of
+one that is updated in place what is written.
+"""
+
+import dataclasses
+from collections import Counter
+
+from vdp.accelerators.hlo import Array, Computation, Instruction, Program
+
+COMPUTING, MOVING, LIBRARY, COLLECTIVE = "computing", "moving", "library", "collective"
+FREE = {  # names of something, or the second half of something; no kernel
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier",
+    "partition-id", "replica-id", "add-dependency", "domain", "get-dimension-size",
+}  # fmt: skip
+RESHAPING = {  # what is done to numbers that stay themselves, only elsewhere
+    "copy", "transpose", "reshape", "slice", "dynamic-slice", "dynamic-update-slice", "concatenate",
+    "pad", "broadcast", "reverse", "copy-start",
+}  # fmt: skip
+COLLECTIVES = (
+    "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute",
+    "collective-broadcast", "ragged-all-to-all",
+)  # fmt: skip
+ALLOCATING = ("AllocateBuffer", "Sharding", "AssumeGatherIndicesInBound")  # calls that run nothing
+SLICING = ("dynamic-slice", "slice", "gather")
+
+
+@dataclasses.dataclass
+class Work:
+    """What is done by one run.
+
+    Attributes:
+      kernels: how many of each kind: COMPUTING (written by XLA), MOVING (copies, transposes, slices
+        and the like alone), LIBRARY (calls of cuBLAS, cuDNN, ...: at least a kernel each) and
+        COLLECTIVE.
+      moved: bytes read and written in main memory.
+      collectives: how many of each.
+      payload: bytes that collectives bring together, by kind, as the largest of what one takes and
+        what it gives.
+      loops: that do not start inside another one; `unknown` of all have no known length and count
+        once.
+      unknown: see `loops`.
+    """
+
+    kernels: Counter[str] = dataclasses.field(default_factory=Counter)
+    moved: int = 0
+    collectives: Counter[str] = dataclasses.field(default_factory=Counter)
+    payload: Counter[str] = dataclasses.field(default_factory=Counter)
+    loops: int = 0
+    unknown: int = 0
+
+    def add(self, other: "Work", times: int = 1) -> None:
+        """Adds other work, done so many times."""
+        for name in ("kernels", "collectives", "payload"):
+            counter = getattr(self, name)
+            for key, number in getattr(other, name).items():
+                counter[key] += times * number
+        self.moved += times * other.moved
+        self.unknown += other.unknown
+
+    @property
+    def launches(self) -> int:
+        """All kernels."""
+        return self.kernels.total()
+
+
+class Reader:
+    """Counts the work of a program's computations.
+
+    Args:
+      program: of `vdp.accelerators.hlo.parse`.
+      near: whether memory spaces other than 0 are on the chip, as a TPU's, and cost nothing.
+    """
+
+    def __init__(self, program: Program, *, near: bool):
+        self.program = program
+        self.near = near
+
+    def work(self, name: str | None = None) -> Work:
+        """The work of one run of the computation `name`, or of the whole program."""
+        computation, total = self.program.computations[name or self.program.entry], Work()
+        for instruction in computation.values():
+            self._add(total, instruction, computation)
+        return total
+
+    def _add(self, total: Work, instruction: Instruction, computation: Computation) -> None:
+        opcode, called = instruction.opcode, instruction.called
+        if opcode == "while":
+            trips = self.program.trips(instruction)
+            total.add(self.work(called["body"]), 1 if trips is None else trips)
+            total.loops += 1
+            total.unknown += trips is None
+        elif opcode == "conditional":
+            branches = map(self.work, instruction.branches)
+            total.add(max(branches, key=lambda work: work.launches))
+        elif opcode in ("call", "async-start"):
+            names = [name for role, name in called.items() if role in ("calls", "to_apply")]
+            for inner in names or instruction.branches:
+                total.add(self.work(inner))
+        elif kind := self.kind(instruction):
+            total.kernels[kind] += 1
+            total.moved += self._moved(instruction, computation)
+            if kind == COLLECTIVE:
+                name = opcode.removesuffix("-start")
+                total.collectives[name] += 1
+                both = (self._read(instruction, computation), _results(instruction))
+                total.payload[name] += max(sum(a.nbytes for a in arrays) for arrays in both)
+
+    def kind(self, instruction: Instruction) -> str | None:
+        """The kind of kernel an instruction is; None where it is none."""
+        opcode = instruction.opcode
+        if opcode in FREE or opcode.endswith(("-done", "-update")):
+            return None
+        if opcode.removesuffix("-start") in COLLECTIVES:
+            return COLLECTIVE
+        if opcode == "custom-call":
+            return None if instruction.target in ALLOCATING else LIBRARY
+        if opcode == "fusion":
+            inside = self.program.computations[instruction.called["calls"]].values()
+            moves = all(inner.opcode in FREE | RESHAPING for inner in inside)
+            return MOVING if moves else COMPUTING
+        return MOVING if opcode in RESHAPING else COMPUTING
+
+    def _read(self, instruction: Instruction, computation: Computation) -> list[Array]:
+        return [
+            array
+            for name in instruction.operands
+            if name in computation
+            for array in computation[name].arrays
+        ]
+
+    def _far(self, arrays: tuple[Array, ...] | list[Array]) -> int:
+        """Bytes of those arrays that lie in main memory."""
+        return sum(array.nbytes for array in arrays if not (self.near and array.space))
+
+    def _moved(self, instruction: Instruction, computation: Computation) -> int:
+        opcode, arrays = instruction.opcode, _results(instruction)
+        if opcode == "fusion":
+            return self._by_fusion(instruction, computation)
+        if opcode in SLICING:
+            return 2 * self._far(arrays)
+        if opcode == "dynamic-update-slice":
+            return 2 * self._far(computation[instruction.operands[1]].arrays)
+        return self._far(self._read(instruction, computation)) + self._far(arrays)
+
+    def _by_fusion(self, fusion: Instruction, computation: Computation) -> int:
+        inside = self.program.computations[fusion.called["calls"]]
+        users: dict[str, list[Instruction]] = {}
+        for inner in inside.values():
+            for name in inner.operands:
+                users.setdefault(name, []).append(inner)
+        moved = 0
+        for inner in inside.values():
+            if inner.opcode != "parameter":
+                continue
+            given = computation[fusion.operands[int(inner.arguments)]].arrays
+            whole = self._far(given)
+            parts = [self._part(user, name, inside) for user, name in _uses(inner.name, users)]
+            known = [part for part in parts if part is not None]
+            sliced = bool(parts) and len(known) == len(parts)
+            moved += min(sum(known), whole) if sliced else whole
+        return moved + self._written(fusion, inside)
+
+    def _part(self, user: Instruction, name: str, inside: Computation) -> int | None:
+        """Bytes that one user reads of an operand; None for all of it."""
+        if user.opcode in SLICING and user.operands[0] == name:
+            return sum(array.nbytes for array in user.arrays)
+        if user.opcode == "dynamic-update-slice" and user.operands[0] == name:
+            return 0  # what is not written stays
+        return None
+
+    def _written(self, fusion: Instruction, inside: Computation) -> int:
+        root = next(inner for inner in inside.values() if inner.root)
+        results = [inside[n] for n in root.operands] if root.opcode == "tuple" else [root]
+        written = 0
+        for result, array in zip(results, fusion.arrays, strict=False):
+            while result.opcode in ("bitcast", "copy") and result.operands:
+                result = inside[result.operands[0]]
+            updates = result.opcode == "dynamic-update-slice"
+            size = sum(a.nbytes for a in inside[result.operands[1]].arrays) if updates else None
+            far = self._far([array])
+            written += far if size is None else min(size, far)
+        return written
+
+
+def _results(instruction: Instruction) -> tuple[Array, ...]:
+    """What an instruction gives, without what its shape has besides."""
+    opcode, arrays, given = instruction.opcode, instruction.arrays, len(instruction.operands)
+    if opcode == "copy-start":  # (copy, original, context)
+        return arrays[:1]
+    if opcode in ("all-gather-start", "collective-permute-start"):  # (operands, results, ...)
+        return arrays[given : 2 * given]
+    if opcode == "custom-call" and len(arrays) > 1 and arrays[-1].dtype in ("s8", "u8"):
+        return arrays[:-1]  # the last is room to work in
+    return arrays
+
+
+def _uses(name: str, users: dict[str, list[Instruction]]) -> list[tuple[Instruction, str]]:
+    """(instruction, the name by which it knows the value) of all uses, through bitcasts."""
+    found = []
+    for user in users.get(name, []):
+        found += _uses(user.name, users) if user.opcode == "bitcast" else [(user, name)]
+    return found

@@ -1,0 +1,57 @@
+"""The training program: steps of one dispatch, compiled as they run."""
+
+from typing import Any
+
+import jax
+
+from vdp.data import transforms
+from vdp.runtime import backend, parallel
+from vdp.settings import Settings
+from vdp.training import step
+from vdp.training.optim import Optimizer
+from vdp.types import Model
+
+ACCELERATOR_CHUNK = 100
+
+
+def chunk_steps(settings: Settings) -> int:
+    """Steps of one dispatch: as the settings say, else 1 on CPU and 100 on accelerators."""
+    auto = 1 if backend.on_cpu() else ACCELERATOR_CHUNK
+    return settings.train.steps_per_dispatch or auto
+
+
+def chunk(
+    settings: Settings,
+    model: Model,
+    optimizer: Optimizer,
+    levels: int,
+    current: Any,
+    mesh: jax.sharding.Mesh,
+    *,
+    num_steps: int,
+) -> jax.stages.Wrapped:
+    """The jitted (state, feed) -> (state, metrics [num_steps]) of a run; the state is donated.
+
+    Args:
+      settings: of the run.
+      model: what is trained.
+      optimizer: of `vdp.training.optim.make`.
+      levels: of the images as they are stored.
+      current: the state, or its shapes, whose shardings the new one keeps.
+      mesh: the devices.
+      num_steps: K.
+    """
+    steps = step.make_chunk(
+        model,
+        optimizer,
+        transforms.make(settings.data, levels),
+        seed=settings.seed,
+        batch_size=settings.train.batch_size,
+        num_steps=num_steps,
+        ema_decay=settings.train.ema_decay,
+        ema_warmup=settings.train.ema_warmup,
+        constrain=parallel.batch_constraint(mesh),
+    )
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, current)
+    placed = (shardings, parallel.replicated(mesh))
+    return jax.jit(steps, donate_argnums=0, out_shardings=placed)
