@@ -96,7 +96,7 @@ def built(name):
     model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS, num_classes=3)
     params, stats = jax.jit(lambda key: model.init(key, X_SHAPE))(KEY)
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
+    keys = [*jax.random.split(jax.random.key(1), len(leaves))]
     move = lambda x, key: x + 0.1 * jax.random.normal(key, x.shape)
     moved = jax.jit(lambda leaves: [*map(move, leaves, keys)])(leaves)
     return model, jax.tree.unflatten(tree, moved), stats
