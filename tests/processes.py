@@ -26,7 +26,7 @@ COMMAND = [
 ]
 FLAGS = (
     "--xla_force_host_platform_device_count={} "
-    "--xla_cpu_collective_call_terminate_timeout_seconds=60 --xla_backend_optimization_level=0"
+    "--xla_cpu_collective_call_terminate_timeout_seconds=60 " + os.environ["XLA_FLAGS"]
 )
 
 

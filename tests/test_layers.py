@@ -102,7 +102,7 @@ def test_package_does_not_import_configs():
         ("vdp.modes.report, vdp.modes.compare, launch.table", ("jax", "tensorflow", "sklearn")),
         (
             "vdp.modes.train, vdp.evaluation.evaluate, vdp.pictures.sample",
-            ("tensorflow", "tensorflow_datasets", "sklearn"),
+            ("tensorflow", "tensorflow_datasets", "sklearn", "scipy.stats"),
         ),
     ],
 )

@@ -4,11 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equinox import filter_jit
 from oracles import gaussian_eps_fn, linear, smoothed_log_density, t_step_moments
 
 from vdp.diffusion import bounds, paths, process, times
 from vdp.diffusion.noise import AllSteps, Path, Quantiles, Times
 from vdp.dists import Normal, standard_normal
+
+# whole programs: each operation by itself would be one
+CONTINUOUS, DISCRETE = filter_jit(bounds.continuous), filter_jit(bounds.discrete)
 
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
 
@@ -43,9 +47,9 @@ def test_continuous_bound_with_the_oracle_equals_the_exact_density(gamma_0, gamm
 def test_a_worse_denoiser_gives_a_lower_bound():
     gamma, rng = linear(-6.0, 6.0), jax.random.key(1)
     z = 0.7 + 0.6 * jax.random.normal(rng, (64, 2))
-    good = bounds.continuous(gaussian_eps_fn(), gamma, z, rng).value.mean()
+    good = CONTINUOUS(gaussian_eps_fn(), gamma, z, rng).value.mean()
     for worse in (gaussian_eps_fn(0.0, 1.0), lambda y, g: jnp.zeros_like(y)):
-        assert bounds.continuous(worse, gamma, z, rng).value.mean() < good - 0.1
+        assert CONTINUOUS(worse, gamma, z, rng).value.mean() < good - 0.1
 
 
 def test_t_step_bound_falls_to_the_continuous_one():
@@ -53,10 +57,9 @@ def test_t_step_bound_falls_to_the_continuous_one():
     z = jnp.repeat(Z, 50, axis=0)
     steps = (5, 20, 80, 1000)
     values = [
-        float(bounds.discrete(gaussian_eps_fn(), gamma, z, rng, num_steps=n).value.mean())
-        for n in steps
+        float(DISCRETE(gaussian_eps_fn(), gamma, z, rng, num_steps=n).value.mean()) for n in steps
     ]
-    continuous = bounds.continuous(gaussian_eps_fn(), gamma, z, rng, num_times=1000).value.mean()
+    continuous = CONTINUOUS(gaussian_eps_fn(), gamma, z, rng, num_times=1000).value.mean()
     assert values == sorted(values)
     assert values[0] < continuous - 1.0
     assert abs(values[-1] - continuous) < 0.1
@@ -66,10 +69,10 @@ def test_t_step_bound_sums_every_step_once():
     gamma, num_steps = linear(-5.0, 4.0), 7
     eps = jax.random.normal(jax.random.key(3), (len(Z), num_steps, 2))
     noise = AllSteps(eps=eps)
-    found = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    found = DISCRETE(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
     middles = jnp.tile((jnp.arange(num_steps) + 0.5) / num_steps, (len(Z), 1))
     noise = Times(t=middles, eps=eps)  # every time falls into its step
-    same = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    same = DISCRETE(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
     np.testing.assert_array_equal(found.value, same.value)
     expected = 0.0
     for i in range(1, num_steps + 1):
@@ -80,19 +83,23 @@ def test_t_step_bound_sums_every_step_once():
         expected -= 0.5 * (jnp.exp(g_t - g_s) - 1) * error
     np.testing.assert_allclose(found.parts["diffusion"], expected, rtol=1e-5)
     # the training estimator takes one step and has the same mean
-    draws = jax.vmap(
-        lambda rng: (
-            bounds.discrete(
-                gaussian_eps_fn(),
-                gamma,
-                Z,
-                num_steps=num_steps,
-                noise=bounds.draw(rng, Z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1),
-            ).value
+    draws = jax.jit(
+        jax.vmap(
+            lambda rng: (
+                bounds.discrete(
+                    gaussian_eps_fn(),
+                    gamma,
+                    Z,
+                    num_steps=num_steps,
+                    noise=bounds.draw(rng, Z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1),
+                ).value
+            )
         )
     )(jax.random.split(jax.random.key(4), 4000))
-    full = jax.vmap(
-        lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, Z, rng, num_steps=num_steps).value
+    full = jax.jit(
+        jax.vmap(
+            lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, Z, rng, num_steps=num_steps).value
+        )
     )(jax.random.split(jax.random.key(5), 2000))
     (one, se_one), (all_steps, se_all) = with_error(draws), with_error(full)
     assert np.all(np.abs(one - all_steps) < 5 * np.hypot(se_one, se_all))
@@ -100,7 +107,7 @@ def test_t_step_bound_sums_every_step_once():
 
 def test_end_terms_are_the_gaussian_expressions():
     gamma = linear(-3.0, 2.0)
-    terms = bounds.continuous(gaussian_eps_fn(), gamma, Z, jax.random.key(0))
+    terms = CONTINUOUS(gaussian_eps_fn(), gamma, Z, jax.random.key(0))
     g1 = jnp.float32(2.0)
     q_1 = Normal(process.alpha(g1) * Z, jnp.full_like(Z, jnp.log(process.sigma(g1) ** 2)))
     np.testing.assert_allclose(terms.parts["latent_1"], -q_1.kl(standard_normal(Z)), rtol=1e-5)
@@ -128,7 +135,7 @@ def test_path_weight_is_the_ratio_of_the_two_path_densities():
         y = y_s
     end = Normal(y / process.alpha(g[0])[:, None], jnp.full_like(Z, gamma(0.0)))
     expected = weight + end.log_prob(Z)
-    found = paths.log_weight(eps_fn, gamma, Z, Path(steps=path))
+    found = filter_jit(paths.log_weight)(eps_fn, gamma, Z, Path(steps=path))
     np.testing.assert_allclose(found, expected, rtol=2e-4)
 
 
@@ -157,8 +164,10 @@ def test_path_weight_averages_to_the_exact_t_step_density(num_steps):
     assert np.all(np.abs(ratio - 1) < 5 * se)
     assert np.all(se < 0.02)
     # and its mean is the T-step bound
-    bound = jax.vmap(
-        lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, z, rng, num_steps=num_steps).value
+    bound = jax.jit(
+        jax.vmap(
+            lambda rng: bounds.discrete(gaussian_eps_fn(), gamma, z, rng, num_steps=num_steps).value
+        )
     )(jax.random.split(jax.random.key(9), 20_000))
     (a, se_a), (b, se_b) = with_error(weights), with_error(bound)
     assert np.all(np.abs(a - b) < 5 * np.hypot(se_a, se_b))
@@ -215,7 +224,7 @@ def test_importance_is_finite_up_to_its_last_quantile():
 
 def test_importance_of_steps_has_the_exact_mean():
     """Summed over every step by its probability, the estimate is the sum over all steps."""
-    gamma, num_steps = linear(-5.0, 4.0), 6
+    eps_fn, gamma, num_steps = gaussian_eps_fn(), linear(-5.0, 4.0), 6
     gammas = gamma(jnp.arange(num_steps + 1) / num_steps)
     p = np.asarray(times.step_probabilities(gammas), np.float64)
     assert abs(p.sum() - 1) < 1e-6
@@ -225,10 +234,10 @@ def test_importance_of_steps_has_the_exact_mean():
     total = 0.0
     for i in range(num_steps):
         noise = Quantiles(u=jnp.full((len(Z), 1), u[i]), eps=eps[:, i : i + 1])
-        one = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+        one = DISCRETE(eps_fn, gamma, Z, num_steps=num_steps, noise=noise)
         total += p[i] * one.parts["diffusion"]
     noise = AllSteps(eps=eps)
-    full = bounds.discrete(gaussian_eps_fn(), gamma, Z, num_steps=num_steps, noise=noise)
+    full = DISCRETE(eps_fn, gamma, Z, num_steps=num_steps, noise=noise)
     np.testing.assert_allclose(total, full.parts["diffusion"], rtol=1e-4)
 
 
@@ -252,10 +261,11 @@ def test_simple_weights_reach_the_denoiser_and_nothing_else(weights):
         return -bounds.weighted_errors(eps_fn_of(p["w"]), g, ones, z, noise.eps).mean(1).sum()
 
     p = {"w": jnp.float32(0.8), "low": jnp.float32(-4.0)}
-    value, (by_p, by_z) = jax.value_and_grad(terms, argnums=(0, 1))(p, Z, weights)
-    bound, (true_p, true_z) = jax.value_and_grad(terms, argnums=(0, 1))(p, Z, "bound")
-    simple_p, simple_z = jax.grad(simple, argnums=(0, 1))(p, Z)
-    end_z = jax.grad(lambda z: bounds.latent_1(gamma_of(p)(1.0), z).sum())(Z)
+    differentiated = filter_jit(jax.value_and_grad(terms, argnums=(0, 1)))
+    value, (by_p, by_z) = differentiated(p, Z, weights)
+    bound, (true_p, true_z) = differentiated(p, Z, "bound")
+    simple_p, simple_z = jax.jit(jax.grad(simple, argnums=(0, 1)))(p, Z)
+    end_z = jax.jit(jax.grad(lambda z: bounds.latent_1(gamma_of(p)(1.0), z).sum()))(Z)
     np.testing.assert_allclose(value, bound, rtol=1e-5)
     expected_w = true_p["w"] if weights == "bound" else simple_p["w"]
     expected_z = simple_z + end_z if weights == "simple_all" else true_z
@@ -275,6 +285,7 @@ def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
     noise = bounds.draw(jax.random.key(14), z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1)
     eps_fn = gaussian_eps_fn()
 
+    @jax.jit
     def losses(params):
         terms = bounds.continuous(eps_fn, schedule.bind(params), z, noise=noise)
         return -terms.parts["diffusion"]
@@ -283,11 +294,11 @@ def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
         live = schedule.bind(params, live="shape")
         return bounds.shape_objective(eps_fn, live, z, noise).mean()
 
-    value, gradient = jax.value_and_grad(objective)(params)
+    value, gradient = jax.jit(jax.value_and_grad(objective))(params)
     assert value == 0
     assert gradient["low"] == gradient["span"] == 0
     scale = losses(params).mean()
-    second = jax.grad(lambda p: jnp.mean(losses(p) ** 2) / (2 * scale))(params)
+    second = jax.jit(jax.grad(lambda p: jnp.mean(losses(p) ** 2) / (2 * scale)))(params)
     for name, found in gradient["shape"].items():
         np.testing.assert_allclose(found, second["shape"][name], rtol=2e-3, atol=1e-4)
     before = float(losses(params).std())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equinox import filter_jit
 from oracles import (
     MEAN,
     STD,
@@ -21,6 +22,7 @@ from vdp.diffusion.noise import AllSteps, Path
 
 GAMMA_0, GAMMA_1 = -4.0, 8.0
 GAMMA = linear(GAMMA_0, GAMMA_1)
+SQUARED_ERRORS, DISCRETE = filter_jit(reverse.squared_errors), filter_jit(bounds.discrete)
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
 
 
@@ -33,7 +35,7 @@ def gaussian_errors(num=32, dims=2):
 
 
 def bound(chain, num_steps, eps_fn, z, key=0):
-    terms = bounds.discrete(
+    terms = DISCRETE(
         eps_fn, chain.gamma, z, jax.random.key(key), num_steps=num_steps, log_v=chain.log_v
     )
     return np.asarray(terms.value, np.float64)
@@ -65,13 +67,13 @@ def test_a_step_costs_what_its_bound_loses():
     """Against the bound itself, of a denoiser that is not the best, at the widths it costs with."""
     eps_fn = gaussian_eps_fn(0.2, 0.9)
     z = MEAN + STD * jax.random.normal(jax.random.key(1), (20_000, 2))
-    gammas, squares = reverse.squared_errors(eps_fn, GAMMA, z, jax.random.key(2), 3)
+    gammas, squares = SQUARED_ERRORS(eps_fn, GAMMA, z, jax.random.key(2), 3)
     errors = {"gamma": gammas, "square": squares.mean(1)}
     costs = chains.step_costs(errors, (2,))
     chain = chains.calibrated(GAMMA, errors, 3)
     noise = AllSteps(eps=jax.random.normal(jax.random.key(3), (20_000, 3, 2)))
     how = dict(num_steps=3, noise=noise, log_v=chain.log_v)
-    lost = -bounds.discrete(eps_fn, GAMMA, z, **how).parts["diffusion"]
+    lost = -DISCRETE(eps_fn, GAMMA, z, **how).parts["diffusion"]
     total = float(costs[0, 1] + costs[1, 2] + costs[2, 3])
     assert total == pytest.approx(float(lost.mean()), rel=0.02)
     shared = {"gamma": gammas, "square": errors["square"].mean(1, keepdims=True)}
@@ -80,7 +82,7 @@ def test_a_step_costs_what_its_bound_loses():
 
 def test_optimised_times_are_worth_their_steps():
     z = jnp.asarray(np.random.default_rng(1).normal(size=(4000, 2)), jnp.float32)
-    gammas, squares = reverse.squared_errors(mixture_eps_fn, GAMMA, z, jax.random.key(4), 32)
+    gammas, squares = SQUARED_ERRORS(mixture_eps_fn, GAMMA, z, jax.random.key(4), 32)
     errors = {"gamma": gammas, "square": squares.mean(1)}
     values = [
         bound(chain, 4, mixture_eps_fn, z).mean()
@@ -123,7 +125,8 @@ def test_weights_of_any_chain_average_to_its_density():
     chain = chains.learned(GAMMA, params)
     z = jnp.tile(jnp.array([[0.2]]), (60_000, 1))
     path = Path(steps=jax.random.normal(jax.random.key(5), (len(z), 4, 1)))
-    weights = paths.log_weight(gaussian_eps_fn(), chain.gamma, z, path, log_v=chain.log_v)
+    weigh = filter_jit(paths.log_weight)
+    weights = weigh(gaussian_eps_fn(), chain.gamma, z, path, log_v=chain.log_v)
     mean, var = t_step_moments(chain.gamma, 3, log_v=np.asarray(chain.log_v[:, 0]))
     exact = np.exp(-0.5 * (0.2 - mean) ** 2 / var) / np.sqrt(2 * np.pi * var)
     each = np.exp(np.asarray(weights, np.float64))

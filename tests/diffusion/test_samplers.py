@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equinox import filter_jit
 from oracles import (
     MEAN,
     STD,
@@ -18,6 +19,7 @@ from vdp import nets
 from vdp.diffusion import bounds, ode, process, samplers
 
 GAMMA = linear(-6.0, 6.0)
+LOG_PROB, TRANSPORT = filter_jit(ode.log_prob), filter_jit(ode.transport)
 
 
 def moments_at(gamma):
@@ -50,20 +52,22 @@ def test_ancestral_samples_have_the_exact_t_step_moments(num_steps):
 
 def test_ddim_with_eta_one_is_ancestral():
     args = (gaussian_eps_fn(), GAMMA, jax.random.key(0), (50, 2))
-    expected, path = samplers.ancestral(*args, num_steps=9)
-    found, other = samplers.ddim(*args, num_steps=9, eta=1.0)
+    ddim = filter_jit(samplers.ddim)
+    expected, path = filter_jit(samplers.ancestral)(*args, num_steps=9)
+    found, other = ddim(*args, num_steps=9, eta=1.0)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_allclose(path, other, rtol=1e-3, atol=1e-3)
-    assert jnp.abs(samplers.ddim(*args, num_steps=9, eta=0.5)[0] - expected).max() > 0.01
+    assert jnp.abs(ddim(*args, num_steps=9, eta=0.5)[0] - expected).max() > 0.01
 
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp"])
 def test_clipping_bounds_what_is_denoised_and_is_no_change_where_nothing_is_cut(sampler):
     args = (sampler, gaussian_eps_fn(), GAMMA, jax.random.key(0), (50, 2))
-    plain, path = samplers.draw(*args, num_steps=9)
-    wide, _ = samplers.draw(*args, num_steps=9, clip=100.0)
+    draw = filter_jit(samplers.draw)
+    plain, path = draw(*args, num_steps=9)
+    wide, _ = draw(*args, num_steps=9, clip=100.0)
     np.testing.assert_allclose(wide, plain, atol=1e-4)
-    narrow, clipped = samplers.draw(*args, num_steps=9, clip=0.3)
+    narrow, clipped = draw(*args, num_steps=9, clip=0.3)
     assert jnp.abs(path).max() > 0.5
     assert jnp.abs(clipped).max() <= 0.3 + 1e-4
     np.testing.assert_allclose(clipped[0], jnp.clip(path[0], -0.3, 0.3), atol=1e-4)
@@ -77,7 +81,7 @@ def test_deterministic_samplers_converge_to_the_flow_at_their_order(sampler, ord
     rng, shape = jax.random.key(1), (200, 1)
     start = jax.random.split(rng)[0] if sampler == "ddim" else rng
     exact = exact_flow(jax.random.normal(start, shape))
-    draw = getattr(samplers, sampler)
+    draw = filter_jit(getattr(samplers, sampler))
     errors = [
         float(jnp.abs(draw(gaussian_eps_fn(), GAMMA, rng, shape, num_steps=n)[0] - exact).max())
         for n in (20, 40, 80)
@@ -93,13 +97,13 @@ def test_a_table_with_an_empty_first_step_leaves_no_nan():
     schedule = schedules.beta_cosine(num_steps=12)
     args = (gaussian_eps_fn(), schedule.bind({}), jax.random.key(2), (20, 1))
     for draw in (samplers.ancestral, samplers.ddim, samplers.dpmpp):
-        assert jnp.isfinite(draw(*args, num_steps=12)[0]).all()
+        assert jnp.isfinite(filter_jit(draw)(*args, num_steps=12)[0]).all()
 
 
 def test_ode_carries_there_and_back():
     y_0 = jax.random.normal(jax.random.key(3), (6, 2))
-    y_1 = ode.transport(mixture_eps_fn, y_0, -6.0, 6.0, num_steps=48)
-    again = ode.transport(mixture_eps_fn, y_1, 6.0, -6.0, num_steps=48)
+    y_1 = TRANSPORT(mixture_eps_fn, y_0, -6.0, 6.0, num_steps=48)
+    again = TRANSPORT(mixture_eps_fn, y_1, 6.0, -6.0, num_steps=48)
     np.testing.assert_allclose(again, y_0, atol=2e-3)
     assert jnp.abs(y_1 - y_0).max() > 0.1
 
@@ -112,7 +116,7 @@ def test_ode_density_of_gaussian_data_is_exact(num_probes):
     """
     y_0 = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
     probes = ode.rademacher(jax.random.key(4), y_0.shape, num_probes) if num_probes else None
-    found = ode.log_prob(gaussian_eps_fn(), GAMMA, y_0, num_steps=24, probes=probes)
+    found = LOG_PROB(gaussian_eps_fn(), GAMMA, y_0, num_steps=24, probes=probes)
     (m_0, s_0), (m_1, s_1) = moments_at(-6.0), moments_at(6.0)
     std, mean = s_0 / s_1, m_0 - s_0 * m_1 / s_1
     scores = (np.asarray(y_0) - mean) / std
@@ -124,12 +128,12 @@ def test_ode_density_of_a_mixture_is_exact():
     """Two dimensions, three clusters; the exact trace and the mean over Hutchinson's."""
     gamma = linear(-4.0, 9.0)
     y_0 = jnp.array([[0.0, 0.0], [1.4, 0.3], [-1.0, 0.9], [0.3, -1.2]])
-    exact = mixture_log_density(y_0, jnp.full(4, -4.0))
-    found = ode.log_prob(mixture_eps_fn, gamma, y_0, num_steps=48)
+    exact = filter_jit(mixture_log_density)(y_0, jnp.full(4, -4.0))
+    found = LOG_PROB(mixture_eps_fn, gamma, y_0, num_steps=48)
     np.testing.assert_allclose(found, exact, atol=0.02)
     many = jnp.repeat(y_0, 400, axis=0)
     probes = ode.rademacher(jax.random.key(5), many.shape, 1)
-    estimates = ode.log_prob(mixture_eps_fn, gamma, many, num_steps=24, probes=probes)
+    estimates = LOG_PROB(mixture_eps_fn, gamma, many, num_steps=24, probes=probes)
     estimates = estimates.reshape(4, 400)
     error = estimates.std(1) / np.sqrt(400)
     assert np.all(np.abs(estimates.mean(1) - exact) < 5 * error + 0.02)
@@ -145,11 +149,13 @@ def test_no_bound_of_a_mixture_exceeds_its_density_and_samples_find_its_modes():
         jax.random.split(jax.random.key(6), 300),
     )
     error = np.asarray(draws).std(0) / np.sqrt(300)
-    smoothed = mixture_log_density(z, None, extra=2 * float(jnp.exp(-4.0)))
+    smoothed = filter_jit(mixture_log_density)(z, None, extra=2 * float(jnp.exp(-4.0)))
     assert np.all(draws.mean(0) < smoothed + 5 * error)
     assert np.all(draws.mean(0) > smoothed - 0.5)
     for draw, steps in ((samplers.ancestral, 100), (samplers.ddim, 50), (samplers.dpmpp, 25)):
-        y_0, _ = draw(mixture_eps_fn, gamma, jax.random.key(7), (20_000, 2), num_steps=steps)
+        y_0, _ = filter_jit(draw)(
+            mixture_eps_fn, gamma, jax.random.key(7), (20_000, 2), num_steps=steps
+        )
         found = float((y_0[:, 0] / float(process.alpha(jnp.float32(-4.0))) > 0.7).mean())
         assert abs(found - 0.5) < 0.03, draw.__name__  # the weight of the cluster on the right
 

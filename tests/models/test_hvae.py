@@ -29,7 +29,7 @@ def linear(**fields):
         "likelihood": {"name": "normal", "scale": SCALE},
     }
     model = build.build("model", spec | fields, levels=LEVELS, input_levels=LEVELS)
-    params, constants = model.init(jax.random.key(0), X_SHAPE)
+    params, constants = jax.jit(lambda key: model.init(key, X_SHAPE))(jax.random.key(0))
     return model, params, constants
 
 
@@ -72,7 +72,7 @@ def test_a_prior_over_the_top_latent_takes_the_place_of_the_blocks_own():
     log_w = weights(model, params, constants, 40_000)
     ratio = np.exp(log_w - exact_log_prob(batch_of()))
     assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
-    parts = model.elbo(params, constants, batch_of(), jax.random.key(0)).parts
+    parts = jax.jit(model.elbo)(params, constants, batch_of(), jax.random.key(0)).parts
     assert set(parts) == {"likelihood", "z_2_kl", "z_1"}
 
 
@@ -81,7 +81,7 @@ def test_weights_average_to_the_bound_and_their_exponentials_to_the_likelihood(f
     model, params, constants = linear(**fields)
     log_w = weights(model, params, constants, 20_000)
     keys = jax.random.split(jax.random.key(3), 4000)
-    elbo = jax.vmap(lambda k: model.elbo(params, constants, batch_of(), k).value)(keys)
+    elbo = jax.jit(jax.vmap(lambda k: model.elbo(params, constants, batch_of(), k).value))(keys)
     error = np.hypot(elbo.std(0) / np.sqrt(len(elbo)), log_w.std(0) / np.sqrt(len(log_w)))
     assert np.all(np.abs(elbo.mean(0) - log_w.mean(0)) < 5 * error)
     if not fields.get("prior"):
@@ -135,7 +135,7 @@ def test_the_code_keeps_its_range_and_its_gradient():
             return model.code(moved, constants, images).log_var.mean()
 
         noise = jnp.full_like(params["decoder"]["noise"], value)
-        found, gradient = jax.value_and_grad(log_var)(noise)
+        found, gradient = jax.jit(jax.value_and_grad(log_var))(noise)
         np.testing.assert_allclose(found, expected)
         np.testing.assert_allclose(gradient.sum(), 1.0, rtol=1e-5)
     merged, _, _ = linear()

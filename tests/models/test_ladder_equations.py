@@ -71,8 +71,8 @@ def test_bound_is_what_the_equations_say():
     batch = Batch(target=target, input=grey, label=jnp.zeros(2, jnp.int32))
     params, stats = jax.jit(lambda k: model.init(k, (8, 8, 1), data=grey))(jax.random.key(0))
     net = params["decoder"]["net"]
-    noise = model.draw(jax.random.key(1), batch)
-    found = model.elbo(params, stats, batch, jax.random.key(2), noise=noise)
+    noise = jax.jit(model.draw)(jax.random.key(1), batch)
+    found = jax.jit(model.elbo)(params, stats, batch, jax.random.key(2), noise=noise)
 
     x = np.float64(grey) / 16
     h, maps = convolve(params["encoder"]["stem"], (x - 0.4) / 0.7), {}
@@ -81,7 +81,7 @@ def test_bound_is_what_the_equations_say():
             h = bottleneck(at(params["encoder"][f"scale_{height}"], k), h, preactivate=True)
         h = maps[height] = halve(h)
 
-    code = model.code(params, stats, jnp.float32(x))
+    code = jax.jit(model.code)(params, stats, jnp.float32(x))
     u = np.float64(code.mean) + np.exp(-3.0) * np.float64(noise.prior.z)  # log var = -6
     image = np.float64(
         model.pseudoinput.back(

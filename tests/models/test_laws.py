@@ -96,8 +96,9 @@ def built(name):
     model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS, num_classes=3)
     params, stats = jax.jit(lambda key: model.init(key, X_SHAPE))(KEY)
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    keys = [*jax.random.split(jax.random.key(1), len(leaves))]
+    move = lambda x, key: x + 0.1 * jax.random.normal(key, x.shape)
+    moved = jax.jit(lambda leaves: [*map(move, leaves, keys)])(leaves)
     return model, jax.tree.unflatten(tree, moved), stats
 
 
@@ -261,8 +262,8 @@ def test_the_estimator_computes_that_iwae(name):
     model, params, stats = built(name)
     args = (model, params, stats, batch_of(), jax.random.key(6))
     found, ess = jax.jit(lambda: likelihood.iwae_with_ess(*args, num_samples=4, chunk=2))()
-    keys = jax.random.split(jax.random.key(6), 4)
-    weights = jnp.stack([model.log_weight(params, stats, batch_of(), key) for key in keys])
+    weigh = jax.jit(lambda key: model.log_weight(params, stats, batch_of(), key))
+    weights = jnp.stack([weigh(key) for key in jax.random.split(jax.random.key(6), 4)])
     expected = jax.nn.logsumexp(weights, axis=0) - np.log(4)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert np.all((ess >= 1 - 1e-5) & (ess <= 4 + 1e-5))

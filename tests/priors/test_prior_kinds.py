@@ -18,9 +18,9 @@ Z = jax.random.normal(jax.random.key(0), (5, 3))
 
 def moved(params, scale=0.3, seed=9):
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    noise = [x + scale * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, noise)
+    keys = [*jax.random.split(jax.random.key(seed), len(leaves))]
+    move = lambda x, key: x + scale * jax.random.normal(key, x.shape)
+    return jax.tree.unflatten(tree, jax.jit(lambda leaves: [*map(move, leaves, keys)])(leaves))
 
 
 def test_mixture_is_joint_over_the_dimensions():
@@ -69,13 +69,14 @@ def test_flow_inverse_and_log_determinant(z_shape):
     params, _ = prior.init(jax.random.key(3), z_shape)
     params = moved(params)
     z = jax.random.normal(jax.random.key(4), (6, *z_shape))
-    e, log_det = prior.forward(params, z)
-    np.testing.assert_allclose(prior.inverse(params, e), z, atol=2e-4)
+    e, log_det = jax.jit(prior.forward)(params, z)
+    np.testing.assert_allclose(jax.jit(prior.inverse)(params, e), z, atol=2e-4)
 
     def flat(one):
         return prior.forward(params, one.reshape(1, *z_shape))[0].reshape(-1)
 
-    jacobians = np.asarray(jax.vmap(jax.jacobian(flat))(z.reshape(6, -1)), np.float64)
+    jacobians = jax.jit(jax.vmap(jax.jacobian(flat)))(z.reshape(6, -1))
+    jacobians = np.asarray(jacobians, np.float64)
     np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobians)[1], atol=1e-3)
     if len(jacobians[0]) > 1:
         assert np.abs(jacobians[:, 0, 1:]).max() > 1e-3  # reversing lets every z reach every e
@@ -89,7 +90,7 @@ def test_made_output_i_sees_all_inputs_before_i_and_no_other(width, dims):
     params = moved(net.init(jax.random.key(0), jnp.zeros((1, dims))))
     for output in (0, 1):  # mean, log-scale
         one = lambda z, o=output: net.apply(params, z[None])[o][0]
-        jacobian = np.abs(jax.jacobian(one)(jnp.ones(dims)))
+        jacobian = np.abs(jax.jit(jax.jacobian(one))(jnp.ones(dims)))
         assert np.all(np.triu(jacobian) == 0)
         assert np.all(jacobian[np.tril_indices(dims, -1)] > 0)
 
@@ -132,7 +133,8 @@ def test_simple_weights_leave_the_value_as_it_is_on_the_steepest_table():
     params = moved(params, 0.1)
     noise = bound.draw(jax.random.key(1), 5, (3,), purpose="elbo")
     q = Normal(Z, jnp.zeros_like(Z))
-    values = [p.rate(params, {}, q, None, noise=noise)[1].value for p in (bound, simple)]
+    of = lambda prior: jax.jit(lambda noise: prior.rate(params, {}, q, None, noise=noise)[1].value)
+    values = [of(prior)(noise) for prior in (bound, simple)]
     np.testing.assert_allclose(*values, rtol=1e-6)
 
 
@@ -146,8 +148,8 @@ def test_every_schedule_and_form_of_the_preset_builds(schedule, form):
     params, _ = prior.init(jax.random.key(0), (3,))
     q = Normal(Z, jnp.full_like(Z, -4.0))
     noise = prior.draw(jax.random.key(1), 5, (3,), purpose="loss")
-    rate = prior.rate(params, {}, q, jax.random.key(2), noise=noise, train=True)[1]
-    assert jnp.isfinite(rate.value).all()
+    rate = jax.jit(lambda key: prior.rate(params, {}, q, key, noise=noise, train=True)[1].value)
+    assert jnp.isfinite(rate(jax.random.key(2))).all()
     assert (prior.note is None) == (not schedule.startswith("beta"))
 
 

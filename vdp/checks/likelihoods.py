@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from vdp.checks import outputs
 from vdp.checks.report import ERRORS, Report, Verdict, close, tried, unreached
@@ -215,6 +214,8 @@ def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
     rare = wanted < 20
     merge = lambda x: np.append(x[~rare], x[rare].sum())
     observed, wanted = merge(counts), merge(wanted) + 1e-9
+    from scipy import stats  # takes a second to import, in every command
+
     return float(stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue)
 
 

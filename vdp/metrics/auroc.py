@@ -4,7 +4,6 @@ from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 
 class Area(TypedDict):
@@ -26,6 +25,8 @@ def area(higher: Float[np.ndarray, "m"], lower: Float[np.ndarray, "n"]) -> Area:
       higher: scores [M] of those that should have the higher ones, finite.
       lower: scores [N] of the others.
     """
+    from scipy.stats import rankdata  # takes a second to import, in every command
+
     m, n = len(higher), len(lower)
     ranks = rankdata(np.concatenate([higher, lower]))
     v = (ranks[:m] - rankdata(higher)) / n

@@ -9,11 +9,7 @@ from jaxtyping import Shaped, UInt32
 from vdp.types import Array
 
 
-@jax.jit
-def _sums(leaves: list[Shaped[Array, "..."]]) -> list[UInt32[Array, ""]]:
-    return [_sum(leaf) for leaf in leaves]
-
-
+@jax.jit  # by leaf: many have one shape, and a program of all of them takes long to compile
 def _sum(leaf: Shaped[Array, "..."]) -> UInt32[Array, ""]:
     if leaf.dtype == jnp.bool_:
         leaf = leaf.astype(jnp.uint8)
@@ -26,5 +22,5 @@ def _sum(leaf: Shaped[Array, "..."]) -> UInt32[Array, ""]:
 def fingerprint(tree: Any) -> dict[str, int]:
     """A 32-bit sum of every leaf's bits, weighted by position, by path."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    sums = _sums([leaf for _, leaf in leaves])
-    return {jax.tree_util.keystr(path): int(s) for (path, _), s in zip(leaves, sums, strict=True)}
+    sums = [(path, _sum(leaf)) for path, leaf in leaves]  # all are started before one is awaited
+    return {jax.tree_util.keystr(path): int(of_leaf) for path, of_leaf in sums}
