@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.pages import write_table
 from vdp import config, config_help
 from vdp.accelerators import targets
 from vdp.runtime import markdown
@@ -150,9 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     text = "\n".join(markdown.table(COLUMNS, map(row, results)))
     print(text)
     if flags.write:
-        before, _, rest = PAGE.read_text().partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+        write_table(f"\n{text}\n", PAGE, MARKS)
 
 
 if __name__ == "__main__":

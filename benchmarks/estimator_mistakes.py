@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import math
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.linear_gaussian import DIMS, STEPS, X_SHAPE, Case, cases, exact, images
+from benchmarks.pages import write_table
 from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
 from vdp.metrics import likelihood
@@ -164,15 +164,6 @@ def table(num: int, samples: int) -> str:
     )
 
 
-def write(text: str, page: pathlib.Path = PAGE) -> None:
-    """Puts the table between the two comments of a page."""
-    start, end = map(re.escape, MARKS)
-    made = f"{MARKS[0]}\n{text}\n{MARKS[1]}"
-    whole, found = re.subn(f"{start}.*{end}", lambda _: made, page.read_text(), flags=re.S)
-    assert found == 1, f"{page} has not the two comments once"
-    page.write_text(whole)
-
-
 def main() -> None:
     """Prints the table."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -184,7 +175,7 @@ def main() -> None:
     text = table(flags.num, flags.samples)
     print(text)
     if flags.write:
-        write(text)
+        write_table(text, PAGE, MARKS)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import estimator_mistakes as mistakes
 from benchmarks import linear_gaussian
+from benchmarks.pages import write_table
 from vdp.metrics.convergence import difference
 
 NUM, SAMPLES = 24, 64
@@ -58,5 +59,5 @@ def test_the_page_holds_a_table_that_the_script_wrote(tmp_path):
     assert [(e.strip("`"), m, t.strip("`")) for e, m, t in listed] == named
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{start}\nold\n{end}\n\nafter\n")
-    mistakes.write("new \\1", page)
+    write_table("new \\1", page, mistakes.MARKS)
     assert page.read_text() == f"before\n\n{start}\nnew \\1\n{end}\n\nafter\n"

@@ -1,0 +1,13 @@
+"""Where tables of the documentation stand: between two comments of their page."""
+
+import pathlib
+import re
+
+
+def write_table(text: str, page: pathlib.Path, marks: tuple[str, str]) -> None:
+    """Puts a table between the two comments of a page."""
+    start, end = map(re.escape, marks)
+    made = f"{marks[0]}\n{text}\n{marks[1]}"
+    whole, found = re.subn(f"{start}.*{end}", lambda _: made, page.read_text(), flags=re.S)
+    assert found == 1, f"{page} has not the two comments once"
+    page.write_text(whole)
