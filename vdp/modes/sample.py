@@ -8,7 +8,7 @@ from vdp.cards import write
 from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
-from vdp.run import restore
+from vdp.run import calibration, restore
 from vdp.runtime import parallel
 from vdp.settings import Settings, compare
 
@@ -38,6 +38,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         print(f"no pictures of test images: {error}", file=sys.stderr)
         written = sample.write_from_noise(run, folder)
     else:
+        run = calibration.ensured(run, record.workdir, dataset)
         written = sample.write_all(run, folder, dataset)
     if not written:
         name = settings.model["name"]

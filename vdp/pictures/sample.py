@@ -29,19 +29,20 @@ from vdp.types import (
 )
 
 SETTINGS_FILE = "settings.json"  # in samples/other-<hash>
+DECISIVE = ("data", "sample", "eval.reverse", "eval.num_steps")  # of what is drawn
 NUM_RECONSTRUCTIONS = 48
 TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
 Paths = list[pathlib.Path]
 
 
 def folder_of(workdir: pathlib.Path, trained: Settings, chosen: Settings) -> pathlib.Path:
-    """The folder samples/, or samples/other-<hash> where `sample` or `data` is not the run's."""
+    """The folder samples/, or samples/other-<hash> where what is drawn is not as the run has it."""
     changes = _changes(trained, chosen)
     return workdir / "samples" / (compare.other_name(changes) if changes else "")
 
 
 def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
-    return compare.changed(trained, chosen, only=("data", "sample"))
+    return compare.changed(trained, chosen, only=DECISIVE)
 
 
 def write_settings(run: Run[Model], folder: pathlib.Path) -> None:
