@@ -9,7 +9,8 @@ import vdp
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.metrics import score
-from vdp.run import calibration
+from vdp.record import read_run
+from vdp.run import calibration, restore
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,16 @@ def test_a_run_without_a_table_is_the_fixed_chain_and_a_damaged_one_is_named(cop
     run = vdp.load(copied_run)
     assert run.model.discretized().bound_model == "T=100"
     assert "errors" not in run.stats["prior"]
+
+
+def test_what_is_asked_for_is_the_chain_and_other_images_give_none(opened, smoke_run, tmp_path):
+    run, dataset = opened
+    asked = run.settings.replace(eval=dict(reverse="optimised", num_steps=3))
+    other = restore(asked, read_run(smoke_run), "best")
+    assert other.model.discretized().bound_model == "T=3, optimised"
+    elsewhere = dataclasses.replace(
+        run, settings=run.settings.replace(data=dict(name="synthetic:8x8x1x17")),
+        stats=calibration.as_trained(run.stats),
+    )  # fmt: skip
+    assert "errors" not in calibration.ensured(elsewhere, tmp_path, dataset).stats["prior"]
+    assert not list(tmp_path.iterdir())

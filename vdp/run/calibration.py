@@ -18,6 +18,7 @@ from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
+from vdp.settings import compare
 from vdp.types import Fittable, Stats
 
 FOLDER = "calibration"  # in the run's
@@ -49,9 +50,10 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
     Args:
       run: a checkpoint, of `vdp.run.restore`.
       workdir: of the run.
-      dataset: its images.
+      dataset: the images it is asked about; where they are not its own, nothing is measured.
     """
-    if not _is_fitted(run) or "errors" in run.stats["prior"]:
+    own = compare.same_images(run.trained.data, run.settings.data)
+    if not own or not _is_fitted(run) or "errors" in run.stats["prior"]:
         return run
     table = measured(run, dataset)
     if parallel.is_writer():
@@ -63,7 +65,7 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
 
 def measured(run: Run[M], dataset: datasets.Dataset) -> Table:
     """The table of a checkpoint on images of the training split."""
-    most = min(IMAGES, run.settings.eval.max_examples or IMAGES)
+    most = min(IMAGES, run.trained.eval.max_examples or IMAGES)
     split = dataset.splits["train"].take(slice(most))
     target, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
     arrays = (target, inputs, split.labels)
