@@ -3,7 +3,7 @@
 Checked when they are made, before anything is built; nothing below the drivers sees a ConfigDict.
 """
 
-from vdp.settings.evaluation import ESTIMATORS, SPLITS, Eval, Sample
+from vdp.settings.evaluation import ESTIMATORS, SPLITS, Codec, Eval, Sample
 from vdp.settings.sections import (
     Checkpoint,
     Data,
@@ -17,6 +17,7 @@ __all__ = [
     "ESTIMATORS",
     "SPLITS",
     "Checkpoint",
+    "Codec",
     "Data",
     "Eval",
     "Log",

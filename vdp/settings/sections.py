@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from vdp.errors import UserError, shown
-from vdp.settings.evaluation import Eval, Sample
+from vdp.settings.evaluation import Codec, Eval, Sample
 from vdp.settings.rules import (
     Amount,
     Between,
@@ -162,6 +162,7 @@ class Settings:
     train: Train = dataclasses.field(default_factory=Train)
     eval: Eval = dataclasses.field(default_factory=Eval)
     sample: Sample = dataclasses.field(default_factory=Sample)
+    codec: Codec = dataclasses.field(default_factory=Codec)
     log: Log = dataclasses.field(default_factory=Log)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
 
