@@ -13,6 +13,12 @@ from vdp.errors import UserError
 from vdp.types import Params, Stats
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "constriction")
+NAMED = {
+    "weights": "run or checkpoint",
+    "machine": "kind of machine",
+    "versions": "set of versions",
+    "numbers": "arithmetic than that of this machine",
+}
 MENDED = {  # what to do where a part of the fingerprint differs
     "weights": "decompress with the run, and the checkpoint, that wrote it",
     "machine": "decompress on such a machine",
@@ -74,6 +80,5 @@ def check(written: Mapping[str, str], here: Mapping[str, str], where: str) -> No
     """
     for part, value in here.items():
         if written.get(part) != value:
-            told = part in ("machine", "versions")
-            what = f"{written.get(part)}, and here it is {value}" if told else "others than here"
-            raise UserError(f"{where} was written with other {part} ({what}): {MENDED[part]}")
+            told = f" ({written.get(part)}, and here {value})" * (part in ("machine", "versions"))
+            raise UserError(f"{where} was written with another {NAMED[part]}{told}: {MENDED[part]}")

@@ -84,9 +84,8 @@ def _of_a_mixture(
         target, located[..., c, :], log_scales[..., c, :], likelihood.levels
     )
     before = jnp.stack([of(images[..., c, None], c) for c in range(channels)], axis=-2)
-    weights = jax.nn.log_softmax(logits) + (before * earlier[None, None, None, :, None]).sum(
-        axis=-2
-    )
+    known = jnp.where(earlier[None, None, None, :, None], before, 0.0)
+    weights = jax.nn.log_softmax(logits) + known.sum(axis=-2)
     place = jnp.take(located, channel, axis=-2)
     scale = jnp.take(log_scales, channel, axis=-2)
 

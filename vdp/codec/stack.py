@@ -6,7 +6,9 @@ bits*, a fixed pseudo-random sequence without end: the first latents are popped 
 
 Bits that were pushed under a model that does not fit are not uniform, and latents popped from them
 do not follow their distribution. They are *whitened* before: XORed with a fixed pseudo-random
-sequence, which the decoder does again where it has pushed them back.
+sequence, which the decoder does again where it has pushed them back. The highest bits stay as they
+are: the logarithm of the coder's state is uniform, and were the state itself made so, its log2
+would grow by 3/2 - 1/log 2 = 0.057 bits every time.
 """
 
 import numpy as np

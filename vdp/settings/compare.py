@@ -16,8 +16,8 @@ DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
 FREE_ON_RESUME = (
-    "data.dir", "data.download", "data.verify", "eval", "sample", "codec", "log", "checkpoint", "notes",
-    "train.patience", *EPOCHS,
+    "data.dir", "data.download", "data.verify", "eval", "sample", "codec", "log", "checkpoint",
+    "notes", "train.patience", *EPOCHS,
 )  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
     "data", "eval", "sample", "codec", "log", "checkpoint", "train.steps", "train.seconds",
