@@ -35,6 +35,7 @@ class Flat:
         self, model: VAE | PixelDiffusion, params: Params, stats: Stats, x_shape: Shape,
         *, lanes: int, bins: float,
     ) -> None:  # fmt: skip
+        self.grid: tuple[int, ...] = ()
         pixels.check(model.likelihood, x_shape[2])
         self._shape = tuple(x_shape)
         posterior, outputs = _of_a_vae(model, x_shape) if isinstance(model, VAE) else _of(model)
@@ -51,6 +52,9 @@ class Flat:
             encode=_encode(model, params, stats), finest=float(np.exp(0.5 * floor)),
             lanes=lanes, bins=bins,
         )  # fmt: skip
+
+    def calibrate(self, images: UInt8[np.ndarray, "n h w c"]) -> None:
+        """Nothing: the grids follow from the model."""
 
     def images(self, count: int) -> Coder:
         """The distribution of as many images, uint8 [count, H, W, C]."""

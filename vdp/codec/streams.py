@@ -11,8 +11,10 @@ from vdp.codec import container, fingerprint
 from vdp.codec.bits_back import Coder
 from vdp.codec.container import Damaged, Head
 from vdp.codec.flat import Flat
+from vdp.codec.ladder import Ladder
 from vdp.codec.stack import Exhausted, Stack
 from vdp.errors import UserError
+from vdp.models.hvae import HVAE
 from vdp.models.pixel import PixelDiffusion
 from vdp.models.vae import VAE
 from vdp.types import Model, Params, Stats
@@ -24,7 +26,17 @@ IMAGES_PER_LANE = 250  # a lane's initial bits are paid once
 
 
 class Coded(Protocol):
-    """A model whose images can be coded."""
+    """A model whose images can be coded.
+
+    Attributes:
+      grid: whole numbers that its grids are made by, besides the model's own.
+    """
+
+    grid: tuple[int, ...]
+
+    def calibrate(self, images: Images) -> None:
+        """Chooses `grid` by images."""
+        ...
 
     def images(self, count: int) -> Coder:
         """The distribution of as many images, uint8 [count, H, W, C]."""
@@ -100,6 +112,7 @@ def compress(
     _check(codec, images)
     lanes = lanes or lanes_of(len(images))
     coded = open_codec(codec, lanes=lanes, bins=bins)
+    coded.calibrate(images)
     stack = Stack(whitened=whitened)
     starts = range(0, len(images), lanes)
     bits, done, total = np.zeros(len(starts)), 0, 0.0
@@ -115,7 +128,7 @@ def compress(
     head = Head(
         fingerprint=_fingerprint(codec) | {"numbers": _numbers(coded, lanes)},
         shape=codec.x_shape, levels=codec.levels, count=len(images), lanes=lanes, bins=bins,
-        grid=(), whitenings=stack.whitenings, initial=stack.drawn, untouched=left_out,
+        grid=coded.grid, whitenings=stack.whitenings, initial=stack.drawn, untouched=left_out,
         words=len(words) - left_out, words_crc=container.words_crc(words[left_out:]),
         images_crc=container.checksums(images, container.section_of(len(images), lanes)),
     )  # fmt: skip
@@ -136,12 +149,14 @@ def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] =
     Raises:
       UserError: the model cannot be coded.
     """
+    of = (codec.model, codec.params, codec.stats, codec.x_shape)
+    if isinstance(codec.model, HVAE):
+        return Ladder(*of, lanes=lanes, bins=bins, grid=grid)
     if not isinstance(codec.model, VAE | PixelDiffusion):
         raise UserError(
             f"a model of kind {type(codec.model).__name__} gives images no probability that can be "
-            "coded: VAEs and diffusions in pixel space do"
+            "coded: VAEs, hierarchies and diffusions in pixel space do"
         )
-    of = (codec.model, codec.params, codec.stats, codec.x_shape)
     return Flat(*of, lanes=lanes, bins=bins)
 
 
