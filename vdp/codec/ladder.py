@@ -4,9 +4,9 @@
     each under p(z_l|z_>l, u); push u under its prior.
 
 The grid of z_l lies under p(z_l|z_>l, u), which both sides know by then (the dynamic grid of
-HiLLoC, Townsend et al. 2020): z = mean_p + std_p k 2^-e. How fine it is, e, is stored for every latent: the
-smallest posteriors of the first images, in deviations of p, have `bins` numbers in theirs. Networks
-run once for each latent: their cost grows with the square of the latents' number.
+HiLLoC, Townsend et al. 2020): z = mean_p + std_p k 2^-e. How fine it is, e, is stored for every
+latent: the smallest posteriors of the first images, in deviations of p, have `bins` numbers in
+theirs. Networks run once for each latent: their cost grows with the square of the latents' number.
 """
 
 import dataclasses
@@ -62,9 +62,8 @@ class Ladder:
         self.grid, self._bins, self._lanes = grid, bins, lanes
         self.shape = tuple(x_shape)
         self._shapes = model.latent_shapes(x_shape)
-        self.places = [
-            (scale, i) for scale, (num, *_) in enumerate(self._shapes) for i in range(num)
-        ]
+        counts = [num for num, *_ in self._shapes]
+        self.places = [(scale, i) for scale, num in enumerate(counts) for i in range(num)]
 
         def descend(params: Params, stats: Stats, features: Any, z: Any, u: Any) -> Any:
             conditions = model.no_conditions
