@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from vdp.codec.stack import Stack
 
 
+@runtime_checkable
 class Coder(Protocol):
     """A distribution: `pop` gives back what the last `push` under it was given, and its bits."""
 

@@ -8,7 +8,6 @@ from importlib import metadata
 import jax
 import numpy as np
 
-from vdp.codec.stack import Stack
 from vdp.errors import UserError
 from vdp.types import Params, Stats
 
@@ -50,14 +49,6 @@ def of_weights(params: Params, stats: Stats, about: str) -> str:
         name = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}"
         parts += [name.encode(), np.ascontiguousarray(array).tobytes()]
     return digest(*parts)
-
-
-def of_numbers(stack: Stack, images: np.ndarray) -> str:
-    """A hash of what was popped from initial bits, and of the bits that are left.
-
-    Every program has run for it: another processor, compiler flag or number of threads shows.
-    """
-    return digest(images.tobytes(), stack.words.tobytes(), str(stack.whitenings).encode())
 
 
 def surroundings() -> dict[str, str]:

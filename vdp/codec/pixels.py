@@ -16,7 +16,7 @@ from vdp.errors import UserError
 from vdp.likelihoods.bernoulli import Bernoulli
 from vdp.likelihoods.location_scale import LocationScale
 from vdp.likelihoods.logistic_mixture import LogisticMixture
-from vdp.types import Array, Likelihood
+from vdp.types import AnyArray, Array, Likelihood
 
 CODED = "bernoulli, categorical, discretized_logistic, discretized_normal, logistic_mixture"
 
@@ -35,8 +35,8 @@ def check(likelihood: Likelihood, channels: int) -> None:
 def masses(
     likelihood: Any,
     outputs: Float[Array, "b h w n"],
-    images: Int[Array, "b h w c"],
-    channel: Int[Array, ""],
+    images: Int[AnyArray, "b h w c"],
+    channel: Int[AnyArray, ""] | int,
 ) -> Float32[Array, "b p v"]:
     """Masses of all levels of one channel given the channels before it, [B, H*W, levels].
 
@@ -66,8 +66,8 @@ def masses(
 def _of_a_mixture(
     likelihood: LogisticMixture,
     outputs: Float[Array, "b h w n"],
-    images: Int[Array, "b h w c"],
-    channel: Int[Array, ""],
+    images: Int[AnyArray, "b h w c"],
+    channel: Int[AnyArray, ""] | int,
 ) -> Float32[Array, "b h w v"]:
     """log sum_k w_k prod_(earlier c) mass_ck(x_c) mass_k(level), up to a constant of the pixel."""
     logits, means, log_scales, coefficients = likelihood.split(outputs)

@@ -29,7 +29,7 @@ def over(
     stats: Stats,
     shape: Shape,
     *,
-    encode: Encode,
+    encode: Encode | None,
     finest: float,
     lanes: int,
     bins: float,
@@ -41,7 +41,7 @@ def over(
       params: of the prior.
       stats: of the prior.
       shape: of one latent.
-      encode: images in [0, 1] to q(z|x), for a VampPrior.
+      encode: images in [0, 1] to q(z|x), for a VampPrior; None where there is none.
       finest: the smallest standard deviation of posteriors.
       lanes: the most images at once.
       bins: of the grid, per smallest deviation.
@@ -62,7 +62,7 @@ def over(
     if isinstance(prior, MixturePrior):
         log_weights = wide(jax.nn.log_softmax(params["logits"]))
         components = Normal(params["mean"], params["log_var"])
-    elif isinstance(prior, VampPrior):
+    elif isinstance(prior, VampPrior) and encode is not None:
         log_weights = np.full(prior.num_components, -math.log(prior.num_components))
         components = jax.jit(encode)(prior.pseudo_inputs(params))
     else:

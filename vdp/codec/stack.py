@@ -12,7 +12,7 @@ would grow by 3/2 - 1/log 2 = 0.057 bits every time.
 """
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, UInt32
+from jaxtyping import Float64, Int64, UInt32
 
 from vdp.errors import UserError
 
@@ -28,8 +28,8 @@ PER_SYMBOL = 24  # bits that one symbol takes at most: the precision of probabil
 TAIL_HALF = 1 << 16
 
 
-class Exhausted(Exception):
-    """More is popped from the bits of a file than there is: it is cut, or not what it says."""
+class Unwritten(Exception):
+    """Bits that no push has written: a file is cut or altered, or not what it says."""
 
 
 def module():
@@ -76,6 +76,8 @@ class Stack:
         self._deep, self._coder = words[:0], self._stack.AnsCoder(words)
         self.whitenings = whitenings
         self.whitened = whitened
+        self._start = 0.0
+        self._start = self.bits
         self._masks = np.tile(_random_words(MASK_SEED, MASKS), 2)
 
     @property
@@ -85,11 +87,16 @@ class Stack:
 
     @property
     def bits(self) -> float:
-        """Bits above the initial ones; fractions are those of the coder's state."""
+        """Bits above those of the start; fractions are those of the coder's state."""
         top = self._coder.get_compressed()[-2:]
         state = int(top[-1]) << WORD | int(top[0]) if len(top) > 1 else int(top[-1])
         count = len(self._deep) + self._coder.num_words()
-        return WORD * (count - len(top)) + float(np.log2(float(state))) - WORD * self.drawn
+        return (
+            WORD * (count - len(top))
+            + float(np.log2(float(state)))
+            - self._start
+            - WORD * self.drawn
+        )
 
     def _provide(self, count: int) -> None:
         """Lets the coder hold `count` words, as far as there are any."""
@@ -106,19 +113,26 @@ class Stack:
         self._deep, self._coder = self._deep[:cut], self._stack.AnsCoder(words)
 
     def push(self, symbols: Int64[np.ndarray, "n"], family, *parameters: np.ndarray) -> None:
-        """Pushes whole numbers under a family of constriction, the last one first."""
-        self._coder.encode_reverse(symbols.astype(np.int32), family, *parameters)
+        """Pushes whole numbers under a family of constriction, the last one first.
+
+        Raises:
+          Unwritten: a number lies outside of a posterior, where none is popped.
+        """
+        try:
+            self._coder.encode_reverse(symbols.astype(np.int32), family, *parameters)
+        except KeyError as error:
+            raise Unwritten from error
 
     def pop(self, family, *parameters: np.ndarray) -> Int64[np.ndarray, "n"]:
         """Pops whole numbers under a family of constriction, the first one first.
 
         Raises:
-          Exhausted: there are no more bits.
+          Unwritten: there are no more bits.
         """
         self._provide(len(parameters[0]) * PER_SYMBOL // WORD + 4)
         symbols = self._coder.decode(family, *parameters)
         if self._coder.num_words() < 2 and not len(self._deep):
-            raise Exhausted
+            raise Unwritten
         return symbols.astype(np.int64)
 
     def push_raw(self, numbers: Int64[np.ndarray, "n"]) -> None:
@@ -163,6 +177,6 @@ class Stack:
         self._coder = self._stack.AnsCoder(words)
 
 
-def entropy_bits(std: Float64[np.ndarray, "n"] | Float[np.ndarray, "n"]) -> float:
+def entropy_bits(std: Float64[np.ndarray, "*s"]) -> float:
     """Bits that a draw of Gaussians takes, for deviations in bins: what has to be whitened."""
     return float(np.log2(np.maximum(std, 0.25) * np.sqrt(2 * np.pi * np.e)).sum())

@@ -1,8 +1,9 @@
 """Many images to the contents of a file, and back."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -12,7 +13,7 @@ from vdp.codec.bits_back import Coder
 from vdp.codec.container import Damaged, Head
 from vdp.codec.flat import Flat
 from vdp.codec.ladder import Ladder
-from vdp.codec.stack import Exhausted, Stack
+from vdp.codec.stack import Stack, Unwritten
 from vdp.errors import UserError
 from vdp.models.hvae import HVAE
 from vdp.models.pixel import PixelDiffusion
@@ -25,6 +26,7 @@ MOST_LANES = 64
 IMAGES_PER_LANE = 250  # a lane's initial bits are paid once
 
 
+@runtime_checkable
 class Coded(Protocol):
     """A model whose images can be coded.
 
@@ -126,7 +128,7 @@ def compress(
     words = stack.words
     left_out = container.untouched(words, stack.drawn)
     head = Head(
-        fingerprint=_fingerprint(codec) | {"numbers": _numbers(coded, lanes)},
+        fingerprint=_fingerprint(codec) | {"numbers": _numbers(codec, coded, lanes)},
         shape=codec.x_shape, levels=codec.levels, count=len(images), lanes=lanes, bins=bins,
         grid=coded.grid, whitenings=stack.whitenings, initial=stack.drawn, untouched=left_out,
         words=len(words) - left_out, words_crc=container.words_crc(words[left_out:]),
@@ -160,10 +162,13 @@ def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] =
     return Flat(*of, lanes=lanes, bins=bins)
 
 
-def _numbers(coded: Coded, lanes: int) -> str:
-    """A hash of what the programs compute: images are popped from initial bits alone."""
+def _numbers(codec: Codec, coded: Coded, lanes: int) -> str:
+    """A hash of what the programs compute: of images of noise, compressed."""
+    size = lanes * math.prod(codec.x_shape)
+    levels = np.random.PCG64(0).random_raw(size) % np.uint64(codec.levels)
     stack = Stack()
-    return fingerprint.of_numbers(stack, coded.images(lanes).pop(stack))
+    coded.images(lanes).push(stack, levels.astype(np.uint8).reshape(lanes, *codec.x_shape))
+    return fingerprint.digest(stack.words.tobytes())
 
 
 def _fingerprint(codec: Codec) -> dict[str, str]:
@@ -204,12 +209,12 @@ def decompress(
     if not intact and not keep:
         raise Damaged(f"{damage}; config.codec.keep=True writes the images before the damage")
     coded = open_codec(codec, lanes=head.lanes, bins=head.bins, grid=head.grid)
-    fingerprint.check(head.fingerprint, {"numbers": _numbers(coded, head.lanes)}, where)
+    fingerprint.check(head.fingerprint, {"numbers": _numbers(codec, coded, head.lanes)}, where)
     stack, images = Stack(words, whitenings=head.whitenings), []
     try:
         for part in _batches(coded, head, stack, moved):
             images.append(part)
-    except (Exhausted, UserError) as error:  # of bits that mean nothing
+    except (Unwritten, UserError) as error:  # of bits that mean nothing
         if intact:
             raise Damaged(f"{where} does not hold what its head says ({error})") from error
     if not intact:
