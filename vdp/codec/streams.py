@@ -151,15 +151,15 @@ def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] =
     Raises:
       UserError: the model cannot be coded.
     """
-    of = (codec.model, codec.params, codec.stats, codec.x_shape)
+    of = (codec.params, codec.stats, codec.x_shape)
     if isinstance(codec.model, HVAE):
-        return Ladder(*of, lanes=lanes, bins=bins, grid=grid)
+        return Ladder(codec.model, *of, lanes=lanes, bins=bins, grid=grid)
     if not isinstance(codec.model, VAE | PixelDiffusion):
         raise UserError(
             f"a model of kind {type(codec.model).__name__} gives images no probability that can be "
             "coded: VAEs, hierarchies and diffusions in pixel space do"
         )
-    return Flat(*of, lanes=lanes, bins=bins)
+    return Flat(codec.model, *of, lanes=lanes, bins=bins)
 
 
 def _numbers(codec: Codec, coded: Coded, lanes: int) -> str:
