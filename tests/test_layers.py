@@ -14,7 +14,7 @@ LEVELS = {  # a file imports only from lower levels; inside a folder siblings ma
     "config": 3, "config_help": 4, "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
     "models": 4, "checks": 4,
     "build": 5, "metrics": 5,
-    "training": 6,
+    "training": 6, "codec": 6,
     "accelerators": 7, "run": 7,
     "classifier": 8, "evaluation": 8,
     "pictures": 9, "cards": 9,

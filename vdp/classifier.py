@@ -27,7 +27,10 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
     chosen = parse(variants.classifier(to_config(settings).data))
     images = dataset.splits["train"]
     recipe = to_json(chosen)
-    del recipe["describe"]  # no run depends on it
+    for section in ("describe", "codec"):  # no classifier depends on them, or on a prior's chain
+        del recipe[section]
+    for field in ("reverse", "num_steps"):
+        del recipe["eval"][field]
     for place in compare.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]

@@ -15,6 +15,8 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "sample": "sample",
     "encode": "encode",
     "export": "export",
+    "compress": "compress",
+    "decompress": "decompress",
     "report": "report",
     "describe": "describe",
     "check": "check",
@@ -41,6 +43,11 @@ modes:
   export    write a checkpoint of the run in the workdir as a folder to be shared, --out=DIR:
             weights (--dtype=float32 or bfloat16), config, sources of your own, and a card
             (needs no --config)
+  compress  write images as a file that the run's model decompresses without loss, of about the
+            length of its bound: --config.codec.files=test (a split), a folder or an .npz, into
+            --config.codec.out=NAME.vdp (needs no --config)
+  decompress  bring them back: --config.codec.files=NAME.vdp into --config.codec.out=NAME.npz, or a
+            folder for PNG files (needs no --config)
   report    write card.html and card.md of the run in the workdir; or, where that is a folder of
             runs (default: runs), index.html and index.md of them, and cards that are missing or old
   describe  print parameters, FLOPs, memory and data as a table and one JSON line; needs no data,

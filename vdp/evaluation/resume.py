@@ -124,7 +124,8 @@ def _fingerprint(run: Run[Model]) -> str:
     settings = to_json(run.settings)
     for field in ("estimators", "probe", "ood", "convergence"):  # rows are the same beside others
         del settings["eval"][field]
-    del settings["log"], settings["checkpoint"], settings["describe"]
+    for section in ("log", "checkpoint", "describe", "codec"):
+        del settings[section]
     for place in compare.PLACES:
         del settings["data"][place]
     leaves = jax.tree.leaves((run.params, run.stats))

@@ -15,7 +15,7 @@ from vdp.data.core import Split
 from vdp.errors import UserError, choose_from
 from vdp.metrics import fid, likelihood, per_batch, score, smoothness
 from vdp.metrics.batched import Batched, Kept
-from vdp.run import codes, inputs, programs, saved, words
+from vdp.run import codes, compression, inputs, programs, saved, words
 from vdp.run.codes import Code
 from vdp.runtime import files
 from vdp.settings import SPLITS, Settings
@@ -44,7 +44,7 @@ SINGLE = "single latent that is decoded by itself"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class Run(Generic[M]):
+class Run(compression.Compressing, Generic[M]):
     """A model with the EMA parameters of one checkpoint. Images are uint8 levels [N, H, W, C].
 
     Where the data is binarised, images are 0/1: `vdp.data.datasets.binarize` makes them so.

@@ -39,6 +39,11 @@ class Progress:
         elif status is not None or time.monotonic() - self._said >= SILENCE:
             self.say(f"{self._title} {done}/{self.total}  {status or ''}".rstrip())
 
+    def show(self, done: int, status: str) -> None:
+        """Moves the bar, with a status that changes all the time; without a bar a line a minute."""
+        if self._bar or time.monotonic() - self._said >= SILENCE:
+            self.update(done, status)
+
     def say(self, text: str) -> None:
         """One line for the person, above the bar."""
         self._said = time.monotonic()

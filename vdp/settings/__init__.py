@@ -4,7 +4,7 @@ Checked when they are made, before anything is built; nothing below the drivers 
 """
 
 from vdp.settings.describing import Describe
-from vdp.settings.evaluation import ESTIMATORS, SPLITS, Eval, Sample
+from vdp.settings.evaluation import ESTIMATORS, SPLITS, Codec, Eval, Sample
 from vdp.settings.sections import (
     Checkpoint,
     Data,
@@ -18,6 +18,7 @@ __all__ = [
     "ESTIMATORS",
     "SPLITS",
     "Checkpoint",
+    "Codec",
     "Data",
     "Describe",
     "Eval",

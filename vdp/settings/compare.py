@@ -16,11 +16,11 @@ DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
 FREE_ON_RESUME = (
-    "data.dir", "data.download", "data.verify", "eval", "sample", "log", "checkpoint", "notes",
-    "describe", "train.patience", *EPOCHS,
+    "data.dir", "data.download", "data.verify", "eval", "sample", "codec", "log", "checkpoint",
+    "notes", "describe", "train.patience", *EPOCHS,
 )  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
-    "data", "eval", "sample", "log", "checkpoint", "train.steps", "train.seconds",
+    "data", "eval", "sample", "codec", "log", "checkpoint", "train.steps", "train.seconds",
     "describe", "train.patience", "notes", *EPOCHS,
     "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
     "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",

@@ -1,4 +1,4 @@
-"""The sections of a config about a trained run: what is estimated of it, and what it draws."""
+"""The sections of a config about a trained run: estimates of it, what it draws and compresses."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar
@@ -16,6 +16,7 @@ from vdp.settings.rules import (
     Section,
     Seed,
     Size,
+    SizeOrNone,
 )
 
 SPLITS = ("train", "validation", "test")
@@ -90,3 +91,17 @@ class Sample(Section):
         for name in ("num", "checkpoint", "seed"):
             del given[name]
         return {name: value for name, value in given.items() if value != plain[name]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Codec(Section):
+    """What is compressed by the run's model, or decompressed, and how."""
+
+    section: ClassVar[str] = "codec"
+    files: str = "test"  # a split of the run's data, a folder of images, an .npz; or what to unpack
+    out: str = ""  # the file NAME.vdp; of decompress an .npz, or a folder for PNG files
+    checkpoint: Which = "best"
+    batch_size: SizeOrNone = 0  # images that are coded at once; 0: by their number
+    bins: Annotated[float, Between(0.5, 1024, closed=True)] = 4.0  # of grids, per deviation
+    bound: bool = True  # whether the model's bound on these images is computed beside the rate
+    keep: bool = False  # of a damaged file, the images before the damage

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from vdp.errors import UserError, shown
 from vdp.settings.describing import Describe
-from vdp.settings.evaluation import Eval, Sample
+from vdp.settings.evaluation import Codec, Eval, Sample
 from vdp.settings.rules import (
     Amount,
     Between,
@@ -163,6 +163,7 @@ class Settings:
     train: Train = dataclasses.field(default_factory=Train)
     eval: Eval = dataclasses.field(default_factory=Eval)
     sample: Sample = dataclasses.field(default_factory=Sample)
+    codec: Codec = dataclasses.field(default_factory=Codec)
     log: Log = dataclasses.field(default_factory=Log)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     describe: Describe = dataclasses.field(default_factory=Describe)

@@ -1,0 +1,111 @@
+"""Bits per dimension and seconds of a run's compression, beside those of general programs.
+
+python -m benchmarks.codecs --workdir=RUN [--split=test] [--num=0] [--batch_size=0]
+
+The same images (`num` of them; 0: all): by the run's model, as PNG and lossless WebP by Pillow, one
+file an image and one picture of all in rows, and their bytes in one piece by zlib, bzip2 and lzma.
+Levels are stored as they are, 0/1 images in one bit a pixel where the format has that. Prints a
+Markdown table.
+"""
+
+import argparse
+import bz2
+import io
+import lzma
+import math
+import time
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from vdp.record import read_run
+from vdp.run import Run, restore
+
+
+def picture(pixels: np.ndarray, levels: int) -> Image.Image:
+    """Levels [H, W, C] as a picture of Pillow; 0/1 greys have one bit a pixel."""
+    if pixels.shape[-1] == 1 and levels == 2:
+        return Image.fromarray(pixels[..., 0].astype(bool))
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def saved(pixels: np.ndarray, levels: int, kind: str) -> int:
+    """Bytes of one file of a picture."""
+    buffer = io.BytesIO()
+    options = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, "method": 6}}
+    picture(pixels, levels).save(buffer, kind, **options[kind])
+    return len(buffer.getvalue())
+
+
+def in_rows(images: np.ndarray) -> np.ndarray:
+    """All images in one picture, nearly square; what is left over is black."""
+    num, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    full = np.zeros((rows * columns, height, width, channels), np.uint8)
+    full[:num] = images
+    grid = full.reshape(rows, columns, height, width, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+
+
+def packed(images: np.ndarray, levels: int) -> bytes:
+    """The pixels in one piece, 0/1 images in one bit a pixel."""
+    return (np.packbits(images) if levels == 2 else images).tobytes()
+
+
+def general(images: np.ndarray, levels: int) -> dict[str, Callable[[], int]]:
+    """Bytes by the name of what writes them."""
+    raw, mosaic = packed(images, levels), in_rows(images)
+    found: dict[str, Callable[[], int]] = {}
+    for kind in ("PNG", "WebP"):
+        found[f"{kind}, each image"] = lambda kind=kind: sum(
+            saved(image, levels, kind) for image in images
+        )
+        found[f"{kind}, one picture"] = lambda kind=kind: saved(mosaic, levels, kind)
+    found["zlib"] = lambda: len(zlib.compress(raw, 9))
+    found["bzip2"] = lambda: len(bz2.compress(raw, 9))
+    found["lzma"] = lambda: len(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME))
+    return found
+
+
+def by_model(run: Run, images: np.ndarray) -> list[tuple[str, float, float]]:
+    """(name, bytes, seconds) of the run's file, of its bits alone, and of reading it again."""
+    start = time.perf_counter()
+    encoded = run.encoded(images)
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    assert np.array_equal(run.decompress(encoded.content), images)
+    back = time.perf_counter() - start
+    rows = [("vdp, the file", float(len(encoded.content)), seconds)]
+    rows.append(("vdp, its bits without head and initial bits", encoded.bits.sum() / 8, seconds))
+    return [*rows, ("vdp, reading the file", float(len(encoded.content)), back)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--num", type=int, default=0)
+    parser.add_argument("--batch_size", type=int, default=0)
+    flags = parser.parse_args()
+    record = read_run(flags.workdir)
+    settings = record.settings.replace(codec=dict(batch_size=flags.batch_size))
+    run = restore(settings, record, settings.codec.checkpoint)
+    images = run.images(flags.split)[: flags.num or None]
+    rows = by_model(run, images)
+    for name, count in general(images, run.facts.levels).items():
+        start = time.perf_counter()
+        size = count()
+        rows.append((name, float(size), time.perf_counter() - start))
+    print(f"{len(images)} images of {'x'.join(map(str, run.facts.shape))}, {run}\n")
+    print("| by | bytes | bits/dim | seconds |\n| --- | --- | --- | --- |")
+    for name, size, seconds in rows:
+        print(f"| {name} | {size:,.0f} | {8 * size / images.size:.3f} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The stack and what is coded on it, against exact entropies: no network, no compilation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vdp.codec.bits_back import BitsBack
+from vdp.codec.gaussians import Gaussians
+from vdp.codec.stack import Stack, Unwritten
+from vdp.codec.tables import Table
+from vdp.errors import UserError
+
+pytest.importorskip("constriction")  # of the extra `codec`
+
+NOISE, SIZE, IMAGES = 0.5, 128, 120  # x = z + N(0, NOISE^2); numbers of one image
+POSTERIOR = np.sqrt(1 / (1 + 1 / NOISE**2))
+Z_BIN, X_BIN = POSTERIOR / 4, NOISE / 4
+
+
+def full(value):
+    return np.full(SIZE, float(value))
+
+
+def known_model(*, wider=1.0):
+    """x under z ~ N(0, 1); q(z|x) has `wider` times the deviation of the posterior."""
+    prior = Gaussians(mean=full(0), std=full(1 / Z_BIN))
+    likelihood = lambda k: Gaussians(mean=k * Z_BIN / X_BIN, std=full(NOISE / X_BIN))
+
+    def posterior(x):
+        mean = x * X_BIN * POSTERIOR**2 / NOISE**2 / Z_BIN
+        return Gaussians(mean=mean, std=full(wider * POSTERIOR / Z_BIN), borrowed=True)
+
+    return BitsBack(prior=prior, likelihood=likelihood, posterior=posterior)
+
+
+def drawn():
+    x = np.random.default_rng(0).normal(size=(IMAGES, SIZE)) * np.sqrt(1 + NOISE**2)
+    return np.rint(x / X_BIN).astype(np.int64)
+
+
+def log2_mass(x):
+    """Of the marginal N(0, 1 + NOISE^2) over the bins of x."""
+    std = np.sqrt(1 + NOISE**2) / X_BIN
+    return np.log2(stats.norm.cdf((x + 0.5) / std) - stats.norm.cdf((x - 0.5) / std))
+
+
+def rate(model, *, whitened=True):
+    """Bits of a number of x; the images come back."""
+    stack, images = Stack(whitened=whitened), drawn()
+    for x in images:
+        model.push(stack, x)
+    bits = stack.bits
+    for x in images[::-1]:
+        np.testing.assert_array_equal(model.pop(stack), x)
+    assert abs(stack.bits) < 1e-9
+    return bits / images.size
+
+
+def test_with_the_exact_posterior_the_rate_is_the_entropy():
+    exact = -log2_mass(drawn()).mean()
+    np.testing.assert_allclose(rate(known_model()), exact, rtol=2e-3)
+
+
+def test_without_borrowing_the_entropy_of_the_latent_is_paid():
+    class Given(Gaussians):
+        """Takes the mean, and no bits."""
+
+        def pop(self, stack):
+            return self._centre.reshape(self.mean.shape)
+
+        def push(self, stack, value):
+            pass
+
+    model = known_model()
+    taken = lambda x: Given(mean=(q := model.posterior(x)).mean, std=q.std, borrowed=True)
+    apart = BitsBack(prior=model.prior, likelihood=model.likelihood, posterior=taken)
+    assert rate(apart) > 1.2 * rate(model)
+
+
+def test_bits_under_a_model_that_does_not_fit_are_whitened():
+    wider = 1.6
+    divergence = (0.5 * (wider**2 - 1) - np.log(wider)) / np.log(2)  # KL(q || posterior)
+    bound = -log2_mass(drawn()).mean() + divergence
+    np.testing.assert_allclose(rate(known_model(wider=wider)), bound, rtol=6e-3)
+    assert rate(known_model(wider=wider), whitened=False) > 1.01 * bound
+
+
+def test_whitening_is_undone_and_takes_no_bits():
+    stack = Stack()
+    stack.push(np.arange(500) % 7, *uniform(7, 500))
+    before, words = stack.bits, stack.words
+    for _ in range(200):
+        stack.whiten(300.0)
+    np.testing.assert_allclose(stack.bits, before, atol=0.2)
+    changed = stack.words[-len(words) :]
+    assert (changed != words).any()
+    for _ in range(200):
+        stack.unwhiten(300.0)
+    np.testing.assert_array_equal(stack.words[-len(words) :], words)
+
+
+def uniform(levels, count):
+    table = Table(masses=np.full((count, levels), 1 / levels, np.float32))
+    return table._family, table.masses
+
+
+def test_everything_can_be_pushed_under_a_prior():
+    rng = np.random.default_rng(1)
+    std = np.exp(rng.normal(size=(5, 8)) * 3)
+    mean = rng.normal(size=(5, 8)) * 1000
+    far = np.rint(mean + rng.normal(size=(5, 8)) * 100 * std).astype(np.int64)
+    stack, model = Stack(), Gaussians(mean=mean, std=std)
+    model.push(stack, far)
+    np.testing.assert_array_equal(model.pop(stack), far)
+    assert abs(stack.bits) < 1e-9
+
+
+def test_popped_latents_follow_their_distribution():
+    stack, std = Stack(), np.array([0.3, 4.0, 90.0]).repeat(4000)
+    k = Gaussians(mean=np.full(12_000, 0.25), std=std, borrowed=True).pop(stack)
+    for scale in (0.3, 4.0, 90.0):
+        part, edges = k[std == scale], np.arange(-600, 600)
+        mass = np.diff(stats.norm.cdf((edges - 0.5 - 0.25) / scale))
+        variance = (mass * edges[:-1] ** 2).sum() - (mass * edges[:-1]).sum() ** 2
+        np.testing.assert_allclose(part.var(), variance, rtol=0.1)
+
+
+def test_a_stack_of_a_file_ends_and_numbers_that_are_none_are_refused():
+    words = Stack().words
+    with pytest.raises(Unwritten):
+        Gaussians(mean=np.zeros(100), std=np.ones(100)).pop(Stack(words))
+    with pytest.raises(UserError, match="not finite"):
+        Gaussians(mean=np.array([np.nan]), std=np.ones(1))
+    with pytest.raises(UserError, match=r"fewer config\.codec\.bins"):
+        Gaussians(mean=np.zeros(1), std=np.full(1, 1e6))

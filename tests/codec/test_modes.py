@@ -1,0 +1,65 @@
+"""`--mode=compress` and `--mode=decompress`, and what a run answers in Python."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import vdp
+from vdp.errors import UserError
+from vdp.runtime import npz
+
+pytest.importorskip("constriction")  # of the extra `codec`
+
+
+@pytest.fixture(scope="module")
+def archive(smoke_run, tmp_path_factory):
+    """(images, an .npz file of them): digits, with the levels of the run."""
+    images = vdp.load(smoke_run).images("test")[:3]
+    path = tmp_path_factory.mktemp("images") / "few.npz"
+    npz.write(path, {"images": images, "levels": 17})
+    return images, path
+
+
+def test_images_go_there_and_back(smoke_run, archive, tmp_path, cli, refused):
+    images, path = archive
+    out, back = tmp_path / "few.vdp", tmp_path / "back.npz"
+    run = [f"--workdir={smoke_run}", "--config.codec.batch_size=3"]
+    named = [f"--config.codec.files={path}", f"--config.codec.out={out}"]
+    code, said, _ = cli("--mode=compress", *run, *named)
+    assert code == 0
+    assert "3 images in" in said
+    assert "bound (T=100)" in said
+    code, said, _ = cli(
+        "--mode=decompress", *run, f"--config.codec.files={out}", f"--config.codec.out={back}"
+    )
+    assert code == 0
+    with np.load(back) as stored:
+        np.testing.assert_array_equal(stored["images"], images)
+        assert stored["levels"] == 17
+    out.write_bytes(out.read_bytes()[:-9])
+    says = ["cut or altered", "--config.codec.keep=True"]
+    refused(
+        "--mode=decompress", *run, f"--config.codec.files={out}",
+        f"--config.codec.out={tmp_path / 'none.npz'}", says=says,
+    )  # fmt: skip
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_what_cannot_be_meant_is_said_first(smoke_run, archive, tmp_path, refused):
+    run = f"--workdir={smoke_run}"
+    refused("--mode=compress", run, says=["--config.codec.out=NAME.vdp"])
+    out = f"--config.codec.out={tmp_path / 'x.vdp'}"
+    refused("--mode=compress", run, out, "--config.codec.files=tset", says=["split", "folder"])
+    other = tmp_path / "other.npz"
+    npz.write(other, {"images": np.full((2, 8, 8), 200, np.uint8)})
+    refused("--mode=compress", run, out, f"--config.codec.files={other}", says=["17 without loss"])
+    assert not (tmp_path / "x.vdp").exists()
+    missing = f"--config.codec.files={tmp_path / 'missing.vdp'}"
+    refused("--mode=decompress", run, missing, out, says=["cannot be read"])
+
+
+def test_without_the_package_its_extra_is_named(smoke_run, archive, monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[codec\]'"):
+        vdp.load(smoke_run).compress(archive[0])

@@ -1,0 +1,46 @@
+"""Distributions given by a table of masses: pixels, and components of a mixture."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from vdp.codec.gaussians import check_finite
+from vdp.codec.stack import Stack, module
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """Independent numbers 0..K - 1 of given masses.
+
+    Attributes:
+      masses: [N, K], each row summing to about 1; every number has at least 2^-24.
+      borrowed: whether this is a posterior, popped from whitened bits.
+    """
+
+    masses: Float32[np.ndarray, "n k"]
+    borrowed: bool = False
+
+    def __post_init__(self) -> None:
+        check_finite(self.masses)
+
+    def push(self, stack: Stack, value: Int64[np.ndarray, "n"]) -> None:
+        """Pushes one number for each row."""
+        stack.push(value, self._family, self.masses)
+        if self.borrowed:
+            stack.unwhiten(self._bits)
+
+    def pop(self, stack: Stack) -> Int64[np.ndarray, "n"]:
+        """Pops one number for each row."""
+        if self.borrowed:
+            stack.whiten(self._bits)
+        return stack.pop(self._family, self.masses)
+
+    @property
+    def _family(self) -> object:
+        return module().stream.model.Categorical(perfect=False)
+
+    @property
+    def _bits(self) -> float:
+        """An upper limit of what a draw takes: whole rows are uniform at most."""
+        return float(len(self.masses) * np.log2(self.masses.shape[1]))

@@ -1,0 +1,41 @@
+"""Images of files by themselves, at the levels of a model: nothing is split, resized or rounded."""
+
+import pathlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vdp.data.core import Request
+from vdp.data.sources import folder, npz
+from vdp.errors import UserError
+from vdp.settings import SPLITS
+
+
+def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
+    """All images of a folder or an archive: those of its train, validation and test in turn.
+
+    Args:
+      path: a folder of pictures, or a file that ends in .npz.
+      levels: that the images are wanted at; greys are scaled where that loses nothing.
+
+    Raises:
+      UserError: there are no images, or they have other levels.
+    """
+    source = npz if path.suffix == ".npz" else folder
+    info, splits = source.load(str(path), Request(dir=None))
+    images = np.concatenate([splits[name].images for name in SPLITS if name in splits])
+    scaled = _scaled(images, info.levels, levels)
+    if not np.array_equal(_scaled(scaled, levels, info.levels), images):
+        raise UserError(
+            f"the images of {path} have {info.levels} levels, and cannot be brought to {levels} "
+            "without loss: give images of the levels that the run was trained with"
+        )
+    return scaled
+
+
+def _scaled(
+    images: UInt8[np.ndarray, "n h w c"], stored: int, wanted: int
+) -> UInt8[np.ndarray, "n h w c"]:
+    """The nearest of `wanted` levels, where black and white stay so."""
+    table = np.rint(np.arange(stored) * ((wanted - 1) / (stored - 1))).astype(np.uint8)
+    return table[images]

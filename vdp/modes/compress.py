@@ -1,0 +1,102 @@
+"""`--mode=compress`: images as a file, by bits-back coding with the run's model."""
+
+import pathlib
+import time
+
+import numpy as np
+
+from vdp import config
+from vdp.data import datasets, gathered, identity
+from vdp.errors import UserError
+from vdp.metrics import score
+from vdp.metrics.likelihood import bits_per_dim, mean_and_error
+from vdp.run import Run, restore
+from vdp.run.compression import coded_model, gap
+from vdp.runtime import files, interruption, parallel
+from vdp.runtime.progress import Progress, duration
+from vdp.settings import SPLITS, Settings, compare
+from vdp.types import Model
+
+ENDING = ".vdp"
+NOTHING_WRITTEN = "; nothing was written"
+
+
+def main(settings: Settings, workdir: pathlib.Path) -> None:
+    """Compresses `codec.files` into `codec.out`, and says its rate beside the model's bound.
+
+    Args:
+      settings: the run's own, with other `data` or `codec`.
+      workdir: of the run.
+
+    Raises:
+      UserError: anything the user can mend.
+      Interrupted: after SIGTERM; no file is there then.
+    """
+    record = config.read_run(workdir)
+    compare.check_same_run(record.settings, settings)
+    out = files.located(settings.codec.out)
+    if out.suffix != ENDING:
+        raise UserError(f"config.codec.out=NAME{ENDING} says where the compressed images go")
+    run = restore(settings, record, settings.codec.checkpoint)
+    images = _images(run)
+    name = out.name
+    progress = Progress(f"compressing into {name}", len(images), enabled=parallel.is_writer())
+    start = time.perf_counter()
+    size = float(np.prod(run.facts.shape))
+
+    def moved(done: int, bits: float) -> None:
+        seconds = time.perf_counter() - start
+        told = f"{bits / done / size:.3f} bits/dim, {done / seconds:.1f} images/s"
+        progress.show(done, told)
+        interruption.check(NOTHING_WRITTEN)
+
+    try:
+        encoded = run.encoded(images, moved=moved)
+    finally:
+        progress.close()
+    seconds = time.perf_counter() - start
+    if parallel.is_writer():
+        with files.replacing(out) as temporary:
+            temporary.write_bytes(encoded.content)
+    length, rate = len(encoded.content), float(encoded.bits.sum()) / len(images) / size
+    lines = [
+        f"{out}: {len(images):,} images in {length:,} bytes, "
+        f"{8 * length / len(images) / size:.4f} bits/dim of the whole file; "
+        f"{duration(seconds)}, {len(images) / seconds:.1f} images/s",
+        f"rate {rate:.4f} bits/dim; initial bits {encoded.initial_bits} "
+        f"({encoded.initial_bits / len(images) / size:.4f} bits/dim), paid once",
+    ]
+    if settings.codec.bound:
+        lines.append(_beside_bound(run, images, encoded.bits, encoded.lanes))
+    if parallel.is_writer():
+        print("\n".join(lines))
+
+
+def _images(run: Run[Model]) -> np.ndarray:
+    """What is compressed: levels as the model is evaluated on them, uint8 [N, H, W, C]."""
+    wanted = run.settings.codec.files
+    if wanted in SPLITS:
+        data, trained = run.settings.data, run.trained.data
+        splits = identity.load(data, run.facts, trained=trained, stored=run.hashes).splits
+        return datasets.fixed_images(splits[wanted], run.facts, data)[0]
+    path = files.located(wanted)
+    if not path.exists():
+        raise UserError(
+            f"config.codec.files={wanted} is neither a split ({', '.join(SPLITS)}) nor a folder of "
+            "images or an .npz file that is there"
+        )
+    return gathered.read(path, run.facts.levels)
+
+
+def _beside_bound(run: Run[Model], images: np.ndarray, bits: np.ndarray, lanes: int) -> str:
+    """The bound of the coded model on the same images, and how far the rate is from it."""
+    model = coded_model(run.model)
+    nats = run.map(score.flat_terms, run.arrays(images), model=model)["value"]
+    bound = mean_and_error(bits_per_dim(np.asarray(nats, np.float64), run.facts.shape))
+    share, error = gap(bits, -np.asarray(nats, np.float64) / np.log(2), lanes)
+    within = "" if error is None else f" ± {100 * error:.2f}"
+    over = "" if bound["se"] is None else f" ± {bound['se']:.4f}"
+    return (
+        f"bound ({model.bound_model}) {bound['mean']:.4f}{over} bits/dim over these images; the "
+        f"rate differs from it by {100 * share:+.2f}{within} %"
+    )
