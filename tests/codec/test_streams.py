@@ -27,9 +27,8 @@ PRIORS = {
     "vamp": {"name": "vamp", "num_components": 3},
     "separate": {"name": "vdm", "form": "separate"} | DIFFUSION,
     "merged": {"name": "vdm", "form": "merged"} | DIFFUSION,
-    "learned": {"name": "vdm", "bound": "discrete", "reverse": "learned"}
-    | DIFFUSION | {"num_steps": 4},
-}  # fmt: skip
+    "learned": {"name": "vdm", "bound": "discrete", "reverse": "learned"} | DIFFUSION,
+}
 LADDER = {
     "name": "hvae",
     "scales": ((4, 1, 2), (2, 2, 2)),

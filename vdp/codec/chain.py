@@ -105,7 +105,7 @@ class Chain:
 
     def _made(
         self, prior: DiffusionPrior, params: Params, stats: Stats
-    ) -> tuple[Float[Array, "t+1"], Float[Array, "t ..."] | None]:
+    ) -> tuple[Float[Array, "n"], Float[Array, "t ..."] | None]:
         """The gammas that the chain stops at, and the widths of its steps."""
         chain = prior.chain(params, stats, self.shape)
         times = jnp.arange(self.num_steps + 1, dtype=jnp.float32) / self.num_steps

@@ -85,9 +85,11 @@ class Compressing:
                 "the encoder of this run sees grey images, which a file of binarised ones does not "
                 "hold: compress with a run of data.encoder_input=target"
             )
+        about = json.dumps(to_json(self.trained)["model"], sort_keys=True)
+        chain = getattr(coded_model(self.model), "bound_model", "")  # which eval.* may choose
         return codec.Codec(
             model=self.model, params=self.params, stats=self.stats, x_shape=facts.shape,
-            levels=facts.levels, about=json.dumps(to_json(self.trained)["model"], sort_keys=True),
+            levels=facts.levels, about=f"{about} {chain}",
         )  # fmt: skip
 
 
