@@ -1,11 +1,12 @@
-"""What steps of a diffusion prior are worth: bound, IWAE, FID and seconds of every chain and T.
+"""What steps of a diffusion prior are worth: bound, IWAE and seconds of every chain of every T.
 
 python -m benchmarks.few_steps --runs=runs/a,runs/b [--students=runs/c,...] [--steps=1,2,4,8,25,100]
-    [--write] [--config.FIELD=VALUE ...]
+    [--samples=32] [--out=runs/few_steps] [--write]
 
-Every run, one for each seed, is evaluated with the chains `fixed`, `calibrated` and `optimised` of
-every T; runs that went on from one of them (`train.init_from`) as the chains that they are. What is
-evaluated already is not evaluated again. --write puts the table and the picture into the docs.
+Every run, one for each seed, is measured on its test images with the chains `fixed`, `calibrated`
+and `optimised` of every T; runs that went on from one of them (`train.init_from`) as the chains
+that they are. One JSON file for each, in --out: what is there is not measured again. --samples is K
+of the IWAE, 0 for none. --write puts the table and the picture into the docs.
 """
 
 import argparse
@@ -14,146 +15,133 @@ import dataclasses
 import json
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+
+import vdp
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
-from vdp import config
-from vdp.evaluation import naming, report
-from vdp.modes import evaluate
+from vdp.data import datasets
+from vdp.metrics import likelihood, score
 from vdp.pictures import style
-from vdp.runtime import markdown
-from vdp.settings import Settings, parse
+from vdp.run import calibration
+from vdp.runtime import files, markdown
 
 CHAINS = ("fixed", "calibrated", "optimised")
-DOCS = pathlib.Path(__file__).parent.parent / "docs"
+DRAWN = 1000  # samples that are timed
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE, PICTURE = DOCS / "few_steps.md", DOCS / "img" / "few_steps.png"
 MARKS = "<!-- few steps -->", "<!-- end of few steps -->"
 COLOURS = {"fixed": style.DARK, "calibrated": style.BLUE, "optimised": style.GREEN}
-COLUMNS = (
-    "chain", "T", "bound, nats", "below T=inf", "IWAE, nats", "ESS", "FID", "s per 1,000 samples"
-)  # fmt: skip
-Result = Mapping[str, Any]
+COLUMNS = {  # of the table: what a file holds
+    "bound": "bound, nats",
+    "below": "below T=inf",
+    "iwae": "IWAE, nats",
+    "ess": "ESS",
+    "seconds": f"s for {DRAWN:,} samples",
+}
+Numbers = Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Point:
-    """One chain of one T, of one run: its evaluation, and that of T=inf of the run it came from."""
+class Asked:
+    """What is asked of every run: K of the IWAE, and where the answers are kept."""
 
-    chain: str
-    steps: int
-    result: Result
-    limit: float
+    samples: int
+    out: pathlib.Path
 
-    def bound(self) -> float | None:
-        """In nats: of a student, whose bound is that of its chain, the one it was trained on."""
-        estimators = self.result["estimators"]
-        entry = estimators["elbo_discrete"] or estimators["elbo"]
-        return entry["nats"]["mean"]
-
-    def below(self) -> float | None:
-        """How far the bound lies below that of infinitely many steps, in nats."""
-        bound = self.bound()
-        return None if bound is None else self.limit - bound
-
-    def of_iwae(self, name: str) -> float | None:
-        """The mean of the IWAE, or its "ess"."""
-        entry = self.result["estimators"]["iwae"]
-        if entry is None:
-            return None
-        return entry["ess"] if name == "ess" else entry["nats"]["mean"]
-
-    def fid(self) -> float | None:
-        """Of samples by the run's own sampler of T steps."""
-        entry = self.result.get("fid")
-        return entry["value"] if entry else None
+    def answer(self, workdir: pathlib.Path, name: str, ask: Callable[[], Numbers]) -> Numbers:
+        """What a file holds, which is written where it is not there."""
+        place = str(workdir).strip("/").replace("/", "_")
+        path = self.out / f"{place}-{name.replace(' ', '')}-K={self.samples}.json"
+        if not path.exists():
+            self.out.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, dict(ask()))
+            print(path)
+        return json.loads(path.read_text())
 
 
-READERS: tuple[Callable[[Point], float | None], ...] = (
-    Point.bound,
-    Point.below,
-    lambda point: point.of_iwae("nats"),
-    lambda point: point.of_iwae("ess"),
-    Point.fid,
-    lambda point: report.sampling_seconds(point.result),
-)
+def opened(workdir: pathlib.Path, chain: str, num_steps: int) -> Any:
+    """The run with this chain, fitted to its training images."""
+    run = vdp.load(workdir)
+    settings = run.settings.replace(eval=dict(reverse=chain, num_steps=num_steps))
+    run = calibration.with_chain(dataclasses.replace(run, settings=settings), None)
+    return calibration.ensured(run, workdir, datasets.load(settings.data))
 
 
-def evaluated(workdir: pathlib.Path, overrides: Sequence[tuple[str, str]], **fields: Any) -> Result:
-    """The evaluation of a run with these fields of `eval`, which is made where it is not there."""
-    record = config.read_run(workdir)
-    settings = record.settings.replace(eval=dict(checkpoint="best", split="test", **fields))
-    settings = _with(settings, overrides)
-    path = workdir / naming.file_name(record.settings, settings)
-    found = json.loads(path.read_text()) if path.exists() else None
-    asked = set(settings.eval.estimators) - {"fid"}
-    if found is None or any(found["estimators"].get(name) is None for name in asked):
-        evaluate.main(settings, workdir)
-    return json.loads(path.read_text())
+def measured(run: Any, samples: int) -> Numbers:
+    """The numbers of a run's chain on its test images."""
+    arrays, model = run.arrays(run.images("test")), run.model.discretized()
+    found = {"bound": run.map(score.flat_terms, arrays, model=model)["value"].mean()}
+    if samples:
+        how = dict(num_samples=samples, chunk=min(run.settings.eval.iwae_chunk, samples))
+        terms = run.map(likelihood.iwae_terms, arrays, model=model, **how)
+        found |= {"iwae": terms["value"].mean(), "ess": terms["ess"].mean()}
+    run.sample(DRAWN)  # compiled
+    start = time.perf_counter()
+    jax.block_until_ready(run.sample(DRAWN, seed=1))
+    found["seconds"] = time.perf_counter() - start
+    return {name: float(value) for name, value in found.items()}
 
 
-def _with(settings: Settings, overrides: Sequence[tuple[str, str]]) -> Settings:
-    changed = parse.to_config(settings)
-    config.override(changed, overrides)
-    return parse.parse(changed)
+def limit(workdir: pathlib.Path) -> Numbers:
+    """The bound of infinitely many steps."""
+    run = vdp.load(workdir)
+    return {"bound": float(run.elbo(run.images("test")).value.mean())}
 
 
-def points(
+def measure_all(
+    asked: Asked,
     runs: Sequence[pathlib.Path],
     students: Sequence[pathlib.Path],
     steps: Sequence[int],
-    overrides: Sequence[tuple[str, str]],
-) -> list[Point]:
-    """All of them, evaluated."""
-    made, limits = [], {}
-    for run in runs:
-        own = evaluated(run, overrides, estimators=("elbo",))
-        limits[run.resolve()] = own["estimators"]["elbo"]["nats"]["mean"]
-        for chain in CHAINS:
-            for num in steps:
-                asked = dict(reverse=chain, num_steps=num)
-                names = ("elbo_discrete", "iwae", "fid")
-                result = evaluated(run, overrides, estimators=names, **asked)
-                limit = limits[run.resolve()]
-                made.append(Point(chain=chain, steps=num, result=result, limit=limit))
+) -> dict[tuple[str, int], list[dict[str, float]]]:
+    """The numbers of all runs, by (chain, T)."""
+    groups: dict[tuple[str, int], list[dict[str, float]]] = collections.defaultdict(list)
+    limits = {r.resolve(): asked.answer(r, "T=inf", lambda r=r: limit(r))["bound"] for r in runs}
+
+    def add(workdir: pathlib.Path, first: pathlib.Path, chain: str, kind: str, num: int) -> None:
+        ask = lambda: measured(opened(workdir, kind, num), asked.samples)
+        numbers = asked.answer(workdir, f"{chain}-T={num}", ask)
+        below = limits[first.resolve()] - numbers["bound"]
+        groups[chain, num].append({**numbers, "below": below})
+
+    for chain in CHAINS:
+        for num in steps:
+            for run in runs:
+                add(run, run, chain, chain, num)
     for student in students:
-        settings = config.read_run(student).settings
-        first = pathlib.Path(settings.train.init_from or "").resolve()
-        result = evaluated(student, overrides, estimators=("elbo", "iwae", "fid"))
-        prior = settings.model["prior"]
+        settings = vdp.load(student).trained
+        prior, first = settings.model["prior"], pathlib.Path(settings.train.init_from or "")
         chain = "distilled" if prior.get("teacher_steps") else "fine-tuned"
-        num = prior["num_steps"]
-        made.append(Point(chain=chain, steps=num, result=result, limit=limits[first]))
-    return made
+        add(student, first, chain, "calibrated", prior["num_steps"])
+    return groups
 
 
-def cells(group: Sequence[Point]) -> list[str]:
-    """A row of the table: means over runs with their standard errors."""
-    row = [group[0].chain, str(group[0].steps)]
-    for read in READERS:
-        values = [value for point in group if (value := read(point)) is not None]
-        if len(values) < len(group):
-            row.append("")
-            continue
-        mean, error = mean_and_error(values)
-        row.append(f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}")
-    return row
+def cell(group: Sequence[Numbers], name: str) -> str:
+    """The mean over runs with its standard error."""
+    if any(name not in numbers for numbers in group):
+        return ""
+    mean, error = mean_and_error([numbers[name] for numbers in group])
+    return f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}"
 
 
-def draw(groups: Mapping[tuple[str, int], Sequence[Point]]) -> None:
+def draw(groups: Mapping[tuple[str, int], Sequence[Numbers]]) -> None:
     """Writes the picture: nats against calls of the network."""
     figure = style.figure(6.4, 3.8)
     axes = figure.add_subplot()
     style.dress(axes)
     for chain in dict.fromkeys(chain for chain, _ in groups):
         line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
-        lost = [mean_and_error([point.below() or 0.0 for point in group]) for _, group in line]
+        lost = [mean_and_error([numbers["below"] for numbers in group]) for _, group in line]
         means, errors = zip(*((mean, error or 0.0) for mean, error in lost), strict=True)
         look = dict(color=COLOURS.get(chain, style.ORANGE), label=chain, capsize=2)
         axes.errorbar([num for num, _ in line], means, errors, marker="o", **look)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("symlog", linthresh=0.5)
+    axes.set_yscale("symlog", linthresh=1.0)
     axes.axhline(0, color="0.5", lw=0.8)
     axes.set_xlabel("steps: calls of the network for one sample")
     axes.set_ylabel("nats below T=inf")
@@ -162,21 +150,25 @@ def draw(groups: Mapping[tuple[str, int], Sequence[Point]]) -> None:
 
 
 def main() -> int:
-    """Evaluates what is missing, and prints the table."""
+    """Measures what is missing, and prints the table."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--runs", required=True)
     parser.add_argument("--students", default="")
     parser.add_argument("--steps", default="1,2,4,8,25,100")
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
     parser.add_argument("--write", action="store_true")
-    flags, rest = parser.parse_known_args()
-    overrides = [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest]
+    flags = parser.parse_args()
     paths = lambda text: [pathlib.Path(name) for name in text.split(",") if name]
     steps = [int(num) for num in flags.steps.split(",")]
-    groups = collections.defaultdict(list)
-    for point in points(paths(flags.runs), paths(flags.students), steps, overrides):
-        groups[point.chain, point.steps].append(point)
-    table = "\n".join(markdown.table(COLUMNS, [cells(group) for group in groups.values()]))
+    asked = Asked(samples=flags.samples, out=flags.out)
+    groups = measure_all(asked, paths(flags.runs), paths(flags.students), steps)
+    rows = [
+        (chain, str(num), *(cell(group, name) for name in COLUMNS))
+        for (chain, num), group in groups.items()
+    ]
+    table = "\n".join(markdown.table(("chain", "T", *COLUMNS.values()), rows))
     print(table)
     if flags.write:
         draw(groups)
