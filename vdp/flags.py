@@ -25,6 +25,7 @@ MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
 OF_RUNS = ("compare", "report")  # modes of finished runs, without a config: `main(**options)`
 OPTIONS = {  # flag: the modes it belongs to
     "parameters": ("describe",),
+    "follow": ("eval",),
     "out": ("encode", "export", "compare"),
     "dtype": ("export",),
     "format": ("encode",),
@@ -35,7 +36,8 @@ OPTIONS = {  # flag: the modes it belongs to
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
-  eval      evaluate a checkpoint of the run in the workdir (needs no --config)
+  eval      evaluate a checkpoint of the run in the workdir (needs no --config); with --follow, in
+            a job of its own, every new one while the run is trained
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
   encode    write the codes of images, q(z|x): codes-SPLIT.npz in the workdir, or --out=PATH,
             a folder or a file; --format=parquet for a table, --splits=train,test or all,
@@ -96,6 +98,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     )
     parser.add_argument(
         "--parameters", action="store_true", help="with --mode=describe: a table of all of them"
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="with --mode=eval: each new checkpoint of a training"
     )
     parser.add_argument(
         "--runs", help="with --mode=compare: folders of runs, A,B,...; seeds of one model: A+B,C"

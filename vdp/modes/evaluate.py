@@ -17,6 +17,7 @@ from vdp.evaluation import (
     values,
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
+from vdp.modes import follow as following
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
 from vdp.run import Run, calibration, restore
@@ -25,16 +26,25 @@ from vdp.settings import Settings, compare
 from vdp.types import Arrays, Generative, Model
 
 
-def main(settings: Settings, workdir: pathlib.Path) -> None:
+def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> None:
     """Evaluates `eval.checkpoint` of the run in `workdir`.
 
     Args:
       settings: the run's own, with other `data`, `eval` or `sample`.
       workdir: of the run.
+      follow: whether checkpoints are evaluated while they appear, as `vdp.modes.follow` does.
 
     Raises:
       UserError: anything the user can mend.
     """
+    if follow:
+        following.main(settings, workdir, evaluate_one)
+    else:
+        evaluate_one(settings, workdir)
+
+
+def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:
+    """As `main`, of one checkpoint."""
     record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(settings, record, settings.eval.checkpoint)

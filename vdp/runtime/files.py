@@ -132,6 +132,18 @@ def lock(workdir: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
+def in_use(workdir: pathlib.Path) -> bool:
+    """Whether a process trains in the folder now."""
+    try:
+        with open(workdir / LOCK) as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
 def _locked(handle: IO[str]) -> bool:
     """Whether this process has the lock now."""
     try:
