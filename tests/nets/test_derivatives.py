@@ -33,6 +33,10 @@ def ladder_arguments():
 BODY = dict(width=4, hidden=4)
 CASES = {  # network, arguments
     "MADE": (nets.MADE(width=8), (normal(0, (2, 5)),)),
+    "CausalTransformer": (
+        nets.CausalTransformer(width=8, depth=1, heads=2),
+        (normal(0, (2, 3, 2)),),
+    ),
     "MLP": (nets.MLP(width=8), (normal(0, (2, 5)), (3,))),
     "FeedForward": (nets.FeedForward(widths=(8,)), (normal(0, (2, 5)), (3,))),
     "ConvEncoder": (nets.ConvEncoder(channels=(4, 4), hidden=8), (normal(0, IMAGES), (2, 3))),
