@@ -33,6 +33,10 @@ def ladder_arguments():
 BODY = dict(width=4, hidden=4)
 CASES = {  # network, arguments
     "MADE": (nets.MADE(width=8), (normal(0, (2, 5)),)),
+    "ConditionalMADE": (
+        nets.ConditionalMADE(width=8),
+        (normal(0, (2, 5)), normal(1, (2, 5)), jnp.array([9.0, 900.0])),
+    ),
     "MLP": (nets.MLP(width=8), (normal(0, (2, 5)), (3,))),
     "FeedForward": (nets.FeedForward(widths=(8,)), (normal(0, (2, 5)), (3,))),
     "ConvEncoder": (nets.ConvEncoder(channels=(4, 4), hidden=8), (normal(0, IMAGES), (2, 3))),
