@@ -130,7 +130,7 @@ class TrajectoryPrior:
         """
         drawn = self._resolve_noise(noise, rng, q.mean.shape, "elbo")
         z, chain = q.sample(drawn.z), self._chain(params, rng if train else None)
-        return z, Terms.of(entropy=q.entropy()) + trajectory.bound(*chain, z, drawn.path)
+        return z, Terms.of(entropy=q.entropy()) + trajectory.log_ratio(*chain, z, drawn.path)
 
     def log_prob_bound(
         self,
@@ -143,7 +143,7 @@ class TrajectoryPrior:
     ) -> Terms:
         """A lower bound on log r(z), in the parts of the rate but the entropy."""
         drawn = self._resolve_noise(None, rng, z.shape, "elbo")
-        return trajectory.bound(*self._chain(params), z, drawn.path)
+        return trajectory.log_ratio(*self._chain(params), z, drawn.path)
 
     def log_prob_weight(
         self,
@@ -162,7 +162,8 @@ class TrajectoryPrior:
         """
         drawn = self._resolve_noise(noise, rng, q.mean.shape, "weight")
         z = q.sample(drawn.z)
-        return z, trajectory.log_weight(*self._chain(params), z, drawn.path) - q.log_prob(z)
+        ratio = trajectory.log_ratio(*self._chain(params), z, drawn.path)
+        return z, ratio.value - q.log_prob(z)
 
     def sample(
         self,
