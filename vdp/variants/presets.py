@@ -87,7 +87,8 @@ def prior(
         "trajectory": dict(
             name="trajectory",
             net=dict(name="ConditionalMADE", width=width, depth=2),
-            schedule=dict(name="linear", gamma_0=-6.0, gamma_1=4.0),
+            # from the first state, gamma(1/T), on: a flow takes more noise away than a Gaussian
+            schedule=dict(name="linear", gamma_0=-3.0, gamma_1=4.0),
             num_steps=4,
         ),
         "ddpm": dict(name="ddpm", betas="cosine", bound="discrete", **diffusion),
