@@ -122,4 +122,5 @@ class SamplerNoise:
     end: Float[Array, "b *s"]
 
 
+EstimateNoise = PosteriorNoise | DiffusionNoise | TrajectoryNoise
 SampleNoise = BaseNoise | MixtureNoise | VampNoise | SamplerNoise | Descent
