@@ -2,7 +2,7 @@
 
 The features of its FID are those of a file of Inception weights: CelebA has no classes.
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `latent=40|100|200`, `training=joint|detached|prior`, `smoke`.
 """

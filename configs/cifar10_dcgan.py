@@ -1,6 +1,6 @@
 """DCGAN VAE on CIFAR-10 with any prior (Wehenkel & Louppe 2021): 250 epochs, one learned sigma.
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `latent=40|100|200`, `training=joint|detached|prior`, `smoke`.
 """

@@ -1,6 +1,6 @@
 """DCGAN VAE on the 8x8 digits inside scikit-learn with any prior: a minute on two CPU cores.
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `latent=8|2|16|40`, `training=joint|detached|prior`, `smoke`.
 """

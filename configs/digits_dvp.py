@@ -2,7 +2,7 @@
 
 Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
 `pseudoinput=dct|downsample|linear|none`, `size=3..8`,
-`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
 `posterior=free|precision`, `depth=6|4|8`,
 `form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """

@@ -1,6 +1,6 @@
 """DCGAN VAE on grey MNIST with any prior, for small machines; masses of 256 levels.
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `latent=40|2|100|200`, `training=joint|detached|prior`, `smoke`.
 """

@@ -1,8 +1,8 @@
 """The small VAE of MNIST: three dense layers either way and a plane of latents by default.
 
 Variants: `likelihood=bernoulli|normal` (dynamically binarised, or grey with one learned scale),
-`prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and `form=separate|merged` of
-diffusion priors, `transform=affine|spline` of flow, `latent=2|8|16|32`,
+`prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
+`form=separate|merged` of diffusion priors, `transform=affine|spline` of flow, `latent=2|8|16|32`,
 `training=joint|detached|prior`, `smoke`.
 """
 

@@ -1,6 +1,6 @@
 """A convolutional VAE with a diffusion prior on dynamically binarised MNIST.
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `training=joint|detached|prior`, `smoke`.
 """

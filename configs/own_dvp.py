@@ -5,7 +5,7 @@ standardisation, validation split, batch and epochs follow from them (vdp/varian
 
 Variants: `reference` (its start and sampler), `ladder`, `vamp` with `components=500|750|1000`,
 `pseudoinput=dct|downsample|linear|none`, `size=3..11`,
-`prior=vdm|ddpm|flow|tarflow|mixture|normal`, `aggregation=full|none|z_1`,
+`prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
 `posterior=free|precision`,
 `form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
 """

@@ -3,7 +3,7 @@
 The images are `--config.data.name=folder:PATH`, `npz:PATH` or any other name; sizes, likelihood,
 validation split, batch and epochs follow from them (vdp/variants/own.py).
 
-Variants: `prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal`, `schedule=NAME` and
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
 `training=joint|detached|prior`, `smoke`.
 """

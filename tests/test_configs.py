@@ -45,7 +45,8 @@ CASES += [(n, f"training={m}") for n in (*FLAT, *HIERARCHIES) for m in ("detache
 CASES += [("digits_dvp", "pseudoinput=none,prior=mixture,training=prior")]
 CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
 CASES += [(name, "prior=flow,transform=spline") for name in ("digits_vae", "digits_dvp")]
-CASES += [("digits_dvp", "prior=tarflow"), ("digits_dvp", "pseudoinput=none,prior=tarflow")]
+for prior in ("tarflow", "trajectory"):
+    CASES += [("digits_dvp", f"prior={prior}"), ("digits_dvp", f"pseudoinput=none,prior={prior}")]
 AS_MNIST = {"cifar10_dvp", "fashion_mnist_dvp", "omniglot_dvp"}  # the code of mnist_dvp
 QUICK = {(name, "") for name in NAMES if name == "digits_vdm" or name not in {*PIXEL, *AS_MNIST}}
 QUICK |= {("digits_vae", argument) for argument in ARGUMENTS}

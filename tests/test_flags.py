@@ -74,7 +74,8 @@ def test_shells_complete_paths(cli, shell, tmp_path):
 def test_help_of_a_config_lists_what_can_be_changed(cli):
     code, text, _ = cli("--help", "--config=digits_vae:prior=flow")
     assert code == 0
-    assert "  prior=vdm|ddpm|flow|tarflow|vamp|mixture|normal|MODULE.NAME (without it: vdm)" in text
+    names = "vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal"
+    assert f"  prior={names}|MODULE.NAME (without it: vdm)" in text
     assert "  model.prior.name = flow\n" in text
     lines = [line for line in text.splitlines() if line.startswith("  eval.max_examples = 0")]
     assert lines == [f"{'  eval.max_examples = 0':44}  # 0: the whole split"]

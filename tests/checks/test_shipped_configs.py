@@ -7,7 +7,7 @@ from vdp import build, config
 from vdp.data import datasets
 from vdp.modes import check
 
-PRIORS = ("vdm", "ddpm", "flow", "tarflow", "vamp", "mixture", "normal")
+PRIORS = ("vdm", "ddpm", "flow", "tarflow", "trajectory", "vamp", "mixture", "normal")
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("digits_*.py"))
 VARIANTS = [*CONFIGS, *(f"digits_vae:prior={prior}" for prior in PRIORS[1:])]
 VARIANTS += ["digits_vae:prior=flow,transform=spline"]

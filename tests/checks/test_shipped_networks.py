@@ -16,8 +16,8 @@ NETWORKS = {
     "DCGANDecoder": (dict(channels=(4, 4)), (3,), (4, 4, 1)),
     "UNetDenoiser": (dict(width=4, depth=1), (4, 4, 1), None),
 }
-# called otherwise: by a flow, by a hierarchy
-OTHERS = {"MADE", "CausalTransformer", "LadderDecoder", "LadderEncoder"}
+# called otherwise: by a flow, a trajectory, a hierarchy
+OTHERS = {"MADE", "ConditionalMADE", "CausalTransformer", "LadderDecoder", "LadderEncoder"}
 SLOW = ("DCGANEncoder", "DCGANDecoder", "UNetDenoiser", "ConvEncoder", "ConvDecoder")
 
 

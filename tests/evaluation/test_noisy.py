@@ -50,6 +50,8 @@ def test_the_words_say_that_it_is_loose_and_what_helps():
     assert "lower bound is loose by an unknown amount" in words
     assert words.endswith("raise eval.iwae_samples or use iwae_ode")
     assert noisy.in_words(entry("exact", **NOISY)).endswith("raise eval.iwae_samples")
+    of_flows = entry(**NOISY) | {"model": "T=4, trajectory"}
+    assert noisy.in_words(of_flows).endswith("raise eval.iwae_samples")
     assert noisy.in_words(entry(noisy=False, ess_low=0.0)) == ""
 
 

@@ -37,6 +37,10 @@ CASES = {  # network, arguments
         nets.CausalTransformer(width=8, depth=1, heads=2),
         (normal(0, (2, 3, 2)),),
     ),
+    "ConditionalMADE": (
+        nets.ConditionalMADE(width=8),
+        (normal(0, (2, 5)), normal(1, (2, 5)), jnp.array([9.0, 900.0])),
+    ),
     "MLP": (nets.MLP(width=8), (normal(0, (2, 5)), (3,))),
     "FeedForward": (nets.FeedForward(widths=(8,)), (normal(0, (2, 5)), (3,))),
     "ConvEncoder": (nets.ConvEncoder(channels=(4, 4), hidden=8), (normal(0, IMAGES), (2, 3))),

@@ -30,6 +30,7 @@ PRIORS = {
     "vamp": "a VampPrior",
     "flow": "a normalising flow as prior",
     "tarflow": "a transformer flow as prior",
+    "trajectory": "a diffusion of few flow steps as prior",
     "vdm": "a diffusion prior (VDM)",
     "ddpm": "a diffusion prior (DDPM)",
 }

@@ -50,7 +50,8 @@ def in_words(entry: Mapping[str, Any]) -> str:
         return ""
     low = entry.get("ess_low")
     of = "" if low is None else f" for {100 * low:.0f} % of the images"
-    path = " or use iwae_ode" if entry["model"].startswith("T=") else ""
+    has_ode = entry["model"].startswith("T=") and not entry["model"].endswith(", trajectory")
+    path = " or use iwae_ode" if has_ode else ""
     return (
         f"too few of the weights count{of}, so that this lower bound is loose by an unknown "
         f"amount; raise eval.iwae_samples{path}"

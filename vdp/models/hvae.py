@@ -24,7 +24,7 @@ from vdp.models import stages
 from vdp.models.ladder import Reports
 from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
-from vdp.priors.noise import DiffusionNoise, PosteriorNoise
+from vdp.priors.noise import EstimateNoise
 from vdp.settings.rules import Amount, Natural
 from vdp.types import (
     Array,
@@ -73,7 +73,7 @@ class HVAE(LadderSamples):
         shape = self.prior_shape(x_shape)
         return HierarchyNoise(z=z, prior=self.prior.draw(prior_rng, num, shape, purpose=purpose))
 
-    def _noise_of(self, noise: Noise) -> tuple[list[Array], PosteriorNoise | DiffusionNoise | None]:
+    def _noise_of(self, noise: Noise) -> tuple[list[Array], EstimateNoise | None]:
         """Splits a noise in (that of the latents per scale, that of the prior or None)."""
         kind = LadderNoise if self.prior is None else HierarchyNoise
         expect(noise, kind, by="the bound of this hierarchy", instead="its own draw gives it")

@@ -4,7 +4,7 @@ A model of one latent draws its prior's noise alone (`vdp.priors.noise`).
 """
 
 from vdp.diffusion.noise import structure
-from vdp.priors.noise import DiffusionNoise, PosteriorNoise, SampleNoise
+from vdp.priors.noise import DiffusionNoise, EstimateNoise, SampleNoise
 from vdp.types import Array
 
 
@@ -82,7 +82,7 @@ class HierarchyNoise:
     """
 
     z: list[Array]
-    prior: PosteriorNoise | DiffusionNoise
+    prior: EstimateNoise
 
 
 @structure

@@ -3,7 +3,8 @@
 An encoder or decoder is called as `net(x, out_shape, train=False)` and returns float32
 [B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
 float32 of y's shape; `MADE` is called as `net(z [B, D])`, `CausalTransformer` as
-`net(tokens [B, N, T])`. Shapes are arguments, never configuration.
+`net(tokens [B, N, T])`, `ConditionalMADE` as `net(e, y, time [B], train=False)` with e, y [B, D].
+Shapes are arguments, never configuration.
 """
 
 from vdp.nets.causal_transformer import CausalTransformer
@@ -11,13 +12,14 @@ from vdp.nets.conv import ConvDecoder, ConvEncoder
 from vdp.nets.dcgan import DCGANDecoder, DCGANEncoder
 from vdp.nets.ladder import LadderDecoder, LadderEncoder
 from vdp.nets.made import MADE
-from vdp.nets.mlp import MLP, FeedForward, MLPDenoiser
+from vdp.nets.mlp import MLP, ConditionalMADE, FeedForward, MLPDenoiser
 from vdp.nets.unet import UNetDenoiser
 
 __all__ = [
     "MADE",
     "MLP",
     "CausalTransformer",
+    "ConditionalMADE",
     "ConvDecoder",
     "ConvEncoder",
     "DCGANDecoder",

@@ -41,7 +41,8 @@ class MADE(nn.Module):
     """The numbers of an autoregressive step, all zero at the start: moments of an affine one.
 
     Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
-    degree d sees inputs 0..d-1. Log-scales are bounded by tanh.
+    degree d sees inputs 0..d-1. Log-scales are bounded by tanh. A context, where there is one, is
+    added to every layer, the last of which starts at zero there too: all outputs see all of it.
     """
 
     width: Size = 256
@@ -50,13 +51,18 @@ class MADE(nn.Module):
 
     @nn.compact
     def __call__(
-        self, z: Float[Array, "b d"], numbers: int | None = None
+        self,
+        z: Float[Array, "b d"],
+        numbers: int | None = None,
+        *,
+        context: Float[Array, "b c"] | None = None,
     ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]] | Float32[Array, "b d n"]:
         """Maps z [B, D] to what depends on z[:, :i] at its entry i.
 
         Args:
           z: [B, D].
           numbers: how many are wanted for each dimension; None for the moments of an affine step.
+          context: features of what the outputs may depend on besides, [B, C].
 
         Returns:
           (mean, log_scale), float32 [B, D]; or `numbers` for each dimension, float32 [B, D, N].
@@ -66,11 +72,18 @@ class MADE(nn.Module):
         degrees, h = inputs, z
         for _ in range(self.depth):
             mask = (degrees[:, None] <= hidden[None]).astype(np.float32)
-            h = nn.silu(MaskedDense(mask, dtype=self.dtype)(h))
+            h = MaskedDense(mask, dtype=self.dtype)(h)
+            if context is not None:
+                h = h + nn.Dense(len(hidden), dtype=self.dtype)(context)
+            h = nn.silu(h)
             degrees = hidden
         outputs = np.tile(inputs - 1, numbers or 2)
         mask = (degrees[:, None] <= outputs[None]).astype(np.float32)
-        out = MaskedDense(mask, zero=True, dtype=self.dtype)(h).astype(jnp.float32)
+        out = MaskedDense(mask, zero=True, dtype=self.dtype)(h)
+        if context is not None:
+            zeros = nn.initializers.zeros
+            out = out + nn.Dense(len(outputs), dtype=self.dtype, kernel_init=zeros)(context)
+        out = out.astype(jnp.float32)
         if numbers is not None:
             return out.reshape(-1, numbers, dims).swapaxes(1, 2)
         mean, raw = jnp.split(out, 2, axis=-1)

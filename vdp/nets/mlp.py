@@ -1,12 +1,14 @@
 """Fully connected bodies."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.nets.embed import sinusoidal
+from vdp.nets.made import MADE
 from vdp.settings.rules import Depth, Dtype, Share, Size
 from vdp.types import AnyArray, Array, Shape
 
@@ -79,6 +81,29 @@ class FeedForward(nn.Module):
         return h.astype(jnp.float32).reshape(x.shape[0], *out_shape)
 
 
+def features_at(
+    net: "MLPDenoiser | ConditionalMADE",
+    y: Float[Array, "b *y"],
+    time: Float[Array, "b"],
+    *,
+    train: bool,
+) -> Float[Array, "b w"]:
+    """Features [B, width] of y and time, by residual blocks that are layers of `net`.
+
+    Args:
+      net: that is being called; its fields are the sizes.
+      y: [B, ...].
+      time: [B], in [0, 1000].
+      train: whether dropout is on.
+    """
+    condition = nn.silu(nn.Dense(net.width)(sinusoidal(time, net.embedding)))
+    condition = condition.astype(net.dtype)
+    h = nn.Dense(net.width, dtype=net.dtype)(y.reshape(y.shape[0], -1))
+    for _ in range(net.depth):
+        h = ResidualBlock(net.width, net.dropout, net.dtype)(h, condition, train=train)
+    return nn.silu(nn.LayerNorm(dtype=net.dtype)(h))
+
+
 class MLPDenoiser(nn.Module):
     """A residual MLP conditioned on time, for vector latents; its output starts at zero."""
 
@@ -93,11 +118,36 @@ class MLPDenoiser(nn.Module):
         self, y: Float[Array, "b *y"], time: Float[Array, "b"], *, train: bool = False
     ) -> Float32[Array, "b *y"]:
         """Maps y [B, ...] at times [B] in [0, 1000] to float32 of y's shape."""
-        condition = nn.silu(nn.Dense(self.width)(sinusoidal(time, self.embedding)))
-        condition = condition.astype(self.dtype)
-        h = nn.Dense(self.width, dtype=self.dtype)(y.reshape(y.shape[0], -1))
-        for _ in range(self.depth):
-            h = ResidualBlock(self.width, self.dropout, self.dtype)(h, condition, train=train)
-        h = nn.silu(nn.LayerNorm(dtype=self.dtype)(h))
+        h = features_at(self, y, time, train=train)
         out = nn.Dense(y[0].size, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
         return out.astype(jnp.float32).reshape(y.shape)
+
+
+class ConditionalMADE(nn.Module):
+    """A MADE whose outputs also see all of another array and a time; they start at zero.
+
+    What is said of entry i is by e[:, :i], by a MADE, and by features of y and time that any
+    network without masks could make: with a MADE alone, only its units of the lowest degree could
+    tell the first output of y.
+    """
+
+    width: Size = 256
+    depth: Depth = 2
+    embedding: Size = 64
+    dropout: Share = 0.0
+    dtype: Dtype = "float32"
+
+    @nn.compact
+    def __call__(
+        self,
+        e: Float[Array, "b d"],
+        y: Float[Array, "b d"],
+        time: Float[Array, "b"],
+        *,
+        train: bool = False,
+    ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]]:
+        """Maps e, y [B, D] at times [B] in [0, 1000] to (mean, log_scale), float32 [B, D]."""
+        context = features_at(self, y, time, train=train)
+        made = MADE(self.width, self.depth, self.dtype)
+        moments: Any = made(e, context=context)
+        return moments

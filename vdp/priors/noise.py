@@ -49,6 +49,21 @@ class DiffusionNoise:
 
 
 @structure
+class TrajectoryNoise:
+    """What a trajectory needs: a draw of z, and one path of T steps.
+
+    Drawn by `TrajectoryPrior.draw`, for every purpose but "sample", which is a `Descent`.
+
+    Attributes:
+      z: [B, ...], standard normal: the latent is mean + std * z, moments of q(z|x).
+      path: [B, T, ...], standard normal: that of y_1, then of the steps down to y_{1/T}.
+    """
+
+    z: Float[Array, "b *s"]
+    path: Float[Array, "b t *s"]
+
+
+@structure
 class BaseNoise:
     """What samples are made of that are a map of Gaussian noise: of a Gaussian, or of a flow.
 
@@ -107,4 +122,5 @@ class SamplerNoise:
     end: Float[Array, "b *s"]
 
 
-SampleNoise = BaseNoise | MixtureNoise | VampNoise | SamplerNoise
+EstimateNoise = PosteriorNoise | DiffusionNoise | TrajectoryNoise
+SampleNoise = BaseNoise | MixtureNoise | VampNoise | SamplerNoise | Descent

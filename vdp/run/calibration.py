@@ -16,6 +16,7 @@ from vdp.diffusion.chains import FITTED
 from vdp.errors import UserError
 from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
+from vdp.priors.trajectory import TrajectoryPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
@@ -88,6 +89,7 @@ def as_trained(stats: Stats) -> Stats:
 
 def with_chain(run: Run[M], table: Table | None) -> Run[M]:
     """The run with the chain that its settings ask for, where it has one; None: the fixed one."""
+    check_steps(getattr(run.model, "prior", None), run.settings.eval.num_steps)
     if not isinstance(run.model, Fittable) or not isinstance(run.model.prior, DiffusionPrior):
         return run
     chosen, stats = run.settings.eval, as_trained(run.stats)
@@ -97,6 +99,22 @@ def with_chain(run: Run[M], table: Table | None) -> Run[M]:
     reverse = "fixed" if table is None else chosen.reverse
     model = run.model.fitted(reverse, chosen.num_steps)
     return dataclasses.replace(run, model=model, stats=stats)
+
+
+def check_steps(prior: object, asked: int) -> None:
+    """Refuses another number of steps than that of a trajectory, which stands for no other.
+
+    Args:
+      prior: any, or None.
+      asked: `eval.num_steps`; 0 for the prior's own.
+
+    Raises:
+      UserError: it is another.
+    """
+    if isinstance(prior, TrajectoryPrior) and asked not in (0, prior.num_steps):
+        raise UserError(
+            f"the prior's {prior.num_steps} steps were trained: leave eval.num_steps={asked} out"
+        )
 
 
 def _is_fitted(run: Run[M]) -> bool:

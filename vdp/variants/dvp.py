@@ -18,7 +18,7 @@ from vdp.variants.presets import (
 )
 
 CODES = ("dct", "downsample", "linear", "none")
-OVER_CODE = ("vdm", "ddpm", "flow", "tarflow", "mixture", "normal")
+OVER_CODE = ("vdm", "ddpm", "flow", "tarflow", "trajectory", "mixture", "normal")
 Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
 # no sharper than its first noise: tables of 1000 betas, and cosine ones from 25 on, start below
 

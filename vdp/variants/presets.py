@@ -8,7 +8,7 @@ from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, parse
 
-PRIORS = ("vdm", "ddpm", "flow", "tarflow", "vamp", "mixture", "normal")
+PRIORS = ("vdm", "ddpm", "flow", "tarflow", "trajectory", "vamp", "mixture", "normal")
 SCHEDULES = (
     "learned_scalar",
     "learned_monotone",
@@ -83,6 +83,13 @@ def prior(
             num_flows=4,
             patch_size=1,
             token_size=1,
+        ),
+        "trajectory": dict(
+            name="trajectory",
+            net=dict(name="ConditionalMADE", width=width, depth=2),
+            # from the first state, gamma(1/T), on: a flow takes more noise away than a Gaussian
+            schedule=dict(name="linear", gamma_0=-3.0, gamma_1=4.0),
+            num_steps=4,
         ),
         "ddpm": dict(name="ddpm", betas="cosine", bound="discrete", **diffusion),
         "vdm": dict(
