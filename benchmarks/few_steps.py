@@ -164,11 +164,14 @@ def main() -> int:
     steps = [int(num) for num in flags.steps.split(",")]
     asked = Asked(samples=flags.samples, out=flags.out)
     groups = measure_all(asked, paths(flags.runs), paths(flags.students), steps)
+    known = {name for group in groups.values() for numbers in group for name in numbers}
+    columns = [name for name in COLUMNS if name in known]
     rows = [
-        (chain, str(num), *(cell(group, name) for name in COLUMNS))
+        (chain, str(num), *(cell(group, name) for name in columns))
         for (chain, num), group in groups.items()
     ]
-    table = "\n".join(markdown.table(("chain", "T", *COLUMNS.values()), rows))
+    heads = ("chain", "T", *(COLUMNS[name] for name in columns))
+    table = "\n".join(markdown.table(heads, rows))
     print(table)
     if flags.write:
         draw(groups)
