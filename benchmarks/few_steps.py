@@ -136,13 +136,16 @@ def draw(groups: Mapping[tuple[str, int], Sequence[Numbers]]) -> None:
     style.dress(axes)
     for chain in dict.fromkeys(chain for chain, _ in groups):
         line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
-        lost = [mean_and_error([numbers["below"] for numbers in group]) for _, group in line]
-        means, errors = zip(*((mean, error or 0.0) for mean, error in lost), strict=True)
+        each = [mean_and_error([numbers["below"] for numbers in group]) for _, group in line]
+        means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
         look = dict(color=COLOURS.get(chain, style.ORANGE), label=chain, capsize=2)
         axes.errorbar([num for num, _ in line], means, errors, marker="o", **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
-    axes.axhline(0, color="0.5", lw=0.8)
+    lost = [numbers["below"] for group in groups.values() for numbers in group]
+    axes.set_ylim(min(0.0, 1.2 * min(lost)), 1.5 * max(lost))
+    steps = sorted({num for _, num in groups})
+    axes.set_xticks(steps, [str(num) for num in steps], minor=False)
     axes.set_xlabel("steps: calls of the network for one sample")
     axes.set_ylabel("nats below T=inf")
     axes.legend(frameon=False)
