@@ -29,7 +29,7 @@ def test_images_go_there_and_back(smoke_run, archive, tmp_path, cli, refused):
     code, said, _ = cli("--mode=compress", *run, *named)
     assert code == 0
     assert "3 images in" in said
-    assert "bound (T=100)" in said
+    assert "bound (T=100, calibrated)" in said
     code, said, _ = cli(
         "--mode=decompress", *run, f"--config.codec.files={out}", f"--config.codec.out={back}"
     )
