@@ -77,3 +77,9 @@ def mixture_eps_fn(y, gamma):
 def linear(gamma_0, gamma_1):
     """gamma(t), fixed and linear."""
     return lambda t: gamma_0 + (gamma_1 - gamma_0) * jnp.asarray(t)
+
+
+def with_error(draws):
+    """Mean over axis 0 and its standard error."""
+    draws = np.asarray(draws, np.float64)
+    return draws.mean(0), draws.std(0, ddof=1) / np.sqrt(len(draws))

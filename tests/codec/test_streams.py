@@ -28,6 +28,7 @@ PRIORS = {
     "separate": {"name": "vdm", "form": "separate"} | DIFFUSION,
     "merged": {"name": "vdm", "form": "merged"} | DIFFUSION,
     "learned": {"name": "vdm", "bound": "discrete", "reverse": "learned"} | DIFFUSION,
+    "ddpm": {"name": "ddpm", "denoiser": DIFFUSION["denoiser"], "num_steps": 20},
 }
 LADDER = {
     "name": "hvae",
@@ -37,6 +38,10 @@ LADDER = {
     "likelihood": {"name": "logistic_mixture", "num_components": 2},
 }
 PIXELS = {"name": "pixel", "prior": PRIORS["merged"], "likelihood": {"name": "categorical"}}
+DENOISED = {
+    "name": "pixel", "prior": PRIORS["ddpm"] | {"form": "merged"}, "location": "denoised",
+    "likelihood": {"name": "discretized_normal"},
+}  # fmt: skip
 
 
 def vae(prior="normal", likelihood="discretized_logistic", **fields):
@@ -85,6 +90,8 @@ SLOW = {
     "merged, colours": ((vae, "merged", "logistic_mixture"), {"channels": 3}),
     "ladder": ((ladder(),), {}),
     "pixels": ((tuple(PIXELS.items()),), {}),
+    "pixels by a table of betas, colours": ((tuple(DENOISED.items()),), {"channels": 3}),
+    "ddpm": ((vae, "ddpm"), {}),
 }  # fmt: skip
 
 
@@ -123,7 +130,7 @@ def test_the_rate_is_the_bound():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["mixture", "separate", "merged", "learned"])
+@pytest.mark.parametrize("prior", ["mixture", "separate", "merged", "learned", "ddpm"])
 def test_the_rate_is_the_bound_of_the_same_model(prior):
     one, x = of(vae, prior, "bernoulli", levels=2), images(1000, levels=2)
     bits = codec.compress(one, x, lanes=50).bits.sum()

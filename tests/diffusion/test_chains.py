@@ -104,7 +104,7 @@ def test_errors_between_two_gammas_lie_on_a_line_of_logs():
 
 
 def test_a_learned_chain_starts_as_the_fixed_one_and_keeps_its_ends():
-    params = chains.init_learned(4, (2,))
+    params = chains.as_learned(chains.Chain(gamma=GAMMA), 4, (2,))
     start = chains.learned(GAMMA, params)
     t = jnp.arange(5) / 4
     np.testing.assert_allclose(start.gamma(t), GAMMA(t), atol=1e-5)
@@ -113,9 +113,12 @@ def test_a_learned_chain_starts_as_the_fixed_one_and_keeps_its_ends():
     gammas = np.asarray(moved.gamma(t))
     assert (gammas[0], gammas[-1]) == (GAMMA_0, GAMMA_1)
     assert np.all(np.diff(gammas) > 0)
-    assert chains.init_learned(4, (40, 40, 1))["log_v"].shape == (4, 1, 1, 1)
+    bent = lambda t: GAMMA(jnp.asarray(t) ** 2)
+    large = chains.as_learned(chains.Chain(gamma=bent), 4, (40, 40, 1))
+    assert large["log_v"].shape == (4, 1, 1, 1)
+    np.testing.assert_allclose(chains.learned(bent, large).gamma(t), bent(t), atol=1e-4)
     fitted = chains.optimised(GAMMA, gaussian_errors(), 4, (2,))
-    again = chains.learned(GAMMA, chains.as_learned(fitted, 4))
+    again = chains.learned(GAMMA, chains.as_learned(fitted, 4, (2,)))
     np.testing.assert_allclose(again.gamma(t), fitted.gamma(t), atol=1e-5)
 
 

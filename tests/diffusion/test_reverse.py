@@ -16,8 +16,8 @@ from oracles import (
     smoothed_log_density,
 )
 
-from vdp.diffusion import bounds, paths, process, reverse, samplers
-from vdp.diffusion.noise import AllSteps, Path
+from vdp.diffusion import bounds, paths, process, reverse, samplers, times
+from vdp.diffusion.noise import AllSteps, Path, Quantiles, Times
 
 GAMMA_0, GAMMA_1 = -4.0, 8.0
 GAMMA = linear(GAMMA_0, GAMMA_1)
@@ -78,6 +78,29 @@ def test_widths_of_zero_are_those_of_q():
     ]
     np.testing.assert_allclose(found[1], found[0], atol=2e-5)
     np.testing.assert_allclose(found[2], found[0], atol=2e-5)
+
+
+def test_times_of_any_kind_estimate_the_sum_over_all_steps():
+    """One draw in every stratum, quantiles of the steps' importance, or one step after another."""
+    log_v, num = jnp.array([[0.4, -0.3], [0.1, 0.9], [-0.2, 0.3]]), 3
+    how = dict(num_steps=num, log_v=log_v)
+    eps = jax.random.normal(jax.random.key(12), (6, num, 2))
+    args = gaussian_eps_fn(0.2, 0.9), GAMMA, Z
+    whole = DISCRETE(*args, noise=AllSteps(eps=eps), **how).parts["diffusion"]
+    one_by_one = DISCRETE(*args, noise=AllSteps(eps=eps), sequential=True, **how)
+    np.testing.assert_allclose(one_by_one.parts["diffusion"], whole, rtol=1e-4)
+    t = jnp.tile((jnp.arange(num) + 0.5) / num, (6, 1))
+    strata = DISCRETE(*args, noise=Times(t=t, eps=eps), **how).parts["diffusion"]
+    np.testing.assert_allclose(strata, whole, rtol=1e-4)
+    gammas = jnp.asarray(GAMMA(jnp.arange(num + 1) / num))
+    p = np.asarray(times.step_probabilities(gammas), np.float64)
+    edges = np.concatenate([[0], np.cumsum(p)])
+    total = 0.0
+    for i in range(num):
+        u = jnp.full((6, 1), (edges[i] + edges[i + 1]) / 2, jnp.float32)
+        noise = Quantiles(u=u, eps=eps[:, i : i + 1])
+        total += p[i] * DISCRETE(*args, noise=noise, **how).parts["diffusion"]
+    np.testing.assert_allclose(total, whole, rtol=1e-4)
 
 
 @pytest.mark.parametrize("log_v", [jnp.array([[0.4, -0.3], [0.1, 0.9], [-0.2, 0.3]]),

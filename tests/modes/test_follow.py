@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from vdp.errors import UserError
-from vdp.modes import follow
+from vdp.modes import evaluate, follow
 from vdp.record import read_run
 from vdp.runtime import files
 from vdp.training.checkpoint import saved_steps
@@ -17,7 +17,7 @@ def test_new_checkpoints_are_evaluated_until_nobody_trains(copied_run, monkeypat
     training, seen = contextlib.ExitStack(), []
     training.enter_context(files.lock(copied_run))
 
-    def evaluate(chosen, workdir):
+    def evaluate_one(chosen, workdir):
         step = int(chosen.eval.checkpoint)
         seen.append(step)
         if step == first:
@@ -28,19 +28,21 @@ def test_new_checkpoints_are_evaluated_until_nobody_trains(copied_run, monkeypat
             training.close()
             raise UserError("no such checkpoint")
 
-    follow.main(settings, copied_run, evaluate)
+    monkeypatch.setattr(evaluate, "evaluate_one", evaluate_one)
+    evaluate.main(settings, copied_run, follow=True)
     assert seen == [first, 900, 901]
     said = capsys.readouterr().out
     assert "checkpoint 900 was removed before it was read" in said
     assert "nobody trains in" in said
 
 
-def test_what_cannot_be_evaluated_is_said(copied_run):
-    def evaluate(chosen, workdir):
+def test_what_cannot_be_evaluated_is_said(copied_run, monkeypatch):
+    def evaluate_one(chosen, workdir):
         raise UserError("the estimator elbo is not finite")
 
+    monkeypatch.setattr(evaluate, "evaluate_one", evaluate_one)
     with pytest.raises(UserError, match="not finite"):
-        follow.main(read_run(copied_run).settings, copied_run, evaluate)
+        evaluate.main(read_run(copied_run).settings, copied_run, follow=True)
 
 
 def test_a_folder_is_in_use_while_it_is_locked(tmp_path):

@@ -13,7 +13,6 @@ from vdp.errors import UserError
 from vdp.evaluation import estimators
 from vdp.nets import ConditionalMADE
 from vdp.priors.noise import TrajectoryNoise
-from vdp.run import calibration
 
 SPEC = {
     "name": "trajectory",
@@ -116,6 +115,6 @@ def test_its_estimators_are_those_of_a_model_that_stands_for_no_other():
     with pytest.raises(UserError, match="elbo_ode"):
         estimators.check(["elbo_ode"], model)
     for asked in (0, 3):
-        calibration.check_steps(model.prior, asked)
+        assert model.fitted("calibrated", asked) == model
     with pytest.raises(UserError, match=r"3 steps were trained: leave eval.num_steps=8 out"):
-        calibration.check_steps(model.prior, 8)
+        model.fitted("calibrated", 8)

@@ -2,15 +2,20 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import vdp
 from vdp.data import datasets
+from vdp.diffusion import chains, reverse
+from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.metrics import score
+from vdp.metrics import per_batch, score
 from vdp.record import read_run
 from vdp.run import calibration, restore
+from vdp.types import Batch
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,43 @@ def test_a_fitted_chain_has_the_higher_bound_on_images_it_has_not_seen(opened):
         model = dataclasses.replace(run.model, prior=prior).discretized()
         values[kind] = run.map(score.flat_terms, arrays, model=model)["value"].mean()
     assert values["fixed"] + 1 < values["calibrated"] < values["optimised"] + 0.5
+
+
+@pytest.mark.parametrize(("steps", "times"), [(4, 64), (25, 75), (50, 50), (100, 100), (1000, 125),
+                                              (997, 64)])  # fmt: skip
+def test_a_denoiser_of_few_times_is_looked_at_there(opened, steps, times):
+    run, _ = opened
+    prior = dataclasses.replace(run.model.prior, bound="discrete")
+    spec = {**run.trained.model, "prior": {**run.trained.model["prior"], "num_steps": steps}}
+    trained = dataclasses.replace(
+        run, model=dataclasses.replace(run.model, prior=prior),
+        trained=run.trained.replace(model=spec),
+    )  # fmt: skip
+    assert calibration._times(trained) == times
+    assert calibration._times(run) == calibration.TIMES
+
+
+def test_errors_are_those_of_what_is_diffused(opened, monkeypatch):
+    """The code itself in the merged form, else draws around it; of large latents their mean."""
+    run, _ = opened
+    params, rng = run.params["prior"], jax.random.key(0)
+    q = Normal(jnp.ones((2, 12)), jnp.full((2, 12), 1.0))
+    for form in ("separate", "merged"):
+        prior = dataclasses.replace(run.model.prior, form=form, reverse="fixed")
+        z_rng, rest = jax.random.split(rng)
+        z = q.mean if form == "merged" else q.sample(jax.random.normal(z_rng, q.mean.shape))
+        of = prior.eps_fn(params), prior.schedule.bind(params["schedule"])
+        expected = reverse.squared_errors(*of, z, rest, 3)
+        found = prior.errors(params, q, rng, 3)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+    batch = Batch(target=run.images()[:2], input=run.images()[:2], label=np.zeros(2, np.int32))
+    args = run.model, run.params, run.stats, batch, rng
+    each = per_batch.errors(*args, num=3)["square"]
+    monkeypatch.setattr(chains, "MOST_WIDTHS", 4)
+    shared = per_batch.errors(*args, num=3)["square"]
+    assert each.shape == (2, 4, 12)
+    np.testing.assert_allclose(shared, each.mean(2, keepdims=True), rtol=1e-5)
 
 
 def test_a_run_without_a_table_is_the_fixed_chain_and_a_damaged_one_is_named(copied_run):

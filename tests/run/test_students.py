@@ -11,6 +11,7 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.run import students
+from vdp.types import Batch
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,35 @@ def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
         assert not any(leaf.any() for leaf in jax.tree.leaves(gradients["schedule"]))
 
 
+def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
+    """Not the schedule either, which the noise of the posterior depends on."""
+    run, _ = opened
+    prior = dataclasses.replace(
+        run.model.prior, form="merged", bound="discrete", num_steps=3, reverse="fixed",
+        teacher_steps=4,
+    )  # fmt: skip
+    model = dataclasses.replace(run.model, training="prior", prior=prior)
+    params, stats = model.init(jax.random.key(0), run.facts.shape)
+    params = jax.tree.map(lambda x: x + 0.1, params)
+    images = run.images("test")[:8]
+    batch = Batch(target=images, input=images, label=np.zeros(8, np.int32))
+
+    def loss(params):
+        return model.loss(params, stats, batch, jax.random.key(1), step=0, train=True)[0].mean()
+
+    gradients = jax.jit(jax.grad(loss))(params)
+    assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"].pop("denoiser")))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradients))
+
+
 def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened):
     run, _ = opened
     model = with_prior(run.model, reverse="fixed", teacher_steps=2)
     with pytest.raises(UserError, match=r"name its run in config\.train\.init_from"):
         students.check(model, has_teacher=False)
-    with pytest.raises(UserError, match="is trained alone: training='prior'"):
-        dataclasses.replace(model, training="joint")
+    for training in ("joint", "detached"):
+        with pytest.raises(UserError, match="is trained alone: training='prior'"):
+            dataclasses.replace(model, training=training)
+    for fields in ({"teacher_steps": 2}, {"weights": "simple"}):
+        with pytest.raises(UserError, match=r"reverse='fixed'|weights='bound'"):
+            with_prior(run.model, **({"reverse": "learned"} | fields))

@@ -20,14 +20,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 
 from vdp.codec.bits_back import BitsBack, Coder
 from vdp.codec.gaussians import Gaussians
 from vdp.codec.latents import Latent, gaussians, on_grid, wide
 from vdp.codec.programs import Program
 from vdp.codec.stack import Stack
-from vdp.diffusion import chains, process, reverse
+from vdp.diffusion import process, reverse
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import Array, Params, Shape, Stats
 
@@ -75,13 +75,14 @@ class Chain:
         self, prior: DiffusionPrior, params: Params, stats: Stats, shape: tuple[int, ...],
         *, lanes: int, bins: float,
     ) -> None:  # fmt: skip
-        self.shape, self.num_steps = shape, prior.num_steps
-        gammas, log_v = jax.jit(functools.partial(self._made, prior))(params, stats)
-        self.gamma, gamma = wide(gammas), chains.through(gammas)
-        self.alpha, self.sigma = (
-            np.exp(-0.5 * _softplus(self.gamma)),
-            np.exp(-0.5 * _softplus(-self.gamma)),
-        )
+        self.shape = shape
+        gammas, log_v = jax.jit(functools.partial(_made, prior, shape))(params, stats)
+        moves = np.diff(gammas) > 0  # a table of betas begins with a step that does not, for free
+        gammas = gammas[np.concatenate([[True], moves])]
+        log_v = None if log_v is None else log_v[moves]
+        self.num_steps = len(gammas) - 1
+        self.gamma = wide(gammas)
+        self.alpha, self.sigma = wide(process.alpha(gammas)), wide(process.sigma(gammas))
         kept = np.sqrt(-np.expm1(-np.diff(self.gamma)))
         self._forward_std, backward = self.sigma[1:] * kept, self.sigma[:-1] * kept
         widths = None if log_v is None else jnp.exp(0.5 * reverse.whole(log_v, shape))
@@ -94,22 +95,13 @@ class Chain:
 
         def step(params: Params, stats: Stats, index: Array, y: Array) -> tuple[Array, Array]:
             """Mean and deviation of r(y_a|y_b), b = (index + 1)/T."""
-            at = lambda i: jnp.broadcast_to(gamma(i / self.num_steps), (len(y),))
-            gamma_b, gamma_a = at(index + 1), at(index)
+            gamma_b, gamma_a = (jnp.broadcast_to(gammas[i], len(y)) for i in (index + 1, index))
             eps_hat = prior.eps_fn(params)(y, gamma_b)
             mean, std = process.reverse_moments(y, eps_hat, gamma_b, gamma_a)
             std = std if widths is None else std * widths[index][None]
-            return mean, jnp.broadcast_to(std, mean.shape)
+            return mean, std
 
         self._step = Program(step, params, stats, lanes)
-
-    def _made(
-        self, prior: DiffusionPrior, params: Params, stats: Stats
-    ) -> tuple[Float[Array, "n"], Float[Array, "t ..."] | None]:
-        """The gammas that the chain stops at, and the widths of its steps."""
-        chain = prior.chain(params, stats, self.shape)
-        times = jnp.arange(self.num_steps + 1, dtype=jnp.float32) / self.num_steps
-        return jnp.asarray(jax.vmap(chain.gamma)(times)), chain.log_v
 
     def of(self, count: int) -> Coder:
         """The distribution of y_0 of as many images."""
@@ -160,5 +152,10 @@ class _OfBatch:
         return value
 
 
-def _softplus(x: Float64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:
-    return np.logaddexp(0.0, x)
+def _made(
+    prior: DiffusionPrior, shape: tuple[int, ...], params: Params, stats: Stats
+) -> tuple[Float[Array, "n"], Float[Array, "t ..."] | None]:
+    """The gammas that the chain stops at, from y_0 to y_1, and log v of the steps between."""
+    chain = prior.chain(params, stats, shape)
+    times = jnp.arange(prior.num_steps + 1) / prior.num_steps
+    return jnp.asarray(chain.gamma(times), jnp.float32), chain.log_v

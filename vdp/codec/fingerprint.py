@@ -13,12 +13,14 @@ from vdp.types import Params, Stats
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "constriction")
 NAMED = {
+    "chain": "chain of its diffusion prior",
     "weights": "run or checkpoint",
     "machine": "kind of machine",
     "versions": "set of versions",
     "numbers": "arithmetic than that of this machine",
 }
 MENDED = {  # what to do where a part of the fingerprint differs
+    "chain": "decompress with the config.eval.reverse and config.eval.num_steps that wrote it",
     "weights": "decompress with the run, and the checkpoint, that wrote it",
     "machine": "decompress on such a machine",
     "versions": "install those versions in an environment of their own",
@@ -71,5 +73,6 @@ def check(written: Mapping[str, str], here: Mapping[str, str], where: str) -> No
     """
     for part, value in here.items():
         if written.get(part) != value:
-            told = f" ({written.get(part)}, and here {value})" * (part in ("machine", "versions"))
+            is_hash = part in ("weights", "numbers")
+            told = "" if is_hash else f" ({written.get(part)}, and here {value})"
             raise UserError(f"{where} was written with another {NAMED[part]}{told}: {MENDED[part]}")

@@ -15,7 +15,7 @@ from vdp.codec.tables import Table
 from vdp.errors import UserError
 from vdp.likelihoods.bernoulli import Bernoulli
 from vdp.likelihoods.location_scale import LocationScale
-from vdp.likelihoods.logistic_mixture import LogisticMixture
+from vdp.likelihoods.logistic_mixture import LogisticMixture, coupled
 from vdp.types import AnyArray, Array, Likelihood
 
 CODED = "bernoulli, categorical, discretized_logistic, discretized_normal, logistic_mixture"
@@ -51,12 +51,11 @@ def masses(
     if isinstance(likelihood, LogisticMixture):
         log_masses = _of_a_mixture(likelihood, outputs, images, channel)
     else:
-        each = outputs.reshape(-1, 1, 1, outputs.shape[-1])
-        chosen = jax.nn.one_hot(channel, channels, dtype=jnp.int32)
+        parts = outputs.reshape(-1, outputs.shape[-1] // channels, channels)
+        alone = jnp.take(parts, channel, axis=-1)[:, None, None]  # outputs of an image of its own
 
-        def log_mass(level: Array) -> Array:  # of the channel, times that of the others at 0
-            target = jnp.broadcast_to(level * chosen, (len(each), 1, 1, channels))
-            return likelihood.log_prob(each, target)
+        def log_mass(level: Array) -> Array:
+            return likelihood.log_prob(alone, jnp.broadcast_to(level, (len(alone), 1, 1, 1)))
 
         log_masses = jnp.moveaxis(jax.lax.map(log_mass, levels), 0, -1)
     table = jax.nn.softmax(log_masses, axis=-1)
@@ -71,19 +70,14 @@ def _of_a_mixture(
 ) -> Float32[Array, "b h w v"]:
     """log sum_k w_k prod_(earlier c) mass_ck(x_c) mass_k(level), up to a constant of the pixel."""
     logits, means, log_scales, coefficients = likelihood.split(outputs)
-    x = likelihood.position(images)
     channels = means.shape[-2]
     earlier = jnp.arange(channels) < channel
-    places = list(means[..., c, :] for c in range(channels))
-    for c in range(1, channels):  # the groups of coefficients: `vdp.likelihoods.logistic_mixture`
-        for i in range(c):
-            group = coefficients[..., c * (c - 1) // 2 + i, :]
-            places[c] = places[c] + group * x[..., i, None]
+    x = [likelihood.position(images[..., c, None]) for c in range(channels)]
+    places = [coupled(means, coefficients, x[:c]) for c in range(channels)]
     located = jnp.stack(places, axis=-2)
-    of = lambda target, c: dists.discretized_logistic_log_prob(
-        target, located[..., c, :], log_scales[..., c, :], likelihood.levels
+    before = dists.discretized_logistic_log_prob(
+        images[..., None], located, log_scales, likelihood.levels
     )
-    before = jnp.stack([of(images[..., c, None], c) for c in range(channels)], axis=-2)
     known = jnp.where(earlier[None, None, None, :, None], before, 0.0)
     weights = jax.nn.log_softmax(logits) + known.sum(axis=-2)
     place = jnp.take(located, channel, axis=-2)

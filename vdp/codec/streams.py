@@ -56,6 +56,7 @@ class Codec:
       x_shape: (H, W, C).
       levels: of the pixels.
       about: the model's settings as a text, for the fingerprint.
+      chain: the name of the model that is coded, of all that its parameters stand for.
     """
 
     model: Model
@@ -64,6 +65,7 @@ class Codec:
     x_shape: tuple[int, int, int]
     levels: int
     about: str
+    chain: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,7 @@ def _numbers(codec: Codec, coded: Coded, lanes: int) -> str:
 
 def _fingerprint(codec: Codec) -> dict[str, str]:
     weights = fingerprint.of_weights(codec.params, codec.stats, codec.about)
-    return {"weights": weights} | fingerprint.surroundings()
+    return {"chain": codec.chain, "weights": weights} | fingerprint.surroundings()
 
 
 def decompress(

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 from jaxtyping import UInt8
 
+from vdp.data import depth
 from vdp.data.core import Request
 from vdp.data.sources import folder, npz
 from vdp.errors import UserError
@@ -24,18 +25,10 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     source = npz if path.suffix == ".npz" else folder
     info, splits = source.load(str(path), Request(dir=None))
     images = np.concatenate([splits[name].images for name in SPLITS if name in splits])
-    scaled = _scaled(images, info.levels, levels)
-    if not np.array_equal(_scaled(scaled, levels, info.levels), images):
+    scaled = depth.scaled(images, info.levels, levels)
+    if not np.array_equal(depth.scaled(scaled, levels, info.levels), images):
         raise UserError(
             f"the images of {path} have {info.levels} levels, and cannot be brought to {levels} "
             "without loss: give images of the levels that the run was trained with"
         )
     return scaled
-
-
-def _scaled(
-    images: UInt8[np.ndarray, "n h w c"], stored: int, wanted: int
-) -> UInt8[np.ndarray, "n h w c"]:
-    """The nearest of `wanted` levels, where black and white stay so."""
-    table = np.rint(np.arange(stored) * ((wanted - 1) / (stored - 1))).astype(np.uint8)
-    return table[images]

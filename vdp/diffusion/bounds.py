@@ -190,7 +190,8 @@ def discrete(
 ) -> Terms:
     """The bound of the model with T steps on the grid i/T.
 
-    LT = T/2 E_i[expm1(gamma(i/T) - gamma((i-1)/T)) |eps - eps_hat|^2] (VDM, Eq. 13-14).
+    LT = T/2 E_i[expm1(gamma(i/T) - gamma((i-1)/T)) |eps - eps_hat|^2] (VDM, Eq. 13-14); with widths
+    v every square is divided by its v, and 1/2 sum_d [1/v - 1 + log v] of every step is added.
 
     Args:
       eps_fn: the denoiser.

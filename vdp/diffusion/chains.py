@@ -122,22 +122,27 @@ def through(gammas: Float[Array, "t"]) -> Gamma:
     return lambda t: gammas[jnp.round(jnp.asarray(t) * last).astype(jnp.int32)]
 
 
-def init_learned(num_steps: int, shape: Shape) -> Params:
-    """Parameters of a learned chain, which starts as the fixed one.
+def widths_shape(shape: Shape) -> Shape:
+    """The shape of the widths of one step, for latents of `shape`: of large ones all axes are 1."""
+    return tuple(shape) if math.prod(shape) <= MOST_WIDTHS else (1,) * len(shape)
 
-    {"log_v": [T, *shape] (of large latents [T, 1, ...]), "times": [T], logs of the share of
-    gamma's range that each step has, up to a constant}.
+
+def as_learned(chain: Chain, num_steps: int, shape: Shape) -> Params:
+    """Parameters of a learned chain that starts as another chain of T steps.
+
+    Args:
+      chain: the other one.
+      num_steps: T.
+      shape: of one latent.
+
+    Returns:
+      {"log_v": [T, *widths_shape], "times": [T], logs of the share of gamma's range that each step
+      has, up to a constant}.
     """
-    each = tuple(shape) if math.prod(shape) <= MOST_WIDTHS else (1,) * len(shape)
-    return {"log_v": jnp.zeros((num_steps, *each)), "times": jnp.zeros(num_steps)}
-
-
-def as_learned(chain: Chain, num_steps: int) -> Params:
-    """Parameters of a learned chain that starts as a fitted one of T steps."""
     gammas = chain.gamma(jnp.arange(num_steps + 1) / num_steps)
     shares = jnp.diff(gammas) / (gammas[-1] - gammas[0])
-    assert chain.log_v is not None
-    return {"log_v": chain.log_v, "times": jnp.log(jnp.maximum(shares, SMALLEST_SHARE))}
+    log_v = jnp.zeros((num_steps, *widths_shape(shape))) if chain.log_v is None else chain.log_v
+    return {"log_v": log_v, "times": jnp.log(jnp.maximum(shares, SMALLEST_SHARE))}
 
 
 def learned(gamma: Gamma, params: Params) -> Chain:

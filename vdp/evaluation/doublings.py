@@ -159,7 +159,7 @@ def steps(asked: Asked) -> dict[str, Any]:
             chain = dataclasses.replace(chain, num_strata=STRATA)
         of_chain = _with_prior(model, chain)
         values = asked.map(f"T={num}", score.flat_terms, of_chain)["value"]
-        row = {"steps": num, "nats": mean_and_error(values)}
+        row = {"steps": num, "model": chain.weight_model, "nats": mean_and_error(values)}
         row |= {"above_limit": difference(values, limit), "iwae": None}
         if num <= CHEAP_STEPS:
             name = f"T={num}-K={samples}"
@@ -173,7 +173,8 @@ def steps(asked: Asked) -> dict[str, Any]:
     words = f"{name}, the run's own, lies {_away(of_own['above_limit'], 'T=inf')}: {verdict}"
     if last is not of_own:
         words += f"; T={last['steps']} lies {_away(last['above_limit'], 'it')}"
-    rows.append(dict(steps=None, nats=mean_and_error(limit), above_limit=None, iwae=None))
+    of_limit = dict(steps=None, model="T=inf", nats=mean_and_error(limit))
+    rows.append({**of_limit, "above_limit": None, "iwae": None})
     about = {"own": own, "iwae_samples": samples, "note": limit_model.prior.note}
     return {**about, "converged": converged, "words": words, "rows": rows}
 

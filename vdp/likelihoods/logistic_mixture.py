@@ -95,7 +95,7 @@ class LogisticMixture:
         logits, means, log_scales, coefficients = self.split(outputs)
         channels = means.shape[-2]
         x = [self.position(target[..., c, None]) for c in range(channels)]
-        m = [_couple(means, coefficients, x[:c]) for c in range(channels)]
+        m = [coupled(means, coefficients, x[:c]) for c in range(channels)]
         log_masses = dists.discretized_logistic_log_prob(
             target[..., None], jnp.stack(m, axis=-2), log_scales, self.levels
         )
@@ -113,7 +113,7 @@ class LogisticMixture:
         noise = jnp.exp(log_scales) * jax.random.logistic(noise_rng, means.shape)
         level: list[Array] = []
         for c in range(means.shape[-2]):
-            v = _couple(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]
+            v = coupled(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]
             nearest = jnp.floor((v + 1) / 2 * (self.levels - 1) + 0.5)
             level.append(jnp.clip(nearest, 0, self.levels - 1))
         return jnp.concatenate(level, axis=-1).astype(jnp.uint8)
@@ -127,7 +127,7 @@ class LogisticMixture:
         seen: list[Array] = []
         each: list[Array] = []
         for channel in range(means.shape[-2]):
-            location = _couple(means, coefficients, seen)
+            location = coupled(means, coefficients, seen)
             expected = dists.discretized_mean(
                 jax.nn.sigmoid, location, log_scales[..., channel, :], self.levels
             )
@@ -140,7 +140,7 @@ class LogisticMixture:
         return to_symmetric(level, self.levels)
 
 
-def _couple(
+def coupled(
     means: Float32[Array, "b h w c k"],
     coefficients: Float32[Array, "b h w c m"],
     earlier: Sequence[AnyArray],

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from vdp import levels
-from vdp.diffusion.chains import MOST_WIDTHS
+from vdp.diffusion.chains import widths_shape
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
@@ -169,7 +169,7 @@ def errors(
     assert isinstance(model.prior, DiffusionPrior)
     q = model.prior_posterior(params, stats, batch)
     gamma, square = model.prior.errors(params["prior"], q, rng, num)
-    if q.mean[0].size > MOST_WIDTHS:
+    if widths_shape(q.mean.shape[1:]) != q.mean.shape[1:]:
         square = jnp.mean(square, axis=tuple(range(2, square.ndim)), keepdims=True)
     return {
         "gamma": jnp.broadcast_to(gamma, (q.mean.shape[0], num + 1)),

@@ -17,6 +17,7 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
     Batch,
+    Chained,
     DiffusionLike,
     Encode,
     Key,
@@ -96,11 +97,11 @@ class WithPrior:
         return dataclasses.replace(model, prior=self.prior.as_ode(**kwargs))
 
     def fitted(self, reverse: str, num_steps: int = 0) -> "WithPrior":
-        """The model with the chain of its diffusion prior fitted; itself for other priors.
+        """The model with the chain of its prior that is asked for; itself for priors without one.
 
         Arguments and errors as of `DiffusionModel.fitted`.
         """
-        if not isinstance(self.prior, DiffusionPrior):
+        if not isinstance(self.prior, Chained):
             return self
         model: Any = self
         return dataclasses.replace(model, prior=self.prior.fitted(reverse, num_steps))

@@ -7,7 +7,8 @@
   is.
 
 The reported bound is the same in all of them. In the merged form of a diffusion prior the
-posterior's noise is the prior's own, so that nothing can be trained apart.
+posterior's noise is the prior's own, so that nothing can be trained apart but a student of
+distillation, whose schedule stays that of its teacher.
 """
 
 from typing import Any
@@ -18,6 +19,7 @@ from jaxtyping import Float
 
 from vdp.dists import Normal, standard_normal
 from vdp.errors import UserError
+from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import Array, Params, Terms
 
 TRAINING = ("joint", "detached", "prior")
@@ -33,11 +35,12 @@ def check(training: str, prior: Any, *, merged: bool) -> None:
     """
     if training not in TRAINING:
         raise UserError(f"training={training!r} is not one of {', '.join(TRAINING)}")
+    student = isinstance(prior, DiffusionPrior) and prior.teacher_steps > 0
+    if student and training != "prior":
+        raise UserError("a student of teacher_steps is trained alone: training='prior'")
     if training == "joint":
-        if getattr(prior, "teacher_steps", 0) and not merged:
-            raise UserError("a student of teacher_steps is trained alone: training='prior'")
         return
-    if merged:
+    if merged and not student:
         raise UserError("the merged form is trained jointly: training='joint'")
     if prior is None:
         raise UserError("a model without a prior beside it is trained jointly: training='joint'")

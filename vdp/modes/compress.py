@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from vdp import config
-from vdp.data import datasets, gathered, identity
+from vdp.data import gathered
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.likelihood import bits_per_dim, mean_and_error
@@ -76,9 +76,7 @@ def _images(run: Run[Model]) -> np.ndarray:
     """What is compressed: levels as the model is evaluated on them, uint8 [N, H, W, C]."""
     wanted = run.settings.codec.files
     if wanted in SPLITS:
-        data, trained = run.settings.data, run.trained.data
-        splits = identity.load(data, run.facts, trained=trained, stored=run.hashes).splits
-        return datasets.fixed_images(splits[wanted], run.facts, data)[0]
+        return run.images(wanted)
     path = files.located(wanted)
     if not path.exists():
         raise UserError(

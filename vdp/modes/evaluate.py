@@ -4,9 +4,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from vdp import classifier, config
 from vdp.cards import write
 from vdp.data import datasets, identity
+from vdp.errors import UserError
 from vdp.evaluation import (
     asked,
     features,
@@ -17,12 +20,13 @@ from vdp.evaluation import (
     values,
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.modes import follow as following
+from vdp.modes.follow import checkpoints
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
 from vdp.run import Run, calibration, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, compare
+from vdp.training.checkpoint import saved_steps
 from vdp.types import Arrays, Generative, Model
 
 
@@ -32,15 +36,27 @@ def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> 
     Args:
       settings: the run's own, with other `data`, `eval` or `sample`.
       workdir: of the run.
-      follow: whether checkpoints are evaluated while they appear, as `vdp.modes.follow` does.
+      follow: whether the newest checkpoint is evaluated again and again, into a file of its own,
+        until nobody trains there. One that training removes in the meantime is left out.
 
     Raises:
       UserError: anything the user can mend.
+      Interrupted: after a signal, where checkpoints are followed.
     """
-    if follow:
-        following.main(settings, workdir, evaluate_one)
-    else:
+    if not follow:
         evaluate_one(settings, workdir)
+        return
+    if jax.process_count() > 1:
+        raise UserError("--follow is of one process: leave --multihost out")
+    folder = config.read_run(workdir).workdir
+    for step in checkpoints(folder):
+        try:
+            evaluate_one(settings.replace(eval=dict(checkpoint=str(step))), workdir)
+        except UserError:
+            if step in saved_steps(folder):
+                raise
+            print(f"checkpoint {step} was removed before it was read")
+    print(f"nobody trains in {folder}: the checkpoints that were seen are evaluated")
 
 
 def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:

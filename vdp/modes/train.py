@@ -1,5 +1,6 @@
 """`--mode=train`: trains, or continues, the run in a workdir, and evaluates it."""
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -118,13 +119,16 @@ def _start(
     if compare.same_images(first.trained.data, settings.data):
         changed = identity.changed(first.hashes, identity.hashes(dataset))
         same_images = same_images and not changed
-    params, stats = students.start(first, model, dataset)
-    evaluated = Evaluated(step=jnp.int32(first.step), ema=params, ema_stats=stats)
+    stats = calibration.as_trained(first.stats)
+    evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=stats)
     other = first_stage.Other(
         settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
     )
     taken = first_stage.plan(settings, other, dataset.facts)
     students.check(model, has_teacher="prior" in taken.roles)
+    if "prior" in taken.roles:
+        params, stats = students.start(first, model, dataset)
+        evaluated = dataclasses.replace(evaluated, ema=params, ema_stats=stats)
 
     def start_from(start: State) -> State:
         new = first_stage.take(start, evaluated, taken.roles)

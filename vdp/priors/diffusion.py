@@ -43,10 +43,11 @@ class DiffusionPrior(DiffusionDraws):
     ) -> Terms:
         """Lower bound on log r(z), for the code z in the merged form without its L0.
 
+        A student's gradient in training is that of its distillation alone.
+
         Args:
           params: of `init`.
           stats: of `init`, with "errors" where the chain is fitted.
-            A student's gradient is that of its distillation alone.
           z: latents or codes, [B, *z_shape].
           noise: the diffusion's alone, a structure of `vdp.diffusion.noise`.
           dropout_rng: of training.

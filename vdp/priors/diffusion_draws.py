@@ -17,6 +17,7 @@ from vdp.diffusion.noise import (
     expect,
     required,
 )
+from vdp.diffusion.process import Gamma
 from vdp.errors import UserError
 from vdp.priors.diffusion_model import check_choices
 from vdp.priors.diffusion_samples import DiffusionSamples
@@ -70,6 +71,10 @@ class DiffusionDraws(DiffusionSamples):
             raise UserError("times='importance' and a schedule of learned shape do the same twice")
         if self.teacher_steps and self.times == "importance":
             raise UserError("a student of teacher_steps is trained at times='low_discrepancy'")
+        if self.teacher_steps and self.reverse == "learned":
+            raise UserError("a student of teacher_steps has even times: reverse='fixed'")
+        if self.reverse == "learned" and self.weights != "bound":
+            raise UserError("a learned chain is trained with the bound: weights='bound'")
 
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
@@ -80,6 +85,12 @@ class DiffusionDraws(DiffusionSamples):
             known = {name: params[name] for name in ("denoiser", "schedule")}
             stats = stats | {"teacher": jax.tree.map(jnp.copy, known)}
         return params, stats
+
+    def _gamma(self, params: Params, live: str = "all") -> Gamma:
+        """As of `DiffusionModel`; a student's schedule is its teacher's, and is not trained."""
+        if self.teacher_steps:
+            params = params | {"schedule": jax.lax.stop_gradient(params["schedule"])}
+        return super()._gamma(params, live)
 
     def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str, **options: Any) -> Any:
         """The noise of a posterior draw and, by purpose, of this prior's estimate; or of samples.

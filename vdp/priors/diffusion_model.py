@@ -91,8 +91,8 @@ class DiffusionModel:
     @property
     def note(self) -> str | None:
         """What has to stand beside a number of this model."""
-        grid = self.schedule.grid
-        if not grid or (self.bound == "discrete" and self.num_steps == grid):
+        grid, even = self.schedule.grid, self.reverse in ("fixed", "calibrated")
+        if not grid or (self.bound == "discrete" and self.num_steps == grid and even):
             return None
         return f"a table of {grid} betas, gamma interpolated linearly in t"
 
@@ -140,7 +140,7 @@ class DiffusionModel:
         """
         fitted = dataclasses.replace(self, reverse="optimised")
         chain = fitted.chain(params, {"errors": errors}, z_shape)
-        return chains.as_learned(chain, self.num_steps)
+        return chains.as_learned(chain, self.num_steps, z_shape)
 
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
@@ -159,7 +159,8 @@ class DiffusionModel:
         denoiser = stateful.init_stateless(self.denoiser, rng, y, time, role="a denoiser")
         params = {"denoiser": denoiser, "schedule": self.schedule.init()}
         if self.reverse == "learned":
-            params["reverse"] = chains.init_learned(self.num_steps, z_shape)
+            fixed = Chain(gamma=self._gamma(params))
+            params["reverse"] = chains.as_learned(fixed, self.num_steps, z_shape)
         return params, {}
 
     def posterior_log_var(self, params: Params) -> Float[Array, ""]:

@@ -64,6 +64,23 @@ class TrajectoryPrior:
         """The model `log_prob_weight` belongs to."""
         return self.bound_model
 
+    def fitted(self, reverse: str, num_steps: int = 0) -> "TrajectoryPrior":
+        """Itself: its steps are trained, and there are no others.
+
+        Args:
+          reverse: not looked at.
+          num_steps: T that is asked for; 0 for its own.
+
+        Raises:
+          UserError: another T.
+        """
+        if num_steps not in (0, self.num_steps):
+            raise UserError(
+                f"the prior's {self.num_steps} steps were trained: leave "
+                f"eval.num_steps={num_steps} out"
+            )
+        return self
+
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None
     ) -> tuple[Params, Stats]:

@@ -8,6 +8,7 @@ has them. One table serves chains of every T.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from vdp.diffusion.chains import FITTED
 from vdp.errors import UserError
 from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.priors.trajectory import TrajectoryPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
@@ -24,7 +24,7 @@ from vdp.types import Fittable, Stats
 
 FOLDER = "calibration"  # in the run's
 IMAGES = 2048  # at most that many, the first of the training split
-TIMES = 64  # M
+TIMES = 64  # M, or about as many
 Table = Mapping[str, np.ndarray]
 
 
@@ -53,8 +53,7 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
       workdir: of the run.
       dataset: the images it is asked about; where they are not its own, nothing is measured.
     """
-    own = compare.same_images(run.trained.data, run.settings.data)
-    if not own or not _is_fitted(run) or "errors" in run.stats["prior"]:
+    if not _asked_of_its_own(run) or not _is_fitted(run) or "errors" in run.stats["prior"]:
         return run
     table = measured(run, dataset)
     if parallel.is_writer():
@@ -71,13 +70,34 @@ def measured(run: Run[M], dataset: datasets.Dataset) -> Table:
     target, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
     arrays = (target, inputs, split.labels)
     total, num, gamma = np.float64(0), 0, np.zeros(0)
-    for batch in run.each(per_batch.errors, arrays, num=TIMES):
+    for batch in run.each(per_batch.errors, arrays, num=_times(run)):
         total = total + batch["square"].sum(0, dtype=np.float64)
         num, gamma = num + len(batch["square"]), batch["gamma"][0]
     square = np.asarray(total / num, np.float32)
     if not np.all(np.isfinite(square)):
         raise UserError(f"the denoiser is not finite: the checkpoint {run.step} diverged")
     return {"gamma": gamma, "square": square, "num": np.asarray(num)}
+
+
+def _times(run: Run[M]) -> int:
+    """M: of a denoiser that was trained at T times alone, as nearly as can be a multiple of them.
+
+    Above the most that are measured a divisor, or TIMES where there is none that is not small.
+    """
+    prior = getattr(run.model, "prior", None)
+    if not isinstance(prior, DiffusionPrior) or prior.bound != "discrete":
+        return TIMES
+    steps = run.trained.model["prior"].get("num_steps", prior.num_steps)
+    if steps <= TIMES:
+        return steps * round(TIMES / steps)
+    divisors = [num for num in range(TIMES // 2, 2 * TIMES + 1) if steps % num == 0]
+    return max(divisors, default=TIMES)
+
+
+def _asked_of_its_own(run: Run[M]) -> bool:
+    """Whether the images, and what is drawn of them, are as they were in training."""
+    before, now = dataclasses.asdict(run.trained.data), dataclasses.asdict(run.settings.data)
+    return not compare.differences(before, now, free=compare.PLACES)
 
 
 def as_trained(stats: Stats) -> Stats:
@@ -89,32 +109,15 @@ def as_trained(stats: Stats) -> Stats:
 
 def with_chain(run: Run[M], table: Table | None) -> Run[M]:
     """The run with the chain that its settings ask for, where it has one; None: the fixed one."""
-    check_steps(getattr(run.model, "prior", None), run.settings.eval.num_steps)
-    if not isinstance(run.model, Fittable) or not isinstance(run.model.prior, DiffusionPrior):
+    if not isinstance(run.model, Fittable):
         return run
     chosen, stats = run.settings.eval, as_trained(run.stats)
     if table is not None:
         errors = {name: np.asarray(table[name], np.float32) for name in ("gamma", "square")}
         stats = stats | {"prior": stats["prior"] | {"errors": errors}}
     reverse = "fixed" if table is None else chosen.reverse
-    model = run.model.fitted(reverse, chosen.num_steps)
+    model: Any = run.model.fitted(reverse, chosen.num_steps)  # of the run's own kind
     return dataclasses.replace(run, model=model, stats=stats)
-
-
-def check_steps(prior: object, asked: int) -> None:
-    """Refuses another number of steps than that of a trajectory, which stands for no other.
-
-    Args:
-      prior: any, or None.
-      asked: `eval.num_steps`; 0 for the prior's own.
-
-    Raises:
-      UserError: it is another.
-    """
-    if isinstance(prior, TrajectoryPrior) and asked not in (0, prior.num_steps):
-        raise UserError(
-            f"the prior's {prior.num_steps} steps were trained: leave eval.num_steps={asked} out"
-        )
 
 
 def _is_fitted(run: Run[M]) -> bool:

@@ -89,7 +89,7 @@ class Compressing:
         chain = getattr(coded_model(self.model), "bound_model", "")  # which eval.* may choose
         return codec.Codec(
             model=self.model, params=self.params, stats=self.stats, x_shape=facts.shape,
-            levels=facts.levels, about=f"{about} {chain}",
+            levels=facts.levels, about=about, chain=chain,
         )  # fmt: skip
 
 

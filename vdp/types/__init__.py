@@ -23,7 +23,7 @@ from vdp.types.arrays import (
     Stats,
     Terms,
 )
-from vdp.types.components import DiffusionLike, Likelihood, Prior, PseudoInput
+from vdp.types.components import Chained, DiffusionLike, Likelihood, Prior, PseudoInput
 from vdp.types.models import (
     ELBO,
     Adjustable,

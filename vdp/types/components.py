@@ -95,6 +95,13 @@ class DiffusionLike(Prior, Protocol):
 
 
 @runtime_checkable
+class Chained(Prior, Protocol):
+    """A prior of T steps that says which of its chains there are: `fitted` is asked for one."""
+
+    def fitted(self, reverse: str, num_steps: int = 0) -> "Chained": ...
+
+
+@runtime_checkable
 class Likelihood(Protocol):
     """p(x | outputs) for integer levels x [B, H, W, C]; `vdp.likelihoods` says what is what."""
 
