@@ -1,4 +1,4 @@
-"""Images of files by themselves, at the levels of a model: nothing is split, resized or rounded."""
+"""Images of files at the levels of a model, without splits, resizing or rounding."""
 
 import pathlib
 
@@ -36,6 +36,6 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
 def _scaled(
     images: UInt8[np.ndarray, "n h w c"], stored: int, wanted: int
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """The nearest of `wanted` levels, where black and white stay so."""
+    """The nearest of `wanted` levels; black and white stay black and white."""
     table = np.rint(np.arange(stored) * ((wanted - 1) / (stored - 1))).astype(np.uint8)
     return table[images]

@@ -37,7 +37,7 @@ def main(
     folder = config.read_run(workdir).workdir
     done = -1
     while True:
-        trained = files.in_use(folder)  # before the look: what is saved last is seen
+        trained = files.in_use(folder)  # asked first, so that the last save is seen
         newest = max(saved_steps(folder), default=-1)
         if newest > done:
             done = newest
