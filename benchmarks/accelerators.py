@@ -1,12 +1,13 @@
-"""What every config is on GPUs and TPUs, compiled and read where there is none.
+"""Memory, work and least times of every config on GPUs and TPUs, without having any.
 
     python -m benchmarks.accelerators --out=DIR [--config=NAME+NAME] [--target=CHIP+CHIP] [--write]
 
 Every config in its full size, in float32 and (where its networks have a dtype) in bfloat16, on each
-target, and on several devices with FSDP besides: one JSON file of `--mode=describe` for each, in a
-process of its own. Files that are there are not made again, so that a command that was stopped goes
-on. Minutes for each, one at a time. --write puts the table of all files into docs/accelerators.md,
-between its two comments; without --config and --target every file is made first.
+target, and on several devices with FSDP as well: each in a process of its own, whose JSON of
+`--mode=describe` is a file in --out. Existing files are not made again, so that a command that was
+stopped goes on. Each takes minutes, one at a time. --write puts the table of all files into
+docs/accelerators.md, between its two comments; without --config and --target every file is made
+first.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Cell:
 
     @property
     def command(self) -> list[str]:
-        """The command that makes it."""
+        """The command that makes the file."""
         devices = targets.parse(self.target).devices
         given = config.load(self.config)
         fields = compare.flatten(given.to_dict())
@@ -67,7 +68,7 @@ class Cell:
 
 
 def dtypes(name: str) -> list[str]:
-    """Fields of a config that say in what its networks compute."""
+    """Fields of a config that set the dtype of its networks."""
     fields = compare.flatten(config.load(name).to_dict())
     return [field for field in fields if field.startswith("model.") and field.endswith(".dtype")]
 
@@ -82,7 +83,7 @@ def names() -> Iterator[str]:
 
 
 def cells(configs: list[str], chips: list[str]) -> Iterator[Cell]:
-    """All that is asked for."""
+    """Every cell of these configs and chips."""
     for name, target in itertools.product(configs, chips):
         several = targets.parse(target).devices > 1
         for dtype in ("float32", "bfloat16") if dtypes(name) else ("float32",):
@@ -91,7 +92,7 @@ def cells(configs: list[str], chips: list[str]) -> Iterator[Cell]:
 
 
 def made(cell: Cell) -> dict[str, Any]:
-    """The cell's last line of JSON, or {"error": its sentence}, with what it is of."""
+    """The JSON that the command prints, or {"error": its sentence}, with the cell's fields."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(cell.command, capture_output=True, text=True, env=environment)
     about = {"cell": dataclasses.asdict(cell), "command": ["python", *cell.command[1:]]}

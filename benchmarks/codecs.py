@@ -1,9 +1,9 @@
-"""Bits per dimension and seconds of a run's compression, beside those of general programs.
+"""Bits per dimension and seconds of a run's compression, compared with general programs.
 
 python -m benchmarks.codecs --workdir=RUN [--split=test] [--num=0] [--batch_size=0]
 
-The same images (`num` of them; 0: all): by the run's model, as PNG and lossless WebP by Pillow, one
-file an image and one picture of all in rows, and their bytes in one piece by zlib, bzip2 and lzma.
+The same images (`num` of them; 0: all): by the run's model; as PNG and lossless WebP by Pillow, in
+one file for each image and as one picture of all; as one piece of bytes by zlib, bzip2 and lzma.
 Levels are stored as they are, 0/1 images in one bit a pixel where the format has that. Prints a
 Markdown table.
 """
@@ -40,7 +40,7 @@ def saved(pixels: np.ndarray, levels: int, kind: str) -> int:
 
 
 def in_rows(images: np.ndarray) -> np.ndarray:
-    """All images in one picture, nearly square; what is left over is black."""
+    """All images in one picture, nearly square; unused places are black."""
     num, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)

@@ -1,12 +1,12 @@
-"""What steps of a diffusion prior are worth: bound, IWAE and seconds of every chain of every T.
+"""Bound, IWAE and seconds of sampling for every chain of a diffusion prior and every T.
 
 python -m benchmarks.few_steps --runs=runs/a,runs/b [--students=runs/c,...] [--steps=1,2,4,8,25,100]
     [--samples=32] [--out=runs/few_steps] [--write]
 
 Every run, one for each seed, is measured on its test images with the chains `fixed`, `calibrated`
-and `optimised` of every T; runs that went on from one of them (`train.init_from`) as the chains
-that they are. One JSON file for each, in --out: what is there is not measured again. --samples is K
-of the IWAE, 0 for none. --write puts the table and the picture into the docs.
+and `optimised` of every T; `--students`, runs that went on from one of them (`train.init_from`),
+with their own chain. Each result is a JSON file in --out, and is not measured again. --samples is
+K of the IWAE, 0 for none. --write puts the table and the picture into the docs.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Asked:
     out: pathlib.Path
 
     def answer(self, workdir: pathlib.Path, name: str, ask: Callable[[], Numbers]) -> Numbers:
-        """What a file holds, which is written where it is not there."""
+        """The numbers that a file holds; where there is none, they are measured and written."""
         place = str(workdir).strip("/").replace("/", "_")
         path = self.out / f"{place}-{name.replace(' ', '')}-K={self.samples}.json"
         if not path.exists():

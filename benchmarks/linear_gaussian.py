@@ -104,7 +104,7 @@ def cases() -> tuple[Case, Case]:
 
 
 def images(num: int) -> Batch:
-    """Draws of the model, rounded to levels and clipped: of its pixels one in a hundred is."""
+    """Draws of the model, rounded to levels and clipped, as one pixel in a hundred is."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(num, DIMS)) * np.sqrt(SPECTRUM) @ W.T
     x = x + SCALE * rng.normal(size=x.shape)

@@ -1,4 +1,4 @@
-"""Where tables of the documentation stand: between two comments of their page."""
+"""Puts tables into pages of the documentation, between two comments."""
 
 import pathlib
 import re

@@ -141,7 +141,7 @@ def test_commands_run_one_after_the_other(tmp_path):
     again = [re.sub(" --workdir.*", "", command) for command in first]
     chosen = [c for c in commands() if c not in again and "configs/" not in c]
     chosen = [c for c in chosen if not c.startswith("launch.sweep --seeds")]  # a part of one
-    # compilers that few machines have
+    # needs compilers that few machines have
     chosen = [c for c in chosen if "describe.target" not in c and "benchmarks.accel" not in c]
     chosen.sort(key=lambda command: "--mode" in command)  # of the runs made before
     for command in [*first, *chosen]:

@@ -36,8 +36,8 @@ OPTIONS = {  # flag: the modes it belongs to
 EPILOG = """\
 modes:
   train     train, or continue, the run in the workdir; ends with an evaluation on the test split
-  eval      evaluate a checkpoint of the run in the workdir (needs no --config); with --follow, in
-            a job of its own, every new one while the run is trained
+  eval      evaluate a checkpoint of the run in the workdir (needs no --config); with --follow, as
+            a job beside the training, each new checkpoint
   sample    draw pictures from a checkpoint of the run in the workdir (needs no --config)
   encode    write the codes of images, q(z|x): codes-SPLIT.npz in the workdir, or --out=PATH,
             a folder or a file; --format=parquet for a table, --splits=train,test or all,

@@ -24,7 +24,7 @@ NEEDED = (
 
 def _prepare_environment(settings: Settings, mode: str) -> None:
     """What has to be set before jax starts."""
-    if mode == "describe" and settings.describe.target:  # what there is computes nothing then
+    if mode == "describe" and settings.describe.target:  # this machine's devices are not used
         os.environ["JAX_PLATFORMS"] = "cpu"
         if "jax" in sys.modules:  # where a config has looked at images
             sys.modules["jax"].config.update("jax_platforms", "cpu")

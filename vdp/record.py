@@ -120,7 +120,7 @@ def is_run(path: pathlib.Path) -> bool:
 
 
 def runs_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folders of runs at or below a folder; what lies inside of a run is none."""
+    """The folders of runs at or below a folder; folders inside a run are not runs."""
     for path, folders, _ in os.walk(root):
         if is_run(pathlib.Path(path)):
             folders.clear()

@@ -127,7 +127,7 @@ def test_a_gpu_program_is_counted_with_its_loop():
     assert work.payload == {"all-reduce": 4 * 32}
     small, index = 4 * 32, 4
     entry = (small + 4 + small) + (small + 4 * 16 + small) + 2 * small + 2 * small
-    slicing = small + index + small  # of five times as much, a fifth is read
+    slicing = small + index + small  # a fifth of the operand is read
     updating = small + index + small  # and a fifth is written
     assert work.moved == entry + 5 * (slicing + updating)
 

@@ -113,7 +113,7 @@ INSTALLED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["h100:2", "v5e:2x2"])
 def test_the_compilers_themselves(target):
-    """A process of its own: a TPU's compiler is there once, and jax must not look for devices."""
+    """In a process of its own: a TPU's compiler loads once, and jax must not look for devices."""
     if not INSTALLED[target.partition(":")[0]]:
         pytest.skip("its compiler is not installed")
     command = [sys.executable, "-m", "vdp.main", "--mode=describe", SMOKE]

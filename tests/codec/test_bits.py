@@ -39,13 +39,13 @@ def drawn():
 
 
 def log2_mass(x):
-    """Of the marginal N(0, 1 + NOISE^2) over the bins of x."""
+    """log2 of the mass that the marginal N(0, 1 + NOISE^2) has in the bins of x."""
     std = np.sqrt(1 + NOISE**2) / X_BIN
     return np.log2(stats.norm.cdf((x + 0.5) / std) - stats.norm.cdf((x - 0.5) / std))
 
 
 def rate(model, *, whitened=True):
-    """Bits of a number of x; the images come back."""
+    """Bits for each number of x; checks that the images come back."""
     stack, images = Stack(whitened=whitened), drawn()
     for x in images:
         model.push(stack, x)

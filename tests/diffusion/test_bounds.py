@@ -11,7 +11,7 @@ from vdp.diffusion import bounds, process, times
 from vdp.diffusion.noise import AllSteps, Quantiles, Times
 from vdp.dists import Normal, standard_normal
 
-# whole programs: each operation by itself would be one
+# jitted as a whole: otherwise every operation is compiled by itself
 CONTINUOUS, DISCRETE = filter_jit(bounds.continuous), filter_jit(bounds.discrete)
 
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)

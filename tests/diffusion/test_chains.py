@@ -64,7 +64,7 @@ def test_the_cheapest_stops_are_those_of_all_that_there_are():
 
 
 def test_a_step_costs_what_its_bound_loses():
-    """Against the bound itself, of a denoiser that is not the best, at the widths it costs with."""
+    """Against the bound of an imperfect denoiser, at the widths that the costs are for."""
     eps_fn = gaussian_eps_fn(0.2, 0.9)
     z = MEAN + STD * jax.random.normal(jax.random.key(1), (20_000, 2))
     gammas, squares = SQUARED_ERRORS(eps_fn, GAMMA, z, jax.random.key(2), 3)

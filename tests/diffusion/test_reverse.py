@@ -23,7 +23,7 @@ GAMMA_0, GAMMA_1 = -4.0, 8.0
 GAMMA = linear(GAMMA_0, GAMMA_1)
 Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
 
-# whole programs: each operation by itself would be one
+# jitted as a whole: otherwise every operation is compiled by itself
 ANCESTRAL, DISCRETE = filter_jit(samplers.ancestral), filter_jit(bounds.discrete)
 LOG_WEIGHT = filter_jit(paths.log_weight)
 
@@ -136,7 +136,7 @@ def test_path_weights_average_to_the_density_of_what_is_sampled():
 
 
 def test_squared_errors_are_those_of_the_denoiser():
-    """Whose mean over draws is the variance of eps given y, for data of its own distribution."""
+    """Their mean over draws is the variance of eps given y, for data that the denoiser is for."""
     z = MEAN + STD * jax.random.normal(jax.random.key(8), (20_000, 2))
     errors = filter_jit(reverse.squared_errors)
     gammas, squares = errors(gaussian_eps_fn(), GAMMA, z, jax.random.key(11), 3)

@@ -42,7 +42,7 @@ def exact_kernel(gamma, num_steps):
         i = jnp.argmin(jnp.abs(gamma_t[:, None] - steps.gamma[None]), axis=1)
         gain, spread = steps.gain[i][:, None], steps.spread[i][:, None]
         mean = jnp.einsum("nij,nj->ni", slope[i], y) + shift[i]
-        mean = (mean - rho[i][:, None] * y) / spread  # of e, whose factor is left/spread
+        mean = (mean - rho[i][:, None] * y) / spread  # of e; its Cholesky factor is left/spread
         diagonal = jnp.diagonal(left[i], axis1=1, axis2=2)
         white = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))(
             left[i] / spread[..., None], e - mean
@@ -55,7 +55,7 @@ def exact_kernel(gamma, num_steps):
 
 @pytest.mark.parametrize("num_steps", [1, 3])
 def test_with_the_exact_kernels_every_weight_is_the_density(num_steps):
-    """And so the bound; the chain's start is N(0, I), which y_1 is at so much noise."""
+    """The bound too. The chain starts as N(0, I), which y_1 follows at so large a gamma_1."""
     gamma = linear(gamma_0=-3.0, gamma_1=24.0).bind({})
     kernel = exact_kernel(gamma, num_steps)
     rng = jax.random.key(0)
@@ -80,7 +80,7 @@ def test_without_a_network_the_chain_is_the_standard_normal():
 
 
 def test_a_path_is_the_forward_process_and_its_noise_gives_it_back():
-    """Descending from y_1 with the noise that r has where q went is the path that q went."""
+    """Descending from y_1 with the noise that q's path has under r retraces that path."""
     gamma = linear(gamma_0=-4.0, gamma_1=3.0).bind({})
 
     def kernel(e, y, gamma_t):  # any autoregressive one

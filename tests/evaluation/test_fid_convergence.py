@@ -53,7 +53,7 @@ def test_the_report_says_what_the_number_of_samples_adds(smoke_run, monkeypatch,
     for bias, converged in ((0.1, True), (0.9, None), (2.0, False)):
         near = {
             "rows": exact["rows"],
-            "extrapolated": {"mean": 100.0, "se": 50.0},  # known badly, nothing converges by it
+            "extrapolated": {"mean": 100.0, "se": 50.0},  # too uncertain for convergence
             "bias": {"mean": bias, "se": 0.4},
         }
         monkeypatch.setattr(fid_extrapolation, "extrapolated", lambda *_, near=near: near)

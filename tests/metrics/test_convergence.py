@@ -52,7 +52,7 @@ def test_groups_are_disjoint_and_averaged():
 
 @pytest.mark.parametrize("num", [33, 65, 72])
 def test_the_last_rise_is_about_what_is_missing_of_any_number_of_weights(num):
-    """Of lognormal weights with E w = 1 the truth is 0; what is missing is minus the bound."""
+    """Of lognormal weights with E w = 1 the exact value is 0; the gap is minus the bound."""
     values = terms(2.0, batch=1000, num=num)["value"]
     rise, missing = (values[:, -1] - values[:, -2]).mean(), -values[:, -1].mean()
     assert 0.4 * missing < rise < 1.2 * missing

@@ -1,4 +1,4 @@
-"""Autoregressive flows: exact inverses and determinants, what sees what, where they start."""
+"""Autoregressive flows: inverses and determinants, dependences of outputs on inputs, starts."""
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ def test_the_numbers_of_a_spline_follow_from_what_is_before_them():
 
 
 def dependence(net, z, *arguments):
-    """The size of every derivative of what a network with moved parameters gives at z."""
+    """Absolute derivatives of a network's outputs at z, with parameters away from their start."""
 
     @jax.jit
     def of():
@@ -157,8 +157,8 @@ def test_what_does_not_divide_a_latent_is_refused():
 def test_trained_on_a_mixture_it_beats_a_gaussian(spec, left):
     """Four Gaussians at the corners of a square; the best single one is 1.9 nats below them.
 
-    `left` is the share of these that may be lost: three affine maps of two numbers part the modes
-    in part only, which a spline does in one.
+    `left` is the share of the 1.9 nats that may remain: three affine maps of two numbers separate
+    the modes only in part, one spline does wholly.
     """
     corners = jnp.array([[1.5, 1.5], [1.5, -1.5], [-1.5, 1.5], [-1.5, -1.5]])
     wider = {"net": spec["net"] | {"width": 32}, "num_flows": 3}

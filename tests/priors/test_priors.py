@@ -61,8 +61,8 @@ def test_every_prior_is_under_these_laws():
     assert set(variants.PRIORS) == set(build._accepted("prior"))
 
 
-# dearer, and but for a part of theirs under the laws by another: "vdm", or in `vdp.diffusion`;
-# of splines, "flow" and test_flows.py
+# slow, and mostly tested elsewhere: diffusions by "vdm" and the tests of `vdp.diffusion`, splines
+# by "flow" and test_flows.py
 SLOW = {name for name in SPECS if name.startswith("vdm-")} - {"vdm-merged"} | {"flow-spline"}
 OPEN = {"ddpm": {"the density integrates to one"}}  # on a table a few steps make a rough density
 

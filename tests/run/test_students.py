@@ -1,4 +1,4 @@
-"""What a run that learns of another one's prior starts with."""
+"""The start of a run whose prior learns from that of another run."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ def test_a_learned_chain_starts_as_the_optimised_one(opened):
 
 
 def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
-    """At the start it says what the teacher says: one step of the teacher teaches nothing."""
+    """It starts with the teacher's denoiser, so that at teacher_steps=1 its gradient is 0."""
     run, dataset = opened
     images = jax.numpy.asarray(run.images("test")[:8])
     for steps, taught in ((1, False), (4, True)):

@@ -1,4 +1,4 @@
-"""What is written for a CPU and what for an accelerator follows what is traced for."""
+"""Code that differs between CPUs and accelerators follows the device it is traced for."""
 
 import jax
 import numpy as np

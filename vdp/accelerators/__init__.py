@@ -1,6 +1,7 @@
 """Programs for GPUs and TPUs, compiled and read where there is none.
 
-`targets` names the chips and their figures, `compiling` compiles for them, `programs` are those of
-a run, `products` counts their arithmetic, `hlo` and `kernels` read what the compiler has made of
-them, `floor` says how long that takes at least, `largest` how many images fit.
+`targets` reads which chips are meant, `chips` has their figures, `programs` traces the programs of
+a run, `products` counts their arithmetic, `compiling` compiles them, `hlo` and `kernels` read the
+compiled text, `estimate` turns it into memory and least times, `largest` finds how many images fit,
+`report` prints all of it.
 """

@@ -1,4 +1,4 @@
-"""Figures of accelerators, for one chip, with their sources: nothing else here knows any.
+"""Figures of accelerators, for one chip, with their sources: the only place that has any.
 
 Arithmetic is dense, without sparsity. jax computes products of float32 at its default precision:
 as TensorFloat-32 on GPUs, as one pass in bfloat16 on TPUs. At precision HIGHEST a GPU uses its

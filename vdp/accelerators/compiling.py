@@ -1,7 +1,7 @@
 """Compiling for chips that are not there, by jax's ahead-of-time compilers of GPUs and TPUs.
 
-GPU programs are compiled without trying kernels on a card (no autotuning): what Triton would make
-of products is left to cuBLAS, whose own choice of kernel is not known.
+GPU programs are compiled without autotuning, which needs a card: products that Triton might have
+computed are left to cuBLAS, whose choice of kernel is not known.
 """
 
 import dataclasses
@@ -75,8 +75,8 @@ class Chips:
     """Chips that can be compiled for.
 
     Attributes:
-      target: which, and how many.
-      mesh: these on one axis, `data`.
+      target: which chips, and how many.
+      mesh: the chips on one axis, `data`.
     """
 
     target: Target
@@ -106,12 +106,12 @@ def chips(text: str) -> Chips:
         options = {"topology": target.topology, "target_config": _card(chip)}
     else:
         options = {}
-        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # asks no metadata server what is there
+        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # ask no metadata server
         os.environ.setdefault("TPU_ACCELERATOR_TYPE", str(chip.compiled_as["type"]))
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     try:
         found = topologies.get_topology_desc(target.topology, chip.compiler, **options)
-    except Exception as error:  # of plugins: no closed list
+    except Exception as error:  # plugins raise many types
         raise UserError(
             f"config.describe.target={target.text} cannot be compiled for ({first_line(error)}): "
             "choose another shape, or install the extra that constraints.txt was made with"

@@ -8,7 +8,7 @@ from vdp.accelerators.compiling import Chips
 from vdp.data import datasets
 from vdp.settings import Settings
 
-AROUND = {"all-reduce": 2.0, "collective-permute": None}  # rounds of a ring; the others take one
+AROUND = {"all-reduce": 2.0, "collective-permute": None}  # rounds of a ring; else 1; None: no ring
 
 
 def of_program(
@@ -74,7 +74,7 @@ def floor(step: dict[str, Any], chip: Chip, devices: int) -> dict[str, float]:
 
     Returns:
       {"arithmetic", "memory", "links", "launches", "total"}: total is the largest of the first
-      three, as if they hid each other wholly, and launches, as if nothing hid these.
+      three, as if they overlapped wholly, plus the launches, as if nothing overlapped these.
     """
     sent = 0.0
     for name, collective in step["collectives"].items():

@@ -1,7 +1,7 @@
 """Reading the text of a compiled program (HLO): its computations, instructions and shapes.
 
-Only what counting needs is read, from the text alone, so that programs of every compiler and of
-other machines can be read.
+Only the text is needed, so that programs of every compiler and of other machines can be read. What
+counting does not need is skipped.
 """
 
 import dataclasses
@@ -175,7 +175,7 @@ def _operands(arguments: str) -> Iterator[str]:
 
 
 def _closing(text: str) -> int:
-    """Behind the parenthesis that closes the one at the start of the text."""
+    """The index after the parenthesis that closes the one at the start of the text."""
     depth = 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

@@ -1,9 +1,9 @@
 """What a compiled program does when it runs: kernels, memory they move, and collectives.
 
-Everything is of one device and of one run of the program. Loops count as often as they run, of a
-conditional's branches the one with most kernels. Inside a kernel nothing is counted: registers and
-caches hold what it does not write. Of an operand that is only read in slices the slices count, of
-one that is updated in place what is written.
+Everything is of one device and of one run of the program. Loops count as often as they run, and of
+a conditional the branch with most kernels. Arrays inside a kernel do not count, because registers
+and caches hold them. Of an operand that is only read in slices the slices count, of one that is
+updated in place the update.
 """
 
 import dataclasses
@@ -12,11 +12,11 @@ from collections import Counter
 from vdp.accelerators.hlo import Array, Computation, Instruction, Program
 
 COMPUTING, MOVING, LIBRARY, COLLECTIVE = "computing", "moving", "library", "collective"
-FREE = {  # names of something, or the second half of something; no kernel
+FREE = {  # only give arrays a name, a shape or an order: no kernel
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier",
     "partition-id", "replica-id", "add-dependency", "domain", "get-dimension-size",
 }  # fmt: skip
-RESHAPING = {  # what is done to numbers that stay themselves, only elsewhere
+RESHAPING = {  # move numbers without computing
     "copy", "transpose", "reshape", "slice", "dynamic-slice", "dynamic-update-slice", "concatenate",
     "pad", "broadcast", "reverse", "copy-start",
 }  # fmt: skip
@@ -30,7 +30,7 @@ SLICING = ("dynamic-slice", "slice", "gather")
 
 @dataclasses.dataclass
 class Work:
-    """What is done by one run.
+    """What one run of a program does.
 
     Attributes:
       kernels: how many of each kind: COMPUTING (written by XLA), MOVING (copies, transposes, slices
@@ -38,11 +38,10 @@ class Work:
         COLLECTIVE.
       moved: bytes read and written in main memory.
       collectives: how many of each.
-      payload: bytes that collectives bring together, by kind, as the largest of what one takes and
-        what it gives.
-      loops: that do not start inside another one; `unknown` of all have no known length and count
-        once.
-      unknown: see `loops`.
+      payload: bytes that collectives combine, by kind: of each the larger of its operands and its
+        results.
+      loops: how many there are, without those inside another one.
+      unknown: how many loops, at any depth, have no known length and are counted as run once.
     """
 
     kernels: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -169,7 +168,7 @@ class Reader:
         if user.opcode in SLICING and user.operands[0] == name:
             return sum(array.nbytes for array in user.arrays)
         if user.opcode == "dynamic-update-slice" and user.operands[0] == name:
-            return 0  # what is not written stays
+            return 0  # updated in place: not read
         return None
 
     def _written(self, fusion: Instruction, inside: Computation) -> int:
@@ -187,7 +186,7 @@ class Reader:
 
 
 def _results(instruction: Instruction) -> tuple[Array, ...]:
-    """What an instruction gives, without what its shape has besides."""
+    """The arrays that an instruction computes; its shape may list operands and buffers too."""
     opcode, arrays, given = instruction.opcode, instruction.arrays, len(instruction.operands)
     if opcode == "copy-start":  # (copy, original, context)
         return arrays[:1]

@@ -1,7 +1,7 @@
 """The largest batch that a chip's memory holds, from few compilations.
 
-Memory is nearly affine in the batch: two compilations predict where it ends, one more tells whether
-that is so, and the secant through the nearest two predicts anew where it is not.
+Memory is nearly affine in the batch: two compilations predict the largest, and a third verifies it.
+Where it does not fit, the secant through the two nearest batches predicts again.
 """
 
 import dataclasses
@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable
 
 COMPILATIONS = 7
-CLOSE = 0.97  # share of the memory from where on the search ends
+CLOSE = 0.97  # share of the memory at which the search ends
 AIMED = 0.985  # share that a prediction aims at, so that it mostly fits
-MOST = 2**20  # images, as train.batch_size has it
+MOST = 2**20  # images: the limit of train.batch_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

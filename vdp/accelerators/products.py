@@ -1,4 +1,4 @@
-"""Arithmetic of matrix products and convolutions, counted from a traced program, before compilers.
+"""Arithmetic of matrix products and convolutions, counted from the traced program.
 
 A product of [M, K] and [K, N] has 2 M K N FLOPs, a convolution 2 for every input that meets a
 weight (zeros of padding and of dilation meet none). What scans repeat is counted as often.
@@ -57,7 +57,7 @@ class _Counting:
         return Counter({rate: times * flops for rate, flops in inside.items()})
 
     def _branch(self, platforms: Any) -> int:
-        """Which branch is this platform's; the one without platforms is that of all others."""
+        """The index of this platform's branch; the one without platforms is for all others."""
         own = [i for i, names in enumerate(platforms) if names and self.names & set(names)]
         return (own or [i for i, names in enumerate(platforms) if not names])[0]
 

@@ -29,7 +29,7 @@ def describe(
       settings: of a config, or of a run.
       facts: of its data; None looks at it.
       chips: None takes those of `settings.describe.target`.
-      say: told what is compiled, which takes minutes.
+      say: called with a line before each compilation, which takes minutes.
 
     Returns:
       {"target", "chip", "devices", "fsdp", "room_bytes": what programs can have of a device,
@@ -183,14 +183,14 @@ def _bytes(size: float) -> str:
 
 
 def assumptions(chip: Chip, result: dict[str, Any]) -> list[str]:
-    """What the figures stand on, a sentence a line."""
+    """What the figures assume, one sentence a line."""
     lines = [
         "Memory, kernels and collectives are the compiled program's; seconds are a floor, of "
         f"{chip.source}: {chip.half / 1e12:g} TFLOP/s in bfloat16, {chip.single / 1e12:g} in "
         f"float32 at jax's default precision, {chip.bandwidth / 1e9:,.0f} GB/s of memory, "
         f"{chip.links / 1e9:,.0f} GB/s out to other chips.",
-        "Arithmetic is that of products and convolutions, counted before compilation; it, memory "
-        "and links are taken to hide each other wholly.",
+        "Arithmetic is that of products and convolutions, counted before compilation. Arithmetic, "
+        "memory and links are taken to overlap wholly.",
     ]
     if chip.compiler == GPU:
         lines.append(

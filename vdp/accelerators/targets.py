@@ -16,8 +16,8 @@ class Target:
 
     Attributes:
       text: as the config names them.
-      chip: of which kind all of them are.
-      topology: as the compiler names how they are joined.
+      chip: the kind of all of them.
+      topology: the compiler's name for how they are joined.
       devices: how many are used.
     """
 

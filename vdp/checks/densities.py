@@ -112,7 +112,7 @@ def _unclear(weights: np.ndarray) -> str:
 
 
 def _is_too_large(error: float) -> bool:
-    """Whether a relative standard error makes what is granted more than can be called a law."""
+    """Whether a relative standard error makes the tolerance too wide for a law to mean much."""
     return bool(ERRORS * error + SLACK > MOST)
 
 

@@ -51,7 +51,7 @@ def over(
       shape: of one latent.
       finest: the smallest standard deviation of posteriors, in the separate form.
       lanes: the most images at once.
-      bins: of every grid, per smallest deviation of what is popped and pushed on it.
+      bins: grid points per standard deviation of the narrowest distribution on each grid.
     """
     chain = Chain(prior, params, stats, tuple(shape), lanes=lanes, bins=bins)
     alpha_0, std_0 = chain.alpha[0], float(np.exp(0.5 * chain.gamma[0]))

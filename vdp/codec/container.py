@@ -48,10 +48,10 @@ class Head:
       count: of images.
       lanes: how many are coded at once.
       bins: of the grids, per standard deviation.
-      grid: further numbers of the grids, of hierarchies.
-      whitenings: of the stack, when all was pushed.
+      grid: of a hierarchy, how fine the grid of every latent is.
+      whitenings: how many the stack had undergone when all was pushed.
       initial: words that the latents were popped from at first.
-      untouched: how many of these are left out, the deepest.
+      untouched: how many of these, the deepest, are left out.
       words: in the file.
       words_crc: CRC-32 of their bytes.
       images_crc: of each section of the images, of `per_section` images.
@@ -123,7 +123,7 @@ def unpack(content: bytes, where: str) -> tuple[Head, Words, bool]:
 
     Raises:
       UserError: this is no such file, or of another version.
-      Damaged: its head is.
+      Damaged: its head is cut or altered.
     """
     if content[:4] != MAGIC:
         raise UserError(f"{where} holds no images that vdp has compressed: name one that does")

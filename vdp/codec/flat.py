@@ -54,7 +54,7 @@ class Flat:
         )  # fmt: skip
 
     def calibrate(self, images: UInt8[np.ndarray, "n h w c"]) -> None:
-        """Nothing: the grids follow from the model."""
+        """Does nothing: the grids follow from the model."""
 
     def images(self, count: int) -> Coder:
         """The distribution of as many images, uint8 [count, H, W, C]."""

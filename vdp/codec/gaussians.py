@@ -1,9 +1,9 @@
 """Gaussians over whole numbers, pushed and popped as arrays: how latents lie on a stack of bits.
 
 A latent is k times a width, k a whole number; its mass is that of the Gaussian over the bin around
-k. A support that is wider than a distribution costs bits: every k in it has at least 2^-24, and one
-that is popped there by chance is dear elsewhere. So the support lies around each mean, and has one
-size for deviations of one power of two.
+k. A support much wider than its distribution costs bits: every k in it has a mass of at least
+2^-24, and a far k that is popped by chance costs many bits under the other distributions. So the
+support is centred at each mean, and has one size for all deviations with the same power of two.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from vdp.codec.stack import Stack, entropy_bits, module
 from vdp.errors import UserError
 
 BORROWED_REACH = 7  # deviations: what is popped from other bits stays there
-REACH = 28  # beyond it a number takes 56 bits, as many as a Gaussian gives 8 deviations
+REACH = 28  # beyond it a number takes 56 bits, as under a Gaussian at 8 deviations
 FINEST = 1 << 17  # bins per deviation that a support of 2^24 has room for
 
 
@@ -96,5 +96,5 @@ class Gaussians:
 
 
 def _beyond(offset: Int64[np.ndarray, "n"], limit: int) -> Bool[np.ndarray, "n"]:
-    """Which offsets are at the ends of the support: they are followed at full length."""
+    """Which offsets are at the ends of the support: these numbers are coded at full length."""
     return np.abs(offset) >= limit

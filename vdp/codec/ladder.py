@@ -4,9 +4,10 @@
     each under p(z_l|z_>l, u); push u under its prior.
 
 The grid of z_l lies under p(z_l|z_>l, u), which both sides know by then (the dynamic grid of
-HiLLoC, Townsend et al. 2020): z = mean_p + std_p k 2^-e. How fine it is, e, is stored for every
-latent: the smallest posteriors of the first images, in deviations of p, have `bins` numbers in
-theirs. Networks run once for each latent: their cost grows with the square of the latents' number.
+HiLLoC, Townsend et al. 2020): z = mean_p + std_p k 2^-e. The file stores e
+for every latent: with it the narrowest posteriors of the first images have `bins` grid points per
+standard deviation. The whole ladder runs once for each latent, so that the cost grows with the
+square of their number.
 """
 
 import dataclasses
@@ -29,8 +30,8 @@ from vdp.models.hvae import HVAE
 from vdp.types import Array, Params, Shape, Stats
 
 LOOKED_AT = 16  # images that the grids are chosen by
-SMALLEST = 0.02  # the share of posteriors that may be narrower than that
-FINEST = 14  # of e
+SMALLEST = 0.02  # share of posteriors that may be too narrow for `bins`
+FINEST = 14  # the largest e
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class Ladder:
         self.grid = tuple(int(e) for e in np.clip(exponents, 0, FINEST))
 
     def zeros(self, count: int) -> list[Float32[np.ndarray, "b n h w c"]]:
-        """Latents of every scale that nothing is known of yet."""
+        """Zeros for the latents of every scale, in place of those that are not known yet."""
         return [np.zeros((count, *shape), np.float32) for shape in self._shapes]
 
     def moments(
@@ -175,7 +176,7 @@ class _Descent:
     """All latents of the ladder, top first: under p, or where images are given under q.
 
     Attributes:
-      ladder: whose.
+      ladder: the model.
       u: of the batch, or None.
       x: images [B, H, W, C], or None.
       count: B.

@@ -40,7 +40,7 @@ def on_grid(k: Int64[np.ndarray, "b *s"], width: float) -> Float32[np.ndarray, "
 
 
 def wide(array: Any) -> Float64[np.ndarray, "*s"]:
-    """As float64: moments are computed with by both sides in the same steps."""
+    """As float64, in which encoder and decoder compute with moments by the same steps."""
     return np.asarray(array, np.float64)
 
 

@@ -1,8 +1,8 @@
-"""Functions of a model, compiled once for one number of images: what both sides compute alike.
+"""Functions of a model, compiled for one number of images: the same for encoder and decoder.
 
 The numbers of a compiled program depend on the shapes it was compiled for. So there is one for
-every function, at the number of lanes; fewer images are filled up, and what belongs to the filling
-is cut off again.
+every function, at the number of lanes; fewer images are padded, and the results of the padding are
+dropped.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Program:
 
         Args:
           arrays: of N images.
-          index: a whole number that is passed on before them, as of a step.
+          index: a whole number that is passed before the arrays, such as that of a step.
         """
         count = len(jax.tree.leaves(arrays)[0])
         filled = jax.tree.map(self._filled, arrays)

@@ -5,8 +5,8 @@ same numbers under it brings the same bits back. Below everything that was pushe
 bits*, a fixed pseudo-random sequence without end: the first latents are popped from them.
 
 Bits that were pushed under a model that does not fit are not uniform, and latents popped from them
-do not follow their distribution. They are *whitened* before: XORed with a fixed pseudo-random
-sequence, which the decoder does again where it has pushed them back. The highest bits stay as they
+do not follow their distribution. They are *whitened* first: XORed with a fixed pseudo-random
+sequence, which the decoder repeats once it has pushed them back. The highest bits stay as they
 are: the logarithm of the coder's state is uniform, and were the state itself made so, its log2
 would grow by 3/2 - 1/log 2 = 0.057 bits every time.
 """
@@ -116,7 +116,7 @@ class Stack:
         """Pushes whole numbers under a family of constriction, the last one first.
 
         Raises:
-          Unwritten: a number lies outside of a posterior, where none is popped.
+          Unwritten: a number lies outside the support of a posterior, where none is popped.
         """
         try:
             self._coder.encode_reverse(symbols.astype(np.int32), family, *parameters)
@@ -166,7 +166,7 @@ class Stack:
         count = min(int(bits / WORD) + 3, MASKS)  # the coder's state, and what refills it
         self._provide(count)
         words = self._coder.get_compressed()
-        start = self.whitenings * 40503 % MASKS  # an odd number: all starts come by
+        start = self.whitenings * 40503 % MASKS  # an odd factor: every start occurs
         mask = self._masks[start : start + min(count, len(words))].copy()
         lowest_kept = max(0, int(words[-1]).bit_length() - 1 - LEADING)
         mask[-1] &= np.uint32((1 << lowest_kept) - 1)

@@ -47,7 +47,7 @@ class Coded(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Codec:
-    """What is compressed with.
+    """A model to compress with.
 
     Attributes:
       model: `vdp.models.vae.VAE` or `vdp.models.pixel.PixelDiffusion`.
@@ -87,7 +87,7 @@ class Encoded:
 
 
 def lanes_of(count: int) -> int:
-    """How many images are coded at once, where nobody says: few of few, for the initial bits."""
+    """The default number of images coded at once: small for few images, to save initial bits."""
     return max(1, min(MOST_LANES, count // IMAGES_PER_LANE))
 
 
@@ -165,7 +165,7 @@ def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] =
 
 
 def _numbers(codec: Codec, coded: Coded, lanes: int) -> str:
-    """A hash of what the programs compute: of images of noise, compressed."""
+    """A hash of the words that images of noise compress to, by the programs of this machine."""
     size = lanes * math.prod(codec.x_shape)
     levels = np.random.PCG64(0).random_raw(size) % np.uint64(codec.levels)
     stack = Stack()
@@ -216,7 +216,7 @@ def decompress(
     try:
         for part in _batches(coded, head, stack, moved):
             images.append(part)
-    except (Unwritten, UserError) as error:  # of bits that mean nothing
+    except (Unwritten, UserError) as error:  # from meaningless bits
         if intact:
             raise Damaged(f"{where} does not hold what its head says ({error})") from error
     if not intact:

@@ -42,5 +42,5 @@ class Table:
 
     @property
     def _bits(self) -> float:
-        """An upper limit of what a draw takes: whole rows are uniform at most."""
+        """An upper bound on the bits of the draws: those of uniform rows."""
         return float(len(self.masses) * np.log2(self.masses.shape[1]))

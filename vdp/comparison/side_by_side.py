@@ -181,10 +181,10 @@ def _notes(
             "bounds are; raise eval.iwae_samples, or compare iwae_ode"
         )
     if alone := [arm.label for arm in compared if len(arm.runs) == 1]:
-        other = "; beside a model of several it is taken to spread as theirs"
+        other = "; beside a model with several it is assumed to vary as those do"
         notes.append(
-            f"{', '.join(alone)}: one seed, so that no error of its own holds what another seed "
-            f"would change{other if len(alone) < len(compared) else ''}"
+            f"{', '.join(alone)}: one seed, so that its error leaves out the variation between "
+            f"seeds{other if len(alone) < len(compared) else ''}"
         )
     if any(run.result["checkpoint"] != "best" for arm in compared for run in arm.runs):
         steps = {f"{arm.label}: {run.result['checkpoint']}" for arm in compared for run in arm.runs}

@@ -103,12 +103,12 @@ def difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"]) -> Esti
 
 
 def _of_both(a: np.ndarray, b: np.ndarray) -> list[_Seeds]:
-    """What the seeds of two models add; one seed is taken to spread as those of the other model."""
+    """What the seeds of two models add; one seed is assumed to vary as those of the other model."""
     found = [_seeds(values) for values in (a, b)]
     known = [part for part in found if part]
     if len(known) == 1:
         several = len(a) if found[0] else len(b)
-        (part,) = known  # of the mean of several: of one alone it is so many times as large
+        (part,) = known  # of the mean of several seeds; of one seed, `several` times that
         return [_Seeds(part.variance * (1 + several), part.freedom)]
     return known
 

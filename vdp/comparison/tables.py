@@ -85,7 +85,7 @@ def _title(name: str, entries: Iterable[Entry]) -> str:
 def _estimate(entry: Entry) -> str:
     about = [entry.model] * bool(entry.model) + ["noisy"] * entry.noisy
     about += ["not a bound"] * bool(entry.not_a_bound)
-    said = ", ".join(dict.fromkeys(about))  # the model of what bounds nothing is called so too
+    said = ", ".join(dict.fromkeys(about))  # its model may have the same name
     return _with_error(entry.estimate) + (f" ({said})" if said else "")
 
 

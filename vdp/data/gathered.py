@@ -1,4 +1,4 @@
-"""Images of files by themselves, at the levels of a model: nothing is split, resized or rounded."""
+"""Images of files at the levels of a model, without splits, resizing or rounding."""
 
 import pathlib
 

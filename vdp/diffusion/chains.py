@@ -1,13 +1,13 @@
-"""The T-step chains that one denoiser stands for: at which gammas they stop, how wide their steps.
+"""T-step chains of one denoiser: the gammas they stop at, and the widths of their steps.
 
 - "fixed": even times of the schedule, and the width of q in every step (DDPM, VDM).
 - "calibrated": even times, and the widths that make the bound highest on training images
   (Analytic-DPM: Bao et al. 2022).
-- "optimised": these widths, at the gammas that make the bound highest (Watson et al. 2021); of
-  more steps than there are to choose from, the calibrated chain.
+- "optimised": these widths, at the gammas that make the bound highest (Watson et al. 2021); with
+  more steps than there are candidates, the calibrated chain.
 - "learned": gammas and widths are parameters of one T, trained with the bound of T steps.
 
-What the second and third are made of is a table of the denoiser's squared errors, measured after
+The second and third are fitted to a table of the denoiser's squared errors, measured after
 training: {"gamma": [M + 1], increasing, "square": [M + 1, *s], mean squares of eps - eps_hat}; an
 axis of size 1 is shared by all coefficients along it.
 """
@@ -74,7 +74,7 @@ def optimised(gamma: Gamma, errors: Mapping[str, Array], num_steps: int, shape: 
 
 
 def errors_at(errors: Mapping[str, Array], gammas: Float[Array, "t"]) -> Float[Array, "t ..."]:
-    """Errors between the gammas of a table, [T, *s]: their logs are linear in gamma there."""
+    """A table's errors at other gammas, [T, *s], interpolated with logs linear in gamma."""
     known, logs = errors["gamma"], jnp.log(jnp.maximum(errors["square"], SMALLEST_ERROR))
     index = jnp.clip(jnp.searchsorted(known, gammas, side="right") - 1, 0, len(known) - 2)
     width = known[index + 1] - known[index]
@@ -84,10 +84,10 @@ def errors_at(errors: Mapping[str, Array], gammas: Float[Array, "t"]) -> Float[A
 
 
 def step_costs(errors: Mapping[str, Array], shape: Shape) -> Float[Array, "m m"]:
-    """What a step from gamma_j down to gamma_i costs at its best width, [i, j]; inf unless i < j.
+    """Nats that a step from gamma_j down to gamma_i costs at its best width; inf unless i < j.
 
-    1/2 sum_d log(1 + expm1(gamma_j - gamma_i) m_jd), the KL of `reverse` at v = 1 + w m, for
-    latents of `shape`.
+    At [i, j]: 1/2 sum_d log(1 + expm1(gamma_j - gamma_i) m_jd), the KL of `reverse` at
+    v = 1 + w m, for latents of `shape`.
     """
     gamma, square = errors["gamma"], errors["square"]
     shared = math.prod(shape) / square[0].size
@@ -117,7 +117,7 @@ def cheapest(costs: Float[Array, "m m"], num_steps: int) -> Int[Array, "t"]:
 
 
 def through(gammas: Float[Array, "t"]) -> Gamma:
-    """The schedule with gammas[i] at t = i/T, which is asked for nothing between."""
+    """A schedule that is gammas[i] at t = i/T, and is not to be used in between."""
     last = len(gammas) - 1
     return lambda t: gammas[jnp.round(jnp.asarray(t) * last).astype(jnp.int32)]
 

@@ -1,7 +1,7 @@
 """Progressive distillation (Salimans & Ho 2022): one step of a student does several of a teacher.
 
-The teacher walks from y_t to y_s in M steps of DDIM with eta = 0. The one step that ends there is
-made by the following, which is what the student's denoiser is trained to say at y_t:
+The teacher goes from y_t to y_s in M steps of DDIM with eta = 0. One step of DDIM from y_t ends at
+the same y_s where the denoiser gives the following, which is the student's target:
 
     x = (y_s - r y_t) / (alpha_s - r alpha_t) with r = sigma_s / sigma_t,
     eps = (y_t - alpha_t x) / sigma_t.
@@ -19,13 +19,13 @@ from vdp.diffusion.times import steps_of
 from vdp.dists import sum_nonbatch
 from vdp.types import Array
 
-NO_STEP = 1e-6  # of a table of betas the first step has no width
+NO_STEP = 1e-6  # a denominator that counts as 0: the first step of a table of betas is none
 
 
 def target(
     teacher: EpsFn, y: Float[Array, "n *s"], gammas: Float[Array, "m n"]
 ) -> Float[Array, "n *s"]:
-    """The eps of the one step that ends where the teacher's M steps end.
+    """The eps with which one step ends where the teacher's M steps end, [N, ...].
 
     Args:
       teacher: its denoiser.
@@ -63,7 +63,7 @@ def objective(
     num_steps: int,
     teacher_steps: int,
 ) -> Float32[Array, "b"]:
-    """What trains the student, [B]: mean over times of max(alpha^2/sigma^2, 1) |x - x_hat|^2.
+    """The student's loss, [B]: mean over times of max(alpha^2/sigma^2, 1) |x - x_hat|^2.
 
     Args:
       student: its denoiser, the one that is trained.
@@ -72,10 +72,10 @@ def objective(
       z: latents or codes, [B, ...].
       noise: `Times`, each of which falls into one of the student's steps.
       num_steps: T of the student.
-      teacher_steps: M, in one of them.
+      teacher_steps: M, the teacher's steps in one of the student's.
 
     Raises:
-      UserError: another noise.
+      UserError: noise of another type.
     """
     expect(noise, Times, by="a distillation", instead="a prior draws it for purpose='loss'")
     *_, index = steps_of(gamma, noise, num_steps)

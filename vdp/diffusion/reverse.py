@@ -1,4 +1,4 @@
-"""How wide the reverse steps of a T-step chain are: log v of every step, in units of q's variance.
+"""Widths of the reverse steps of a T-step chain: log v, their variances in units of those of q.
 
 Step t -> s of the generative chain is r(y_s|y_t) = N(mean, v sigma_s^2 k), where q(y_s|y_t, z) has
 the variance sigma_s^2 k (`process.reverse_moments`). Published programs fix v = 1, which is right
@@ -40,7 +40,7 @@ def whole(log_v: Float[Array, "t ..."], shape: Shape) -> Float[Array, "t *s"]:
 
 
 def width_kl(log_v: Float[Array, "t *s"]) -> Float[Array, "t"]:
-    """What the widths cost by themselves: 1/2 sum_d [1/v_d - 1 + log v_d] of every step, [T]."""
+    """Nats that the widths alone cost: 1/2 sum_d [1/v_d - 1 + log v_d] of every step, [T]."""
     return 0.5 * sum_nonbatch(jnp.expm1(-log_v) + log_v)
 
 

@@ -65,7 +65,7 @@ def steps_of(
 
     Args:
       gamma: the schedule.
-      noise: t falls into step 1 + floor(T t); all steps are each its own.
+      noise: t falls into step 1 + floor(T t); of `AllSteps` each step is its own.
       num_steps: T.
 
     Returns:
@@ -73,7 +73,7 @@ def steps_of(
       their indices 0..T-1 [B, n]).
 
     Raises:
-      UserError: all steps of another T.
+      UserError: `AllSteps` of another T.
     """
     if isinstance(noise, Quantiles):
         gammas = gamma(jnp.arange(num_steps + 1) / num_steps)

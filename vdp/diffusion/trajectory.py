@@ -2,13 +2,14 @@
 
 The states are z diffused to the gammas of t = 1/T, ..., 1, and z in place of y_0, so that there is
 no noise between the chain and the latent: r(z) = N(y_1; 0, I) prod r(y_s|y_t) r(z|y_{1/T}). With
-rho = alpha_t/alpha_s and h = sigma_s/sigma_t (alpha = 1 and sigma = 0 of z), y_s is looked at in
-units of what y_t leaves open of it where z is N(0, I), e = (y_s - rho y_t)/sqrt(1 - rho^2). There
+rho = alpha_t/alpha_s and h = sigma_s/sigma_t (alpha = 1 and sigma = 0 of z), y_s is
+standardised by the mean and deviation that it has given y_t for z ~ N(0, I),
+e = (y_s - rho y_t)/sqrt(1 - rho^2):
 
     q(e|y_t, z) = N(-sqrt(1 - h^2) v, h^2),             v = (alpha_t y_t - z)/sigma_t,
     r(e|y_t) = prod_d N(e_d; -sqrt(1 - h^2) v_d(e_<d, y_t), exp(2 s_d(e_<d, y_t))).
 
-v is the denoiser's of Salimans & Ho 2022. Where v and s are zero, r is the exact reverse process of
+v is the velocity of Salimans & Ho 2022. Where v and s are zero, r is the exact reverse process of
 z ~ N(0, I), and the weight of every path is log N(z; 0, I). Gaussian kernels of a chain would need
 many steps to follow other data; those of few steps are as flexible as one affine autoregressive
 flow is (the idea: normalizing trajectory models, 2026).
@@ -61,7 +62,7 @@ class Steps(NamedTuple):
 
 
 def steps_of(gamma: Gamma, num_steps: int) -> Steps:
-    """The T steps of a schedule, which is looked at from t = 1/T on."""
+    """The T steps of a schedule, which is evaluated from t = 1/T on."""
     gammas = jnp.asarray(gamma(jnp.arange(1, num_steps + 1) / num_steps), jnp.float32)
     log_alpha, log_sigma = -0.5 * softplus(gammas), -0.5 * softplus(-gammas)
     log_rho = jnp.diff(log_alpha, prepend=0.0)
@@ -145,7 +146,7 @@ def log_ratio(
 def descend(
     kernel: Kernel, gamma: Gamma, y_1: Float[Array, "n *s"], noise: Float[Array, "n t *s"]
 ) -> Float[Array, "n *s"]:
-    """Carries y_1 and the noise of every step to z: exact, T times as many passes as entries.
+    """Carries y_1 and the noise of every step to z, exactly, in T passes for each entry of z.
 
     Args:
       kernel: the network.

@@ -11,8 +11,8 @@ TOLERANCE = 0.01  # of the extrapolated FID
 def report(asked: Asked) -> dict[str, Any]:
     """The report `fid` of eval.convergence, of `eval.fid_samples` samples.
 
-    It has converged where what the number of samples adds, with two errors, is at most TOLERANCE of
-    the extrapolated FID, and has not where it is more by more than two errors.
+    It has converged where the bias plus two standard errors is at most TOLERANCE of the
+    extrapolated FID, and has not where the bias is above that by more than two standard errors.
     """
     assert asked.features is not None  # both are there where fid is asked for
     assert asked.samples is not None

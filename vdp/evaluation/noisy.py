@@ -2,10 +2,11 @@
 
 Of K weights with the effective sample size ESS = (sum w)^2 / sum w^2, the relative variance of
 their mean is about 1/ESS - 1/K. By the delta method that is the variance of one image's bound, and
-half of it is what the bound lacks of log p(x), in nats (Nowozin 2018; Domke & Sheldon 2018). Above
-VARIANCE, which for large K is an ESS below 5, the expansion is no guide and the bound may lack any
-amount. The largest share that one weight has of their sum, which Chatterjee & Diaconis (2018) judge
-importance sampling by, is then above 1/5, for it is never below 1/ESS.
+half of it is the gap between the bound and log p(x), in nats (Nowozin 2018; Domke & Sheldon 2018).
+Above VARIANCE, which for large K is an ESS below 5, the expansion fails and the gap may have any
+size.
+The largest share that one weight has of their sum, by which Chatterjee & Diaconis (2018) judge
+importance sampling, is then above 1/5, for it is never below 1/ESS.
 
 The bound itself stays one: its expectation is at most log p(x) whatever the weights. And an ESS
 sees only the weights that were drawn: a large one proves nothing, for a region that no draw has

@@ -17,8 +17,8 @@ from vdp.types import AnyArray, Array, Batch, Key, Params, Stats, Weights
 def counts(num: int) -> list[int]:
     """The numbers K at which weights are looked at: `num`, and halves of it down to 1, ascending.
 
-    Each is at least twice the one before: of a bound that lacks c/K the rise from K/2 to K is what
-    is still missing.
+    Each is at least twice the one before: for a bound with a gap of c/K, the rise from K/2 to K
+    equals the gap that is left.
     """
     return [num >> i for i in reversed(range(num.bit_length()))]
 

@@ -23,7 +23,7 @@ def why_no_bound(name: str, entry: Mapping[str, Any]) -> str:
 
     Args:
       name: of the estimator.
-      entry: what it gave; also a score, which is under no such name.
+      entry: of that estimator; an entry of a score, which has no such name, is fine too.
     """
     return BY_DESIGN.get(name) or str(entry.get(NOT_A_BOUND) or "")
 

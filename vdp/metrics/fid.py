@@ -62,8 +62,8 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     """The squared distance |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_b^1/2 S_a S_b^1/2)^1/2).
 
     Roots are taken of symmetric positive matrices by their eigenvalues, so that singular
-    covariances (fewer images than features) need no correction and nothing turns complex. That of
-    `b` is kept, for many distances from one reference.
+    covariances (fewer images than features) need no correction and nothing turns complex. The
+    root of `b` is cached, for many distances from one reference.
     """
     inner = np.linalg.eigvalsh(b.root @ a.covariance @ b.root)
     cross = np.sqrt(np.clip(inner, 0, None)).sum()

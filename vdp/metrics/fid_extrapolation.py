@@ -15,7 +15,7 @@ from vdp.metrics.likelihood import Estimate
 
 PARTS = (4, 3, 2, 1)  # how many subsets the samples are dealt into: even steps of 1/N
 GROUPS = 10  # of samples, left out in turn for the error
-ROUND = 12  # a multiple of all PARTS: leaving out so many deals the other samples as before
+ROUND = 12  # a multiple of all PARTS: without so many, the others stay in their subsets
 
 
 class Row(TypedDict):

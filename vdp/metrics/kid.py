@@ -49,7 +49,7 @@ def kernel_distance(
     """The mean of `squared_discrepancy` over disjoint subsets of as many images of each set.
 
     Disjoint subsets are independent, so that their spread gives the error of the mean. There are
-    ten of them, or more where ten would have more than 1,000 images each, or less than ten.
+    about ten, more where ten would have over 1,000 images each, fewer where ten would have below 2.
 
     Args:
       a: features [M, D], of samples.

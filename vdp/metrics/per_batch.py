@@ -155,8 +155,8 @@ def errors(
 ) -> dict[str, Float[Array, "b m ..."]]:
     """The squared errors of a diffusion prior's denoiser: what its chain is fitted to.
 
-    {"gamma": [B, M + 1], "square": [B, M + 1, *s]}, the same gammas for all; where a latent has
-    more coefficients than have widths of their own, their mean.
+    {"gamma": [B, M + 1], "square": [B, M + 1, *s]}, the same gammas for all images; for a
+    latent of more than MOST_WIDTHS coefficients, the mean over them.
 
     Args:
       model: with a diffusion prior.

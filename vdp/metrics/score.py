@@ -75,12 +75,13 @@ def flat_terms(
 
 
 def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
-    """A sentence where the rate of an exact prior lies below 0 by more than chance, else nothing.
+    """A sentence where the rate of an exact prior lies below 0 by more than chance, else "".
 
-    It is a KL divergence, so that then the density is none: its normaliser is wrong, or a sign.
+    The rate is a KL divergence, which is never negative: the prior's density is then not
+    normalised, or has a wrong sign.
 
     Args:
-      model: any; a bound on the prior's density can exceed it by chance of its own.
+      model: any; only exact priors are judged, for a bound on a density has noise of its own.
       parts: of `flat_terms`, over images; those of a ladder's own latents are no prior's.
     """
     exact = isinstance(model, Probabilistic) and model.bound_model == "exact"

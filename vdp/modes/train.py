@@ -110,7 +110,7 @@ def _start(
 ) -> Callable[[State], State]:
     """What becomes of a new state: itself, or with what is taken of the run in train.init_from."""
     if checkpoint.saved_steps(workdir):
-        return lambda start: start  # no state is new
+        return lambda start: start  # the run goes on: no state is new
     if not settings.train.init_from:
         students.check(model, has_teacher=False)
         return lambda start: start

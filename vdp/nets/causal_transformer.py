@@ -39,10 +39,10 @@ class CausalBlock(nn.Module):
 class CausalTransformer(nn.Module):
     """Shifts and log-scales of tokens from the tokens before them; both start at zero.
 
-    The sequence moves on by one token, so that the first is mapped by learned constants. With
-    `decode`, variables of its collection "cache" are started by a call with a whole sequence; each
-    call after that takes the one token before the next, zeros where there is none, and gives the
-    moments of the next, at the cost of one token.
+    The sequence is shifted by one token, so that the first is mapped by learned constants. With
+    `decode`, a first call with a whole sequence creates the variables of the collection "cache".
+    Each later call takes the token before the next (zeros before the first), and gives the shift
+    and log-scale of the next at the cost of one token.
 
     Attributes:
       width: of a token's features; a multiple of `heads`.
@@ -62,7 +62,7 @@ class CausalTransformer(nn.Module):
     def __call__(
         self, tokens: Float[Array, "b n t"]
     ) -> tuple[Float32[Array, "b n t"], Float32[Array, "b n t"]]:
-        """Maps tokens [B, N, T] to (shift, log_scale), float32 [B, N, T]; of i by tokens[:, :i]."""
+        """Maps tokens [B, N, T] to (shift, log_scale), float32 [B, N, T]; i sees tokens[:, :i]."""
         if self.width % self.heads:
             raise UserError(f"width {self.width} is no multiple of heads {self.heads}")
         embed = nn.Dense(self.width, dtype=self.dtype)
@@ -83,7 +83,7 @@ class CausalTransformer(nn.Module):
             mask = nn.make_causal_mask(tokens[..., 0])
         h = embed(before) + position[None].astype(self.dtype)
         for _ in range(self.depth):
-            # to one token alone there is nothing to attend
+            # a single token has nothing to attend to
             h = CausalBlock(self.heads, len(positions) > 1, self.decode, self.dtype)(h, mask)
         out = nn.Dense(2 * size[1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(
             nn.LayerNorm(dtype=self.dtype)(h)

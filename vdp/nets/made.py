@@ -29,16 +29,16 @@ class MaskedDense(nn.Module):
 
 
 def bounded(raw: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Log-scales within +-LOG_SCALE_BOUND, by tanh; near zero they are what is given.
+    """Log-scales within +-LOG_SCALE_BOUND, by tanh; unchanged near zero.
 
-    Steps multiply by their exponentials one after the other: without a bound a few steps of
-    training leave float32, and a sample drawn entry by entry does so sooner than a density.
+    Every step of a flow multiplies by their exponentials: without a bound the products overflow
+    float32 after a few training steps, in samples drawn entry by entry sooner than in densities.
     """
     return LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
 
 
 class MADE(nn.Module):
-    """The numbers of an autoregressive step, all zero at the start: moments of an affine one.
+    """Parameters of an autoregressive step, by default mean and log-scale; all zero at the start.
 
     Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
     degree d sees inputs 0..d-1. Log-scales are bounded by tanh. A context, where there is one, is
@@ -57,7 +57,7 @@ class MADE(nn.Module):
         *,
         context: Float[Array, "b c"] | None = None,
     ) -> tuple[Float32[Array, "b d"], Float32[Array, "b d"]] | Float32[Array, "b d n"]:
-        """Maps z [B, D] to what depends on z[:, :i] at its entry i.
+        """Maps z [B, D] to numbers whose entry i depends on z[:, :i] alone.
 
         Args:
           z: [B, D].

@@ -126,9 +126,9 @@ class MLPDenoiser(nn.Module):
 class ConditionalMADE(nn.Module):
     """A MADE whose outputs also see all of another array and a time; they start at zero.
 
-    What is said of entry i is by e[:, :i], by a MADE, and by features of y and time that any
-    network without masks could make: with a MADE alone, only its units of the lowest degree could
-    tell the first output of y.
+    The outputs for entry i depend on e[:, :i] through a MADE, and on y and time through features
+    of a network without masks. If y were an input of the MADE, only its units of the lowest degree
+    could carry y to the first output.
     """
 
     width: Size = 256

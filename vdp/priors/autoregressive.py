@@ -20,7 +20,7 @@ from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoregressivePrior(DensityPrior):
-    """Base of flows whose steps map entry i of a sequence by what entries before i say.
+    """Base of flows whose steps map entry i of a sequence as the entries before it determine.
 
     With e = f(z) the flow's noise, log p(z) = log N(e; 0, I) + log |de/dz|. The Jacobian of a step
     is triangular: its log-determinant is the sum of the elementwise log-derivatives, known after
@@ -47,7 +47,7 @@ class AutoregressivePrior(DensityPrior):
         raise NotImplementedError
 
     def _inputs(self, sequence: Float[Array, "b n *t"]) -> tuple:
-        """What the network of a step is called with."""
+        """The arguments of the network of a step."""
         return (sequence,)
 
     def _map(self, params: Params, index: int, sequence: Float[Array, "b n *t"]) -> Affine | Spline:
@@ -57,7 +57,7 @@ class AutoregressivePrior(DensityPrior):
     def _invert(
         self, params: Params, index: int, e: Float[Array, "b n *t"]
     ) -> Float[Array, "b n *t"]:
-        """The input of step `index`, from what it gives: exact."""
+        """The input of step `index` from its output, exactly."""
         raise NotImplementedError
 
     def init(

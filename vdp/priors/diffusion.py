@@ -193,7 +193,8 @@ class DiffusionPrior(DiffusionDraws):
     ) -> tuple[Float32[Array, "m"], Float[Array, "m b *s"]]:
         """What a chain is fitted to: the denoiser's squared errors at even times, for z ~ q.
 
-        In the merged form the code is what is diffused. Arguments as of `reverse.squared_errors`.
+        In the merged form the code is diffused in place of z. Arguments and results as of
+        `reverse.squared_errors`.
         """
         z_rng, rng = jax.random.split(rng)
         z = q.mean if self.merged else q.sample(jax.random.normal(z_rng, q.mean.shape))

@@ -42,7 +42,7 @@ class DiffusionDraws(DiffusionSamples):
       num_times: diffusion times per example in a reported continuous bound.
       num_strata: steps per example in a reported T-step bound (that of `discretized` included), one
         drawn from each of as many strata; with 0, or T and more, all T of them are summed.
-      sequential: whether those of a report are looked at one after the other, for large latents.
+      sequential: whether a report takes its times one after the other, for large latents.
       ode_probes: Hutchinson probes of the ODE's divergence in a bound; 0 computes it exactly, as an
         importance weight always does.
       teacher_steps: of DDIM by the teacher in stats["teacher"], which the denoiser is trained to do

@@ -52,8 +52,8 @@ class DiffusionModel:
       bound: "continuous" (T = infinity), "discrete" (T = num_steps) or "ode" (the density of the
         probability flow: for evaluation, it is not trained).
       num_steps: T of the ancestral sampler, the path weight and the discrete bound.
-      reverse: how wide the steps of that chain are, and when they end: "fixed" or "learned", or
-        what `fitted` has made of a trained prior (`vdp.diffusion.chains`).
+      reverse: the variances and times of that chain's steps: "fixed" or "learned", or for a trained
+        prior one of those that `fitted` sets (`vdp.diffusion.chains`).
       ode_steps: of the ODE solver.
     """
 
@@ -99,7 +99,7 @@ class DiffusionModel:
     def discretized(self: SameModel, num_steps: int | None = None) -> SameModel:
         """The T-step model with the same parameters: what the ancestral sampler draws from.
 
-        A learned chain is one of its own T; the model of another is the fixed one.
+        A learned chain has only its own T; with another T the model has the fixed chain.
         """
         steps = num_steps or self.num_steps
         learned_for_others = self.reverse == "learned" and steps != self.num_steps
@@ -189,7 +189,7 @@ class DiffusionModel:
         return self.schedule.bind(params["schedule"], live=live)
 
     def chain(self, params: Params, stats: Stats, z_shape: Shape, num_steps: int = 0) -> Chain:
-        """The chain of T steps: when they end, and how wide they are.
+        """The chain of T steps: the gammas that it stops at, and the widths of its steps.
 
         Args:
           params: of `init`.

@@ -33,7 +33,7 @@ class DiffusionSamples(DiffusionModel):
         return sampler, sampler_steps or (self.ode_steps if sampler == "ode" else self.num_steps)
 
     def _sample_noise(self, rng: Key, num: int, z_shape: Shape, **options: Any) -> SamplerNoise:
-        """What `sample` of the same key and options makes `num` latents of.
+        """The noise from which `sample` makes `num` latents with the same key and options.
 
         Raises:
           UserError: as of `check_sampler`.

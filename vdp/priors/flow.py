@@ -21,9 +21,9 @@ TRANSFORMS = ("affine", "spline")
 class FlowPrior(AutoregressivePrior):
     """Steps e_i = f(z_i; z_<i), the order of the dimensions reversed between them.
 
-    Affine steps are (z_i - m_i(z_<i)) exp(-s_i(z_<i)); those of a spline are any increasing map
+    Affine steps are (z_i - m_i(z_<i)) exp(-s_i(z_<i)); a spline step is an increasing map
     within the bound, and the identity outside (neural spline flows, Durkan et al. 2019). The
-    density takes one pass of every network, sampling one for every dimension.
+    density takes one pass of every network, sampling one pass for every dimension.
 
     Attributes:
       net: an autoregressive net(z [B, D]) -> (m, s), each [B, D], or with splines of K bins

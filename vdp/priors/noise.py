@@ -50,7 +50,7 @@ class DiffusionNoise:
 
 @structure
 class TrajectoryNoise:
-    """What a trajectory needs: a draw of z, and one path of T steps.
+    """The noise of a trajectory's estimates: of a draw of z, and of one path of T steps.
 
     Drawn by `TrajectoryPrior.draw`, for every purpose but "sample", which is a `Descent`.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from vdp.types import Array
 
-MIN_SHARE = 1e-3  # of the interval, of a bin's width and height: the paper's, as the slope's
+MIN_SHARE = 1e-3  # of the interval, for a bin's width and height; as the paper, like MIN_SLOPE
 MIN_SLOPE = 1e-3
 SLOPE_ONE = float(np.log(np.expm1(1 - MIN_SLOPE)))  # softplus of it is 1 - MIN_SLOPE
 
@@ -86,9 +86,9 @@ class Spline(NamedTuple):
         return jnp.where(inside, at.x + at.width * share, e)
 
     def _bin(self, value: Array, knots: Array) -> tuple[Array, Array, _Bin]:
-        """Whether a value lies inside, itself or where it does not a bound, and its bin.
+        """(whether a value lies inside the bounds, the value clipped to them, the bin of that).
 
-        What is computed of a value outside is dropped; at a bound its gradients are finite too.
+        Results for values outside are dropped; they are clipped so that gradients stay finite.
         """
         low, high = knots[..., 0], knots[..., -1]
         clipped = jnp.clip(value, low, high)

@@ -27,22 +27,22 @@ ESTIMATE, SAMPLE = "an estimate of a trajectory", "a sample of a trajectory"
 class TrajectoryPrior:
     """r(z, y_{1/T}..y_1) = N(y_1; 0, I) prod r(y_s|y_t) r(z|y_{1/T}), equations in `trajectory`.
 
-    z ~ q(z|x) keeps its own variances, and is the state that the chain ends in: where the last step
-    of a Gaussian chain can only blur, and so needs a y_0 of little noise beside z and a floor under
-    the posterior's variances, a flow has the deviations that the data ask for. T = 1 is a model
-    too, a flow given noisy z.
+    z ~ q(z|x) keeps its own variances, and is the state that the chain ends in. The last step of a
+    Gaussian chain can only blur, so that it needs a y_0 of little noise beside z, and a floor under
+    the posterior's variances; a flow can fit the deviations of the data. T = 1 is a model too, a
+    flow given noisy z.
 
-    Every estimate walks one path of all T steps, in training as well: T is small, and the draw of
-    one step, times T, would add the spread between the steps to the noise of the gradient. All
-    kernels are one network, which is told the noise of y_t: they are alike but for the last, and
-    the number of parameters does not depend on T. `vdp.priors` says what the arguments of all
-    methods are.
+    Every estimate walks one path of all T steps, in training as well: T is small, and
+    training on one random step, times T, would add the differences between steps to the noise of
+    the gradient. All kernels are one network, which is told the noise level of y_t: all but the
+    last are similar, and the number of parameters does not depend on T. `vdp.priors` says what the
+    arguments of all methods are.
 
     Attributes:
       net: net(e [B, D], y [B, D], time [B], train=False) -> (v, log-scale), each [B, D]; what it
         gives for entry i of e depends on the entries before i, on all of y, and on time in
         [0, 1000], the noise level of y.
-      schedule: gamma(t), looked at from t = 1/T on.
+      schedule: gamma(t), evaluated from t = 1/T on.
       num_steps: T.
     """
 

@@ -46,12 +46,12 @@ def restored(run: Run[M], workdir: pathlib.Path) -> Run[M]:
 
 
 def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Run[M]:
-    """The run with its chain fitted, to a table that is measured and kept where there is none.
+    """The run with its chain fitted; where no table is kept, one is measured and kept.
 
     Args:
       run: a checkpoint, of `vdp.run.restore`.
       workdir: of the run.
-      dataset: the images it is asked about; where they are not its own, nothing is measured.
+      dataset: of `run.settings.data`; where it is not that of the training, nothing is measured.
     """
     if not _asked_of_its_own(run) or not _is_fitted(run) or "errors" in run.stats["prior"]:
         return run
@@ -121,7 +121,7 @@ def with_chain(run: Run[M], table: Table | None) -> Run[M]:
 
 
 def _is_fitted(run: Run[M]) -> bool:
-    """Whether the run has a chain, and one that is fitted is asked for."""
+    """Whether the run has a chain, and its settings ask for a fitted one."""
     prior = getattr(run.model, "prior", None)
     if not isinstance(run.model, Fittable) or not isinstance(prior, DiffusionPrior):
         return False

@@ -1,4 +1,4 @@
-"""A run as what images are compressed with, and the bound that their rate is held against."""
+"""Compression of images by a run, and the bound that its rate is compared with."""
 
 import json
 from collections.abc import Callable
@@ -44,8 +44,8 @@ class Compressing:
     def compress(self, x: AnyArray) -> bytes:
         """The contents of a file that `decompress` makes the same images of, bit for bit.
 
-        By bits-back coding (`vdp.codec`): about as long as the model's bound, of a diffusion prior
-        that of its T steps. `settings.codec` says how.
+        By bits-back coding (`vdp.codec`): about as long as the model's bound (of a diffusion
+        prior, the bound of its T steps). `settings.codec` says how.
 
         Args:
           x: uint8 levels [N, H, W, C] as the model is evaluated on them.
@@ -94,7 +94,7 @@ class Compressing:
 
 
 def coded_model(model: Any) -> Any:
-    """The model whose bound the rate of a file has: of a diffusion prior that of its T steps."""
+    """The model whose bound the rate estimates: for a diffusion prior that of its T steps."""
     return model.discretized() if isinstance(model, Reinterpretable) else model
 
 

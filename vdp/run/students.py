@@ -1,4 +1,4 @@
-"""What a run whose prior learns of another run starts with: a fitted chain, a teacher."""
+"""How a run starts whose prior learns from another run: with a fitted chain, or a teacher."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def check(model: Any, *, has_teacher: bool) -> None:
 
 
 def start(run: Run[M], model: Any, dataset: datasets.Dataset) -> tuple[Params, Stats]:
-    """Parameters and stats of a run as another model starts with them.
+    """The parameters and stats that a model starts with, taken from another run.
 
     A learned chain starts as the optimised one, or goes on where the run has one of the same T. A
     student has the run's denoiser for a teacher, and starts with it.
@@ -47,7 +47,7 @@ def start(run: Run[M], model: Any, dataset: datasets.Dataset) -> tuple[Params, S
     denoiser = {name: known[name] for name in ("denoiser", "schedule") if name in known}
     of_prior = {name: leaf for name, leaf in stats.get("prior", {}).items() if name != "teacher"}
     if prior.teacher_steps:
-        teacher = jax.tree.map(jnp.copy, denoiser)  # a step gives the buffers of its state away
+        teacher = jax.tree.map(jnp.copy, denoiser)  # training donates the buffers of its state
         of_prior = of_prior | {"teacher": teacher}
     new = denoiser
     if prior.reverse == "learned":

@@ -1,7 +1,7 @@
 """Which kind of device a program is traced for: this process's own, unless something says another.
 
-What is written differently for a CPU than for an accelerator asks here and not jax, so that the
-program of a chip that is not there can be compiled and read.
+Code that differs between CPUs and accelerators asks this module and not jax, so that programs can
+be compiled for chips that are not there.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ _other: contextvars.ContextVar[str | None] = contextvars.ContextVar("other", def
 
 
 def platform() -> str:
-    """The kind of device, "cpu", "gpu" or "tpu", that what is traced now will run on."""
+    """The kind of device that a program traced here will run on: "cpu", "gpu" or "tpu"."""
     return _other.get() or jax.default_backend()
 
 
 def on_cpu() -> bool:
-    """Whether what is traced now will run on a CPU."""
+    """Whether a program traced here will run on a CPU."""
     return platform() == "cpu"
 
 

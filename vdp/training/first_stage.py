@@ -4,8 +4,8 @@ Parameters and running statistics are taken as they are evaluated, averaged; the
 schedule of the learning rate and the average start anew. train.init_parts says what is taken:
 
 - encoder_decoder: for a prior fitted afterwards, on the same images.
-- all: the prior as well, for going on with other images, another rate or another objective. What
-  the first run has learned under is no rate of 0, so the KL warm-up is not repeated; where that
+- all: the prior as well, for going on with other images, another rate or another objective. The
+  first run has already trained with the rate, so the KL warm-up is not repeated; where that
   run was still inside its own warm-up, the line says what weight the rate had come to.
 """
 

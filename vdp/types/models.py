@@ -226,9 +226,9 @@ class Coded(OverPrior, Probabilistic, Protocol):
 
 @runtime_checkable
 class Fittable(OverPrior, Protocol):
-    """One whose diffusion prior's chain can be fitted to errors measured after training.
+    """A model whose diffusion prior's chain can be fitted to errors measured after training.
 
-    Under an exact prior `fitted` is the model itself.
+    With another prior `fitted` returns the model itself.
     """
 
     def fitted(self, reverse: str, num_steps: int = 0) -> "Fittable": ...

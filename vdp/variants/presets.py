@@ -87,7 +87,7 @@ def prior(
         "trajectory": dict(
             name="trajectory",
             net=dict(name="ConditionalMADE", width=width, depth=2),
-            # from the first state, gamma(1/T), on: a flow takes more noise away than a Gaussian
+            # the first state has gamma(1/T): a flow step can remove more noise than a Gaussian
             schedule=dict(name="linear", gamma_0=-3.0, gamma_1=4.0),
             num_steps=4,
         ),
