@@ -22,6 +22,7 @@ from PIL import Image
 
 from vdp.record import read_run
 from vdp.run import Run, restore
+from vdp.runtime import markdown
 
 
 def picture(pixels: np.ndarray, levels: int) -> Image.Image:
@@ -102,9 +103,11 @@ def main() -> None:
         size = count()
         rows.append((name, float(size), time.perf_counter() - start))
     print(f"{len(images)} images of {'x'.join(map(str, run.facts.shape))}, {run}\n")
-    print("| by | bytes | bits/dim | seconds |\n| --- | --- | --- | --- |")
-    for name, size, seconds in rows:
-        print(f"| {name} | {size:,.0f} | {8 * size / images.size:.3f} | {seconds:.2f} |")
+    cells = [
+        (name, f"{size:,.0f}", f"{8 * size / images.size:.3f}", f"{seconds:.2f}")
+        for name, size, seconds in rows
+    ]
+    print("\n".join(markdown.table(("by", "bytes", "bits/dim", "seconds"), cells)))
 
 
 if __name__ == "__main__":

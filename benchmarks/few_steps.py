@@ -12,6 +12,7 @@ K of the IWAE, 0 for none. --write puts the table and the picture into the docs.
 import argparse
 import collections
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
+import numpy as np
 
 import vdp
 from benchmarks.pages import write_table
@@ -27,7 +28,8 @@ from launch.table import mean_and_error
 from vdp.data import datasets
 from vdp.metrics import likelihood, score
 from vdp.pictures import style
-from vdp.run import calibration
+from vdp.record import read_run
+from vdp.run import calibration, restore
 from vdp.runtime import files, markdown
 
 CHAINS = ("fixed", "calibrated", "optimised")
@@ -43,7 +45,8 @@ COLUMNS = {  # of the table: what a file holds
     "ess": "ESS",
     "seconds": f"s for {DRAWN:,} samples",
 }
-Numbers = Mapping[str, float]
+LOAD = functools.cache(datasets.load)
+Numbers = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,31 +69,31 @@ class Asked:
 
 def opened(workdir: pathlib.Path, chain: str, num_steps: int) -> Any:
     """The run with this chain, fitted to its training images."""
-    run = vdp.load(workdir)
-    settings = run.settings.replace(eval=dict(reverse=chain, num_steps=num_steps))
-    run = calibration.with_chain(dataclasses.replace(run, settings=settings), None)
-    return calibration.ensured(run, workdir, datasets.load(settings.data))
+    record = read_run(workdir)
+    settings = record.settings.replace(eval=dict(reverse=chain, num_steps=num_steps))
+    run = restore(settings, record, "best")
+    return calibration.ensured(run, workdir, LOAD(settings.data))
 
 
 def measured(run: Any, samples: int) -> Numbers:
     """The numbers of a run's chain on its test images."""
     arrays, model = run.arrays(run.images("test")), run.model.discretized()
-    found = {"bound": run.map(score.flat_terms, arrays, model=model)["value"].mean()}
+    bounds = run.map(score.flat_terms, arrays, model=model)["value"]
+    found: dict[str, Any] = {"bound": float(bounds.mean()), "bounds": bounds.tolist()}
     if samples:
         how = dict(num_samples=samples, chunk=min(run.settings.eval.iwae_chunk, samples))
         terms = run.map(likelihood.iwae_terms, arrays, model=model, **how)
-        found |= {"iwae": terms["value"].mean(), "ess": terms["ess"].mean()}
+        found |= {name: float(terms[key].mean()) for name, key in (("iwae", "value"), ("ess",) * 2)}
     run.sample(DRAWN)  # compiled
     start = time.perf_counter()
-    jax.block_until_ready(run.sample(DRAWN, seed=1))
-    found["seconds"] = time.perf_counter() - start
-    return {name: float(value) for name, value in found.items()}
+    run.sample(DRAWN, seed=1)
+    return found | {"seconds": time.perf_counter() - start}
 
 
 def limit(workdir: pathlib.Path) -> Numbers:
     """The bound of infinitely many steps."""
     run = vdp.load(workdir)
-    return {"bound": float(run.elbo(run.images("test")).value.mean())}
+    return {"bounds": run.elbo(run.images("test")).value.tolist()}
 
 
 def measure_all(
@@ -98,34 +101,41 @@ def measure_all(
     runs: Sequence[pathlib.Path],
     students: Sequence[pathlib.Path],
     steps: Sequence[int],
-) -> dict[tuple[str, int], list[dict[str, float]]]:
+) -> dict[tuple[str, int], list[Numbers]]:
     """The numbers of all runs, by (chain, T)."""
-    groups: dict[tuple[str, int], list[dict[str, float]]] = collections.defaultdict(list)
-    limits = {r.resolve(): asked.answer(r, "T=inf", lambda r=r: limit(r))["bound"] for r in runs}
+    groups: dict[tuple[str, int], list[Numbers]] = collections.defaultdict(list)
+    limits = {r.resolve(): asked.answer(r, "T=inf", lambda r=r: limit(r))["bounds"] for r in runs}
 
     def add(workdir: pathlib.Path, first: pathlib.Path, chain: str, kind: str, num: int) -> None:
         ask = lambda: measured(opened(workdir, kind, num), asked.samples)
         numbers = asked.answer(workdir, f"{chain}-T={num}", ask)
-        below = limits[first.resolve()] - numbers["bound"]
-        groups[chain, num].append({**numbers, "below": below})
+        lost = np.subtract(limits[first.resolve()], numbers["bounds"])
+        paired = likelihood.mean_and_error(lost)
+        groups[chain, num].append({**numbers, "below": paired["mean"], "below_se": paired["se"]})
 
     for chain in CHAINS:
         for num in steps:
             for run in runs:
                 add(run, run, chain, chain, num)
     for student in students:
-        settings = vdp.load(student).trained
+        settings = read_run(student).settings
         prior, first = settings.model["prior"], pathlib.Path(settings.train.init_from or "")
         chain = "distilled" if prior.get("teacher_steps") else "fine-tuned"
         add(student, first, chain, "calibrated", prior["num_steps"])
     return groups
 
 
+def estimate(group: Sequence[Numbers], name: str) -> tuple[float, float | None]:
+    """The mean over runs and its standard error; of a single run that over images, if known."""
+    mean, error = mean_and_error([numbers[name] for numbers in group])
+    return mean, group[0].get(f"{name}_se") if error is None else error
+
+
 def cell(group: Sequence[Numbers], name: str) -> str:
-    """The mean over runs with its standard error."""
+    """An estimate in words; empty where a run lacks it."""
     if any(name not in numbers for numbers in group):
         return ""
-    mean, error = mean_and_error([numbers[name] for numbers in group])
+    mean, error = estimate(group, name)
     return f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}"
 
 
@@ -136,7 +146,7 @@ def draw(groups: Mapping[tuple[str, int], Sequence[Numbers]]) -> None:
     style.dress(axes)
     for chain in dict.fromkeys(chain for chain, _ in groups):
         line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
-        each = [mean_and_error([numbers["below"] for numbers in group]) for _, group in line]
+        each = [estimate(group, "below") for _, group in line]
         means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
         look = dict(color=COLOURS.get(chain, style.ORANGE), label=chain, capsize=2)
         axes.errorbar([num for num, _ in line], means, errors, marker="o", **look)

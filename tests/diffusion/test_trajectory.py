@@ -21,7 +21,7 @@ def log_density(z):
 
 def exact_kernel(gamma, num_steps):
     """q(y_s|y_t) of z ~ N(MEAN, COVARIANCE), by conditioning Gaussians, as an affine flow of e."""
-    steps = trajectory.steps_of(gamma, num_steps)
+    steps = trajectory.kernel_steps(gamma, num_steps)
     moments = []
     for i in range(num_steps):
         alpha_t, sigma_t = (float(f(steps.gamma[i])) for f in (process.alpha, process.sigma))
@@ -89,7 +89,7 @@ def test_a_path_is_the_forward_process_and_its_noise_gives_it_back():
 
     z = jax.random.normal(jax.random.key(0), (4000, 2))
     noise = jax.random.normal(jax.random.key(1), (4000, 3, 2))
-    steps = trajectory.steps_of(gamma, 3)
+    steps = trajectory.kernel_steps(gamma, 3)
     path = trajectory.walk(steps, z, noise)
     for i in range(3):  # y_t ~ N(alpha z, sigma^2), whatever the states after it
         alpha, sigma = process.alpha(steps.gamma[i]), process.sigma(steps.gamma[i])

@@ -10,7 +10,7 @@ from vdp.accelerators.largest import largest
 from vdp.accelerators.targets import Target
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.runtime.progress import duration
+from vdp.runtime.progress import duration, in_bytes
 from vdp.settings import Settings, epochs
 
 NAMES = {"train": "a training step", "eval": "a batch of a validation", "sample": "a batch drawn"}
@@ -56,7 +56,7 @@ def describe(
         try:
             programs[name] = read(name, settings)
         except TooLarge as error:
-            needed = f"it needs {_bytes(error.size)}" if error.size else "as its compiler says"
+            needed = f"it needs {in_bytes(error.size)}" if error.size else "as its compiler says"
             section = "train" if name == "train" else "eval"
             if not (settings.describe.fit and name == "train"):
                 raise UserError(
@@ -143,18 +143,18 @@ def _program(
 ) -> Iterator[tuple[str, str]]:
     memory, kernels, floor = program["memory"], program["kernels"], program["floor_seconds"]
     named = [part for part in ("arguments", "temporaries", "outputs", "code") if memory[part]]
-    parts = ", ".join(f"{_bytes(memory[part])} {part}" for part in named)
-    share = "" if program["fits"] else f": more than the {_bytes(result['room_bytes'])} there are"
+    parts = ", ".join(f"{in_bytes(memory[part])} {part}" for part in named)
+    share = "" if program["fits"] else f": more than the {in_bytes(result['room_bytes'])} there are"
     yield (
         "memory",
-        f"{_bytes(memory['total'])} ({parts}, {_bytes(memory['aliased'])} aliased){share}",
+        f"{in_bytes(memory['total'])} ({parts}, {in_bytes(memory['aliased'])} aliased){share}",
     )
     flops = sum(program["flops"].values())
-    yield "arithmetic", f"{flops / 1e9:,.4g} GFLOP, {_bytes(program['moved_bytes'])} moved"
+    yield "arithmetic", f"{flops / 1e9:,.4g} GFLOP, {in_bytes(program['moved_bytes'])} moved"
     listed = ", ".join(f"{number:,.0f} {kind}" for kind, number in sorted(kernels.items()))
     yield "kernels", f"{sum(kernels.values()):,.0f} ({listed})"
     for name, each in sorted(program["collectives"].items()):
-        yield name, f"{each['count']:,.4g}, {_bytes(each['bytes'])} in all"
+        yield name, f"{each['count']:,.4g}, {in_bytes(each['bytes'])} in all"
     bounds = {part: seconds for part, seconds in floor.items() if part != "total"}
     said = ", ".join(f"{part} {1e3 * seconds:.3g}" for part, seconds in bounds.items())
     yield "at least", f"{1e3 * floor['total']:.3g} ms ({said})"
@@ -169,17 +169,9 @@ def _fitting(result: dict[str, Any]) -> str:
         return f"none fits: {min(map(int, found['tried'])):,} images are too many"
     above = f", {found['refused']:,} do not fit" if found["refused"] else ""
     return (
-        f"{found['batch_size']:,} images, {_bytes(found['memory'])} of "
-        f"{_bytes(result['room_bytes'])}{above} ({len(found['tried'])} compiled)"
+        f"{found['batch_size']:,} images, {in_bytes(found['memory'])} of "
+        f"{in_bytes(result['room_bytes'])}{above} ({len(found['tried'])} compiled)"
     )
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.4g} {unit}"
-        size /= 1024
-    return f"{size:,.4g} GiB"
 
 
 def assumptions(chip: Chip, result: dict[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ IMAGES_PER_LANE = 250  # a lane's initial bits are paid once
 
 
 @runtime_checkable
-class Coded(Protocol):
+class ImageCoder(Protocol):
     """A model whose images can be coded.
 
     Attributes:
@@ -141,7 +141,7 @@ def compress(
     return Encoded(content=content, bits=bits, lanes=lanes, initial_bits=initial)
 
 
-def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] = ()) -> Coded:
+def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] = ()) -> ImageCoder:
     """The distribution of images under a model.
 
     Args:
@@ -164,7 +164,7 @@ def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] =
     return Flat(codec.model, *of, lanes=lanes, bins=bins)
 
 
-def _numbers(codec: Codec, coded: Coded, lanes: int) -> str:
+def _numbers(codec: Codec, coded: ImageCoder, lanes: int) -> str:
     """A hash of the words that images of noise compress to, by the programs of this machine."""
     size = lanes * math.prod(codec.x_shape)
     levels = np.random.PCG64(0).random_raw(size) % np.uint64(codec.levels)
@@ -227,7 +227,7 @@ def decompress(
     return found
 
 
-def _batches(coded: Coded, head: Head, stack: Stack, moved: Moved) -> Iterator[Images]:
+def _batches(coded: ImageCoder, head: Head, stack: Stack, moved: Moved) -> Iterator[Images]:
     """The images batch by batch, from the first."""
     total = 0.0
     for start in range(0, head.count, head.lanes):

@@ -61,7 +61,7 @@ class Steps(NamedTuple):
     left: Float32[Array, "t"]
 
 
-def steps_of(gamma: Gamma, num_steps: int) -> Steps:
+def kernel_steps(gamma: Gamma, num_steps: int) -> Steps:
     """The T steps of a schedule, which is evaluated from t = 1/T on."""
     gammas = jnp.asarray(gamma(jnp.arange(1, num_steps + 1) / num_steps), jnp.float32)
     log_alpha, log_sigma = -0.5 * softplus(gammas), -0.5 * softplus(-gammas)
@@ -127,7 +127,7 @@ def log_ratio(
       z: latents, [B, ...].
       noise: as of `walk`.
     """
-    steps, dims = steps_of(gamma, noise.shape[1]), z[0].size
+    steps, dims = kernel_steps(gamma, noise.shape[1]), z[0].size
     path = walk(steps, z, noise)
     e = path.mean + process.expand(steps.left, path.y) * path.noise
     flat = lambda x: x.reshape(-1, *x.shape[2:])  # all steps in one call of the network
@@ -154,7 +154,7 @@ def descend(
       y_1: where the chain begins, [N, ...].
       noise: of the steps in their order, from t = 1 down, [N, T, ...].
     """
-    steps = steps_of(gamma, noise.shape[1])
+    steps = kernel_steps(gamma, noise.shape[1])
 
     def step(y: Array, xs: tuple[Steps, Array]) -> tuple[Array, None]:
         at, drawn = xs

@@ -13,11 +13,10 @@ from vdp.data.transforms import batch_shapes
 from vdp.errors import Interrupted, UserError, choose_from
 from vdp.export import codes
 from vdp.metrics import per_batch
-from vdp.modes.export import shown
 from vdp.run import Run, restore
 from vdp.run.codes import Code, of
 from vdp.runtime import files, interruption, parallel
-from vdp.runtime.progress import Progress
+from vdp.runtime.progress import Progress, in_bytes
 from vdp.settings import SPLITS, Settings, compare
 from vdp.types import Encoding, Model
 
@@ -71,7 +70,7 @@ def main(
     for path, (split, images) in plan.items():
         what = f"{len(images):,} images, {_in_words(shapes, chosen)}"
         progress = Progress(f"encoding {split}", len(images), enabled=parallel.is_writer())
-        progress.say(f"{path}: {what}, at most {shown(size * len(images))}")
+        progress.say(f"{path}: {what}, at most {in_bytes(size * len(images))}")
         try:
             _write(run, path, split, images, chosen, progress)
         except Interrupted:

@@ -6,6 +6,7 @@ from vdp.export import folder
 from vdp.record import read_run
 from vdp.run import restore
 from vdp.runtime import files, parallel
+from vdp.runtime.progress import in_bytes
 from vdp.settings import Settings, compare
 from vdp.training.checkpoint import FOLDER
 
@@ -32,17 +33,9 @@ def main(settings: Settings, workdir: pathlib.Path, *, out: str, dtype: str = "f
     written = folder.write(run, record, target, dtype=dtype)
     width = max(len(str(path)) for path in written)
     for path in written:
-        print(f"{path!s:{width}}  {shown(path.stat().st_size)}")
+        print(f"{path!s:{width}}  {in_bytes(path.stat().st_size)}")
     kept = (record.workdir / FOLDER / str(run.step)).rglob("*")
     whole = sum(path.stat().st_size for path in kept if path.is_file())
-    of = f"; the checkpoint of step {run.step}, with the optimiser's state: {shown(whole)}"
+    of = f"; the checkpoint of step {run.step}, with the optimiser's state: {in_bytes(whole)}"
     total = sum(path.stat().st_size for path in written)
-    print(f"{target}: {shown(total)}{of if whole else ''}")
-
-
-def shown(size: int) -> str:
-    """A number of bytes for people."""
-    number, units = float(size), ["B", "KiB", "MiB", "GiB"]
-    while number >= 1024 and len(units) > 1:
-        number, units = number / 1024, units[1:]
-    return f"{number:.4g} {units[0]}"
+    print(f"{target}: {in_bytes(total)}{of if whole else ''}")

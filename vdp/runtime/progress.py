@@ -66,3 +66,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes:02d}m"
     return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes for people: "512 B", "1.5 MiB"."""
+    number, units = float(size), ["B", "KiB", "MiB", "GiB"]
+    while number >= 1024 and len(units) > 1:
+        number, units = number / 1024, units[1:]
+    return f"{number:,.4g} {units[0]}"

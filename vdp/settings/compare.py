@@ -15,13 +15,14 @@ PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depen
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
+NO_TRAINING = (  # sections that no training depends on
+    "eval", "sample", "codec", "log", "checkpoint", "notes", "describe",
+)  # fmt: skip
 FREE_ON_RESUME = (
-    "data.dir", "data.download", "data.verify", "eval", "sample", "codec", "log", "checkpoint",
-    "notes", "describe", "train.patience", *EPOCHS,
+    "data.dir", "data.download", "data.verify", "train.patience", *NO_TRAINING, *EPOCHS,
 )  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
-    "data", "eval", "sample", "codec", "log", "checkpoint", "train.steps", "train.seconds",
-    "describe", "train.patience", "notes", *EPOCHS,
+    "data", "train.steps", "train.seconds", "train.patience", *NO_TRAINING, *EPOCHS,
     "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
     "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
 )  # fmt: skip
