@@ -48,6 +48,7 @@ def test_runs_from_end_to_end(name, tmp_path):
     assert name != "tour" or "NOT A BOUND" in out
 
 
+@pytest.mark.slow
 def test_opens_a_run(tmp_path, smoke_run):
     execute(ROOT / "colabs" / "open_run.ipynb", tmp_path, VDP_WORKDIR=str(smoke_run))
     assert {"z_mean", "z_log_var"} == set(np.load(tmp_path / "latents.npz"))

@@ -81,6 +81,7 @@ def test_batches_that_are_done_are_not_computed_again(evaluation, copied_run):
     assert not (copied_run / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_other_settings_begin_anew(evaluation, copied_run):
     with pytest.raises(Stopped):
         evaluation(after=3)

@@ -81,6 +81,7 @@ CASES = {
 }
 # dearer, and under the same laws as others that are not
 SLOW = ("hvae-code", "hvae-ladder", "hvae-vamp", "pixel-vdm", "pixel-ddpm")
+SLOW += tuple(f"vae-{name}" for name in ("mixture", "vamp", "ddpm", "tarflow", "trajectory"))
 EVERY = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES]
 CONVOLUTIONS = ("hvae", "pixel")  # dearer: fewer draws, and not operation by operation
 SILENT = {  # kept so that published weights can be carried over: nothing follows the last latent

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dear import slow_but
 
 from vdp import build, config
 from vdp.data import datasets
@@ -27,7 +28,7 @@ def published_model(name):
     return build.model(settings.model, facts), facts.shape
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", slow_but(PUBLISHED, "mnist_dvp:reference"))
 def test_parameters_are_the_published_ones_to_the_digit(name):
     model, shape = published_model(name)
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))

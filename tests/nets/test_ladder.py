@@ -205,6 +205,7 @@ def test_temperatures_scale_the_deviations_of_their_latents():
         draw(z_temperature=(1.0, 1.0))
 
 
+@pytest.mark.slow
 def test_bfloat16_nets_keep_float32_terms():
     extra = {"dtype": "bfloat16"}
     model = model_of(encoder=extra, decoder=extra, **CODE)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dear import slow_but
 
 from vdp import build, config
 from vdp.data import datasets
@@ -42,7 +43,7 @@ LAYOUTS = {  # of full-size runs: what 0.1.0 wrote, 0.1.1 opens
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", slow_but(LAYOUTS, "digits_vae", "mnist_dvp:reference"))
 def test_the_layout_of_checkpoints_changes_only_on_purpose(name):
     """Runs of earlier versions are opened and continued as long as this holds.
 

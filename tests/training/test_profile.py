@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from vdp import config
 from vdp.training import optim
@@ -18,6 +19,7 @@ def test_the_learning_rate_is_logged_as_the_schedule_has_it(smoke_run):
         np.testing.assert_allclose(value, rate(step - 1), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_profile_is_of_some_steps_after_the_first(cli, tmp_path):
     code, _, err = cli(
         "--config=digits_vae:prior=normal,smoke", f"--workdir={tmp_path}",

@@ -85,6 +85,7 @@ def test_full_disk_while_saving(refused, tmp_path, monkeypatch):
     refused(SMOKE, f"--workdir={tmp_path}", says=["No space left", "again"])
 
 
+@pytest.mark.slow
 def test_file_size_limit_is_a_sentence_too(tmp_path):
     """A real limit of the operating system instead of an injected error."""
     workdir = tmp_path / "run"
@@ -101,6 +102,7 @@ def test_file_size_limit_is_a_sentence_too(tmp_path):
     assert "can be written" in done.stderr
 
 
+@pytest.mark.slow
 def test_sigterm_while_evaluating_loses_nothing(copied_run):
     """Training is saved: it stops between two batches, and the same command evaluates."""
     (copied_run / "eval.json").unlink()

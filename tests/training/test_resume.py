@@ -130,9 +130,8 @@ def test_ctrl_c_saves_and_a_second_one_stops_at_once(cli, tmp_path, monkeypatch,
         assert "continues from the last checkpoint" in err
 
 
-@pytest.mark.parametrize(
-    "step", [pytest.param(40, marks=pytest.mark.slow), 60], ids=["in the middle", "the last"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [40, 60], ids=["in the middle", "the last"])
 def test_sigterm_does_not_wait_for_a_validation(cli, uninterrupted, tmp_path, monkeypatch, step):
     """The validation is made good at the next start, so that `best` is chosen among the same."""
     original = Loop._validate_and_save

@@ -1,0 +1,63 @@
+"""The table of trained runs: what is kept of a run, which runs are a row, what a cell says."""
+
+import copy
+import json
+import shutil
+
+import pytest
+
+from benchmarks import results
+
+
+@pytest.fixture
+def measured(smoke_run, tmp_path, monkeypatch):
+    """The folder of kept runs, with three seeds of the smoke run; the means lie at 0, 1 and 5."""
+    monkeypatch.setattr(results, "MEASURED", tmp_path)
+    path = results.keep(smoke_run)
+    kept = json.loads(path.read_text())
+    for seed, mean in enumerate((0.0, 1.0, 5.0)):
+        run = copy.deepcopy(kept)
+        run["run"]["config"]["seed"] = seed
+        run["result"]["estimators"]["elbo"]["nats"]["mean"] = mean
+        (tmp_path / f"{seed}.json").write_text(json.dumps(run))
+    path.unlink()
+    return tmp_path
+
+
+def test_what_is_kept_names_no_place(smoke_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MEASURED", tmp_path)
+    workdir = shutil.copytree(smoke_run, tmp_path / "private" / "run")
+    text = results.keep(workdir).read_text()
+    assert "private" not in text
+    assert str(smoke_run) not in text
+    kept = json.loads(text)
+    assert kept["result"] == json.loads((smoke_run / "eval.json").read_text())
+
+
+def test_seeds_are_a_row_with_their_standard_error(measured, capsys):
+    results.main([])
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 3
+    # s / sqrt(3) of 0, 1 and 5 is sqrt(7) / sqrt(3)
+    assert "| 0, 1, 2 |" in table[2]
+    assert "2.00 ± 1.53 (T=inf)" in table[2]
+
+
+def test_another_training_is_another_row(measured, capsys):
+    run = json.loads((measured / "0.json").read_text())
+    run["run"]["config"]["optim"]["learning_rate"] *= 2
+    (measured / "0.json").write_text(json.dumps(run))
+    results.main([])
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 4
+    alone = next(line for line in table if "| 0 |" in line)
+    error = run["result"]["estimators"]["elbo"]["nats"]["se"]
+    assert f"0.00 ± {error:.2f}" in alone
+
+
+def test_the_page_holds_the_table_of_what_is_kept():
+    """Nobody has typed a number of it."""
+    runs = [json.loads(path.read_text()) for path in sorted(results.MEASURED.glob("*.json"))]
+    page = results.PAGE.read_text()
+    start, end = results.MARKS
+    assert page.split(start)[1].split(end)[0].strip() == results.table(runs)
