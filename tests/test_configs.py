@@ -47,7 +47,10 @@ CASES += [("mnist_mlp_vae", "likelihood=normal,prior=flow,latent=8")]
 CASES += [(name, "prior=flow,transform=spline") for name in ("digits_vae", "digits_dvp")]
 for prior in ("tarflow", "trajectory"):
     CASES += [("digits_dvp", f"prior={prior}"), ("digits_dvp", f"pseudoinput=none,prior={prior}")]
-AS_MNIST = {"cifar10_dvp", "fashion_mnist_dvp", "omniglot_dvp"}  # the code of mnist_dvp
+AS_MNIST = {  # the code of mnist_dvp and mnist_vae
+    "cifar10_dvp", "fashion_mnist_dvp", "omniglot_dvp", "freyfaces_dvp", "silhouettes_dvp",
+    "silhouettes_vae", "freyfaces_vae",
+}  # fmt: skip
 QUICK = {(name, "") for name in NAMES if name == "digits_vdm" or name not in {*PIXEL, *AS_MNIST}}
 QUICK |= {("digits_vae", argument) for argument in ("prior=normal", "prior=flow")}
 CASES = [  # every config as it is and two of their variants; the others are slow
@@ -84,6 +87,10 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
             ("omniglot_dvp", "vamp", "28x28x1"),
             ("fashion_mnist_dvp", "reference", "28x28x1"),
             ("cifar10_dvp", "depth=20", "32x32x3"),
+            ("silhouettes_dvp", "depth=4", "28x28x1x2"),
+            ("freyfaces_dvp", "depth=4", "28x20x1"),
+            ("silhouettes_vae", "prior=normal", "28x28x1x2"),
+            ("freyfaces_vae", "prior=normal", "28x20x1"),
         )
     ),
     pytest.param("cifar10_vae:prior=normal,smoke", "synthetic:32x32x3", marks=pytest.mark.slow),

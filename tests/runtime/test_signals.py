@@ -14,7 +14,6 @@ from vdp.runtime import files, interruption, signals
 
 IN_C = """
 import hashlib, os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it
 from vdp.runtime import signals
 signals.listen(watched=True)
 def wait():
@@ -25,11 +24,9 @@ def wait():
 
 @pytest.fixture
 def listening():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     release = signals.listen()
     yield release
     release()
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""DVP-VAE on Caltech 101 silhouettes: a ladder of 8 latents under DCT pseudo-inputs.
+
+Variants: `reference` (the shape and the rule published for MNIST), `ladder`, `vamp` with
+`components=500|750|1000`, `pseudoinput=dct|downsample|linear|none`, `size=3..11`,
+`prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
+`posterior=free|precision`, `depth=8|4|12|16`,
+`form`, `schedule`, `transform`, `training=joint|detached|prior`, `smoke`.
+"""
+
+from vdp import variants
+
+SHAPE = variants.Shape(
+    scales=((14, 4, 1), (7, 4, 1)),
+    width=32,
+    hidden=32,
+    blocks=3,
+    code_size=5,
+    denoiser=(16, 2, 0.0),
+    gamma=(-6.0, 7.0),
+    num_steps=25,
+    batch_size=100,
+    epochs=100,
+    rates=(1e-2, 1e-4),
+    warmup_epochs=2,
+    clip_norm=5.0,
+)
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    config = variants.dvp(
+        arg,
+        data=dict(name="silhouettes", num_validation=800),
+        likelihood=dict(name="bernoulli"),
+        published=SHAPE,
+        default=SHAPE.light(),
+        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        train_images=4_100,
+    )
+    config.train.patience = 10
+    return config

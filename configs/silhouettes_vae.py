@@ -1,0 +1,34 @@
+"""A convolutional VAE with a diffusion prior on Caltech 101 silhouettes, black and white.
+
+Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
+`form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
+`training=joint|detached|prior`, `smoke`.
+"""
+
+from vdp import variants
+
+
+def get_config(arg=""):
+    """Returns the config."""
+    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
+    variant = variants.parse(arg, choices=choices)
+    config = variants.defaults()
+    config.data.update(name="silhouettes", num_validation=800)
+    small = variant.has("smoke")
+    config.model = dict(
+        name="vae",
+        latent_shape=(32,),
+        encoder=dict(name="ConvEncoder", channels=(8, 8) if small else (32, 64)),
+        decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
+        prior=variants.prior(variant, width=32 if small else 128),
+        likelihood=dict(name="bernoulli"),
+        log_var_floor=-7.0,
+        kl_warmup_steps=500,
+    )
+    variants.set_training(config, variant["training"])
+    config.optim.update(learning_rate=1e-3, warmup_steps=100, clip_norm=200.0)
+    config.train.update(steps=4100, batch_size=100, patience=10)  # 100 epochs at most
+    config.eval.update(every=205)
+    if small:
+        variants.smoke(config)
+    return config

@@ -1,0 +1,40 @@
+"""The Frey faces (Roweis & Saul 2000): 1,965 pictures of one face, 28x20, out of a film.
+
+`frey_rawface.mat`, or the same images as `freyfaces.npz`. There is no published split: a tenth is
+held out for the test by `data.split_seed`, and neighbours in the film lie on both sides.
+"""
+
+import numpy as np
+
+from vdp.data.core import Info, Request, Split, Splits
+from vdp.data.sources import _files, _npz
+
+NAME = "freyfaces"
+COUNT, SHAPE = 1965, (28, 20)
+MAT, NPZ = "frey_rawface.mat", "freyfaces.npz"
+
+
+def info(arg: str, request: Request | None = None) -> Info:
+    """28x20 grey, no classes."""
+    return Info(name=NAME, shape=(*SHAPE, 1), counts={"train": COUNT})
+
+
+def load(arg: str, request: Request) -> tuple[Info, Splits]:
+    """Reads whichever file the folder holds."""
+    import scipy.io
+
+    path = _files.find(request, MAT, NPZ)
+    if path is None:
+        raise _files.missing(NAME, f"{MAT} or {NPZ}", request, tfds=False)
+    if path.name == NPZ:
+        images = _npz.read(path)["images"]
+    else:
+        try:
+            images = scipy.io.loadmat(path)["ff"].T  # one image a column, stored row by row
+        except Exception as error:  # scipy raises nearly anything on a damaged file
+            raise _files.corrupt(path, _files.said(error)) from error
+    whole = images.reshape(len(images), -1)
+    if whole.shape[1] != np.prod(SHAPE) or (request.verify and len(whole) != COUNT):
+        expected = (COUNT, *SHAPE)
+        raise _files.unpublished(path, f"its images are {images.shape} and not {expected}")
+    return info(arg), {"train": Split.of(whole.reshape(-1, *SHAPE).astype(np.uint8))}
