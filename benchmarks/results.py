@@ -2,8 +2,8 @@
 
 python -m benchmarks.results [--add=RUN,RUN,...] [--write]
 
---add keeps config.json and eval.json of finished runs, without their weights, as one file each in
-benchmarks/measured. The table has a row for all seeds of one training, from these files alone;
+--add keeps config.json and eval.json of finished runs (or of RUN/eval-....json that evaluation), without
+their weights, as one file each in benchmarks/measured. The table has a row for all seeds of one training, from these files alone;
 --write puts it into the page. No number of it is typed.
 """
 
@@ -32,57 +32,49 @@ ESTIMATORS = {
     "dvp_reference": "published estimate",
 }
 NO_BOUND = "not a bound"
-IDLE = (
-    "seed",
-    "notes",
-    "eval",
-    "sample",
-    "log",
-    "checkpoint",
-    "codec",
-    "describe",
-)  # train nothing
+IDLE = {"seed", "notes", "eval", "sample", "log", "checkpoint", "codec", "describe"}  # no training
 
-Run = Mapping[str, Any]  # {"run": of config.json, "result": of eval.json}
+Run = Mapping[str, Any]  # "config", "changed", "run" of config.json, "result" of eval.json
 
 
-def keep(workdir: pathlib.Path) -> pathlib.Path:
-    """Keeps what a finished run has written; returns the file.
+def keep(path: pathlib.Path) -> pathlib.Path:
+    """Keeps what a finished run has written, without the places it names; returns the file.
 
     Args:
-      workdir: of the run.
+      path: of the run, or of one of its evaluations.
     """
+    workdir, name = (path, "eval.json") if path.is_dir() else (path.parent, path.name)
     run = files.read_json(workdir / RUN_FILE, RUN_FILE)
-    result = files.read_json(workdir / "eval.json", "eval.json")
+    result = files.read_json(workdir / name, name)
+    config, changed = started(run.pop("command", None), workdir)
     run.pop("places", None)
     run["config"]["data"]["dir"] = None
-    run["command"] = " ".join([f"--config={_config(run)}", *_overrides(run)])
-    name = "_".join([_config(run), *_overrides(run), f"{result['step']}", f"{_seed(run)}"])
-    safe = "".join(c if c.isalnum() or c in "._=-" else "-" for c in name.replace("--config.", ""))
-    path = MEASURED / f"{safe}.json"
-    files.write_json(path, {"run": run, "result": result})
-    return path
+    words = [config, *changed, f"step={result['step']}", f"seed={run['config']['seed']}"]
+    words += [f"{field}={value}" for field, value in _asked(result).items()]
+    safe = "".join(c if c.isalnum() or c in "._=-" else "-" for c in "_".join(words))
+    kept = MEASURED / f"{safe}.json"
+    content = {"config": config, "changed": changed, "run": run, "result": result}
+    files.write_json(kept, content)
+    return kept
 
 
-def _flags(run: Mapping[str, Any]) -> list[str]:
-    return [word for word in shlex.split(run["command"]) if word.startswith("--config")]
+def _asked(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an evaluation was asked for beyond its run's own, but how it was cut up."""
+    plain = ("eval.estimators", "eval.batch_size", "eval.iwae_chunk", "data.dir")
+    return {field: value for field, value in result["settings"].items() if field not in plain}
 
 
-def _config(run: Mapping[str, Any]) -> str:
-    """The config that a run was started from."""
-    (name,) = (flag for flag in _flags(run) if flag.startswith("--config="))
-    return name.removeprefix("--config=")
+def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]:
+    """(config, what was changed of its model or training) by the command that a run was given.
 
-
-def _overrides(run: Mapping[str, Any]) -> list[str]:
-    """What its command changed of training or model."""
-    idle = tuple(f"--config.{section}" for section in (*IDLE, "data.dir"))
-    changed = [flag for flag in _flags(run) if flag.startswith("--config.")]
-    return [flag for flag in changed if not flag.startswith(idle)]
-
-
-def _seed(run: Mapping[str, Any]) -> int:
-    return run["config"]["seed"]
+    A run that was started from Python has none, and is called by its folder.
+    """
+    flags = [word for word in shlex.split(command or "") if word.startswith("--config")]
+    configs = [flag.removeprefix("--config=") for flag in flags if flag.startswith("--config=")]
+    fields = [flag.removeprefix("--config.") for flag in flags if flag.startswith("--config.")]
+    trained = [f for f in fields if f.partition(".")[0].partition("=")[0] not in IDLE]
+    changed = [f for f in trained if not f.startswith("data.dir=")]
+    return (configs or [workdir.name])[0], changed
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
@@ -90,9 +82,10 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         config = {k: v for k, v in run["run"]["config"].items() if k not in IDLE}
-        same = json.dumps([config, run["result"]["step"], run["run"]["hardware"]], sort_keys=True)
+        result, hardware = run["result"], run["run"]["hardware"]
+        same = json.dumps([config, result["step"], _asked(result), hardware], sort_keys=True)
         groups.setdefault(same, []).append(run)
-    return sorted(groups.values(), key=lambda group: group[0]["run"]["command"])
+    return sorted(groups.values(), key=lambda group: [group[0]["config"], *group[0]["changed"]])
 
 
 def estimate(group: Sequence[Run], name: str) -> str:
@@ -116,14 +109,14 @@ def row(group: Sequence[Run]) -> list[str]:
     """The cells of a group."""
     first, result = group[0]["run"], group[0]["result"]
     config, seconds = first["config"], [run["result"]["train_seconds"] for run in group]
-    fields = " ".join(flag.removeprefix("--config.") for flag in _overrides(first))
+    fields = " ".join(group[0]["changed"])
     hardware = first["hardware"]
     where = hardware["kind"] if hardware["kind"] != "cpu" else f"{hardware['cores']} CPU cores"
     steps = f"{result['step']:,} of {config['train']['batch_size']}"
     trained = f"{steps}, {mean_and_error(seconds)[0]:,.0f} s on {where}"
-    seeds = ", ".join(str(_seed(run["run"])) for run in group)
+    seeds = ", ".join(str(run["run"]["config"]["seed"]) for run in group)
     images = f"{result['num_examples']:,} {result['split']}"
-    about = [f"`{_config(first)}`" + (f" `{fields}`" if fields else ""), seeds, trained, images]
+    about = [f"`{group[0]['config']}`" + (f" `{fields}`" if fields else ""), seeds, trained, images]
     return [*about, *(estimate(group, name) for name in ESTIMATORS)]
 
 

@@ -1,6 +1,7 @@
 """Shared set-up: CPU, no user caches or data folders, and a tiny trained run."""
 
 import fcntl
+import gc
 import os
 import pathlib
 import shutil
@@ -12,8 +13,8 @@ os.environ.setdefault("NPROC", "16")
 # compilation is most of the time of these tests; the numbers differ by rounding only
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "vdp-test-compile-cache")
@@ -34,6 +35,13 @@ import pytest
 from vdp import main
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet are written out
+
+
+@pytest.fixture(autouse=True, scope="module")
+def less_to_collect():
+    """What lives after a module (traces, programs) mostly lives on: it is not searched again."""
+    yield
+    gc.freeze()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def run(tmp_path_factory):
         "model.prior.ode_steps": 2,
     }  # fmt: skip
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
-    assert main.run(["--config=digits_dvp:smoke", f"--workdir={workdir}", *flags]) == 0
+    assert main.run(["--config=digits_dvp:depth=4,smoke", f"--workdir={workdir}", *flags]) == 0
     return workdir
 
 

@@ -25,13 +25,18 @@ SPECS = [
     ({"name": "normal", "scale": "predicted"}, 17),
 ]
 IDS = [f"{spec['name']}-{spec.get('scale', '')}-{levels}" for spec, levels in SPECS]
+SLOW = {"logistic_mixture--5", "logistic_mixture--17", "discretized_logistic-predicted-5"}
+CASES = [
+    pytest.param(*spec, id=name, marks=pytest.mark.slow if name in SLOW else [])
+    for spec, name in zip(SPECS, IDS, strict=True)
+]
 
 
 def test_every_likelihood_is_under_these_laws():
     assert {spec["name"] for spec, _ in SPECS} == set(build._accepted("likelihood"))
 
 
-@pytest.mark.parametrize(("spec", "levels"), SPECS, ids=IDS)
+@pytest.mark.parametrize(("spec", "levels"), CASES)
 def test_the_laws(spec, levels):
     likelihood = build.build("likelihood", spec, levels=levels)
     report = check_likelihood(likelihood, (3, 3, 1), levels=levels)

@@ -90,6 +90,7 @@ def test_kill_during_training(cli, uninterrupted, tmp_path):
     assert metrics(tmp_path) == metrics(uninterrupted)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_143(cli, uninterrupted, tmp_path):
     process = start(tmp_path)
     wait_for(lambda: (tmp_path / "checkpoints" / "20").exists(), process)

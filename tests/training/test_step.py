@@ -143,6 +143,7 @@ def test_leaves_of_one_group_are_one_vector_and_come_back():
     jax.tree.map(np.testing.assert_array_equal, optimizer.packing.unpack(packed), tree)
 
 
+@pytest.mark.slow
 def test_packed_steps_are_the_steps_of_leaves_apart():
     given = {"optim.groups.prior": "0.5", "train.ema_decay": "0.5", "optim.warmup_steps": "0"}
     ends = []
