@@ -2,9 +2,9 @@
 
 python -m benchmarks.results [--add=RUN,RUN,...] [--write]
 
---add keeps config.json and eval.json of finished runs (or of RUN/eval-....json that evaluation), without
-their weights, as one file each in benchmarks/measured. The table has a row for all seeds of one training, from these files alone;
---write puts it into the page. No number of it is typed.
+--add keeps config.json and eval.json of finished runs (of RUN/eval-NAME.json: that evaluation),
+without their weights, as one file each in benchmarks/measured. The table has a row for all seeds of
+one training, from these files alone; --write puts it into the page. No number of it is typed.
 """
 
 import argparse
