@@ -19,7 +19,7 @@ from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.evaluation import noisy
 from vdp.metrics import divergence
-from vdp.record import RUN_FILE
+from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
 
 MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
@@ -43,7 +43,7 @@ def keep(path: pathlib.Path) -> pathlib.Path:
     Args:
       path: of the run, or of one of its evaluations.
     """
-    workdir, name = (path, "eval.json") if path.is_dir() else (path.parent, path.name)
+    workdir, name = (path, RESULT) if path.is_dir() else (path.parent, path.name)
     run = files.read_json(workdir / RUN_FILE, RUN_FILE)
     result = files.read_json(workdir / name, name)
     config, changed = started(run.pop("command", None), workdir)

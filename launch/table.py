@@ -11,6 +11,7 @@ from typing import Any
 from vdp.errors import STOPPED, UserError
 from vdp.evaluation import noisy, report
 from vdp.metrics import divergence
+from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files
 from vdp.runtime.markdown import table as table_lines
 
@@ -48,10 +49,10 @@ def read(folder: pathlib.Path, point: dict[str, str], seed: int) -> Result:
     if (folder / RECORD).exists():
         record = files.read_json(folder / RECORD, RECORD)
     code = record.get("exit_code", None if record else 0)  # a run by hand has no record
-    if code == 0 and (folder / "eval.json").exists():
-        status, values = "finished", files.read_json(folder / "eval.json", "eval.json")
-        if (folder / "config.json").exists():
-            config = files.read_json(folder / "config.json", "config.json")
+    if code == 0 and (folder / RESULT).exists():
+        status, values = "finished", files.read_json(folder / RESULT, RESULT)
+        if (folder / RUN_FILE).exists():
+            config = files.read_json(folder / RUN_FILE, RUN_FILE)
             values["parameters"] = config.get("parameters")
     elif record and code not in (None, STOPPED):
         status = "failed"

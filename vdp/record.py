@@ -23,8 +23,9 @@ from vdp.settings import Data, Settings
 from vdp.settings.parse import parse, to_config, to_json
 
 RUN_FILE = "config.json"
+RESULT = "eval.json"  # of the best checkpoint on the test split
 DTYPES = ("float32", "bfloat16")  # of exported weights
-SIGNS = (RUN_FILE, "eval.json", "metrics.jsonl")  # files that folders of runs hold
+SIGNS = (RUN_FILE, RESULT, "metrics.jsonl")  # files that folders of runs hold
 PATH_KINDS = ("npz", "mat", "folder")  # of `data.name`: KIND:PATH
 
 

@@ -14,8 +14,7 @@ from vdp.cards.curves import Curve
 from vdp.cards.pictures import Picture
 from vdp.errors import UserError
 from vdp.evaluation import index, report
-from vdp.evaluation.index import RESULT
-from vdp.record import RUN_FILE, Record, read_run
+from vdp.record import RESULT, RUN_FILE, Record, read_run
 from vdp.runtime import files, metric_log
 from vdp.runtime.progress import duration
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from vdp.cards import facts, html, markdown, numbers, pictures, words
 from vdp.cards.write import CARD, card, is_stale
 from vdp.errors import UserError
-from vdp.evaluation.index import NO_RESULT, RESULT
-from vdp.record import read_run, runs_below
+from vdp.evaluation.index import NO_RESULT
+from vdp.record import RESULT, read_run, runs_below
 from vdp.runtime import files, metric_log
 from vdp.runtime.markdown import table
 from vdp.runtime.progress import duration

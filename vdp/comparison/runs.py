@@ -11,8 +11,7 @@ import numpy as np
 
 from vdp.errors import UserError, did_you_mean
 from vdp.evaluation import index, values
-from vdp.evaluation.index import RESULT
-from vdp.record import RUN_FILE, Record, read_run, runs_below
+from vdp.record import RESULT, RUN_FILE, Record, read_run, runs_below
 from vdp.runtime import files
 from vdp.settings import compare
 from vdp.settings.parse import to_json

@@ -10,9 +10,9 @@ from typing import Any
 
 from vdp.errors import UserError
 from vdp.evaluation import report
+from vdp.record import RESULT
 from vdp.runtime import files, markdown
 
-RESULT = "eval.json"  # of the best checkpoint on the test split
 LIST, TABLE = "evals.json", "evaluations.md"
 NO_RESULT = (UserError, AttributeError, LookupError, TypeError, ValueError)  # of a damaged file
 COLUMNS = ("file", "checkpoint", "step", "split", "images", "other settings", "headline")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vdp.record import RESULT
 from vdp.settings import Settings, compare
 
 # fields of `eval` that decide a result
@@ -39,4 +40,4 @@ def file_name(trained: Settings, chosen: Settings) -> str:
     }
     other = f"-{compare.other_name(changes)}" if fewer or missing or decisive else ""
     name = f"eval-{now.checkpoint}-{now.split}{other}.json"
-    return "eval.json" if name == "eval-best-test.json" else name
+    return RESULT if name == "eval-best-test.json" else name

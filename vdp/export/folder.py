@@ -8,7 +8,7 @@ from typing import Any
 from vdp import record
 from vdp.errors import UserError
 from vdp.export import card
-from vdp.record import RUN_FILE, Record
+from vdp.record import RESULT, RUN_FILE, Record
 from vdp.run import Run, calibration, weights
 from vdp.runtime import files, sources
 from vdp.settings import Settings
@@ -52,7 +52,7 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
         sources.keep(out, stored.settings.model)
     result = _evaluation(run, stored.workdir)
     if result is not None:
-        files.write_json(out / "eval.json", result)
+        files.write_json(out / RESULT, result)
     stats = calibration.as_trained(run.stats)
     written = weights.write(out, run.params, stats, step=run.step, dtype=dtype)
     calibrated = calibration.path_of(stored.workdir, run.step)
@@ -87,7 +87,7 @@ def without_paths(settings: Settings) -> Settings:
 
 def _evaluation(run: Run[Model], workdir: pathlib.Path) -> dict[str, Any] | None:
     """What eval.json holds of this checkpoint; None where there is none of it."""
-    path = workdir / "eval.json"
+    path = workdir / RESULT
     if not path.is_file():
         return None
     result = files.read_json(path, path.name)

@@ -20,6 +20,7 @@ from vdp.evaluation import (
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
+from vdp.record import RESULT
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
 from vdp.runtime.progress import Progress, duration
@@ -172,7 +173,7 @@ def _evaluate(
     progress: Progress,
     started: float,
 ) -> dict[str, Any]:
-    path = workdir / "eval.json"
+    path = workdir / RESULT
     final = settings.replace(eval=dict(checkpoint="best", split="test"))
     trained = run.restore(final, config.read_run(workdir), "best")
     sample.write_curves(trained, workdir)

@@ -13,6 +13,7 @@ from vdp.data import datasets
 from vdp.evaluation import index
 from vdp.metrics import likelihood, score
 from vdp.pictures import charts, grids, hierarchy, latent_space, style
+from vdp.record import RESULT
 from vdp.run import Run
 from vdp.runtime import files, parallel
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
@@ -149,7 +150,7 @@ def write_plots(run: Run[Model], workdir: pathlib.Path) -> Paths:
     if not (workdir / METRICS_FILE).exists():
         return []
     written = style.paths(write_curves(run, workdir), run.settings.log.figures)
-    return written + write_latent_bars(run, workdir, index.read(workdir / index.RESULT) or {})
+    return written + write_latent_bars(run, workdir, index.read(workdir / RESULT) or {})
 
 
 # each is called for the models that have its capability alone
