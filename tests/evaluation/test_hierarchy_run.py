@@ -45,6 +45,7 @@ def test_every_estimator_is_of_its_own_model(cli, copied):
     assert found["elbo_ode"]["solver_error"] < 1
 
 
+@pytest.mark.slow
 def test_temperatures_and_every_picture(cli, copied):
     before = (copied / "samples" / "samples.png").read_bytes()
     code, out, err = cli(

@@ -91,6 +91,7 @@ def test_features_are_those_of_the_torch_network(features):
     np.testing.assert_allclose(features.mean(1), TORCH_MEAN, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_jit(weights, features):
     plain = inception.pool_features(weights, IMAGES)
     np.testing.assert_allclose(plain, features, rtol=1e-4, atol=1e-4)

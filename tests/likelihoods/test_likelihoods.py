@@ -25,7 +25,10 @@ SPECS = [
     ({"name": "normal", "scale": "predicted"}, 17),
 ]
 IDS = [f"{spec['name']}-{spec.get('scale', '')}-{levels}" for spec, levels in SPECS]
-SLOW = {"logistic_mixture--5", "logistic_mixture--17", "discretized_logistic-predicted-5"}
+SLOW = {  # others of their kind stand beside them
+    "logistic_mixture--5", "logistic_mixture--17", "discretized_logistic-predicted-5",
+    "categorical-0.05-256",
+}  # fmt: skip
 CASES = [
     pytest.param(*spec, id=name, marks=pytest.mark.slow if name in SLOW else [])
     for spec, name in zip(SPECS, IDS, strict=True)

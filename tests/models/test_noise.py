@@ -36,6 +36,7 @@ def pixel(dequantization):
     )
 
 
+@pytest.mark.slow
 def test_the_two_dequantisations_do_not_take_each_others_noise():
     batch = images_of((2, 2, 1), 4)
     models = [pixel(name).as_ode() for name in ("variational", "uniform")]

@@ -167,6 +167,7 @@ def test_pixels_and_latents_share_one_code_path():
         jax.tree.map(close, jax.jit(ours)(params), jax.jit(other)(params))
 
 
+@pytest.mark.slow
 def test_equal_weights_train_the_denoiser_alone_and_report_the_bound():
     net = MLPDenoiser(width=8, depth=1)
     simple = model("ddpm", net, num_steps=10, weights="simple")
@@ -196,6 +197,7 @@ def test_equal_weights_train_the_denoiser_alone_and_report_the_bound():
     np.testing.assert_allclose(value, bound, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
     """With a zero v-output the flow is the identity, so that z is N(0, 1/alpha_0^2)."""
     prior = {"schedule": {"name": "linear", "gamma_0": -1.0, "gamma_1": 5.0}, "ode_probes": 1}

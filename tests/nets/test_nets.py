@@ -92,6 +92,7 @@ def test_unet_starts_at_zero_and_sees_time():
     assert jnp.abs(there - later).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_time_may_be_a_shift_that_starts_at_zero():
     """VDM's block: a bias-free layer of the time is added between the convolutions."""
     net = nets.UNetDenoiser(width=8, depth=1, time_width=32, time_as="shift", groups=4)

@@ -108,6 +108,7 @@ def test_a_run_writes_what_the_design_says(smoke_run):
     assert not list(smoke_run.rglob(".*.tmp")) + list(smoke_run.rglob(".eval*"))
 
 
+@pytest.mark.slow
 def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (copied_run / "eval.json").read_text()

@@ -46,6 +46,7 @@ def test_a_learned_chain_starts_as_the_optimised_one(opened):
         model.prior.fitted("calibrated", 5)
 
 
+@pytest.mark.slow
 def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
     """It starts with the teacher's denoiser, so that at teacher_steps=1 its gradient is 0."""
     run, dataset = opened

@@ -49,6 +49,7 @@ def test_pmap_equals_jit(eight):
     assert eight["pmap"]["state"] < 1e-2
 
 
+@pytest.mark.slow
 def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "vdp.main", "--mode=eval", f"--workdir={smoke_run}",
