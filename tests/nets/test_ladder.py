@@ -54,7 +54,8 @@ CODE = {
 VAMP = {"prior": {"name": "vamp", "num_components": 5}}
 
 
-@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("remat", [False, True])
 def test_scan_and_loop_agree_in_values_gradients_and_parameters(remat):
     found = []
     for blocks_by in ("loop", "scan"):
