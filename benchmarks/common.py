@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
 import json
 import platform
 import statistics
@@ -15,7 +14,7 @@ from vdp import build, config
 from vdp.data import datasets, feeds, transforms
 from vdp.runtime import parallel
 from vdp.settings import Settings
-from vdp.training import program, state, step
+from vdp.training import fit, program, state
 
 
 def arguments(
@@ -51,8 +50,10 @@ class Bench:
         self.facts = dataset.facts
         self.model = build.model(settings.model, self.facts)
         self.key = jax.random.key(settings.seed)
-        self.optimizer, template = state.template(settings, self.model, self.facts.shape, self.mesh)
-        self.parameters = state.count_parameters(template.params)
+        self.optimizer, self.template = state.template(
+            settings, self.model, self.facts.shape, self.mesh
+        )
+        self.parameters = state.count_parameters(self.template.params)
         self.transform = transforms.make(settings.data, self.facts.info.levels)
         self.chunk_steps = program.chunk_steps(settings)
         self.feed = feeds.make(
@@ -65,25 +66,59 @@ class Bench:
 
     def start(self) -> state.State:
         """A fresh state."""
-        train = self.dataset.splits["train"]
-        _, images = datasets.fixed_images(train, self.facts, self.settings.data)
-        create = functools.partial(state.create, self.model, self.optimizer)
-        jitted = jax.jit(lambda key, data: create(key, self.facts.shape, data=data))
-        return jitted(self.key, images)
+        of_run = (self.settings, self.model, self.optimizer, self.template, self.dataset)
+        return fit.new_state(*of_run)
 
     def chunk(self, transform: Callable | None = None) -> Callable:
-        """The jitted chunk, with the config's transform or another."""
-        chunk = step.make_chunk(
-            self.model,
-            self.optimizer,
-            transform or self.transform,
-            seed=self.settings.seed,
-            batch_size=self.settings.train.batch_size,
-            num_steps=self.chunk_steps,
-            ema_decay=self.settings.train.ema_decay,
-            constrain=parallel.batch_constraint(self.mesh),
-        )
-        return jax.jit(chunk, donate_argnums=0)
+        """The jitted program of a dispatch, with the config's transform or another."""
+        of_run = (self.settings, self.model, self.optimizer, self.facts.info.levels)
+        how = dict(num_steps=self.chunk_steps, transform=transform)
+        return program.chunk(*of_run, self.template, self.mesh, **how)
+
+
+class Training:
+    """The training of a bench: traced, then compiled, then so many steps as are asked for.
+
+    Attributes:
+      state: after the steps so far; a dispatch gives its buffers away.
+      metrics: of the last dispatch.
+      trace_seconds, compile_seconds: that these took.
+      mib: that the program takes of a device.
+    """
+
+    def __init__(self, bench: Bench):
+        self.bench, self.state, self.dispatches = bench, bench.start(), 0
+        start = time.perf_counter()
+        self.lowered = bench.chunk().lower(self.state, self._feed())
+        self.trace_seconds = time.perf_counter() - start
+
+    def _feed(self):
+        k = self.bench.chunk_steps
+        return self.bench.feed.feed(self.dispatches * k, k)
+
+    def compile(self, options: dict[str, str] | None = None) -> "Training":
+        """Itself, ready to train.
+
+        Args:
+          options: of the compiler.
+        """
+        start = time.perf_counter()
+        self.compiled = self.lowered.compile(compiler_options=options)
+        self.compile_seconds = time.perf_counter() - start
+        memory = self.compiled.memory_analysis()
+        self.mib = (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20
+        return self
+
+    def whole(self, num: int) -> int:
+        """The steps that `steps(num)` comes to: whole dispatches, one at least."""
+        return max(num // self.bench.chunk_steps, 1) * self.bench.chunk_steps
+
+    def steps(self, num: int) -> None:
+        """Trains, and waits for the end."""
+        for _ in range(self.whole(num) // self.bench.chunk_steps):
+            self.state, self.metrics = self.compiled(self.state, self._feed())
+            self.dispatches += 1
+        jax.block_until_ready(self.state)
 
 
 def time_in_turn(

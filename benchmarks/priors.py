@@ -10,11 +10,10 @@ with the decoder, images. Synthetic images of the config's shape where no data.d
 
 import statistics
 import sys
-import time
 
 import jax
 
-from benchmarks.common import Bench, arguments, report, time_in_turn
+from benchmarks.common import Bench, Training, arguments, report, time_in_turn
 from vdp import variants
 
 
@@ -25,15 +24,9 @@ class Case:
         joint = "," if ":" in flags.config else ":"
         _, cfg = arguments("", argv=[f"--config={flags.config}{joint}prior={prior}", *argv])
         self.bench = bench = Bench(cfg)
-        self.state, self.count = bench.start(), 0
-        self.params, self.stats = jax.tree.map(
-            jax.numpy.copy, (self.state.params, self.state.stats)
-        )
-        start = time.perf_counter()
-        feed = bench.feed.feed(0, bench.chunk_steps)
-        self.chunk = bench.chunk().lower(self.state, feed).compile()
-        self.compile_seconds = time.perf_counter() - start
-        self.chunks = max(flags.steps // bench.chunk_steps, 1)
+        self.training, self.num_steps = Training(bench).compile(), flags.steps
+        start = self.training.state.params, self.training.state.stats
+        self.params, self.stats = jax.tree.map(jax.numpy.copy, start)
         diffusion = hasattr(bench.model.prior, "denoising")
         options = {"sampler_steps": flags.sampler_steps} if diffusion else {}
         model, shape = bench.model, bench.facts.shape
@@ -46,11 +39,7 @@ class Case:
 
     def steps(self):
         """Some training steps."""
-        k = self.bench.chunk_steps
-        for _ in range(self.chunks):
-            self.state, _ = self.chunk(self.state, self.bench.feed.feed(self.count * k, k))
-            self.count += 1
-        jax.block_until_ready(self.state)
+        self.training.steps(self.num_steps)
 
     def latents(self):
         """Draws latents."""
@@ -72,7 +61,7 @@ def main():
     for what in ("steps", "latents", "images"):
         calls = {name: getattr(case, what) for name, case in cases.items()}
         seconds = time_in_turn(calls, rounds=flags.rounds)
-        steps = cases["normal"].chunks * cases["normal"].bench.chunk_steps
+        steps = cases["normal"].training.whole(flags.steps)
         per = steps if what == "steps" else 1
         medians = {name: statistics.median(values) / per for name, values in seconds.items()}
         results[f"{what}_ms"] = {name: round(1e3 * m, 3) for name, m in medians.items()}
@@ -85,7 +74,10 @@ def main():
             results[f"{what}_ratio_se"] = {
                 n: round(statistics.stdev(r) / len(r) ** 0.5, 3) for n, r in ratios.items()
             }
-    results["compile_seconds"] = {n: round(c.compile_seconds, 1) for n, c in cases.items()}
+    trained = {name: case.training for name, case in cases.items()}
+    results["compile_seconds"] = {
+        name: round(t.trace_seconds + t.compile_seconds, 1) for name, t in trained.items()
+    }
     results["prior_parameters"] = {n: c.bench.parameters["prior"] for n, c in cases.items()}
     report("priors", results)
 

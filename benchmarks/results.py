@@ -16,9 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.pages import write_table
-from launch.table import mean_and_error
-from vdp.evaluation import noisy
-from vdp.metrics import divergence
+from launch.table import mean_and_error, qualified
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
 
@@ -31,7 +29,6 @@ ESTIMATORS = {
     "iwae": "IWAE",
     "dvp_reference": "published estimate",
 }
-NO_BOUND = "not a bound"
 IDLE = {"seed", "notes", "eval", "sample", "log", "checkpoint", "codec", "describe"}  # no training
 
 Run = Mapping[str, Any]  # "config", "changed", "run" of config.json, "result" of eval.json
@@ -89,20 +86,14 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def estimate(group: Sequence[Run], name: str) -> str:
-    """An estimate of a group in words: mean and error, what it is of, and whether it bounds."""
+    """An estimate of a group in words: mean and error, what it is of, and what is against it."""
     entries = [run["result"]["estimators"].get(name) for run in group]
     if not all(entries):
         return ""
     mean, error = mean_and_error([entry["nats"]["mean"] for entry in entries])
-    entry = entries[0]
-    of_images = error is None
-    error = entry["nats"]["se"] if of_images else error
-    words = [entry["model"]]
-    words += [f"K={entry['k']}"] if "k" in entry else []
-    words += ["noisy"] if any(map(noisy.is_noisy, entries)) else []
-    why = divergence.why_no_bound(name, entry)
-    words += [NO_BOUND] if why and NO_BOUND not in words else []
-    return f"{mean:.2f} ± {error:.2f} ({', '.join(words)})"
+    error = entries[0]["nats"]["se"] if error is None else error
+    about = max(map(qualified, entries), key=len)  # what is against one seed is against the mean
+    return f"{mean:.2f}" + ("" if error is None else f" ± {error:.2f}") + f" ({about})"
 
 
 def row(group: Sequence[Run]) -> list[str]:

@@ -3,11 +3,12 @@
 python -m benchmarks.step_variants [--steps=N] [--rounds=N] [--patience=SECONDS]
     "NAME: CONFIG FIELD=VALUE xla_OPTION=VALUE ..." ...
 
-A variant is a config, fields of it, and options of the compiler. All are compiled at once, in
-threads of one process (so that `compile_seconds` are those beside the others); what takes longer
-than `patience` is left out. Then every variant trains some dispatches per round. One JSON line per
-variant as it is compiled, and a last one with the medians; ratios are to the first variant.
-Synthetic images of the config's shape are used where no data.dir is given.
+A variant is a config, fields of it, and options of the compiler. All are traced, one after the
+other, and compiled at the same time, so that `compile_seconds` of one are longer than it needs
+alone. What is not ready after --patience seconds is left out. Then every variant trains --steps
+steps in each round. Prints a line of JSON for every variant that is compiled, and one with the
+medians; ratios are to the first variant. Synthetic images of the config's shape are used where no
+data.dir is given.
 """
 
 import argparse
@@ -19,13 +20,11 @@ import sys
 import time
 import traceback
 
-import jax
-
-from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
+from benchmarks.common import Bench, Training, arguments, milliseconds, report, time_in_turn
 
 
 class Variant:
-    """One variant, traced; `compile` makes it ready to train."""
+    """One variant, traced."""
 
     def __init__(self, text: str):
         self.name, _, rest = text.partition(":")
@@ -34,48 +33,38 @@ class Variant:
         self.options = dict(item.split("=", 1) for item in options)
         argv = [f"--config.{item}" for item in fields if item not in options]
         _, self.settings = arguments("", argv=[f"--config={name}", *argv])
-        start = time.perf_counter()
-        self.bench, self.dispatches = Bench(self.settings), 0
-        self.state = self.bench.start()
-        feed = self.bench.feed.feed(0, self.bench.chunk_steps)
-        self.lowered = self.bench.chunk().lower(self.state, feed)
-        self.trace_seconds = time.perf_counter() - start
+        self.training = Training(Bench(self.settings))
 
-    def compile(self):
-        """Compiles it."""
-        start = time.perf_counter()
-        self.program = self.lowered.compile(compiler_options=self.options)
-        memory = self.program.memory_analysis()
-        size = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    def compile(self) -> "Variant":
+        """Compiles and prints what that took."""
+        training = self.training.compile(self.options)
         self.seen = {
-            "trace_seconds": round(self.trace_seconds, 1),
-            "compile_seconds": round(time.perf_counter() - start, 1),
-            "mib": round(size / 2**20, 1),
+            "trace_seconds": round(training.trace_seconds, 1),
+            "compile_seconds": round(training.compile_seconds, 1),
+            "mib": round(training.mib, 1),
         }
         print(json.dumps({"variant": self.name, **self.seen}), flush=True)
         return self
 
-    def steps(self, num: int):
-        """Trains at least `num` steps, in whole dispatches."""
-        k = self.bench.chunk_steps
-        for _ in range(max(num // k, 1)):
-            self.state, self.metrics = self.program(
-                self.state, self.bench.feed.feed(self.dispatches * k, k)
-            )
-            self.dispatches += 1
-        jax.block_until_ready(self.state)
-
 
 def compiled(texts: list[str], patience: float) -> list[Variant]:
-    """The variants that compile within `patience` seconds; why others do not is printed."""
-    variants, end = [], time.monotonic() + patience
-    pool = concurrent.futures.ThreadPoolExecutor(max(len(texts), 1))
-    jobs = [pool.submit(Variant(text).compile) for text in texts]
-    for text, job in zip(texts, jobs, strict=True):
+    """The variants that are ready within `patience` seconds; why others are not is printed.
+
+    Args:
+      texts: of the variants.
+      patience: seconds for all. A variant that is being traced when they end is still traced.
+    """
+    variants, jobs, end = [], {}, time.monotonic() + patience
+    left = lambda: max(end - time.monotonic(), 0)
+    pool = concurrent.futures.ThreadPoolExecutor(len(texts))
+    for text in texts:
+        if left():
+            jobs[text] = pool.submit(Variant(text).compile)
+    for text in texts:
         try:
-            variants.append(job.result(timeout=max(end - time.monotonic(), 0.1)))
+            variants.append(jobs[text].result(timeout=left()))
         except Exception:
-            failed = traceback.format_exc(limit=-1)
+            failed = traceback.format_exc(limit=-1) if text in jobs else "not begun in time"
             print(json.dumps({"variant": text, "failed": failed}), flush=True)
     return variants
 
@@ -90,20 +79,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=3600)
     flags = parser.parse_args()
+    if flags.rounds < 2:
+        parser.error("--rounds has to be at least 2: the spread is over rounds")
     variants = compiled(flags.variants, flags.patience)
-    calls = {v.name: lambda v=v: v.steps(flags.steps) for v in variants}
+    if not variants:
+        sys.exit("error: no variant was ready in time")
+    calls = {v.name: lambda v=v: v.training.steps(flags.steps) for v in variants}
     seconds = time_in_turn(calls, rounds=flags.rounds)
     ms = milliseconds(seconds)
     results = {}
     for v in variants:
-        per_call = max(flags.steps // v.bench.chunk_steps, 1) * v.bench.chunk_steps
+        per_call = v.training.whole(flags.steps)
         batch = v.settings.train.batch_size
         results[v.name] = v.seen | {
             "batch_size": batch,
             "ms_per_step": round(ms[v.name] / per_call, 4),
             "spread": round(statistics.stdev(seconds[v.name]) * 1e3 / per_call, 4),
             "images_per_second": round(batch * per_call * 1e3 / ms[v.name], 1),
-            "loss": float(v.metrics["loss"][-1]),
+            "loss": float(v.training.metrics["loss"][-1]),
         }
     first = results[variants[0].name]["ms_per_step"]
     for row in results.values():

@@ -8,11 +8,9 @@ convolutions reach in the same run (float32, 128 channels), and seconds for 1,00
 images of the config's shape are used where no data.dir is given.
 """
 
-import time
-
 import jax
 
-from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
+from benchmarks.common import Bench, Training, arguments, milliseconds, report, time_in_turn
 from vdp.modes.describe import describe
 from vdp.nets.same_conv import conv3x3
 
@@ -31,38 +29,27 @@ def main():
     """Prints one JSON line."""
     flags, cfg = arguments(__doc__, rounds=5, steps=20)
     bench = Bench(cfg)
-    k = bench.chunk_steps
-    current, start = bench.start(), time.perf_counter()
-    compiled = bench.chunk().lower(current, bench.feed.feed(0, k)).compile()
-    compile_seconds = time.perf_counter() - start
-    chunks, count = max(flags.steps // k, 1), 0
-
-    def steps():
-        nonlocal current, count
-        for _ in range(chunks):
-            current, _ = compiled(current, bench.feed.feed(count * k, k))
-            count += 1
-        jax.block_until_ready(current)
-
-    params, stats = jax.tree.map(jax.numpy.copy, (current.params, current.stats))
+    training = Training(bench).compile()
+    start = training.state.params, training.state.stats
+    params, stats = jax.tree.map(jax.numpy.copy, start)
     draw = jax.jit(
         lambda rng: bench.model.sample(params, stats, rng, 1000, x_shape=bench.facts.shape)
     )
     sample = lambda: draw(bench.key).block_until_ready()
     convolve, convolution_flops = yardstick()
+    steps = lambda: training.steps(flags.steps)
     cases = {"steps": steps, "sample": sample, "convolution": convolve}
     ms = milliseconds(time_in_turn(cases, rounds=flags.rounds))
-    per_second = 1e3 * chunks * k / ms["steps"]
-    memory = compiled.memory_analysis()
+    per_second = 1e3 * training.whole(flags.steps) / ms["steps"]
     gflops = describe(cfg)["flops_per_example"] * cfg.train.batch_size * per_second / 1e9
     peak = convolution_flops / ms["convolution"] / 1e6
     results = {
         "data": cfg.data.name,
         "parameters": bench.parameters["total"],
         "batch_size": cfg.train.batch_size,
-        "steps_per_dispatch": k,
-        "compile_seconds": round(compile_seconds, 2),
-        "mib": round((memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20, 1),
+        "steps_per_dispatch": bench.chunk_steps,
+        "compile_seconds": round(training.trace_seconds + training.compile_seconds, 2),
+        "mib": round(training.mib, 1),
         "steps_per_second": round(per_second, 2),
         "images_per_second": round(per_second * cfg.train.batch_size, 1),
         "gflop_per_second": round(gflops, 1),

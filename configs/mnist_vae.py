@@ -10,25 +10,15 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
-    variant = variants.parse(arg, choices=choices)
-    config = variants.defaults()
-    config.data.update(name="mnist", num_validation=5000, binarization="dynamic")
-    small = variant.has("smoke")
-    config.model = dict(
-        name="vae",
-        latent_shape=(32,),
-        encoder=dict(name="ConvEncoder", channels=(8, 8) if small else (32, 64)),
-        decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
-        prior=variants.prior(variant, width=32 if small else 256),
+    return variants.conv_vae(
+        arg,
+        data=dict(name="mnist", num_validation=5000, binarization="dynamic"),
+        latent_size=32,
+        channels=(32, 64),
         likelihood=dict(name="bernoulli"),
-        log_var_floor=-7.0,
+        prior_width=256,
         kl_warmup_steps=2000,
+        optim=dict(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0),
+        train=dict(steps=22_000, batch_size=250),  # 100 epochs
+        evaluation=dict(every=1100),
     )
-    variants.set_training(config, variant["training"])
-    config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)
-    config.train.update(steps=22_000, batch_size=250)  # 100 epochs
-    config.eval.update(every=1100)
-    if small:
-        variants.smoke(config)
-    return config

@@ -10,25 +10,15 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    choices = variants.PRIOR_CHOICES | {"training": variants.TRAINING}
-    variant = variants.parse(arg, choices=choices)
-    config = variants.defaults()
-    config.data.update(name="silhouettes", num_validation=800)
-    small = variant.has("smoke")
-    config.model = dict(
-        name="vae",
-        latent_shape=(32,),
-        encoder=dict(name="ConvEncoder", channels=(8, 8) if small else (32, 64)),
-        decoder=dict(name="ConvDecoder", channels=(8, 8) if small else (64, 32)),
-        prior=variants.prior(variant, width=32 if small else 128),
+    return variants.conv_vae(
+        arg,
+        data=dict(name="silhouettes", num_validation=800),
+        latent_size=32,
+        channels=(32, 64),
         likelihood=dict(name="bernoulli"),
-        log_var_floor=-7.0,
+        prior_width=128,
         kl_warmup_steps=500,
+        optim=dict(learning_rate=1e-3, warmup_steps=100, clip_norm=200.0),
+        train=dict(steps=4100, batch_size=100, patience=10),  # 100 epochs at most
+        evaluation=dict(every=205),
     )
-    variants.set_training(config, variant["training"])
-    config.optim.update(learning_rate=1e-3, warmup_steps=100, clip_norm=200.0)
-    config.train.update(steps=4100, batch_size=100, patience=10)  # 100 epochs at most
-    config.eval.update(every=205)
-    if small:
-        variants.smoke(config)
-    return config

@@ -112,17 +112,20 @@ def _sampler(result: Result) -> str | None:
     return ", ".join(v if k == "sampler" else f"{k}={v}" for k, v in chosen.items())
 
 
+def qualified(entry: Mapping[str, Any]) -> str:
+    """What an entry of eval.json's "estimators" is of, and what is to be said against it."""
+    parts = [entry["model"]]
+    parts += [f"K={entry['k']}"] if "k" in entry else []
+    parts += ["noisy"] if noisy.is_noisy(entry) else []
+    parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
+    parts += ["not a bound"] if entry.get(divergence.NOT_A_BOUND) else []
+    return ", ".join(parts)
+
+
 def _tag(estimator: str) -> Callable[[Result], str | None]:
     def tag(result: Result) -> str | None:
         entry = result.get(f"estimators.{estimator}")
-        if not entry:
-            return None
-        parts = [entry.get("model")]
-        parts += [f"K={entry['k']}"] if "k" in entry else []
-        parts += ["noisy"] if noisy.is_noisy(entry) else []
-        parts += ["density"] if entry.get("bits_per_dim", 0) is None else []
-        parts += ["not a bound"] if entry.get(divergence.NOT_A_BOUND) else []
-        return ", ".join(parts)
+        return qualified(entry) if entry else None
 
     return tag
 

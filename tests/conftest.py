@@ -39,7 +39,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet 
 
 @pytest.fixture(autouse=True, scope="module")
 def less_to_collect():
-    """What lives after a module (traces, programs) mostly lives on: it is not searched again."""
+    """Traces and programs stay in jax's caches: the garbage collector need not search them again."""
     yield
     gc.freeze()
 

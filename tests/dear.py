@@ -1,4 +1,4 @@
-"""Parameters whose tests take long, and are run only where the slow ones are."""
+"""Parameters of tests that take long: all but a few are run with the slow tests alone."""
 
 from collections.abc import Iterable
 

@@ -52,14 +52,15 @@ def test_all_silhouettes_without_a_split_are_divided(tmp_path, objects):
     assert np.array_equal(test.images[..., 0], objects[test.labels])
 
 
-@pytest.mark.parametrize("kind", ["mat", "npz"])
+@pytest.mark.parametrize("kind", ["mat", "npz", "npz of fractions"])
 def test_faces_are_read_from_either_file(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(freyfaces, "COUNT", 20)
     faces = np.random.default_rng(1).integers(0, 256, (20, 28, 20)).astype(np.uint8)
     if kind == "mat":
         scipy.io.savemat(tmp_path / freyfaces.MAT, {"ff": faces.reshape(20, -1).T})
     else:
-        np.savez(tmp_path / freyfaces.NPZ, images=faces)
+        stored = faces / 255 if "fractions" in kind else faces
+        np.savez(tmp_path / freyfaces.NPZ, images=stored)
     splits = loaded("freyfaces", tmp_path, num_validation=4).splits
     together = np.concatenate([split.images for split in splits.values()])[..., 0]
     assert together.shape == faces.shape

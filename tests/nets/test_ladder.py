@@ -54,6 +54,20 @@ CODE = {
 VAMP = {"prior": {"name": "vamp", "num_components": 5}}
 
 
+def test_the_way_up_by_scan_is_that_by_loop():
+    """In values and gradients; the whole hierarchy with its way down is among the slow tests."""
+    x, scales = jax.random.normal(jax.random.key(0), (2, *SHAPE)), ((4, 1, 1),)
+
+    def value_and_gradient(blocks_by):
+        net = ladder.LadderEncoder(width=4, hidden=3, blocks=3, blocks_by=blocks_by)
+        params = jax.jit(lambda key: net.init(key, x, scales))(jax.random.key(1))
+        loss = lambda params: (net.apply(params, x, scales, train=True)[0] ** 2).mean()
+        return params, jax.jit(jax.value_and_grad(loss))(params)
+
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6)
+    jax.tree.map(close, value_and_gradient("loop"), value_and_gradient("scan"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("remat", [False, True])
 def test_scan_and_loop_agree_in_values_gradients_and_parameters(remat):

@@ -70,7 +70,7 @@ def fit(
         interruption.check()
         fresh = current is None
         if current is None:
-            current = start_from(_new_state(settings, model, optimizer, template, dataset))
+            current = start_from(new_state(settings, model, optimizer, template, dataset))
         first = int(current.step)
         loop = Loop(
             settings=settings,
@@ -186,13 +186,22 @@ def extended(
     return [*known, config.Extension(step, before)]
 
 
-def _new_state(
+def new_state(
     settings: Settings,
     model: Model,
     optimizer: optim.Optimizer,
     template: state.State,
     dataset: datasets.Dataset,
 ) -> state.State:
+    """The state at step 0 of a run, placed as the template says.
+
+    Args:
+      settings: of the run.
+      model: what is trained.
+      optimizer: of `vdp.training.optim.make`.
+      template: of `vdp.training.state.template`.
+      dataset: of `settings.data`; a model may start from its training images.
+    """
     facts = dataset.facts
     _, images = datasets.fixed_images(dataset.splits["train"], facts, settings.data)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, template)

@@ -1,5 +1,6 @@
 """The training program: steps of one dispatch, compiled as they run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ def chunk(
     mesh: jax.sharding.Mesh,
     *,
     num_steps: int,
+    transform: Callable | None = None,
 ) -> jax.stages.Wrapped:
     """The jitted (state, feed) -> (state, metrics [num_steps]) of a run; the state is donated.
 
@@ -40,11 +42,12 @@ def chunk(
       current: the state, or its shapes, whose shardings the new one keeps.
       mesh: the devices.
       num_steps: K.
+      transform: (images, labels, rng) -> Batch; None is that of the settings.
     """
     steps = step.make_chunk(
         model,
         optimizer,
-        transforms.make(settings.data, levels),
+        transform or transforms.make(settings.data, levels),
         seed=settings.seed,
         batch_size=settings.train.batch_size,
         num_steps=num_steps,

@@ -153,6 +153,61 @@ def classifier(data: config_dict.ConfigDict) -> config_dict.ConfigDict:
     return config
 
 
+def conv_vae(
+    arg: str,
+    *,
+    data: dict,
+    latent_size: int,
+    channels: tuple[int, ...],
+    likelihood: dict,
+    prior_width: int,
+    kl_warmup_steps: int,
+    optim: dict,
+    train: dict,
+    evaluation: dict,
+    hidden: int | None = None,
+) -> config_dict.ConfigDict:
+    """A convolutional VAE with any prior.
+
+    Args:
+      arg: the config's argument.
+      data: fields of `config.data`.
+      latent_size: of the latent vector.
+      channels: of the encoder; the decoder's are the reverse.
+      likelihood: its spec.
+      prior_width: of the prior's networks.
+      kl_warmup_steps: of the rate's weight.
+      optim: fields of `config.optim`.
+      train: fields of `config.train`.
+      evaluation: fields of `config.eval`.
+      hidden: of the dense layer between convolutions and latents; None: the networks' own.
+    """
+    variant = parse(arg, choices=PRIOR_CHOICES | {"training": TRAINING})
+    small = variant.has("smoke")
+    if small:
+        channels, prior_width = (8,) * len(channels), 32
+    config = defaults()
+    config.data.update(data)
+    dense = {} if hidden is None else {"hidden": hidden}
+    config.model = dict(
+        name="vae",
+        latent_shape=(latent_size,),
+        encoder=dict(name="ConvEncoder", channels=channels, **dense),
+        decoder=dict(name="ConvDecoder", channels=channels[::-1], **dense),
+        prior=prior(variant, width=prior_width),
+        likelihood=likelihood,
+        log_var_floor=-7.0,
+        kl_warmup_steps=kl_warmup_steps,
+    )
+    set_training(config, variant["training"])
+    config.optim.update(optim)
+    config.train.update(train)
+    config.eval.update(evaluation)
+    if small:
+        smoke(config)
+    return config
+
+
 def dcgan(
     arg: str,
     *,

@@ -6,6 +6,8 @@ import os
 import pathlib
 import re
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from vdp.data.core import Absent, Request
 from vdp.errors import UserError
@@ -43,6 +45,23 @@ def read_bytes(path: pathlib.Path) -> bytes:
         raw = path.read_bytes()
         return gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (OSError, EOFError, MemoryError, zlib.error) as error:
+        raise corrupt(path, said(error)) from error
+
+
+T = TypeVar("T")
+
+
+def of_mat(path: pathlib.Path, make: Callable[[Mapping[str, Any]], T]) -> T:
+    """What `make` makes of the variables of a MATLAB file.
+
+    Raises:
+      UserError: it cannot be read, or `make` fails: then it holds other variables or shapes.
+    """
+    import scipy.io
+
+    try:
+        return make(scipy.io.loadmat(path))
+    except Exception as error:  # scipy raises nearly anything on a damaged file
         raise corrupt(path, said(error)) from error
 
 

@@ -6,6 +6,7 @@ held out for the test by `data.split_seed`, and neighbours in the film lie on bo
 
 import numpy as np
 
+from vdp.data import depth
 from vdp.data.core import Info, Request, Split, Splits
 from vdp.data.sources import _files, _npz
 
@@ -21,20 +22,17 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """Reads whichever file the folder holds."""
-    import scipy.io
-
     path = _files.find(request, MAT, NPZ)
     if path is None:
         raise _files.missing(NAME, f"{MAT} or {NPZ}", request, tfds=False)
     if path.name == NPZ:
         images = _npz.read(path)["images"]
     else:
-        try:
-            images = scipy.io.loadmat(path)["ff"].T  # one image a column, stored row by row
-        except Exception as error:  # scipy raises nearly anything on a damaged file
-            raise _files.corrupt(path, _files.said(error)) from error
+        # one image a column, stored row by row
+        images = _files.of_mat(path, lambda arrays: arrays["ff"].T)
     whole = images.reshape(len(images), -1)
     if whole.shape[1] != np.prod(SHAPE) or (request.verify and len(whole) != COUNT):
         expected = (COUNT, *SHAPE)
         raise _files.unpublished(path, f"its images are {images.shape} and not {expected}")
-    return info(arg), {"train": Split.of(whole.reshape(-1, *SHAPE).astype(np.uint8))}
+    levels, _ = depth.settle({"train": whole.reshape(-1, *SHAPE)}, where=str(path), wanted=256)
+    return info(arg), {"train": Split.of(levels["train"])}

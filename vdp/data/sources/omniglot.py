@@ -19,8 +19,6 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """Reads chardata.mat: pixels in [0, 1], one image a column, each stored column by column."""
-    import scipy.io
-
     path = _files.find(request, "chardata.mat")
     if path is None:
         raise _files.missing("omniglot", "chardata.mat", request, tfds=False)
@@ -28,11 +26,8 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     if request.verify and blob != GIT_BLOB:
         raise _files.unpublished(path, "it is not the published file (truncated or altered)")
-    try:
-        arrays = scipy.io.loadmat(path)
-        splits = {name: _split(arrays, *keys) for name, keys in KEYS.items()}
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _files.corrupt(path, _files.said(error)) from error
+    made = lambda arrays: {name: _split(arrays, *keys) for name, keys in KEYS.items()}
+    splits = _files.of_mat(path, made)
     counts = {name: len(split) for name, split in splits.items()}
     if request.verify and counts != COUNTS:
         raise _files.unpublished(path, f"it holds {counts} images instead of {COUNTS}")

@@ -5,7 +5,6 @@
 files store 0 for the object; here it is 1, as in pictures of other data sets.
 """
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,19 +33,16 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """Reads whichever file the folder holds, that with the split first."""
-    import scipy.io
-
     path = _files.find(request, DIVIDED, WHOLE)
     if path is None:
         raise _files.missing(NAME, f"{DIVIDED} or {WHOLE}", request, tfds=False)
-    try:
-        arrays = scipy.io.loadmat(path)
-        splits = {
-            name: _split(arrays, *variables) for name, variables in VARIABLES[path.name].items()
-        }
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _files.corrupt(path, _files.said(error)) from error
-    _check(path, splits, request)
+    parts = VARIABLES[path.name].items()
+    splits = _files.of_mat(
+        path, lambda arrays: {name: _split(arrays, *part) for name, part in parts}
+    )
+    counts = {name: len(split) for name, split in splits.items()}
+    if request.verify and counts != COUNTS[path.name]:
+        raise _files.unpublished(path, f"it holds {counts} images instead of {COUNTS[path.name]}")
     return info(arg, request), splits
 
 
@@ -54,9 +50,3 @@ def _split(arrays: Mapping[str, Any], images: str, labels: str) -> Split:
     """Each row is an image, stored column by column; classes are counted from 1."""
     upright = arrays[images].reshape(-1, 28, 28).transpose(0, 2, 1)
     return Split.of((upright == 0).astype("uint8"), arrays[labels].ravel().astype(int) - 1)
-
-
-def _check(path: pathlib.Path, splits: Splits, request: Request) -> None:
-    counts = {name: len(split) for name, split in splits.items()}
-    if request.verify and counts != COUNTS[path.name]:
-        raise _files.unpublished(path, f"it holds {counts} images instead of {COUNTS[path.name]}")
