@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from benchmarks import command
 from vdp.record import read_run
 from vdp.run import Run, restore
 from vdp.runtime import markdown
@@ -111,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -11,6 +11,7 @@ import argparse
 
 import jax
 
+from benchmarks import command
 from benchmarks.common import milliseconds, report, time_in_turn
 from vdp.nets import same_conv
 
@@ -52,4 +53,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import command
 from benchmarks.linear_gaussian import DIMS, STEPS, X_SHAPE, Case, cases, exact, images
 from benchmarks.pages import write_table
 from vdp.diffusion.noise import Times
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

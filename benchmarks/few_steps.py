@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import vdp
+from benchmarks import command
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.data import datasets
@@ -193,4 +193,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

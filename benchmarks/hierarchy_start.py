@@ -14,6 +14,7 @@ import time
 
 import jax
 
+from benchmarks import command
 from benchmarks.common import Bench, arguments, report
 from vdp.data import datasets
 from vdp.metrics import score
@@ -53,4 +54,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -12,6 +12,7 @@ of the config's shape are used where no data.dir is given.
 import jax
 import numpy as np
 
+from benchmarks import command
 from benchmarks.common import Bench, arguments, milliseconds, report, time_in_turn
 from vdp.data import feeds
 from vdp.types import Batch
@@ -67,4 +68,4 @@ def turns(bench, transform, feed_of, reads_metrics, num_steps):
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

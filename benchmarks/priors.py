@@ -13,6 +13,7 @@ import sys
 
 import jax
 
+from benchmarks import command
 from benchmarks.common import Bench, Training, arguments, report, time_in_turn
 from vdp import variants
 
@@ -83,4 +84,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -11,10 +11,10 @@ import argparse
 import json
 import pathlib
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks import command
 from benchmarks.pages import write_table
 from launch.table import mean_and_error, qualified
 from vdp.record import RESULT, RUN_FILE
@@ -40,7 +40,7 @@ def keep(path: pathlib.Path) -> pathlib.Path:
     Args:
       path: of the run, or of one of its evaluations.
     """
-    workdir, name = (path, RESULT) if path.is_dir() else (path.parent, path.name)
+    workdir, name = (path.parent, path.name) if path.suffix == ".json" else (path, RESULT)
     run = files.read_json(workdir / RUN_FILE, RUN_FILE)
     result = files.read_json(workdir / name, name)
     config, changed = started(run.pop("command", None), workdir)
@@ -137,4 +137,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

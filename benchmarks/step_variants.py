@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 
+from benchmarks import command
 from benchmarks.common import Bench, Training, arguments, milliseconds, report, time_in_turn
 
 
@@ -107,4 +108,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

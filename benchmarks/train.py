@@ -10,6 +10,7 @@ images of the config's shape are used where no data.dir is given.
 
 import jax
 
+from benchmarks import command
 from benchmarks.common import Bench, Training, arguments, milliseconds, report, time_in_turn
 from vdp.modes.describe import describe
 from vdp.nets.same_conv import conv3x3
@@ -61,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -8,8 +8,8 @@ that are finished are skipped; the table is launch.sweep's.
 """
 
 import argparse
-import sys
 
+from benchmarks import command
 from launch import sweep
 
 
@@ -41,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

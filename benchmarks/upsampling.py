@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from benchmarks import command
 from benchmarks.common import milliseconds, report, time_in_turn
 from vdp.nets.conv import TransposedConv, depth_to_space
 
@@ -51,4 +52,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -39,7 +39,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet 
 
 @pytest.fixture(autouse=True, scope="module")
 def less_to_collect():
-    """Traces and programs stay in jax's caches: the garbage collector need not search them again."""
+    """Traces and programs stay in jax's caches; they are not searched for garbage again."""
     yield
     gc.freeze()
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks import results
+from benchmarks import command, results
 
 
 @pytest.fixture
@@ -53,6 +53,16 @@ def test_another_training_is_another_row(measured, capsys):
     alone = next(line for line in table if "| 0 |" in line)
     error = run["result"]["estimators"]["elbo"]["nats"]["se"]
     assert f"0.00 ± {error:.2f}" in alone
+
+
+def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.run(lambda: results.main([f"--add={tmp_path / 'nowhere'}"]))
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {tmp_path / 'nowhere'} is not the workdir of a run")
+    assert said.err.count("\n") == 1
 
 
 def test_the_page_holds_the_table_of_what_is_kept():

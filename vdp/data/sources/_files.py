@@ -24,7 +24,7 @@ def missing(name: str, wanted: str, request: Request, *, tfds: bool = True) -> A
     """
     place = f"in {request.dir}" if request.dir else "in no folder: data.dir and $VDP_DATA are unset"
     if request.dir and not pathlib.Path(request.dir).is_dir():
-        place += ", which is no folder,"
+        place += ", which is no folder"
     ways = f"put the files into a folder and name it by config.data.dir=DIR (or $VDP_DATA/{name})"
     if tfds:
         ways += ", or set config.data.download=True to let tensorflow-datasets fetch them"
