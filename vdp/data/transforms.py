@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from vdp import draws
 from vdp.settings import Data
 from vdp.types import Array, Batch
 
@@ -33,7 +34,7 @@ class Transform:
         target = images
         if self.binarize:
             probabilities = images.astype(jnp.float32) / (self.stored_levels - 1)
-            target = jax.random.bernoulli(binarize_rng, probabilities).astype(jnp.uint8)
+            target = draws.bernoulli(binarize_rng, probabilities).astype(jnp.uint8)
         return Batch(target=target, input=images if self.grey_input else target, label=labels)
 
 

@@ -23,6 +23,7 @@ from jax.lax import stop_gradient
 from jax.nn import softplus
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion import process, reverse
 from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect, required
 from vdp.diffusion.process import EpsFn, Gamma
@@ -272,11 +273,11 @@ def draw(rng: Key, z_shape: Shape, grid: Callable[[Key, int, int], Array], num_t
       num_times: n.
     """
     time_rng, eps_rng = jax.random.split(rng)
-    eps = jax.random.normal(eps_rng, (z_shape[0], num_times, *z_shape[1:]))
+    eps = draws.normal(eps_rng, (z_shape[0], num_times, *z_shape[1:]))
     return Times(t=grid(time_rng, z_shape[0], num_times), eps=eps)
 
 
 def draw_all_steps(rng: Key, z_shape: Shape, num_steps: int) -> AllSteps:
     """Draws the noise of every one of T steps for every example of z_shape = (B, ...)."""
     _, eps_rng = jax.random.split(rng)  # the first half is the times' of `draw`
-    return AllSteps(eps=jax.random.normal(eps_rng, (z_shape[0], num_steps, *z_shape[1:])))
+    return AllSteps(eps=draws.normal(eps_rng, (z_shape[0], num_steps, *z_shape[1:])))

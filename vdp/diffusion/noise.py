@@ -13,6 +13,7 @@ import chex
 import jax
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.errors import UserError
 from vdp.types import Array, Key, Noise, Shape
 
@@ -155,11 +156,11 @@ def draw_for(
     if sampler != "ancestral" and not eta:
         # of a key, ddim draws its start beside the noise of steps that it has no use for
         start_rng = jax.random.split(rng)[0] if sampler == "ddim" else rng
-        return Start(y_1=jax.random.normal(start_rng, shape))
+        return Start(y_1=draws.normal(start_rng, shape))
     start_rng, path_rng = jax.random.split(rng)
-    each = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)
+    each = jax.vmap(lambda key: draws.normal(key, shape), out_axes=1)
     steps = each(jax.random.split(path_rng, num_steps))
-    return Descent(y_1=jax.random.normal(start_rng, shape), steps=steps)
+    return Descent(y_1=draws.normal(start_rng, shape), steps=steps)
 
 
 def start_of(noise: Noise, rng: Key | None, shape: Shape, *, by: str) -> Float[Array, "b *s"]:
@@ -175,7 +176,7 @@ def start_of(noise: Noise, rng: Key | None, shape: Shape, *, by: str) -> Float[A
       UserError: another noise, or neither noise nor key.
     """
     if noise is None:
-        return jax.random.normal(required(rng, by=by), shape)
+        return draws.normal(required(rng, by=by), shape)
     expect(noise, Start, by=by, instead=DRAWN_BY)
     expect_shape(noise.y_1, shape, by=by)
     return noise.y_1

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion import process
 from vdp.diffusion.noise import ExactOde, HutchinsonOde, expect, start_of
 from vdp.diffusion.process import EpsFn, Gamma
@@ -149,7 +150,7 @@ def log_prob(
 def draw(rng: Key, shape: Shape, num_probes: int) -> ExactOde | HutchinsonOde:
     """Draws the noise of y_0 [B, ...] and, where there are any, that many probes of the trace."""
     y_rng, probe_rng = jax.random.split(rng)
-    y_0 = jax.random.normal(y_rng, shape)
+    y_0 = draws.normal(y_rng, shape)
     if not num_probes:
         return ExactOde(y_0=y_0)
     return HutchinsonOde(y_0=y_0, probes=rademacher(probe_rng, shape, num_probes))
@@ -157,7 +158,7 @@ def draw(rng: Key, shape: Shape, num_probes: int) -> ExactOde | HutchinsonOde:
 
 def rademacher(rng: Key, shape: Shape, num: int) -> Float[Array, "b {num} *s"]:
     """Probes [B, n, ...] of +-1 for y of `shape` (B, ...)."""
-    return jax.random.rademacher(rng, (shape[0], num, *shape[1:]), jnp.float32)
+    return draws.signs(rng, (shape[0], num, *shape[1:]))
 
 
 def probes_of(noise: Noise) -> Float[Array, "b n *s"] | None:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion import process
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.dists import sum_nonbatch
@@ -62,7 +63,7 @@ def squared_errors(
     gammas = jnp.asarray(gamma(jnp.arange(num + 1) / num), jnp.float32)
 
     def at(level: tuple[Array, Key]) -> Array:  # one after the other: the memory of one
-        gamma, eps = jnp.broadcast_to(level[0], z.shape[:1]), jax.random.normal(level[1], z.shape)
+        gamma, eps = jnp.broadcast_to(level[0], z.shape[:1]), draws.normal(level[1], z.shape)
         return jnp.square(eps - eps_fn(process.diffuse(z, gamma, eps), gamma))
 
     return gammas, jax.lax.map(at, (gammas, jax.random.split(rng, num + 1)))

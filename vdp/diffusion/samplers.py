@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion import ode, process
 from vdp.diffusion.noise import (
     DRAWN_BY,
@@ -156,8 +157,8 @@ def _random(
     """
     if noise is None:
         start_rng, path_rng = jax.random.split(required(rng, by=by))
-        start, keys = jax.random.normal(start_rng, shape), jax.random.split(path_rng, num_steps)
-        return start, keys, lambda key: jax.random.normal(key, shape)
+        start, keys = draws.normal(start_rng, shape), jax.random.split(path_rng, num_steps)
+        return start, keys, lambda key: draws.normal(key, shape)
     expect(noise, Descent, by=by, instead=DRAWN_BY)
     expect_shape(noise.steps, (shape[0], num_steps, *shape[1:]), by=by)
     return noise.y_1, jnp.moveaxis(noise.steps, 1, 0), lambda given: given

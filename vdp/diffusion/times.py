@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.nn import softplus
 from jaxtyping import Float, Int
 
+from vdp import draws
 from vdp.diffusion.noise import AllSteps, Quantiles, Times
 from vdp.diffusion.process import Gamma
 from vdp.errors import UserError
@@ -24,7 +25,7 @@ def low_discrepancy(rng: Key, num: int) -> Float[Array, "{num} 1"]:
 
 def stratified(rng: Key, num: int, num_times: int) -> Float[Array, "{num} {num_times}"]:
     """For each example its own fresh grid, one uniform draw per stratum: [num, num_times]."""
-    shifts = jax.random.uniform(rng, (num, num_times))
+    shifts = draws.uniform(rng, (num, num_times))
     return (jnp.arange(num_times)[None] + shifts) / num_times
 
 

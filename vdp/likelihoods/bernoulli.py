@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.errors import UserError
 from vdp.types import Array, Key, Levels, Params
 
@@ -47,7 +47,7 @@ class Bernoulli:
 
     def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 in {0, 1}."""
-        return jax.random.bernoulli(rng, jax.nn.sigmoid(outputs)).astype(jnp.uint8)
+        return draws.bernoulli(rng, jax.nn.sigmoid(outputs)).astype(jnp.uint8)
 
     def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected image in [0, 1]."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32, Int, Real, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.likelihoods.location_scale import LocationScale
 from vdp.types import AnyArray, Array, Key, Levels
 
@@ -69,7 +69,7 @@ class Categorical(LocationScale):
         def compare(
             best: tuple[Array, Array], level: Int[Array, ""]
         ) -> tuple[tuple[Array, Array], None]:
-            score = logits(level) + jax.random.gumbel(jax.random.fold_in(rng, level), shape)
+            score = logits(level) + draws.gumbel(jax.random.fold_in(rng, level), shape)
             better = score > best[0]
             return (jnp.where(better, score, best[0]), jnp.where(better, level, best[1])), None
 

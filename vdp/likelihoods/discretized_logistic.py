@@ -5,7 +5,7 @@ import dataclasses
 import jax
 from jaxtyping import Float, Float32, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.likelihoods.location_scale import LocationScale
 from vdp.types import Array, Key, Levels
 
@@ -27,7 +27,7 @@ class DiscretizedLogistic(LocationScale):
         """A draw, uint8 levels."""
         location, log_scale = self.split(outputs)
         return self.to_level(
-            location + jax.numpy.exp(log_scale) * jax.random.logistic(rng, location.shape)
+            location + jax.numpy.exp(log_scale) * draws.logistic(rng, location.shape)
         )
 
     def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:

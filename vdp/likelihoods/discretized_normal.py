@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
 from jaxtyping import Float, Float32, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.likelihoods.location_scale import LocationScale
 from vdp.types import Array, Key, Levels
 
@@ -26,7 +25,7 @@ class DiscretizedNormal(LocationScale):
     def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw, uint8 levels."""
         location, log_scale = self.split(outputs)
-        return self.to_level(location + jnp.exp(log_scale) * jax.random.normal(rng, location.shape))
+        return self.to_level(location + jnp.exp(log_scale) * draws.normal(rng, location.shape))
 
     def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected level / (levels - 1), in [0, 1]."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32, Real, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.errors import UserError
 from vdp.levels import to_symmetric
 from vdp.settings.rules import Size
@@ -110,7 +110,7 @@ class LogisticMixture:
         means, log_scales, coefficients = (
             jnp.take_along_axis(part, k, axis=-1) if part.size else part for part in parameters
         )
-        noise = jnp.exp(log_scales) * jax.random.logistic(noise_rng, means.shape)
+        noise = jnp.exp(log_scales) * draws.logistic(noise_rng, means.shape)
         level: list[Array] = []
         for c in range(means.shape[-2]):
             v = coupled(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]

@@ -2,11 +2,10 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32, UInt8
 
-from vdp import dists
+from vdp import dists, draws
 from vdp.likelihoods.location_scale import LocationScale
 from vdp.types import Array, Key, Levels
 
@@ -25,7 +24,7 @@ class NormalLikelihood(LocationScale):
     def sample(self, outputs: Float[Array, "b h w n"], rng: Key) -> UInt8[Array, "b h w c"]:
         """A draw rounded to levels, uint8."""
         location, log_scale = self.split(outputs)
-        return self.to_level(location + jnp.exp(log_scale) * jax.random.normal(rng, location.shape))
+        return self.to_level(location + jnp.exp(log_scale) * draws.normal(rng, location.shape))
 
     def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """The location, mapped and clipped to [0, 1]."""

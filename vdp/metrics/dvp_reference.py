@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion.noise import Times, expect, structure
 from vdp.dists import sum_nonbatch
 from vdp.models.noise import HierarchyNoise, LadderNoise
@@ -64,9 +65,9 @@ class ReferenceTerms:
             steps, num = prior.num_steps, len(batch.target)
             right_ends = jnp.arange(1, steps + 1, dtype=jnp.float32) / steps
             shape = (num, steps, *noise.prior.z.shape[1:])
-            times = Times(t=jnp.tile(right_ends, (num, 1)), eps=jax.random.normal(time_rng, shape))
+            times = Times(t=jnp.tile(right_ends, (num, 1)), eps=draws.normal(time_rng, shape))
             if self._code_is_drawn:
-                end = jax.random.normal(end_rng, noise.prior.z.shape)
+                end = draws.normal(end_rng, noise.prior.z.shape)
             noise = noise.replace(prior=noise.prior.replace(diffusion=times))
         return ReferenceNoise(model=noise, end=end)
 

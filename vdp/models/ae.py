@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion.noise import expect
 from vdp.dists import Normal, sum_nonbatch
 from vdp.errors import UserError
@@ -163,13 +164,13 @@ class Autoencoder:
         shape, num = batch.input.shape, len(batch.input)
         kind = self._training_noise if purpose == "loss" else NoNoise
         if kind is Corruption:
-            kept = jax.random.bernoulli(second, 1.0 - self.masking, shape)
-            return Corruption(eps=jax.random.normal(first, shape), kept=kept)
+            kept = draws.bernoulli(second, jnp.full(shape, 1.0 - self.masking))
+            return Corruption(eps=draws.normal(first, shape), kept=kept)
         if kind is BallStart:
             return BallStart(start=perturbations.in_unit_ball(first, shape))
         if kind is JacobianProbes:
             signs = (num, self.probes, *self.latent_shape)
-            return JacobianProbes(signs=jax.random.rademacher(first, signs, jnp.float32))
+            return JacobianProbes(signs=draws.signs(first, signs))
         return NoNoise()
 
     def worst(

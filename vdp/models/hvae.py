@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
@@ -240,7 +241,7 @@ class HVAE(LadderSamples):
         conditions = self.no_conditions
         if self.over_code:
             q = self.code(params, stats, images)
-            u = q.sample(jax.random.normal(code_rng, q.mean.shape))
+            u = q.sample(draws.normal(code_rng, q.mean.shape))
             conditions = self.conditions(params, stats, u, x_shape)
         features = self._coarsest(self.features(params, images), num_scales)
         noise = self.latent_noise(z_rng, num, x_shape)

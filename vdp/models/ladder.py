@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior
@@ -146,7 +147,7 @@ class Ladder(Scales, WithPrior):
         """Standard normal [num, latents, h, w, channels] of every scale, coarsest first."""
         shapes = self.latent_shapes(x_shape)
         keys = jax.random.split(rng, len(shapes))
-        return [jax.random.normal(k, (num, *shape)) for k, shape in zip(keys, shapes, strict=True)]
+        return [draws.normal(k, (num, *shape)) for k, shape in zip(keys, shapes, strict=True)]
 
     def tempered(self, noise: LatentNoise, temperature: Sequence[float]) -> LatentNoise:
         """Latent noise times factors on the standard deviations: (), (one,) or one per latent."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from vdp import draws
 from vdp.dists import sum_nonbatch
 from vdp.types import AnyArray, Array, Key, Shape
 
@@ -39,7 +40,7 @@ def corrupted(
 def in_unit_ball(rng: Key, shape: Shape) -> Delta:
     """Uniform draws from the unit ball of `shape[1:]`, one for each of shape[0] examples."""
     direction_rng, length_rng = jax.random.split(rng)
-    direction = jax.random.normal(direction_rng, shape)
+    direction = draws.normal(direction_rng, shape)
     volume = jax.random.uniform(length_rng, (shape[0], *(1,) * (len(shape) - 1)))
     return direction / _norms(direction) * volume ** (1 / math.prod(shape[1:]))
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion import process
 from vdp.diffusion.noise import expect
 from vdp.dists import Normal
@@ -131,7 +132,7 @@ class PixelDiffusion(WithPrior):
         if not self._uniform:
             return noise
         bins_rng = jax.random.fold_in(rng, 1)
-        bins = jax.random.uniform(bins_rng, shape, minval=-0.5, maxval=0.5)
+        bins = draws.uniform(bins_rng, shape, -0.5, 0.5)
         return BinNoise(bins=bins, prior=noise)
 
     def _check_weight(self) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.dists import Normal
 from vdp.models import stages
 from vdp.models.base import WithPrior, check_latent_shape
@@ -272,7 +273,7 @@ class VAE(WithPrior):
     ) -> Float[Array, "b h w c"]:
         """Mean image in [0, 1] of one posterior draw, [B, H, W, C]."""
         q = self.encode(params, stats, images)
-        z = q.sample(jax.random.normal(rng, q.mean.shape))
+        z = q.sample(draws.normal(rng, q.mean.shape))
         return self.decode_mean(params, stats, z, images.shape[1:])
 
 

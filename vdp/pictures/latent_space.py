@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from vdp import draws
 from vdp.evaluation import interpolation
 from vdp.metrics import smoothness
 from vdp.pictures import clouds, grids, style
@@ -69,7 +70,7 @@ def write_latents(
       labels: their colours, [N]; -1 where there is none.
     """
     q, chosen, prior = run.encode(images), run.settings.sample, None
-    posterior = q.sample(jax.random.normal(jax.random.key(chosen.seed), q.mean.shape))
+    posterior = q.sample(draws.normal(jax.random.key(chosen.seed), q.mean.shape))
     if isinstance(run.model, LatentGenerative):
         prior = run.sample_latents(NUM_CODES, seed=chosen.seed, **chosen.options())
     if parallel.is_writer():

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import jax
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion.noise import expect, expect_shape, required
 from vdp.dists import Normal
 from vdp.priors.noise import BaseNoise, PosteriorNoise
@@ -45,7 +45,7 @@ class DensityPrior:
 
         A prior whose samples are made of other noise draws a structure of its own for that purpose.
         """
-        z = jax.random.normal(rng, (num, *z_shape))
+        z = draws.normal(rng, (num, *z_shape))
         return BaseNoise(z=z) if purpose == "sample" else PosteriorNoise(z=z)
 
     def _noise_of_sample(

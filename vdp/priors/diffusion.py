@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion import bounds, distillation, ode, paths, process, reverse
 from vdp.diffusion.noise import (
     ExactOde,
@@ -197,5 +198,5 @@ class DiffusionPrior(DiffusionDraws):
         `reverse.squared_errors`.
         """
         z_rng, rng = jax.random.split(rng)
-        z = q.mean if self.merged else q.sample(jax.random.normal(z_rng, q.mean.shape))
+        z = q.mean if self.merged else q.sample(draws.normal(z_rng, q.mean.shape))
         return reverse.squared_errors(self.eps_fn(params), self._gamma(params), z, rng, num)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vdp import draws
 from vdp.diffusion import bounds, ode, times
 from vdp.diffusion.noise import (
     AllSteps,
@@ -111,7 +112,7 @@ class DiffusionDraws(DiffusionSamples):
             raise UserError(f"the sampler's options {', '.join(options)} are of purpose='sample'")
         z_rng, rest_rng = jax.random.split(rng)
         shape = (num, *z_shape)
-        z = jax.random.normal(z_rng, shape)
+        z = draws.normal(z_rng, shape)
         return DiffusionNoise(z=z, diffusion=purposes[purpose](rest_rng, shape))
 
     def _training(self, rng: Key, shape: Shape) -> Times | Quantiles:
@@ -132,7 +133,7 @@ class DiffusionDraws(DiffusionSamples):
         if self.bound == "ode":
             return ode.draw(rng, shape, num_probes=0)
         num, *z_shape = shape
-        return Path(steps=jax.random.normal(rng, (num, self.num_steps + 1, *z_shape)))
+        return Path(steps=draws.normal(rng, (num, self.num_steps + 1, *z_shape)))
 
     def _check_training(self) -> None:
         if self.teacher_steps and self.bound == "continuous":

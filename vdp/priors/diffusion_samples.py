@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from vdp import draws
 from vdp.diffusion import process, samplers
 from vdp.diffusion.chains import Chain
 from vdp.diffusion.noise import draw_for, expect, expect_shape, required
@@ -44,7 +45,7 @@ class DiffusionSamples(DiffusionModel):
         path_rng, end_rng = jax.random.split(rng)
         shape, eta = (num, *z_shape), options.get("eta", 0.0)
         drawn = draw_for(sampler, path_rng, shape, num_steps=steps, eta=eta)
-        return SamplerNoise(sampler=drawn, end=jax.random.normal(end_rng, shape))
+        return SamplerNoise(sampler=drawn, end=draws.normal(end_rng, shape))
 
     def denoising(
         self,
@@ -74,7 +75,7 @@ class DiffusionSamples(DiffusionModel):
         end: Callable[[], Array]
         if noise is None:
             path_rng, end_rng = jax.random.split(required(rng, by=SAMPLE))
-            end = lambda: jax.random.normal(end_rng, shape)
+            end = lambda: draws.normal(end_rng, shape)
         else:
             expect(noise, SamplerNoise, by=SAMPLE, instead="it draws it for purpose='sample'")
             expect_shape(noise.end, shape, by=SAMPLE)

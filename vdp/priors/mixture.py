@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.dists import Normal, mixture_log_prob
 from vdp.errors import UserError
 from vdp.priors.density import DensityPrior
@@ -35,7 +36,7 @@ class MixturePrior(DensityPrior):
     ) -> tuple[Params, Stats]:
         """Returns {"logits" [K], "mean", "log_var" [K, *z_shape]}; no stats."""
         shape = (self.num_components, *z_shape)
-        mean = self.spread * jax.random.normal(rng, shape)
+        mean = self.spread * draws.normal(rng, shape)
         return {
             "logits": jnp.zeros(self.num_components),
             "mean": mean,
@@ -60,8 +61,8 @@ class MixturePrior(DensityPrior):
         if purpose != "sample":
             return super().draw(rng, num, z_shape, purpose=purpose)
         choice_rng, z_rng = jax.random.split(rng)
-        gumbel = jax.random.gumbel(choice_rng, (num, self.num_components))
-        return MixtureNoise(gumbel=gumbel, z=jax.random.normal(z_rng, (num, *z_shape)))
+        gumbel = draws.gumbel(choice_rng, (num, self.num_components))
+        return MixtureNoise(gumbel=gumbel, z=draws.normal(z_rng, (num, *z_shape)))
 
     def sample(
         self,

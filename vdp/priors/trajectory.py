@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.diffusion import trajectory
 from vdp.diffusion.noise import DRAWN_BY, Descent, expect, expect_shape, required
 from vdp.diffusion.process import Gamma
@@ -110,8 +111,8 @@ class TrajectoryPrior:
     def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: Purpose) -> Any:
         """A `TrajectoryNoise`, of every estimate; for purpose="sample" a `Descent` of T steps."""
         first_rng, steps_rng = jax.random.split(rng)
-        first = jax.random.normal(first_rng, (num, *z_shape))
-        steps = jax.random.normal(steps_rng, (num, self.num_steps, *z_shape))
+        first = draws.normal(first_rng, (num, *z_shape))
+        steps = draws.normal(steps_rng, (num, self.num_steps, *z_shape))
         if purpose == "sample":
             return Descent(y_1=first, steps=steps)
         return TrajectoryNoise(z=first, path=steps)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
+from vdp import draws
 from vdp.dists import Normal, mixture_log_prob
 from vdp.errors import UserError
 from vdp.levels import to_unit
@@ -92,7 +93,7 @@ class VampPrior(DensityPrior):
             return super().draw(rng, num, z_shape, purpose=purpose)
         choice_rng, z_rng = jax.random.split(rng)
         component = jax.random.randint(choice_rng, (num,), 0, self.num_components)
-        return VampNoise(component=component, z=jax.random.normal(z_rng, (num, *z_shape)))
+        return VampNoise(component=component, z=draws.normal(z_rng, (num, *z_shape)))
 
     def sample(
         self,

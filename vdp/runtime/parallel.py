@@ -4,6 +4,7 @@ The step is written for the global batch; `jax.jit` over the mesh splits it. Par
 replicated, or sharded over the same axis with `train.fsdp`.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -148,15 +149,15 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def place(array: AnyArray | np.generic, sharding: jax.sharding.Sharding) -> Array:
+    """The array on the devices of the sharding; every process holds the same array."""
+    array = np.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
 def placer(mesh: Mesh) -> Callable:
-    """Returns array -> the array replicated on the mesh; every process holds the same array."""
-    sharding = replicated(mesh)
-
-    def place(array: AnyArray | np.generic) -> Array:
-        array = np.asarray(array)
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return place
+    """Returns array -> the array replicated on the mesh, as `place`."""
+    return functools.partial(place, sharding=replicated(mesh))
 
 
 def batch_constraint(mesh: Mesh) -> Callable:

@@ -12,7 +12,7 @@ from vdp import build, config
 from vdp.data import datasets, identity
 from vdp.data.transforms import batch_shapes
 from vdp.metrics import score
-from vdp.runtime import interruption, parallel
+from vdp.runtime import interruption, parallel, uncompiled
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.training import first_stage, optim, state
@@ -209,4 +209,5 @@ def new_state(
     def create(rng: Array, images: UInt8[Array, "n h w c"]) -> state.State:
         return state.create(model, optimizer, rng, facts.shape, data=images)
 
-    return jax.jit(create, out_shardings=shardings)(jax.random.key(settings.seed), images)
+    start = uncompiled.evaluated(create)(jax.random.key(settings.seed), images)
+    return jax.tree.map(parallel.place, start, shardings)
