@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+from starting import started
 
 from vdp import build
 from vdp.types import Batch
@@ -23,7 +24,7 @@ def autoencoder(kind, net="toys.Affine", *, latent_shape=(3,), levels=LEVELS, **
     options = OPTIONS[kind] | {k: fields.pop(k) for k in OPTIONS[kind] if k in fields}
     spec = {"name": "ae", "kind": kind, "latent_shape": latent_shape, **nets, **options, **fields}
     model = build.build("model", spec, levels=levels, input_levels=LEVELS)
-    params, stats = model.init(jax.random.key(0), X_SHAPE)
+    params, stats = started(model, jax.random.key(0), X_SHAPE)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     leaves = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from checkout import ROOT
+from starting import started
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -91,7 +92,7 @@ def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monk
     import laplace
 
     prior = laplace.make(start=0.5)
-    params, stats = prior.init(jax.random.key(0), (1,))
+    params, stats = started(prior, jax.random.key(0), (1,))
     grid = jnp.linspace(-20, 20, 20_001)[:, None]
     mass = jnp.exp(prior.log_prob(params, stats, grid)).sum() * 0.002
     np.testing.assert_allclose(mass, 1.0, rtol=1e-3)

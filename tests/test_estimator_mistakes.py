@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from starting import started
 
 from benchmarks import estimator_mistakes as mistakes
 from benchmarks import linear_gaussian
@@ -39,7 +40,7 @@ def test_the_chains_exact_density_is_that_of_many_of_its_samples():
     """Variances of y_0 by recursion are those of an ancestral sample in the oracle's own basis."""
     model = linear_gaussian.cases()[1].model
     prior, draws = model.prior, 4000
-    params, _ = prior.init(jax.random.key(0), (linear_gaussian.DIMS,))
+    params, _ = started(prior, jax.random.key(0), (linear_gaussian.DIMS,))
     how = dict(z_shape=(linear_gaussian.DIMS,), sampler_steps=5)
     z = np.asarray(prior.sample(params, {}, jax.random.key(1), draws, **how))
     found = (z @ linear_gaussian.ROTATION).var(0)

@@ -6,6 +6,7 @@ import zlib
 import jax
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build, codec
 from vdp.codec import container, pixels
@@ -57,7 +58,7 @@ def of(spec_of, *args, channels=1, levels=LEVELS):
     shape = (4, 4, channels)
     spec = spec_of(*args) if callable(spec_of) else dict(spec_of)
     model = build.build("model", spec, levels=levels, input_levels=levels)
-    params, stats = model.init(jax.random.key(0), shape)
+    params, stats = started(model, jax.random.key(0), shape)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     leaves = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]

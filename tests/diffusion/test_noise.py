@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import gaussian_eps_fn, linear
+from starting import started
 
 from vdp import build
 from vdp.diffusion import bounds, ode, paths
@@ -130,7 +131,7 @@ def test_a_diffusion_prior_draws_what_its_estimates_are_made_of(form):
 @pytest.mark.parametrize("bound", ["continuous", "discrete", "ode"])
 def test_a_diffusion_prior_refuses_the_noise_of_another_estimate(bound, form):
     prior = diffusion_prior(bound=bound, form=form)
-    params, _ = prior.init(jax.random.key(0), (2,))
+    params, _ = started(prior, jax.random.key(0), (2,))
     takes = {
         "rate": ESTIMATES["ode" if bound == "ode" else bound][1],
         "log_prob_weight": {"ExactOde"} if bound == "ode" else {"Path"},
@@ -151,7 +152,7 @@ def test_a_diffusion_prior_refuses_the_noise_of_another_estimate(bound, form):
 
 def test_a_path_belongs_to_the_model_of_its_number_of_steps():
     prior = diffusion_prior()
-    params, _ = prior.init(jax.random.key(0), (2,))
+    params, _ = started(prior, jax.random.key(0), (2,))
     noise = prior.discretized(5).draw(jax.random.key(1), 6, (2,), purpose="weight")
     with pytest.raises(UserError, match="path of 5 steps is none of the model T=3"):
         prior.log_prob_weight(params, {}, Q, None, noise=noise)
@@ -163,7 +164,7 @@ def test_the_density_of_the_ode_is_not_trained():
     says = r"bound='continuous' or 'discrete', and evaluate with eval.estimators=elbo_ode"
     with pytest.raises(UserError, match=says):
         prior.draw(jax.random.key(0), 6, (2,), purpose="loss")
-    params, _ = prior.init(jax.random.key(0), (2,))
+    params, _ = started(prior, jax.random.key(0), (2,))
     noise = prior.draw(jax.random.key(0), 6, (2,), purpose="elbo")
     with pytest.raises(UserError, match=says):
         prior.rate(params, {}, Q, jax.random.key(1), noise=noise, train=True)
@@ -183,7 +184,7 @@ def test_training_an_ode_from_the_command_line_is_refused(refused, tmp_path):
 def test_a_latent_of_the_merged_form_has_the_density_of_the_ode_alone():
     for bound in ("continuous", "discrete"):
         prior = diffusion_prior(form="merged", bound=bound)
-        params, _ = prior.init(jax.random.key(0), (2,))
+        params, _ = started(prior, jax.random.key(0), (2,))
         with pytest.raises(UserError, match="as_ode"):
             prior.log_prob_bound(params, {}, Z, jax.random.key(1))
     flow = dataclasses.replace(prior, ode_probes=2).as_ode()
@@ -212,7 +213,7 @@ def test_an_exact_density_takes_a_posterior_draw():
 
 def test_a_shape_is_learned_at_uniform_times():
     prior = diffusion_prior(schedule={"name": "learned_monotone", "width": 3})
-    params, _ = prior.init(jax.random.key(0), (2,))
+    params, _ = started(prior, jax.random.key(0), (2,))
     noise = DiffusionNoise(z=Z, diffusion=GIVEN["Quantiles"])
     with pytest.raises(UserError, match="learned shape is made of Times"):
         prior.rate(params, {}, Q, jax.random.key(1), noise=noise, train=True)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from oracles import MEAN, STD, smoothed_log_density
+from starting import started
 
 from vdp import build
 from vdp.evaluation import doublings, index
@@ -56,7 +57,7 @@ def oracle():
             "decoder": {"name": "toys.Affine"}, "likelihood": {"name": "normal", "scale": 0.5},
             "prior": {"name": "vdm", **fields}, "log_var_floor": -4.0}  # fmt: skip
     model = build.build("model", spec, levels=4, input_levels=4)
-    params, _ = model.prior.init(jax.random.key(0), (2,))
+    params, _ = started(model.prior, jax.random.key(0), (2,))
     return OfTheOracle(model, params)
 
 

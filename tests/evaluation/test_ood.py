@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from autoencoders import autoencoder
 from sklearn.metrics import roc_auc_score
+from starting import started
 
 import vdp
 from vdp import build
@@ -81,7 +82,7 @@ def ladder_run(smoke_run):
         "prior": {"name": "normal"},
     }
     model = build.build("model", spec, levels=17, input_levels=17)
-    params, stats = model.init(jax.random.key(0), run.facts.shape)
+    params, stats = started(model, jax.random.key(0), run.facts.shape)
     return dataclasses.replace(run, model=model, params=params, stats=stats)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from starting import started
 from toys import SCALE, A, B
 
 from vdp import build
@@ -29,7 +30,7 @@ def linear(**fields):
         "likelihood": {"name": "normal", "scale": SCALE},
     }
     model = build.build("model", spec | fields, levels=LEVELS, input_levels=LEVELS)
-    params, constants = jax.jit(lambda key: model.init(key, X_SHAPE))(jax.random.key(0))
+    params, constants = started(model, jax.random.key(0), X_SHAPE)
     return model, params, constants
 
 

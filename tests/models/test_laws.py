@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import moved, started
 
 import vdp.models
 from vdp import build, variants
@@ -95,12 +96,8 @@ def built(name):
     """(model, params, stats) with every parameter moved at random."""
     spec = CASES[name]
     model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS, num_classes=3)
-    params, stats = jax.jit(lambda key: model.init(key, X_SHAPE))(KEY)
-    leaves, tree = jax.tree.flatten(params)
-    keys = [*jax.random.split(jax.random.key(1), len(leaves))]
-    move = lambda x, key: x + 0.1 * jax.random.normal(key, x.shape)
-    moved = jax.jit(lambda leaves: [*map(move, leaves, keys)])(leaves)
-    return model, jax.tree.unflatten(tree, moved), stats
+    params, stats = started(model, KEY, X_SHAPE)
+    return model, moved(params), stats
 
 
 def batch_of(num=NUM, seed=0):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.errors import UserError
@@ -40,7 +41,7 @@ def pixel(dequantization):
 def test_the_two_dequantisations_do_not_take_each_others_noise():
     batch = images_of((2, 2, 1), 4)
     models = [pixel(name).as_ode() for name in ("variational", "uniform")]
-    params, stats = models[0].init(jax.random.key(0), (2, 2, 1))
+    params, stats = started(models[0], jax.random.key(0), (2, 2, 1))
     noises = [m.draw(jax.random.key(1), batch, purpose="elbo") for m in models]
     parts = [
         set(m.elbo(params, stats, batch, jax.random.key(2), noise=n).parts)
@@ -75,7 +76,7 @@ def test_a_hierarchy_with_a_prior_needs_the_priors_noise_and_never_draws_it_itse
     noises = [m.draw(jax.random.key(1), batch) for m in (plain, over_top)]
     assert [type(noise) for noise in noises] == [LadderNoise, HierarchyNoise]
     for model, noise, other in ((plain, *noises), (over_top, *noises[::-1])):
-        params, stats = model.init(jax.random.key(0), (4, 4, 1))
+        params, stats = started(model, jax.random.key(0), (4, 4, 1))
         for method in (model.elbo, model.log_weight):
             assert jnp.isfinite(
                 jax.tree.leaves(method(params, stats, batch, jax.random.key(2), noise=noise))[0]
@@ -107,7 +108,7 @@ def test_an_autoencoder_takes_the_noise_of_its_kind():
     exact = autoencoder(kind="contractive", weight=1.0)
     assert type(exact.draw(jax.random.key(1), batch)) is NoNoise
     noises = {kind: m.draw(jax.random.key(1), batch) for kind, m in models.items()}
-    params, stats = exact.init(jax.random.key(0), (2, 2, 1))
+    params, stats = started(exact, jax.random.key(0), (2, 2, 1))
     for own, model in [*models.items(), (NoNoise, exact)]:
         for kind, noise in noises.items():
             assert type(noise) is kind

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.diffusion import process
@@ -91,7 +92,7 @@ def oracle_model(kind, **prior):
 def test_the_bound_of_the_best_denoiser_is_the_entropy(kind, repeats, gap, prior):
     """In continuous time up to its ends, in many steps closely from above, in few from above."""
     best = oracle_model(kind, sequential=True, **prior)
-    params, stats = best.init(jax.random.key(0), SHAPE)
+    params, stats = started(best, jax.random.key(0), SHAPE)
     elbo = jax.jit(lambda b, rng: best.elbo(params, stats, b, rng))
     terms = elbo(batch_of(np.repeat(IMAGES, repeats, axis=0)), jax.random.key(1))
     np.testing.assert_allclose(sum(terms.parts.values()), terms.value, rtol=1e-5)
@@ -112,7 +113,7 @@ def test_the_masses_of_all_images_sum_to_one(kind):
     end = ENDS["ddpm" if kind == "ddpm" else "vdm"]
     wrong = model("vdm", Bent((-2.0, 3.0)), levels=3, end=end, num_steps=5, **schedule)
     wrong = wrong.as_ode() if kind == "ode" else wrong
-    params, stats = wrong.init(jax.random.key(0), (1, 2, 1))
+    params, stats = started(wrong, jax.random.key(0), (1, 2, 1))
     images = np.array(list(itertools.product(range(3), repeat=2)), np.uint8)
     repeats = 2000 if kind == "ode" else 20_000
     weigh = jax.jit(lambda b, rng: wrong.log_weight(params, stats, b, rng))
@@ -146,9 +147,9 @@ def test_pixels_and_latents_share_one_code_path():
     )
     vae = build.build("model", spec, levels=LEVELS, input_levels=LEVELS)
     vae = dataclasses.replace(vae, encoder=Same(), decoder=Same(), prior=pixel.prior)
-    params, stats = pixel.init(jax.random.key(0), SHAPE)
+    params, stats = started(pixel, jax.random.key(0), SHAPE)
     params = jax.tree.map(lambda x: x + 0.1, params)
-    theirs, their_stats = vae.init(jax.random.key(0), SHAPE)
+    theirs, their_stats = started(vae, jax.random.key(0), SHAPE)
     theirs |= params
     batch = batch_of(IMAGES)
     rng = jax.random.key(6)
@@ -171,7 +172,7 @@ def test_pixels_and_latents_share_one_code_path():
 def test_equal_weights_train_the_denoiser_alone_and_report_the_bound():
     net = MLPDenoiser(width=8, depth=1)
     simple = model("ddpm", net, num_steps=10, weights="simple")
-    params, stats = simple.init(jax.random.key(0), SHAPE)
+    params, stats = started(simple, jax.random.key(0), SHAPE)
     params = jax.tree.map(lambda x: x + 0.1, params)
     batch = batch_of(IMAGES)
     noise = simple.draw(jax.random.key(1), batch, purpose="loss")
@@ -203,7 +204,7 @@ def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
     prior = {"schedule": {"name": "linear", "gamma_0": -1.0, "gamma_1": 5.0}, "ode_probes": 1}
     prior |= {"parameterization": "v"}
     uniform = model("vdm", end=ENDS["vdm"] | {"dequantization": "uniform"}, **prior).as_ode()
-    params, stats = uniform.init(jax.random.key(0), SHAPE)
+    params, stats = started(uniform, jax.random.key(0), SHAPE)
     batch = batch_of(IMAGES)
     noise = uniform.draw(jax.random.key(1), batch, purpose="elbo")
     terms = uniform.elbo(params, stats, batch, jax.random.key(2), noise=noise)
@@ -221,7 +222,7 @@ def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
 
 def test_the_categorical_end_is_the_softmax_of_the_noise_it_was_made_with():
     vdm = model("vdm", schedule={"name": "linear", "gamma_0": -3.0, "gamma_1": 5.0})
-    params, _ = vdm.init(jax.random.key(0), SHAPE)
+    params, _ = started(vdm, jax.random.key(0), SHAPE)
     z = jax.random.normal(jax.random.key(1), (4, *SHAPE))
     values = 2 * (np.arange(LEVELS) + 0.5) / LEVELS - 1
     logits = -((np.asarray(z)[..., None] - values) ** 2) / (2 * np.exp(-3.0))
@@ -235,7 +236,7 @@ def test_the_categorical_end_is_the_softmax_of_the_noise_it_was_made_with():
 @pytest.mark.parametrize("kind", ["vdm", "ddpm"])
 def test_samples_and_pictures_of_latents(kind):
     best = oracle_model(kind, num_steps=100)
-    params, stats = best.init(jax.random.key(0), SHAPE)
+    params, stats = started(best, jax.random.key(0), SHAPE)
     draw = jax.jit(lambda rng: best.sample(params, stats, rng, 400, x_shape=SHAPE, mean=False))
     levels = np.rint(draw(jax.random.key(1)) * (LEVELS - 1)).astype(int).reshape(400, 4)
     shares = [(levels == image).all(1).mean() for image in IMAGES]
@@ -271,7 +272,7 @@ def test_the_unet_of_several_resolutions_and_of_fourier_features():
     assert params["params"]["Conv_0"]["kernel"].shape == (3, 3, 3, 8)  # y, its sine, its cosine
     np.testing.assert_array_equal(jax.jit(net.apply)(params, y, time), y)
     with pytest.raises(ValueError, match="divisible by 2"):
-        net.init(jax.random.key(1), jnp.zeros((1, 7, 7, 1)), time[:1])
+        started(net, jax.random.key(1), jnp.zeros((1, 7, 7, 1)), time[:1])
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dear import slow_but
+from starting import started
 
 from vdp import build, config
 from vdp.data import datasets
@@ -73,7 +74,7 @@ def test_the_ladder_of_the_reference_starts_far_from_its_prior():
 
     @jax.jit
     def ladder(seed):
-        params, constants = model.init(jax.random.key(seed), shape, data=images)
+        params, constants = started(model, jax.random.key(seed), shape, data=images)
         terms = model.elbo(params, constants, batch, jax.random.key(5))
         return -sum(terms.parts[f"z_{level}"].mean() for level in range(1, 9))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp.dists import standard_normal
 from vdp.errors import UserError
@@ -54,7 +55,7 @@ def made(over_code):
         pseudoinput=linear.make(size=2) if over_code else None,
         prior=normal_prior.make(learned=True),
     )
-    params, stats = model.init(jax.random.key(0), SHAPE, data=jnp.asarray(IMAGES))
+    params, stats = started(model, jax.random.key(0), SHAPE, data=jnp.asarray(IMAGES))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from starting import started
 
 from vdp import build
 from vdp.metrics import likelihood as estimators
@@ -27,7 +28,7 @@ def linear_gaussian(prior=None, *, widen=0.3):
         "log_var_floor": -4.0 if prior else -20.0,
     }
     model = build.build("model", spec, levels=LEVELS, input_levels=LEVELS)
-    params, model_stats = model.init(jax.random.key(0), X_SHAPE)
+    params, model_stats = started(model, jax.random.key(0), X_SHAPE)
     precision = np.eye(Z) + W.T @ W / SCALE**2
     mean_of = np.linalg.inv(precision) @ W.T / SCALE**2
     kernel = np.concatenate([mean_of.T, np.zeros((4, Z))], axis=1)
@@ -112,7 +113,7 @@ def test_no_bound_exceeds_the_exact_density_of_synthetic_data():
         "likelihood": {"name": "discretized_logistic", "scale": "predicted"},
     }
     model = build.build("model", spec, levels=4, input_levels=4)
-    params, model_stats = model.init(jax.random.key(0), facts.shape)
+    params, model_stats = started(model, jax.random.key(0), facts.shape)
     batch = Batch(target=images, input=images, label=splits["test"].labels)
     exact = synthetic.log_prob(images, 4)
     elbo = model.elbo(params, model_stats, batch, jax.random.key(1)).value

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.nets import bottleneck, ladder
@@ -34,7 +35,7 @@ def batch_of(num=3, shape=SHAPE):
 
 
 def init(model, shape=SHAPE):
-    return jax.jit(lambda key: model.init(key, shape))(jax.random.key(0))
+    return started(model, jax.random.key(0), shape)
 
 
 def elbo(model, params, constants, batch, key, **kw):
@@ -60,7 +61,7 @@ def test_the_way_up_by_scan_is_that_by_loop():
 
     def value_and_gradient(blocks_by):
         net = ladder.LadderEncoder(width=4, hidden=3, blocks=3, blocks_by=blocks_by)
-        params = jax.jit(lambda key: net.init(key, x, scales))(jax.random.key(1))
+        params = started(net, jax.random.key(1), x, scales)
         loss = lambda params: (net.apply(params, x, scales, train=True)[0] ** 2).mean()
         return params, jax.jit(jax.value_and_grad(loss))(params)
 
@@ -242,7 +243,7 @@ def test_images_that_are_not_square():
     assert model.latent_shapes(shape) == [(1, 2, 3, 1), (2, 4, 6, 1)]
 
     def both(key):
-        params, constants = model.init(key, shape)
+        params, constants = started(model, key, shape)
         found = model.elbo(params, constants, batch_of(shape=shape), key)
         return found.value, model.sample(params, constants, key, 2, x_shape=shape)
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import config, nets
 from vdp.nets import stateful as running
@@ -15,7 +16,7 @@ def test_doubling_is_the_transposed_convolution():
     """Kernel [4, 4] of stride 2, padding 1 (DCGAN): its taps regrouped by output parity."""
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
     net = TransposedConv(3)
-    params = net.init(jax.random.key(1), x)
+    params = started(net, jax.random.key(1), x)
     kernel = params["params"]["Dense_0"]["kernel"]  # [2, 2, 6, (row, column) of the square, 3]
     taps = np.zeros((4, 4, 6, 3), np.float32)
     grouped = np.asarray(kernel).reshape(2, 2, 6, 2, 2, 3)
@@ -82,7 +83,7 @@ def test_unet_has_the_published_sizes(fields, channels, size, count):
 def test_unet_starts_at_zero_and_sees_time():
     net = nets.UNetDenoiser(width=16, depth=1)
     y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
-    params = net.init(jax.random.key(1), y, time)
+    params = started(net, jax.random.key(1), y, time)
     assert not net.apply(params, y, time).any()
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(2), len(leaves))
@@ -97,7 +98,7 @@ def test_time_may_be_a_shift_that_starts_at_zero():
     """VDM's block: a bias-free layer of the time is added between the convolutions."""
     net = nets.UNetDenoiser(width=8, depth=1, time_width=32, time_as="shift", groups=4)
     y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
-    params = net.init(jax.random.key(1), y, time)["params"]
+    params = started(net, jax.random.key(1), y, time)["params"]
     assert params["Dense_0"]["kernel"].shape == (8, 32)
     assert params["Dense_1"]["kernel"].shape == (32, 32)
     block = params["TimeResBlock_0"]
@@ -115,7 +116,7 @@ def test_time_may_be_a_shift_that_starts_at_zero():
 def test_the_published_denoiser_starts_as_its_program_does():
     """Kernels and biases in U(+-1/sqrt(fan_in)), but for what starts at zero."""
     net = nets.UNetDenoiser(width=16, depth=1, published=True)
-    params = net.init(jax.random.key(0), jnp.zeros((1, 7, 7, 1)), jnp.zeros(1))["params"]
+    params = started(net, jax.random.key(0), jnp.zeros((1, 7, 7, 1)), jnp.zeros(1))["params"]
     for layer, fan_in in (("Conv_0", 9), ("Dense_0", 16)):
         for leaf in params[layer].values():
             assert 0.5 * fan_in**-0.5 < jnp.abs(leaf).max() <= fan_in**-0.5

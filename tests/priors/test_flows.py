@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.checks.report import moved
@@ -67,7 +68,7 @@ def dependence(net, z, *arguments):
 
     @jax.jit
     def of():
-        params = moved(net.init(jax.random.key(0), z[None], *arguments), jax.random.key(2))
+        params = moved(started(net, jax.random.key(0), z[None], *arguments), jax.random.key(2))
         out = lambda z: jnp.stack(net.apply(params, z[None], *arguments))
         return jnp.abs(jax.jacfwd(out)(z))
 
@@ -139,7 +140,7 @@ def test_what_does_not_divide_a_latent_is_refused():
     for fields, z_shape in (({"token_size": 3}, (4,)), ({"patch_size": 2}, (2, 3, 1))):
         prior = build.build("prior", TARFLOW | fields)
         with pytest.raises(UserError, match=r"does not divide .*choose one that does, such as 1"):
-            prior.init(jax.random.key(0), z_shape)
+            started(prior, jax.random.key(0), z_shape)
     with pytest.raises(UserError, match="MADE has no field `decode`"):
         build.build("prior", TARFLOW | {"net": {"name": "MADE"}})
     thirds = build.build("prior", TARFLOW | {"net": TRANSFORMER | {"heads": 3}})
@@ -174,7 +175,7 @@ def test_trained_on_a_mixture_it_beats_a_gaussian(spec, left):
         each = jnp.stack([Normal(c[None], log_var).log_prob(z) for c in corners])
         return jax.nn.logsumexp(each, axis=0) - np.log(4)
 
-    params, _ = prior.init(jax.random.key(0), (2,))
+    params, _ = started(prior, jax.random.key(0), (2,))
     optimizer = optax.adam(5e-3)
     total = lambda params, z: -prior.log_prob(params, {}, z).mean()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from scipy.special import logsumexp
+from starting import moved, started
 
 from vdp import build, variants
 from vdp.dists import Normal
@@ -16,19 +17,12 @@ from vdp.errors import UserError
 Z = jax.random.normal(jax.random.key(0), (5, 3))
 
 
-def moved(params, scale=0.3, seed=9):
-    leaves, tree = jax.tree.flatten(params)
-    keys = [*jax.random.split(jax.random.key(seed), len(leaves))]
-    move = lambda x, key: x + scale * jax.random.normal(key, x.shape)
-    return jax.tree.unflatten(tree, jax.jit(lambda leaves: [*map(move, leaves, keys)])(leaves))
-
-
 def test_mixture_is_joint_over_the_dimensions():
     """Against scipy's multivariate normals; mixing each dimension on its own is another density."""
     prior = build.build("prior", {"name": "mixture", "num_components": 4, "spread": 2.0})
-    params, _ = prior.init(jax.random.key(1), (3,))
+    params, _ = started(prior, jax.random.key(1), (3,))
     assert params["mean"].std() > 1.0
-    params = moved(params)
+    params = moved(params, seed=9, scale=0.3)
     pi = np.asarray(jax.nn.softmax(params["logits"]))
     each = [
         scipy_stats.multivariate_normal(m, np.diag(np.exp(v))).logpdf(np.asarray(Z))
@@ -43,7 +37,7 @@ def test_vamp_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
     encode = lambda images: Normal(
         images.reshape(len(images), -1)[:, :3] * 3, 0.1 - images[:, :3, 0, 0]
     )
-    params, _ = prior.init(jax.random.key(2), (3,), x_shape=(4, 1, 1))
+    params, _ = started(prior, jax.random.key(2), (3,), x_shape=(4, 1, 1))
     q = encode(prior.pseudo_inputs(params))
     each = [Normal(m[None], v[None]).log_prob(Z) for m, v in zip(q.mean, q.log_var, strict=True)]
     exact = logsumexp(np.array(each), axis=0) - np.log(4)
@@ -53,7 +47,7 @@ def test_vamp_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
 def test_vamp_starts_at_training_images_and_stays_in_their_range():
     images = np.random.default_rng(0).integers(0, 17, size=(30, 2, 2, 1)).astype(np.uint8)
     prior = build.build("prior", {"name": "vamp", "num_components": 30}, input_levels=17)
-    params, _ = prior.init(jax.random.key(0), (3,), x_shape=(2, 2, 1), data=jnp.asarray(images))
+    params, _ = started(prior, jax.random.key(0), (3,), x_shape=(2, 2, 1), data=jnp.asarray(images))
     found = np.asarray(prior.pseudo_inputs(params)).reshape(30, -1)
     expected = np.clip(images / 16, 0.02, 0.98).reshape(30, -1)
     order = lambda rows: rows[np.lexsort(rows.T.round(3))]
@@ -66,8 +60,8 @@ def test_vamp_starts_at_training_images_and_stays_in_their_range():
 def test_flow_inverse_and_log_determinant(z_shape):
     spec = {"name": "flow", "net": {"name": "MADE", "width": 16, "depth": 2}, "num_flows": 3}
     prior = build.build("prior", spec)
-    params, _ = prior.init(jax.random.key(3), z_shape)
-    params = moved(params)
+    params, _ = started(prior, jax.random.key(3), z_shape)
+    params = moved(params, seed=9, scale=0.3)
     z = jax.random.normal(jax.random.key(4), (6, *z_shape))
     e, log_det = jax.jit(prior.forward)(params, z)
     np.testing.assert_allclose(jax.jit(prior.inverse)(params, e), z, atol=2e-4)
@@ -87,7 +81,7 @@ def test_made_output_i_sees_all_inputs_before_i_and_no_other(width, dims):
     from vdp.nets import MADE
 
     net = MADE(width=width, depth=2)
-    params = moved(net.init(jax.random.key(0), jnp.zeros((1, dims))))
+    params = moved(started(net, jax.random.key(0), jnp.zeros((1, dims))), seed=9, scale=0.3)
     for output in (0, 1):  # mean, log-scale
         one = lambda z, o=output: net.apply(params, z[None])[o][0]
         jacobian = np.abs(jax.jit(jax.jacobian(one))(jnp.ones(dims)))
@@ -101,7 +95,7 @@ def test_ddpm_is_the_t_step_model_of_its_table(betas):
     prior = build.build("prior", spec | {"betas": betas, "num_steps": 50})
     assert prior.bound_model == prior.weight_model == "T=50"
     assert prior.schedule.grid == 50
-    params, _ = prior.init(jax.random.key(0), (3,))
+    params, _ = started(prior, jax.random.key(0), (3,))
     noise = prior.draw(jax.random.key(1), 5, (3,), purpose="elbo")
     assert noise.diffusion.eps.shape == (5, 50, 3)
     # the zero network is eps_hat = sigma y, so E|eps - eps_hat|^2 = alpha^4 + sigma^2 alpha^2 z^2
@@ -129,8 +123,8 @@ def test_simple_weights_leave_the_value_as_it_is_on_the_steepest_table():
     spec = {"name": "ddpm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1}}
     spec |= {"num_steps": 1000, "parameterization": "eps"}
     bound, simple = (build.build("prior", spec | {"weights": w}) for w in ("bound", "simple"))
-    params, _ = bound.init(jax.random.key(0), (3,))
-    params = moved(params, 0.1)
+    params, _ = started(bound, jax.random.key(0), (3,))
+    params = moved(params, seed=9)
     noise = bound.draw(jax.random.key(1), 5, (3,), purpose="elbo")
     q = Normal(Z, jnp.zeros_like(Z))
     of = lambda prior: jax.jit(lambda noise: prior.rate(params, {}, q, None, noise=noise)[1].value)
@@ -145,7 +139,7 @@ def test_every_schedule_and_form_of_the_preset_builds(schedule, form):
     prior = build.build("prior", variants.prior(variant, width=8, log_var_floor=-5.0))
     assert prior.merged == (form == "merged")
     assert prior.schedule.gamma_0_max <= -5.0 or (form == "merged" and "learned" in schedule)
-    params, _ = prior.init(jax.random.key(0), (3,))
+    params, _ = started(prior, jax.random.key(0), (3,))
     q = Normal(Z, jnp.full_like(Z, -4.0))
     noise = prior.draw(jax.random.key(1), 5, (3,), purpose="loss")
     rate = jax.jit(lambda key: prior.rate(params, {}, q, key, noise=noise, train=True)[1].value)
@@ -160,7 +154,7 @@ def test_samplers_are_chosen_by_name_and_refuse_what_they_do_not_know():
         "schedule": {"name": "linear", "gamma_0": -6.0, "gamma_1": 6.0},
     }
     prior = build.build("prior", spec)
-    params, _ = prior.init(jax.random.key(0), (3,))
+    params, _ = started(prior, jax.random.key(0), (3,))
     for options in ({}, {"sampler": "ddim", "eta": 0.5}, {"sampler": "dpmpp"}, {"sampler": "ode"}):
         draw = prior.sample(
             params, {}, jax.random.key(1), 4000, z_shape=(3,), sampler_steps=64, **options
@@ -181,7 +175,7 @@ def test_hutchinson_is_refused_inside_an_iwae_exponent():
         "ode_probes": 2,
     }
     prior = build.build("prior", spec)
-    params, _ = prior.init(jax.random.key(0), (3,))
+    params, _ = started(prior, jax.random.key(0), (3,))
     q = Normal(Z, jnp.zeros_like(Z))
     assert jnp.isfinite(prior.rate(params, {}, q, jax.random.key(1))[1].value).all()
     noise = prior.draw(jax.random.key(2), 5, (3,), purpose="elbo")
@@ -229,7 +223,7 @@ def test_map_latents(name):
     shape = (2, 3, 1)
     prior = build.build("prior", {"name": name} | specs[name], input_levels=256)
     encode = lambda images: Normal(images[:, :2, :3] - 0.5, -images[:, :2, :3])
-    params, stats = prior.init(jax.random.key(0), shape, x_shape=(4, 4, 1))
+    params, stats = started(prior, jax.random.key(0), shape, x_shape=(4, 4, 1))
     q = Normal(jnp.ones((2, *shape)), jnp.zeros((2, *shape)))
     z, rate = prior.rate(params, stats, q, jax.random.key(1), encode=encode)
     _, weight = prior.log_prob_weight(params, stats, q, jax.random.key(2), encode=encode)

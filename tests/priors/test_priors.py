@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build, variants
 from vdp.checks import check_prior
@@ -49,7 +50,7 @@ Q = Normal(
 def make(name, seed=0):
     """The prior with parameters moved off their zero start."""
     prior = build.build("prior", SPECS[name], input_levels=256)
-    params, stats = prior.init(jax.random.key(seed), Z_SHAPE, x_shape=X_SHAPE)
+    params, stats = started(prior, jax.random.key(seed), Z_SHAPE, x_shape=X_SHAPE)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), max(len(leaves), 1))
     moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=False)]
@@ -137,7 +138,7 @@ def test_vdm_starts_as_the_standard_normal():
     from oracles import smoothed_log_density
 
     prior = build.build("prior", DEFAULT_VDM)
-    params, stats = prior.init(jax.random.key(0), Z_SHAPE)
+    params, stats = started(prior, jax.random.key(0), Z_SHAPE)
     z = jnp.array([[0.5, -0.2], [1.0, 2.0]])
     draws = jax.lax.map(
         lambda rng: prior.log_prob_bound(params, stats, z, rng).value,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.diffusion.noise import Descent, Start
@@ -43,7 +44,7 @@ def encode(images):
 
 def made(spec):
     prior = build.build("prior", spec, input_levels=4)
-    return prior, *prior.init(jax.random.key(0), SHAPE, x_shape=(2, 1, 1))
+    return prior, *started(prior, jax.random.key(0), SHAPE, x_shape=(2, 1, 1))
 
 
 def sampled(prior, params, stats, rng, num=NUM, **options):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.diffusion import samplers
@@ -19,7 +20,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_deviations_scale_and_centres_stay(name):
     prior = build.build("prior", SPECS[name])
-    params, stats = prior.init(jax.random.key(0), (4,))
+    params, stats = started(prior, jax.random.key(0), (4,))
     draw = lambda t: prior.sample(params, stats, jax.random.key(1), 50, z_shape=(4,), temperature=t)
     cold, half, warm = draw(0.0), draw(0.5), draw(1.0)
     np.testing.assert_array_equal(warm, prior.sample(
@@ -49,7 +50,7 @@ def test_without_its_last_noise_a_latent_is_the_mean_of_what_is_drawn():
     draws = {}
     for form in ("separate", "merged"):
         prior = build.build("prior", spec | {"form": form})
-        params, stats = prior.init(jax.random.key(0), (2,))
+        params, stats = started(prior, jax.random.key(0), (2,))
         how = dict(z_shape=(2,), sampler="ancestral")
         draws[form] = [
             prior.sample(params, stats, jax.random.key(1), 4000, last_noise=last, **how)

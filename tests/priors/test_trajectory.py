@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 from vdp import build
 from vdp.checks.report import moved
@@ -31,7 +32,7 @@ def test_an_entry_sees_those_before_it_and_all_of_the_state():
 
     @jax.jit
     def derivatives():
-        params = moved(net.init(jax.random.key(1), e[None], y[None], time), jax.random.key(2))
+        params = moved(started(net, jax.random.key(1), e[None], y[None], time), jax.random.key(2))
         out = lambda e, y, time: jnp.concatenate(net.apply(params, e[None], y[None], time))
         return [jnp.abs(d) for d in jax.jacfwd(out, argnums=(0, 1, 2))(e, y, time)]
 
@@ -43,13 +44,13 @@ def test_an_entry_sees_those_before_it_and_all_of_the_state():
 
 
 @pytest.fixture(scope="module")
-def started():
+def fresh():
     prior = build.build("prior", SPEC)
-    return prior, *jax.jit(lambda rng: prior.init(rng, SHAPE))(jax.random.key(0))
+    return prior, *started(prior, jax.random.key(0), SHAPE)
 
 
-def test_it_starts_as_the_standard_normal_on_every_path(started):
-    prior, params, stats = started
+def test_it_starts_as_the_standard_normal_on_every_path(fresh):
+    prior, params, stats = fresh
     noise = prior.draw(jax.random.key(2), NUM, SHAPE, purpose="sample")
 
     @jax.jit
@@ -65,8 +66,8 @@ def test_it_starts_as_the_standard_normal_on_every_path(started):
     np.testing.assert_allclose(half, 0.5 * sample, atol=1e-6)
 
 
-def test_noise_of_another_kind_or_number_of_steps_is_refused(started):
-    prior, params, stats = started
+def test_noise_of_another_kind_or_number_of_steps_is_refused(fresh):
+    prior, params, stats = fresh
     given = params, stats
     noise = prior.draw(jax.random.key(2), NUM, SHAPE, purpose="loss")
     assert type(noise) is TrajectoryNoise
@@ -91,7 +92,7 @@ def test_dropout_is_drawn_by_the_key_of_training():
 
     @jax.jit
     def by_key(keys):
-        params = moved(prior.init(jax.random.key(0), SHAPE)[0], jax.random.key(1))
+        params = moved(started(prior, jax.random.key(0), SHAPE)[0], jax.random.key(1))
         of = lambda key: prior.rate(params, {}, Q, key, noise=noise, train=True)[1].value
         return jax.lax.map(of, keys)
 

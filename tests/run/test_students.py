@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from starting import started
 
 import vdp
 from vdp.data import datasets
@@ -78,7 +79,7 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
         teacher_steps=4,
     )  # fmt: skip
     model = dataclasses.replace(run.model, training="prior", prior=prior)
-    params, stats = model.init(jax.random.key(0), run.facts.shape)
+    params, stats = started(model, jax.random.key(0), run.facts.shape)
     params = jax.tree.map(lambda x: x + 0.1, params)
     images = run.images("test")[:8]
     batch = Batch(target=images, input=images, label=np.zeros(8, np.int32))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from starting import started
 
 import vdp
 from vdp import build, config, main
@@ -23,7 +24,7 @@ def setup(argument="smoke"):
     dataset = datasets.load(cfg.data)
     images = dataset.splits["train"].images[:16]
     model = build.model(cfg.model, dataset.facts)
-    params, stats = model.init(jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
+    params, stats = started(model, jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
@@ -92,7 +93,7 @@ def test_pseudo_inputs_never_enter_running_statistics(joint, prior):
     """The new statistics are those of the batch, whatever the prior does with the encoder."""
     _, rest, (_, aux) = joint
     other, *_ = setup(f"prior={prior},smoke")
-    fresh, _ = other.init(jax.random.key(0), (8, 8, 1), data=jnp.asarray(rest[2].input))
+    fresh, _ = started(other, jax.random.key(0), (8, 8, 1), data=jnp.asarray(rest[2].input))
     params, stats, batch, noise = rest
     own_noise = PosteriorNoise(z=noise.z)
     _, new_aux = gradients(other, params | {"prior": fresh["prior"]}, stats, batch, own_noise)

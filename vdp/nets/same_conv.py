@@ -20,7 +20,7 @@ from jaxtyping import Float
 from vdp.settings.rules import Dtype
 from vdp.types import Array, Key, Shape
 
-CACHED = 2**18  # numbers of x that one chunk's products work on
+CACHED = 2**17  # numbers of x that one chunk's products work on
 Maps = Float[Array, "b h w c"]
 Kernel = Float[Array, "3 3 c d"]
 
@@ -46,23 +46,15 @@ def _by_products(x: Maps, kernel: Kernel) -> Float[Array, "b h w d"]:
 
 @functools.partial(jax.checkpoint, prevent_cse=False)  # copies of x are made anew, never kept
 def _products(x: Maps, kernel: Kernel) -> Float[Array, "b h w d"]:
-    """Three matrix products, one per row of the kernel.
-
-    Two neighbouring outputs see four inputs: X [M, 4C] times a matrix [4C, 2D] that holds the row
-    twice. In the transpose X^T G [4C, 2D] has every product that the row's gradient needs twice,
-    for a third more arithmetic in matrices four and two times as wide.
-    """
+    """Three matrix products, one per row of the kernel: [B H W, 3 C] times [3 C, D]."""
     height, width, inputs, outputs = *x.shape[1:], kernel.shape[3]
-    odd = width % 2
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1 + odd), (0, 0)))
-    pairs = x.reshape(len(x), height + 2, -1, 2 * inputs)
-    windows = jnp.concatenate([pairs[:, :, :-1], pairs[:, :, 1:]], axis=-1)
-    rows = []
-    for row in range(3):
-        seen = windows[:, row : row + height].reshape(-1, 4 * inputs)
-        twice = [jnp.pad(kernel[row], ((i, 1 - i), (0, 0), (0, 0))) for i in (0, 1)]
-        rows.append(seen @ jnp.stack(twice, axis=2).reshape(4 * inputs, 2 * outputs))
-    return sum(rows[1:], rows[0]).reshape(len(x), height, width + odd, outputs)[:, :, :width]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = jnp.concatenate([x[:, :, i : i + width] for i in range(3)], axis=-1)
+    rows = [
+        windows[:, row : row + height].reshape(-1, 3 * inputs) @ kernel[row].reshape(-1, outputs)
+        for row in range(3)
+    ]
+    return sum(rows[1:], rows[0]).reshape(len(x), height, width, outputs)
 
 
 @jax.custom_jvp

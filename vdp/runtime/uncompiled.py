@@ -21,6 +21,7 @@ from jax.extend.core import primitives
 from vdp.types import Array
 
 THREEFRY = "threefry2x32"
+Numbers = Any  # arrays of numpy, or its scalars
 DRAWS = (primitives.random_fold_in_p, primitives.random_split_p, primitives.random_bits_p)
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
 
@@ -170,21 +171,20 @@ def _scan(equation: Any, sources: Sequence[_Value]) -> Sequence[_Value]:
 
 def _by_jax(equation: Any, values: Sequence[Any]) -> list[Any]:
     """One equation as it stands."""
-    given, variables = [], []
-    for atom, value in zip(equation.invars, values, strict=True):
-        if isinstance(atom, core.Var):
-            variables.append(atom)
-            given.append(jax.random.wrap_key_data(value, impl=THREEFRY) if _is_key(atom) else value)
-    alone = core.Jaxpr([], variables, equation.outvars, [equation], equation.effects)
-    results = core.jaxpr_as_fun(core.ClosedJaxpr(alone, []))(*given)
-    return [_held(x) for x in results]
+    given = [
+        jax.random.wrap_key_data(value, impl=THREEFRY) if _is_key(atom) else value
+        for atom, value in zip(equation.invars, values, strict=True)
+    ]
+    primitive = equation.primitive
+    results = primitive.bind(*given, **primitive.get_bind_params(equation.params))
+    return [_held(x) for x in (results if primitive.multiple_results else [results])]
 
 
 def _is_key(atom: Any) -> bool:
     return jax.dtypes.issubdtype(getattr(atom.aval, "dtype", None), jax.dtypes.prng_key)
 
 
-def _hash(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hash(keys: Numbers, counts: Numbers) -> tuple[Numbers, Numbers]:
     """Threefry-2x32 of 20 rounds (Salmon et al. 2011) of keys [..., 2] and counters (0, count)."""
     first, second = keys[..., 0], keys[..., 1]
     schedule = first, second, first ^ second ^ np.uint32(0x1BD11BDA)
@@ -198,14 +198,14 @@ def _hash(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return x, y
 
 
-def _counted(equation: Any, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counted(equation: Any, keys: Numbers) -> tuple[Numbers, Numbers]:
     """A key's numbers are the hashes of 0, 1, 2, ..."""
     shape = equation.params["shape"]
     counts = np.arange(np.prod(shape, dtype=int), dtype=np.uint32).reshape(shape)
     return _hash(keys.reshape((*keys.shape[:-1], *(1 for _ in shape), 2)), counts)
 
 
-def _bits(equation: Any, keys: np.ndarray) -> np.ndarray:
+def _bits(equation: Any, keys: Numbers) -> Numbers:
     x, y = _counted(equation, keys)
     width = equation.params["bit_width"]
     if width == 64:
@@ -213,7 +213,7 @@ def _bits(equation: Any, keys: np.ndarray) -> np.ndarray:
     return (x ^ y).astype(f"uint{width}")
 
 
-def _broadcast(equation: Any, x: np.ndarray) -> np.ndarray:
+def _broadcast(equation: Any, x: Numbers) -> Numbers:
     shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
     own = [1] * len(shape)
     for axis, size in zip(axes, x.shape, strict=False):
@@ -222,14 +222,14 @@ def _broadcast(equation: Any, x: np.ndarray) -> np.ndarray:
     return np.broadcast_to(x.reshape((*own, *rest)), (*shape, *rest))
 
 
-def _slice(equation: Any, x: np.ndarray) -> np.ndarray:
+def _slice(equation: Any, x: Numbers) -> Numbers:
     params = equation.params
     strides = params["strides"] or (1,) * len(params["start_indices"])
     ends = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
     return x[tuple(slice(*end) for end in ends)]
 
 
-def _reshape(equation: Any, x: np.ndarray) -> np.ndarray:
+def _reshape(equation: Any, x: Numbers) -> Numbers:
     rest = x.shape[len(equation.invars[0].aval.shape) :]
     return x.reshape((*equation.params["new_sizes"], *rest))
 
