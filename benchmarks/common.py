@@ -65,15 +65,17 @@ class Bench:
         )
 
     def start(self) -> state.State:
-        """A fresh state."""
+        """A fresh state, as training carries it."""
         of_run = (self.settings, self.model, self.optimizer, self.template, self.dataset)
-        return fit.new_state(*of_run)
+        return state.carried(self.optimizer, fit.new_state(*of_run))
 
     def chunk(self, transform: Callable | None = None) -> Callable:
         """The jitted program of a dispatch, with the config's transform or another."""
         of_run = (self.settings, self.model, self.optimizer, self.facts.info.levels)
         how = dict(num_steps=self.chunk_steps, transform=transform)
-        return program.chunk(*of_run, self.template, self.mesh, **how)
+        return program.chunk(
+            *of_run, state.carried(self.optimizer, self.template), self.mesh, **how
+        )
 
 
 class Training:
@@ -92,6 +94,11 @@ class Training:
         self.lowered = bench.chunk().lower(self.state, self._feed())
         self.trace_seconds = time.perf_counter() - start
 
+    @property
+    def whole(self) -> state.State:
+        """The state, with its leaves."""
+        return state.whole(self.bench.optimizer, self.state)
+
     def _feed(self):
         k = self.bench.chunk_steps
         return self.bench.feed.feed(self.dispatches * k, k)
@@ -109,13 +116,13 @@ class Training:
         self.mib = (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20
         return self
 
-    def whole(self, num: int) -> int:
+    def taken(self, num: int) -> int:
         """The steps that `steps(num)` comes to: whole dispatches, one at least."""
         return max(num // self.bench.chunk_steps, 1) * self.bench.chunk_steps
 
     def steps(self, num: int) -> None:
         """Trains, and waits for the end."""
-        for _ in range(self.whole(num) // self.bench.chunk_steps):
+        for _ in range(self.taken(num) // self.bench.chunk_steps):
             self.state, self.metrics = self.compiled(self.state, self._feed())
             self.dispatches += 1
         jax.block_until_ready(self.state)

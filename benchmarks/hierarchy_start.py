@@ -20,6 +20,7 @@ from vdp.data import datasets
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
 from vdp.metrics.likelihood import mean_and_error
+from vdp.training import state
 
 
 def main():
@@ -32,7 +33,8 @@ def main():
     batched = Batched(bench.mesh, settings.eval.batch_size, settings.eval.seed)
 
     def point(current, done, seconds):
-        inputs = (current.params, current.stats, held_out)
+        whole = state.whole(bench.optimizer, current)
+        inputs = (whole.params, whole.stats, held_out)
         bound = batched.map(score.flat_terms, bench.model, *inputs)["value"]
         return {"step": done, "seconds": round(seconds, 1), "elbo": mean_and_error(bound)}
 

@@ -26,7 +26,7 @@ class Case:
         _, cfg = arguments("", argv=[f"--config={flags.config}{joint}prior={prior}", *argv])
         self.bench = bench = Bench(cfg)
         self.training, self.num_steps = Training(bench).compile(), flags.steps
-        start = self.training.state.params, self.training.state.stats
+        start = self.training.whole.params, self.training.whole.stats
         self.params, self.stats = jax.tree.map(jax.numpy.copy, start)
         diffusion = hasattr(bench.model.prior, "denoising")
         options = {"sampler_steps": flags.sampler_steps} if diffusion else {}
@@ -62,7 +62,7 @@ def main():
     for what in ("steps", "latents", "images"):
         calls = {name: getattr(case, what) for name, case in cases.items()}
         seconds = time_in_turn(calls, rounds=flags.rounds)
-        steps = cases["normal"].training.whole(flags.steps)
+        steps = cases["normal"].training.taken(flags.steps)
         per = steps if what == "steps" else 1
         medians = {name: statistics.median(values) / per for name, values in seconds.items()}
         results[f"{what}_ms"] = {name: round(1e3 * m, 3) for name, m in medians.items()}

@@ -90,7 +90,7 @@ def main():
     ms = milliseconds(seconds)
     results = {}
     for v in variants:
-        per_call = v.training.whole(flags.steps)
+        per_call = v.training.taken(flags.steps)
         batch = v.settings.train.batch_size
         results[v.name] = v.seen | {
             "batch_size": batch,

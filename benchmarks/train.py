@@ -31,7 +31,7 @@ def main():
     flags, cfg = arguments(__doc__, rounds=5, steps=20)
     bench = Bench(cfg)
     training = Training(bench).compile()
-    start = training.state.params, training.state.stats
+    start = training.whole.params, training.whole.stats
     params, stats = jax.tree.map(jax.numpy.copy, start)
     draw = jax.jit(
         lambda rng: bench.model.sample(params, stats, rng, 1000, x_shape=bench.facts.shape)
@@ -41,7 +41,7 @@ def main():
     steps = lambda: training.steps(flags.steps)
     cases = {"steps": steps, "sample": sample, "convolution": convolve}
     ms = milliseconds(time_in_turn(cases, rounds=flags.rounds))
-    per_second = 1e3 * training.whole(flags.steps) / ms["steps"]
+    per_second = 1e3 * training.taken(flags.steps) / ms["steps"]
     gflops = describe(cfg)["flops_per_example"] * cfg.train.batch_size * per_second / 1e9
     peak = convolution_flops / ms["convolution"] / 1e6
     results = {

@@ -1,14 +1,17 @@
 """The digits smoke config's training step, with everything it is made of."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from vdp import build, config
 from vdp.data import datasets, feeds, transforms
+from vdp.runtime import uncompiled
 from vdp.training import optim, state, step
 
 
-def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True, **overrides):
+def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=False, **overrides):
     """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
     cfg = config.settings("digits_vae:smoke", list(overrides.items()))
     dataset = datasets.load(cfg.data)
@@ -16,7 +19,9 @@ def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=True,
     model = build.model(cfg.model, facts)
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), facts.shape))
     optimizer = optim.make(cfg.optim, cfg.train.steps, params, packed=packed)
-    start = state.create(model, optimizer, jax.random.key(cfg.seed), facts.shape)
+    create = functools.partial(state.create, model, optimizer)
+    made = uncompiled.evaluated(create)(jax.random.key(cfg.seed), facts.shape)
+    start = optimizer.pack(jax.tree.map(jnp.asarray, made))
     chunk = step.make_chunk(
         model,
         optimizer,

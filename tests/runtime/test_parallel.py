@@ -39,7 +39,7 @@ def test_one_device_equals_eight(eight):
 def test_sharded_parameters_change_nothing(eight):
     assert eight["fsdp_leaves"] > 0
     np.testing.assert_allclose(eight["losses"][0], eight["losses"][2], rtol=1e-4)
-    assert eight["fsdp"] < 1e-4
+    assert eight["fsdp"] < 2e-4
 
 
 def test_pmap_equals_jit(eight):

@@ -9,9 +9,12 @@ import optax
 import pytest
 from first_step import setup
 
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.runtime import parallel
 from vdp.settings import Optim
-from vdp.training import optim, state
+from vdp.training import fit, optim, state
 
 GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or the data only
     "loss": 178.12387084960938,
@@ -143,16 +146,36 @@ def test_leaves_of_one_group_are_one_vector_and_come_back():
     jax.tree.map(np.testing.assert_array_equal, optimizer.packing.unpack(packed), tree)
 
 
+def test_a_state_is_carried_packed_and_comes_back_whole(monkeypatch):
+    monkeypatch.setattr(state, "PACKED_LEAVES", 2)
+    settings = config.settings("digits_vae:prior=normal,smoke")
+    dataset, mesh = datasets.load(settings.data), parallel.make_mesh()
+    model = build.model(settings.model, dataset.facts)
+    optimizer, template = state.template(settings, model, dataset.facts.shape, mesh)
+    start = fit.new_state(settings, model, optimizer, template, dataset)
+    carried = state.carried(optimizer, start)
+    assert len(jax.tree.leaves(carried.params)) < len(jax.tree.leaves(start.params))
+    of = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), tree)
+    assert of(carried) == of(state.carried(optimizer, template))
+    back = state.whole(optimizer, carried)
+    double = jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree), donate_argnums=0)
+    jax.block_until_ready(double(carried))  # its buffers are given away, and written to
+    jax.tree.map(np.testing.assert_array_equal, back, start)
+    assert of(back) == of(template)
+
+
 @pytest.mark.slow
 def test_packed_steps_are_the_steps_of_leaves_apart():
     given = {"optim.groups.prior": "0.5", "train.ema_decay": "0.5", "optim.warmup_steps": "0"}
     ends = []
     for packed in (False, True):
-        current, chunk, feed = setup(num_steps=3, packed=packed, **given)
+        of_run = setup(num_steps=3, packed=packed, parts=True, **given)
+        current, chunk, feed, _, optimizer = of_run
         ends.append(jax.jit(chunk)(current, feed.feed(0, 3)))
     (apart, _), (together, _) = ends
+    start, together = optimizer.unpack((current, together))
     assert jax.tree.structure(apart) == jax.tree.structure(together)
-    moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), apart.params, current.params)
+    moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), apart.params, start.params)
     assert max(jax.tree.leaves(moved["prior"])) > 1e-4
     for a, b in zip(jax.tree.leaves(apart), jax.tree.leaves(together), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)

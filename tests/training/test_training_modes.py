@@ -10,7 +10,7 @@ import pytest
 from starting import started
 
 import vdp
-from vdp import build, config, main
+from vdp import build, config, draws, main
 from vdp.data import datasets
 from vdp.dists import standard_normal
 from vdp.priors.noise import PosteriorNoise
@@ -27,7 +27,7 @@ def setup(argument="smoke"):
     params, stats = started(model, jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    moved = [x + 0.05 * draws.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     batch = Batch(target=images, input=images, label=np.zeros(16, np.int32))
     noise = model.draw(jax.random.key(2), batch)
     return model, jax.tree.unflatten(tree, moved), stats, batch, noise

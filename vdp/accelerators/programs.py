@@ -79,8 +79,9 @@ def _train(
         placement=settings.data.placement,
         sharding=parallel.replicated(mesh),
     )
-    of = (settings, model, optimizer, facts.info.levels, template, mesh)
-    return program.chunk(*of, num_steps=steps).trace(template, feed), steps
+    carried = state.carried(optimizer, template)
+    of = (settings, model, optimizer, facts.info.levels, carried, mesh)
+    return program.chunk(*of, num_steps=steps).trace(carried, feed), steps
 
 
 def _eval(

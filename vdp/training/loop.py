@@ -1,6 +1,7 @@
 """The training loop: chunks of steps, metrics read one chunk late, validation, checkpoints."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_se
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
-from vdp.training import profile, program
+from vdp.training import profile, program, state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.optim import Optimizer
 from vdp.training.patience import Patience
@@ -106,9 +107,11 @@ class Loop:
             )
         window: list[dict[str, np.ndarray]] = []
         pending, at_end = None, self.at_end(done)
+        whole = functools.partial(state.whole, self.optimizer)
         try:
             if owed:
                 self._validate_and_save(current, done)
+            current = state.carried(self.optimizer, current)
             while not at_end:
                 size = min(self.chunk_steps - done % self.chunk_steps, settings.train.steps - done)
                 feed = self.feed.feed(done, size)
@@ -129,10 +132,10 @@ class Loop:
                     self._log_all(done, window, pending)  # with its seconds, when saved
                     pending = None
                 if validates:
-                    self._validate_and_save(current, done)
+                    self._validate_and_save(whole(current), done)
                     at_end = at_end or self.at_end(done)
                 elif saves:
-                    self._save(current)
+                    self._save(whole(current))
                 if stopping:
                     self.checkpoints.wait()
                     raise interruption.stopped(f" at step {done}; saved")

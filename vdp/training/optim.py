@@ -48,6 +48,14 @@ class Optimizer:
     learning_rate: optax.Schedule
     packing: Packing | None = None
 
+    def pack(self, tree: Any, numpy: Any = jnp) -> Any:
+        """A state, or a part of it, as training carries it on; see `Packing.pack`."""
+        return self.packing.pack(tree, numpy) if self.packing else tree
+
+    def unpack(self, tree: Any) -> Any:
+        """What was packed, with the leaves of the parameters."""
+        return self.packing.unpack(tree) if self.packing else tree
+
 
 def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
     """Warm-up, then cosine or linear decay to `final_learning_rate`, constant, or wsd.

@@ -1,9 +1,11 @@
 """What training carries from step to step, how it starts, and its shapes on the devices."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Int32, UInt8
 
@@ -60,7 +62,10 @@ def create(
       data: training images uint8 [N, H, W, C] as the encoder sees them, for what starts from data;
         None gives placeholders.
     """
-    params, stats = model.init(rng, x_shape, data=data)
+    return _started(optimizer, *model.init(rng, x_shape, data=data))
+
+
+def _started(optimizer: optim.Optimizer, params: Params, stats: Stats) -> State:
     return State(
         step=jnp.int32(0),
         params=params,
@@ -84,7 +89,7 @@ def template(
       mesh: the devices.
     """
     key = jax.random.key(settings.seed)
-    params, _ = jax.eval_shape(lambda: model.init(key, x_shape))
+    params, stats = jax.eval_shape(lambda: model.init(key, x_shape))
     many = len(jax.tree.leaves(params)) >= PACKED_LEAVES
     optimizer = optim.make(
         settings.optim,
@@ -94,7 +99,7 @@ def template(
         packed=many and backend.on_cpu() and not settings.train.fsdp,
         ranges=model.parameter_ranges if isinstance(model, Ranged) else None,
     )
-    shapes = jax.eval_shape(lambda: create(model, optimizer, key, x_shape))
+    shapes = jax.eval_shape(functools.partial(_started, optimizer), params, stats)
     return optimizer, _placed(shapes, mesh, settings.train.fsdp)
 
 
@@ -115,6 +120,33 @@ def evaluated_template(
         return Evaluated(step=jnp.int32(0), ema=params, ema_stats=stats)
 
     return _placed(jax.eval_shape(start), mesh, settings.train.fsdp)
+
+
+def carried(optimizer: optim.Optimizer, current: State) -> State:
+    """A state as training carries it from step to step: packed, as its optimiser does.
+
+    Args:
+      optimizer: of `template`.
+      current: on the devices, or shapes of a state, as of `template`.
+    """
+    if optimizer.packing is None:
+        return current
+    sharding = current.step.sharding  # of all: what is sharded is not packed
+    if isinstance(current.step, jax.ShapeDtypeStruct):
+        shapes = jax.eval_shape(optimizer.pack, current)
+        of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        return jax.tree.map(of, shapes)
+    packed = optimizer.pack(jax.tree.map(np.asarray, current), np)
+    return jax.tree.map(lambda leaf: parallel.place(leaf, sharding), packed)
+
+
+def whole(optimizer: optim.Optimizer, current: State) -> State:
+    """The inverse of `carried`, of a state on the devices; it shares no buffers with it."""
+    if optimizer.packing is None:
+        return current
+    sharding = current.step.sharding
+    unpacked = optimizer.unpack(jax.tree.map(np.array, current))
+    return jax.tree.map(lambda leaf: parallel.place(leaf, sharding), unpacked)
 
 
 def _placed(shapes: Any, mesh: jax.sharding.Mesh, fsdp: bool) -> Any:

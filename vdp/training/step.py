@@ -1,5 +1,6 @@
 """One training step, and a chunk of them in one program; pure functions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ def apply_gradients(
       metrics: of `loss_and_gradients`, like stats and gradients.
       stats: after the step.
       gradients: of the parameters.
-      optimizer: of `vdp.training.optim.make`.
+      optimizer: of `vdp.training.optim.make`; state and gradients are packed as it does.
       ema_decay: of the exponential moving average of the parameters.
       ema_warmup: whether the decay is min(ema_decay, (1 + t)/(10 + t)), so that the average of a
         short run is not its initialisation.
@@ -95,14 +96,12 @@ def apply_gradients(
         }
 
     fields = ("params", "stats", "opt_state", "ema", "ema_stats")
-    old, packing = {name: getattr(state, name) for name in fields}, optimizer.packing
-    if packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
-        packed = packing.pack((old, gradients))
-        advanced = jax.lax.cond(finite, advance, lambda old, _: old, *packed)
-        norms, new = _norms(advanced["params"], packed[0]["params"]), packing.unpack(advanced)
+    old = {name: getattr(state, name) for name in fields}
+    if optimizer.packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
+        new = jax.lax.cond(finite, advance, lambda old, _: old, old, gradients)
     else:
         new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
-        norms = _norms(new["params"], old["params"])
+    norms = _norms(new["params"], old["params"])
     bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
     new_state = State(step=state.step + 1, bad_steps=bad_steps, **new)
     return new_state, metrics | {"grad_norm": norm, **norms, "bad_steps": bad_steps}
@@ -132,7 +131,7 @@ def make_chunk(
 
     Args:
       model: the bundle being trained.
-      optimizer: from `vdp.training.optim.make`.
+      optimizer: from `vdp.training.optim.make`; the states are packed as it does.
       transform: (images, labels, rng) -> Batch.
       seed: with the step number it determines all randomness: fold_in(key(seed), step).
       batch_size: global.
@@ -149,12 +148,13 @@ def make_chunk(
         data_rng, noise_rng, net_rng = jax.random.split(rng, 3)
         batch = constrain(transform(images, labels, data_rng))
         noise = constrain(model.draw(noise_rng, batch, purpose="loss"))
-        metrics, stats, gradients = loss_and_gradients(model, state, batch, net_rng, noise=noise)
+        whole = dataclasses.replace(state, params=optimizer.unpack(state.params))
+        metrics, stats, gradients = loss_and_gradients(model, whole, batch, net_rng, noise=noise)
         return apply_gradients(
             state,
             metrics,
             stats,
-            gradients,
+            optimizer.pack(gradients),
             optimizer=optimizer,
             ema_decay=ema_decay,
             ema_warmup=ema_warmup,
