@@ -15,7 +15,7 @@ once y_0 is borrowed; in the merged form y_0/alpha_0 is the latent itself.
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ class Chain:
 
     def of(self, count: int) -> Coder:
         """The distribution of y_0 of as many images."""
-        return _OfBatch(chain=self, count=count)
+        return Along(chain=self, count=count)
 
     def values(self, index: int, k: Int64[np.ndarray, "b *s"]) -> Any:
         """y at index/T, float32."""
@@ -127,11 +127,29 @@ class Chain:
         return gaussians(mean, std, self.width[index])
 
 
+class Steps(Protocol):
+    """The distributions along a chain of T steps, over whole numbers."""
+
+    num_steps: int
+
+    def forward(self, index: int, k: Int64[np.ndarray, "b *s"]) -> Coder:
+        """q(y_b|y_a), b = (index + 1)/T, given y_a."""
+        ...
+
+    def backward(self, index: int, k: Int64[np.ndarray, "b *s"]) -> Coder:
+        """r(y_a|y_b) given y_b."""
+        ...
+
+    def end(self, count: int) -> Coder:
+        """p(y_1) of a number of images."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _OfBatch:
+class Along:
     """y_0 of a number of images under a chain; a loop in place of nested `BitsBack`."""
 
-    chain: Chain
+    chain: Steps
     count: int
 
     def push(self, stack: Stack, value: Int64[np.ndarray, "b *s"]) -> None:

@@ -1,7 +1,7 @@
 """Hierarchies: a ladder of latents, alone or under a pseudo-input u.
 
     pop u ~ q(u|x), pop z_L, ..., z_1, each from q(z_l|z_>l, u, x); push x, push z_1, ..., z_L,
-    each under p(z_l|z_>l, u); push u under its prior.
+    each under p(z_l|z_>l, u); push u under its prior. Without u, p(z_L) may be a prior.
 
 The grid of z_l lies under p(z_l|z_>l, u), which both sides know by then (the dynamic grid of
 HiLLoC, Townsend et al. 2020): z = mean_p + std_p k 2^-e. The file stores e
@@ -11,6 +11,7 @@ square of their number.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,11 +21,10 @@ from jaxtyping import Float32, Int64, UInt8
 from vdp.codec import pixels, priors
 from vdp.codec.bits_back import BitsBack, Coder
 from vdp.codec.gaussians import Gaussians, check_finite
-from vdp.codec.latents import wide
+from vdp.codec.latents import Latent, wide
 from vdp.codec.pixels import Pixels
 from vdp.codec.programs import Program
 from vdp.codec.stack import Stack
-from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.models.hvae import HVAE
 from vdp.types import Array, Params, Shape, Stats
@@ -55,11 +55,6 @@ class Ladder:
         *, lanes: int, bins: float, grid: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         pixels.check(model.likelihood, x_shape[2])
-        if model.prior is not None and not model.over_code:
-            raise UserError(
-                "a hierarchy with a prior over its coarsest latent cannot be coded: one with "
-                "pseudo-inputs, or a ladder without another prior, can"
-            )
         self.grid, self._bins, self._lanes = grid, bins, lanes
         self.shape = tuple(x_shape)
         self._shapes = model.latent_shapes(x_shape)
@@ -102,13 +97,25 @@ class Ladder:
         program = lambda function: Program(function, params, stats, lanes)
         self._prior, self._posterior = program(prior), program(posterior)
         self._table, self._code = program(table), program(code)
-        self._over = None
+
+        def over(finest: float) -> Latent:
+            encode = None if model.over_code else model.encode_fn(params)
+            return priors.over(
+                model.prior, params["prior"], stats["prior"], model.prior_shape(x_shape),
+                encode=encode, finest=finest, lanes=lanes, bins=bins,
+            )  # fmt: skip
+
+        self._over, self._top = None, None
         if model.over_code:
             narrowest = self._code(np.zeros((1, *x_shape), np.uint8))[1].min()
-            self._over = priors.over(
-                model.prior, params["prior"], stats["prior"], model.prior_shape(x_shape),
-                encode=None, finest=float(np.exp(0.5 * narrowest)), lanes=lanes, bins=bins,
-            )  # fmt: skip
+            self._over = over(float(np.exp(0.5 * narrowest)))
+        elif model.prior is not None:
+            self._top = functools.cache(lambda exponent: over(bins * 2.0**-exponent))
+
+    @property
+    def top(self) -> Latent | None:
+        """z_L under a prior over it; None where p(z_L) is the ladder's own."""
+        return self._top(self.grid[0]) if self._top else None
 
     def images(self, count: int) -> Coder:
         """The distribution of as many images, uint8 [count, H, W, C]."""
@@ -145,7 +152,9 @@ class Ladder:
             z = _Descent(ladder=self, u=u, x=x, count=len(x)).pop(stack).z
             p, q = self._prior(z, u), self._posterior(x, z, u)
             for latent, (scale, i) in enumerate(self.places):
-                ratio = np.exp(0.5 * (wide(q[scale][1]) - wide(p[scale][1])))[:, i]
+                alone = latent == 0 and self._top is not None  # its grid does not lie under p
+                log_var = 0.0 if alone else wide(p[scale][1])
+                ratio = np.exp(0.5 * (wide(q[scale][1]) - log_var))[:, i]
                 narrow[latent].append(ratio.ravel())
         finest = [np.quantile(np.concatenate(each), SMALLEST) for each in narrow]
         check_finite(np.asarray(finest))
@@ -191,7 +200,7 @@ class _Descent:
         """Pushes the latents, z_1 first."""
         p, q = self.ladder.moments(self.x, value.z, self.u) if self.x is not None else ([], [])
         for latent in reversed(range(len(value.k))):
-            self._on_grid(latent, p, q, value.k[latent].shape).push(stack, value.k[latent])
+            self._coder(latent, p, q, value.k[latent].shape).push(stack, value.k[latent])
 
     def pop(self, stack: Stack) -> Latents:
         """Pops the latents, z_L first: each conditions those below."""
@@ -199,12 +208,20 @@ class _Descent:
         for latent, (scale, i) in enumerate(self.ladder.places):
             p, q = self.ladder.moments(self.x, z, self.u)
             mean, std = p[latent]
-            k.append(self._on_grid(latent, p, q, mean.shape).pop(stack))
+            k.append(self._coder(latent, p, q, mean.shape).pop(stack))
+            if latent == 0 and self.ladder.top:
+                z[scale][:, i] = self.ladder.top.values(k[-1])
+                continue
             step = 2.0 ** -self.ladder.grid[latent]
             z[scale][:, i] = (mean + std * (step * k[-1])).astype(np.float32)
         return Latents(k=k, z=z)
 
-    def _on_grid(self, latent: int, p: list[Any], q: list[Any], shape: Shape) -> Gaussians:
+    def _coder(self, latent: int, p: list[Any], q: list[Any], shape: Shape) -> Coder:
+        if latent == 0 and (top := self.ladder.top):
+            if self.x is None:
+                return top.prior(self.count)
+            mean, std = q[0]
+            return top.posterior(mean, 2 * np.log(std))
         fine = 2.0 ** self.ladder.grid[latent]
         if self.x is None:
             return Gaussians(mean=np.zeros(shape), std=np.full(shape, fine))

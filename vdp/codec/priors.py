@@ -1,26 +1,34 @@
 """Priors over one latent, as distributions over a grid of it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from vdp.codec import chain
+from vdp.codec import chain, flows, trajectories
 from vdp.codec.bits_back import BitsBack, Coder
 from vdp.codec.gaussians import Gaussians
 from vdp.codec.latents import Latent, gaussians, wide
 from vdp.codec.tables import Table
 from vdp.dists import LOG_2PI, Normal
 from vdp.errors import UserError
+from vdp.priors.autoregressive import AutoregressivePrior
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.priors.mixture import MixturePrior
 from vdp.priors.normal import NormalPrior
+from vdp.priors.trajectory import TrajectoryPrior
 from vdp.priors.vamp import VampPrior
 from vdp.types import Encode, Params, Shape, Stats
 
-CODED = "normal, mixture, vamp, ddpm and vdm"
+CODED = "normal, mixture, vamp, flow, tarflow, trajectory, ddpm and vdm"
+OF_THEIR_OWN: dict[type, Callable[..., Latent]] = {
+    DiffusionPrior: chain.over,
+    TrajectoryPrior: trajectories.over,
+    AutoregressivePrior: flows.over,
+}
 
 
 def over(
@@ -47,10 +55,11 @@ def over(
       bins: of the grid, per smallest deviation.
 
     Raises:
-      UserError: a prior that is no chain of Gaussians.
+      UserError: another prior.
     """
-    if isinstance(prior, DiffusionPrior):
-        return chain.over(prior, params, stats, shape, finest=finest, lanes=lanes, bins=bins)
+    for kind, coded in OF_THEIR_OWN.items():
+        if isinstance(prior, kind):
+            return coded(prior, params, stats, shape, finest=finest, lanes=lanes, bins=bins)
     shape, width = tuple(shape), finest / bins
     if isinstance(prior, NormalPrior):
         if prior.learned:
@@ -66,10 +75,7 @@ def over(
         log_weights = np.full(prior.num_components, -math.log(prior.num_components))
         components = jax.jit(encode)(prior.pseudo_inputs(params))
     else:
-        raise UserError(
-            f"the prior {type(prior).__name__} is no chain of Gaussians, and cannot be coded: "
-            f"{CODED} can"
-        )
+        raise UserError(f"the prior {type(prior).__name__} cannot be coded: {CODED} can")
     mixture = _Mixture(log_weights, components, width)
     return Latent(width=width, shape=shape, prior=mixture)
 

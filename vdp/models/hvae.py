@@ -116,7 +116,7 @@ class HVAE(LadderSamples):
         )
         if self.prior is not None and not self.over_code:
             q = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
-            rate_args["encode"] = self._encode_fn(detached(params))
+            rate_args["encode"] = self.encode_fn(detached(params))
             _, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
         over = "u" if self.over_code else self.latent_names[0]
         of_prior = minus_rate.parts if minus_rate else {}
@@ -174,7 +174,7 @@ class HVAE(LadderSamples):
         constant.
         """
         q = self.prior_posterior(params, stats, batch)
-        return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params))
+        return self._log_prob_of_code(params, stats, q, rng, self.encode_fn(params))
 
     def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
         """The posterior of what the prior is over: q(u|x), or q(z_L|x)."""
@@ -203,7 +203,7 @@ class HVAE(LadderSamples):
         outputs, reports = self.descend(params, features, conditions, z_noise, x_shape)
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
-            _, weight = weigh(top, encode=self._encode_fn(params))
+            _, weight = weigh(top, encode=self.encode_fn(params))
         ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
         return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
 

@@ -19,7 +19,7 @@ from vdp.types import AnyArray, Array, Encode, Key, Noise, Params, Shape, Stats
 class LadderSamples(Ladder):
     """The samples of `HVAE`; fields as of `Ladder`."""
 
-    def _encode_fn(self, params: Params) -> Encode:
+    def encode_fn(self, params: Params) -> Encode:
         """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
         return lambda images: self.top_posterior(params, images)
 
@@ -52,7 +52,7 @@ class LadderSamples(Ladder):
     ) -> Float[Array, "{num} *u"]:  # fmt: skip
         """Draws u, or z_L where the prior is over that, [num, *prior_shape]; options hold noise."""
         how: dict[str, Any] = dict(z_shape=self.prior_shape(x_shape))
-        how["encode"] = self._encode_fn(params)
+        how["encode"] = self.encode_fn(params)
         return self._from_prior(params, stats, rng, num, **how, **options)
 
     def _noise_of_sample(

@@ -132,7 +132,7 @@ class VAE(WithPrior):
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
         return Normal(mean, log_var), statistics
 
-    def _encode_fn(self, params: Params, stats: Stats) -> Encode:
+    def encode_fn(self, params: Params, stats: Stats) -> Encode:
         """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
         return lambda images: self.posterior(params, stats, images)[0]
 
@@ -179,7 +179,7 @@ class VAE(WithPrior):
             stats["prior"],
             stop_gradient(q) if apart else q,
             prior_rng,
-            encode=self._encode_fn(*seen),
+            encode=self.encode_fn(*seen),
             noise=noise,
             train=train,
         )
@@ -216,7 +216,7 @@ class VAE(WithPrior):
             stats["prior"],
             self.posterior(params, stats, self._scaled(batch.input))[0],
             rest_rng,
-            encode=self._encode_fn(params, stats),
+            encode=self.encode_fn(params, stats),
             noise=noise,
         )
         outputs, _ = self.decode(params, stats, z, batch.target.shape[1:])
@@ -230,7 +230,7 @@ class VAE(WithPrior):
         In the merged form its mean over the noise around that code, up to a constant.
         """
         q = self.prior_posterior(params, stats, batch)
-        return self._log_prob_of_code(params, stats, q, rng, self._encode_fn(params, stats))
+        return self._log_prob_of_code(params, stats, q, rng, self.encode_fn(params, stats))
 
     def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
         """The posterior of what the prior is over: q(z|x)."""
@@ -240,7 +240,7 @@ class VAE(WithPrior):
         self, params: Params, stats: Stats, rng: Key | None, num: int, **kwargs: Any
     ) -> Float[Array, "{num} *z"]:
         """Draws latents of the prior, [num, *latent_shape]; kwargs are its sampler's, and noise."""
-        how: dict[str, Any] = dict(z_shape=self.latent_shape, encode=self._encode_fn(params, stats))
+        how: dict[str, Any] = dict(z_shape=self.latent_shape, encode=self.encode_fn(params, stats))
         return self._from_prior(params, stats, rng, num, **how, **kwargs)
 
     def sample(

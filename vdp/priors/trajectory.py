@@ -91,7 +91,7 @@ class TrajectoryPrior:
         net = stateful.init_stateless(self.net, rng, flat, flat, jnp.zeros(1), role=role)
         return {"net": net, "schedule": self.schedule.init()}, {}
 
-    def _chain(self, params: Params, dropout_rng: Key | None = None) -> tuple[Kernel, Gamma]:
+    def kernels(self, params: Params, dropout_rng: Key | None = None) -> tuple[Kernel, Gamma]:
         """The kernels and the schedule; with a `dropout_rng` in training mode."""
         rngs = None if dropout_rng is None else {"dropout": dropout_rng}
 
@@ -147,7 +147,7 @@ class TrajectoryPrior:
           UserError: a noise of another prior or number of steps, or neither key nor noise.
         """
         drawn = self._resolve_noise(noise, rng, q.mean.shape, "elbo")
-        z, chain = q.sample(drawn.z), self._chain(params, rng if train else None)
+        z, chain = q.sample(drawn.z), self.kernels(params, rng if train else None)
         return z, Terms.of(entropy=q.entropy()) + trajectory.log_ratio(*chain, z, drawn.path)
 
     def log_prob_bound(
@@ -161,7 +161,7 @@ class TrajectoryPrior:
     ) -> Terms:
         """A lower bound on log r(z), in the parts of the rate but the entropy."""
         drawn = self._resolve_noise(None, rng, z.shape, "elbo")
-        return trajectory.log_ratio(*self._chain(params), z, drawn.path)
+        return trajectory.log_ratio(*self.kernels(params), z, drawn.path)
 
     def log_prob_weight(
         self,
@@ -180,7 +180,7 @@ class TrajectoryPrior:
         """
         drawn = self._resolve_noise(noise, rng, q.mean.shape, "weight")
         z = q.sample(drawn.z)
-        ratio = trajectory.log_ratio(*self._chain(params), z, drawn.path)
+        ratio = trajectory.log_ratio(*self.kernels(params), z, drawn.path)
         return z, ratio.value - q.log_prob(z)
 
     def sample(
@@ -205,7 +205,7 @@ class TrajectoryPrior:
         expect(noise, Descent, by=SAMPLE, instead=DRAWN_BY)
         expect_shape(noise.steps, (num, self.num_steps, *z_shape), by=SAMPLE)
         y_1, steps = temperature * noise.y_1, temperature * noise.steps
-        return trajectory.descend(*self._chain(params), y_1, steps)
+        return trajectory.descend(*self.kernels(params), y_1, steps)
 
 
 make = TrajectoryPrior

@@ -8,7 +8,6 @@ compiled function.
 """
 
 import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -49,37 +48,11 @@ def evaluated(function: Callable) -> Callable:
         by_counters = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
         if not (by_counters and _is_plain(closed.jaxpr)):
             return jax.jit(of)(*arrays)
-        sources = [_known(_held(x)) for x in arrays]
-        results = [value.get() for value in _results(closed, sources)]
+        wanted = [True] * len(closed.jaxpr.outvars)
+        results = _results(closed, [_held(x) for x in arrays], wanted)
         return jax.tree.unflatten(jax.tree.structure(shape), results)
 
     return run
-
-
-class _Value:
-    """A value that is known, or made of others when it is first asked for."""
-
-    def __init__(self, make: Callable[..., Any], *of: "_Value") -> None:
-        self._make, self._of, self._made = make, of, False
-        self._value: Any = None
-
-    def get(self) -> Any:
-        """The value; what it needs is computed first, without recursion: chains may be long."""
-        asked = [self]
-        while asked:
-            last = asked[-1]
-            if not last._made and (missing := [value for value in last._of if not value._made]):
-                asked += missing
-                continue
-            asked.pop()
-            if not last._made:
-                last._value, last._made = last._make(*(value._value for value in last._of)), True
-                last._of = ()
-        return self._value
-
-
-def _known(value: Any) -> _Value:
-    return _Value(lambda: value)
 
 
 def _held(x: Any) -> Any:
@@ -88,21 +61,63 @@ def _held(x: Any) -> Any:
     return np.asarray(jax.random.key_data(x) if is_key else x)
 
 
-def _results(closed: Any, sources: Sequence[_Value]) -> list[_Value]:
+def _results(closed: Any, arguments: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
+    """The results of a function that are wanted, the others None, like arguments not needed."""
     jaxpr = closed.jaxpr
-    known = dict(zip(jaxpr.constvars, (_known(_held(x)) for x in closed.consts), strict=True))
-    known |= dict(zip(jaxpr.invars, sources, strict=True))
+    known = dict(zip(jaxpr.constvars, map(_held, closed.consts), strict=True))
+    known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
-    def of(atom: Any) -> _Value:
+    def of(atom: Any) -> Any:
         if isinstance(atom, core.Literal):
             aval: Any = atom.aval
-            return _known(np.asarray(atom.val, aval.dtype))
-        return known[atom]
+            return np.asarray(atom.val, aval.dtype)
+        return known.get(atom)
 
-    for equation in jaxpr.eqns:
-        results = _equation(equation, [of(atom) for atom in equation.invars])
+    for equation, outputs in _live(jaxpr, wanted)[0]:
+        results = _computed(equation, [of(atom) for atom in equation.invars], outputs)
         known.update(zip(equation.outvars, results, strict=True))
-    return [of(atom) for atom in jaxpr.outvars]
+    return [of(atom) if asked else None for atom, asked in zip(jaxpr.outvars, wanted, strict=True)]
+
+
+def _live(jaxpr: Any, wanted: Sequence[bool]) -> tuple[list[tuple[Any, list[bool]]], list[bool]]:
+    """(equations that the wanted results need, each with its outputs that they need; inputs)."""
+    needed = {
+        atom for atom, asked in zip(jaxpr.outvars, wanted, strict=True) if asked and _is_var(atom)
+    }
+    kept = []
+    for equation in reversed(jaxpr.eqns):
+        outputs = [var in needed for var in equation.outvars]
+        if any(outputs):
+            kept.append((equation, outputs))
+            inputs = _inputs(equation, outputs)
+            needed |= {
+                a for a, asked in zip(equation.invars, inputs, strict=True) if asked and _is_var(a)
+            }
+    return kept[::-1], [var in needed for var in jaxpr.invars]
+
+
+def _is_var(atom: Any) -> bool:
+    return isinstance(atom, core.Var)
+
+
+def _inputs(equation: Any, outputs: Sequence[bool]) -> list[bool]:
+    """The inputs of an equation that some of its outputs need."""
+    if equation.primitive is primitives.jit_p:
+        return _live(equation.params["jaxpr"].jaxpr, outputs)[1]
+    if _is_drawing_scan(equation):
+        return _live(equation.params["jaxpr"].jaxpr, _of_every_trip(equation, outputs))[1]
+    return [True] * len(equation.invars)
+
+
+def _of_every_trip(scan: Any, outputs: Sequence[bool]) -> list[bool]:
+    """The results of a trip that some outputs of the scan need: also what later trips need."""
+    constants, carried = _constants_and_carried(scan)
+    wanted, before = [*outputs], None
+    while wanted != before:
+        before = wanted
+        inputs = _live(scan.params["jaxpr"].jaxpr, wanted)[1][constants : constants + carried]
+        wanted = [a or b for a, b in zip(wanted, inputs, strict=False)] + wanted[carried:]
+    return wanted
 
 
 def _is_plain(jaxpr: Any) -> bool:
@@ -119,25 +134,21 @@ def _opens(equation: Any) -> bool:
     return equation.primitive in (primitives.jit_p, primitives.scan_p)
 
 
-def _equation(equation: Any, sources: Sequence[_Value]) -> Sequence[_Value]:
+def _computed(equation: Any, values: list[Any], outputs: Sequence[bool]) -> Sequence[Any]:
+    """The results of an equation; None for outputs that nobody needs may be among them."""
     if equation.primitive is primitives.jit_p:
-        return _results(equation.params["jaxpr"], sources)
-    if equation.primitive is primitives.scan_p and _draws(equation.params["jaxpr"].jaxpr):
-        return _scan(equation, sources)
+        return _results(equation.params["jaxpr"], values, outputs)
+    if _is_drawing_scan(equation):
+        return _scan(equation, values, outputs)
     rule = RULES.get(equation.primitive.name)
-
-    def compute(*values: Any) -> Sequence[Any]:
-        if rule is None:
-            return _by_jax(equation, values)
-        with np.errstate(over="ignore"):  # words wrap around, of which numpy warns for scalars
-            return [np.asarray(rule(equation, *values))]
-
-    return _each(_Value(compute, *sources), len(equation.outvars))
+    if rule is None:
+        return _by_jax(equation, values)
+    with np.errstate(over="ignore"):  # words wrap around, of which numpy warns for scalars
+        return [np.asarray(rule(equation, *values))]
 
 
-def _each(together: _Value, number: int) -> list[_Value]:
-    """The values of a sequence, each as it is asked for; an array's are its slices."""
-    return [_Value(operator.itemgetter(i), together) for i in range(number)]
+def _is_drawing_scan(equation: Any) -> bool:
+    return equation.primitive is primitives.scan_p and _draws(equation.params["jaxpr"].jaxpr)
 
 
 def _draws(jaxpr: Any) -> bool:
@@ -147,26 +158,29 @@ def _draws(jaxpr: Any) -> bool:
     )
 
 
-def _scan(equation: Any, sources: Sequence[_Value]) -> Sequence[_Value]:
-    """Trip by trip. What is stacked has one more axis outside than inside; the rest is carried."""
-    body, length = equation.params["jaxpr"], equation.params["length"]
+def _constants_and_carried(scan: Any) -> tuple[int, int]:
+    """How many inputs every trip gets alike, and how many it gets from the one before."""
     rank = lambda atom: len(atom.aval.shape)
-    stacked = lambda outer, inner: [rank(a) > rank(b) for a, b in zip(outer, inner, strict=True)]
-    sliced = stacked(equation.invars, body.jaxpr.invars)
-    carried = stacked(equation.outvars, body.jaxpr.outvars).count(False)
-    constants = sliced.count(False) - carried
-    given = [
-        _each(x, length) if cut else [x] * length for x, cut in zip(sources, sliced, strict=True)
-    ]
-    now = [*sources[constants : constants + carried]]
-    trips: list[list[_Value]] = [[] for _ in range(length)]
-    for trip in reversed(range(length)) if equation.params["reverse"] else range(length):
-        inputs = [x[trip] for x in given]
-        inputs[constants : constants + carried] = now
-        results = _results(body, inputs)
+    alike = lambda outer, inner: [rank(a) == rank(b) for a, b in zip(outer, inner, strict=True)]
+    body = scan.params["jaxpr"].jaxpr  # what is stacked has one more axis outside than inside
+    carried = alike(scan.outvars, body.outvars).count(True)
+    return alike(scan.invars, body.invars).count(True) - carried, carried
+
+
+def _scan(scan: Any, values: list[Any], outputs: Sequence[bool]) -> Sequence[Any]:
+    """Trip by trip."""
+    body, length = scan.params["jaxpr"], scan.params["length"]
+    constants, carried = _constants_and_carried(scan)
+    wanted = _of_every_trip(scan, outputs)
+    alike, now = values[:constants], values[constants : constants + carried]
+    stacked = values[constants + carried :]
+    trips: list[list[Any]] = [[] for _ in range(length)]
+    for trip in reversed(range(length)) if scan.params["reverse"] else range(length):
+        own = [None if x is None else x[trip] for x in stacked]
+        results = _results(body, [*alike, *now, *own], wanted)
         now, trips[trip] = results[:carried], results[carried:]
-    stack = lambda *values: np.stack(values)
-    return now + [_Value(stack, *values) for values in zip(*trips, strict=True)]
+    stack = lambda each: None if each[0] is None else np.stack(each)
+    return now + [stack(each) for each in zip(*trips, strict=True)]
 
 
 def _by_jax(equation: Any, values: Sequence[Any]) -> list[Any]:
@@ -234,6 +248,11 @@ def _reshape(equation: Any, x: Numbers) -> Numbers:
     return x.reshape((*equation.params["new_sizes"], *rest))
 
 
+def _bitcast(equation: Any, x: Numbers) -> Numbers:
+    kind = np.dtype(equation.params["new_dtype"])
+    return x.view(kind) if kind.itemsize == x.itemsize else _by_jax(equation, [x])[0]
+
+
 RULES: Mapping[str, Callable[..., Any]] = {
     "random_wrap": lambda _, words: words,
     "random_unwrap": lambda _, words: words,
@@ -246,7 +265,7 @@ RULES: Mapping[str, Callable[..., Any]] = {
     "squeeze": lambda equation, x: x.squeeze(tuple(equation.params["dimensions"])),
     "copy": lambda _, x: x.copy(),
     "convert_element_type": lambda equation, x: x.astype(equation.params["new_dtype"]),
-    "bitcast_convert_type": lambda equation, x: x.view(equation.params["new_dtype"]),
+    "bitcast_convert_type": _bitcast,
     "shift_right_logical": lambda _, x, by: x >> by,
     "or": lambda _, x, y: x | y,
     "add": lambda _, x, y: x + y,
