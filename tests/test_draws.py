@@ -29,6 +29,12 @@ def test_numbers_are_those_of_jax(ours, theirs):
     np.testing.assert_array_equal(ours(KEY, ()), theirs(KEY, ()))
 
 
+def test_classes_are_those_of_jax():
+    logits = 3 * jax.random.normal(jax.random.key(1), SHAPE)
+    drawn = draws.categorical(KEY, logits)
+    np.testing.assert_array_equal(drawn, jax.random.categorical(KEY, logits))
+
+
 def test_flags_are_those_of_jax():
     probability = jnp.linspace(0.0, 1.0, 30).reshape(SHAPE)
     drawn = draws.bernoulli(KEY, probability)

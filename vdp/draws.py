@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 
 from vdp.types import Array, Key, Shape
 
@@ -45,6 +45,11 @@ def gumbel(rng: Key, shape: Shape) -> Float[Array, "..."]:
 def signs(rng: Key, shape: Shape) -> Float[Array, "..."]:
     """-1 or 1, alike likely, of a shape (Rademacher)."""
     return _in_a_row(jax.random.rademacher, rng, shape, jnp.float32)
+
+
+def categorical(rng: Key, logits: Float[Array, "*s k"]) -> Int32[Array, "*s"]:
+    """Whole numbers below K by the logits of the last axis, K of them."""
+    return jnp.argmax(logits + gumbel(rng, logits.shape), axis=-1)
 
 
 def bernoulli(rng: Key, probability: Float[Array, "*s"]) -> Bool[Array, "*s"]:

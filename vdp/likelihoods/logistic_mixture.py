@@ -106,7 +106,7 @@ class LogisticMixture:
         """A draw, uint8 levels; the means are coupled to the levels drawn, as in `log_prob`."""
         logits, *parameters = self.split(outputs)
         component_rng, noise_rng = jax.random.split(rng)
-        k = jax.random.categorical(component_rng, logits)[..., None, None]
+        k = draws.categorical(component_rng, logits)[..., None, None]
         means, log_scales, coefficients = (
             jnp.take_along_axis(part, k, axis=-1) if part.size else part for part in parameters
         )
