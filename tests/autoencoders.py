@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from starting import started
 
-from vdp import build
+from vdp import build, draws
 from vdp.types import Batch
 
 X_SHAPE, LEVELS, NUM = (3, 2, 1), 17, 5
@@ -27,7 +27,7 @@ def autoencoder(kind, net="toys.Affine", *, latent_shape=(3,), levels=LEVELS, **
     params, stats = started(model, jax.random.key(0), X_SHAPE)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    leaves = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    leaves = [0.5 * draws.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
     return model, jax.tree.unflatten(tree, leaves), stats
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vdp import dists
+from vdp import dists, draws
 
 
 def random_normals(seed, shape=(4, 3)):
-    a, b, c, d = jax.random.normal(jax.random.key(seed), (4, *shape))
+    a, b, c, d = draws.normal(jax.random.key(seed), (4, *shape))
     return dists.Normal(a, b), dists.Normal(c, 0.5 * d)
 
 
 def test_normal_log_prob_and_entropy_match_scipy():
     q, _ = random_normals(0)
-    z = q.sample(jax.random.normal(jax.random.key(1), (4, 3)))
+    z = q.sample(draws.normal(jax.random.key(1), (4, 3)))
     reference = stats.norm(np.asarray(q.mean), np.exp(np.asarray(q.log_var) / 2))
     np.testing.assert_allclose(q.log_prob(z), reference.logpdf(np.asarray(z)).sum(1), rtol=1e-5)
     np.testing.assert_allclose(q.entropy(), reference.entropy().sum(1), rtol=1e-5)
@@ -24,7 +24,7 @@ def test_normal_log_prob_and_entropy_match_scipy():
 
 def test_kl_is_the_mean_log_ratio():
     q, p = random_normals(2)
-    eps = jax.random.normal(jax.random.key(3), (20_000, 4, 3))
+    eps = draws.normal(jax.random.key(3), (20_000, 4, 3))
     ratios = jax.vmap(lambda e: q.log_prob(q.sample(e)) - p.log_prob(q.sample(e)))(eps)
     error = ratios.std(0) / np.sqrt(len(ratios))
     assert np.all(np.abs(ratios.mean(0) - q.kl(p)) < 5 * error)

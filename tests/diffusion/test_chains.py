@@ -17,6 +17,7 @@ from oracles import (
     t_step_moments,
 )
 
+from vdp import draws
 from vdp.diffusion import bounds, chains, paths, reverse
 from vdp.diffusion.noise import AllSteps, Path
 
@@ -66,12 +67,12 @@ def test_the_cheapest_stops_are_those_of_all_that_there_are():
 def test_a_step_costs_what_its_bound_loses():
     """Against the bound of an imperfect denoiser, at the widths that the costs are for."""
     eps_fn = gaussian_eps_fn(0.2, 0.9)
-    z = MEAN + STD * jax.random.normal(jax.random.key(1), (20_000, 2))
+    z = MEAN + STD * draws.normal(jax.random.key(1), (20_000, 2))
     gammas, squares = SQUARED_ERRORS(eps_fn, GAMMA, z, jax.random.key(2), 3)
     errors = {"gamma": gammas, "square": squares.mean(1)}
     costs = chains.step_costs(errors, (2,))
     chain = chains.calibrated(GAMMA, errors, 3)
-    noise = AllSteps(eps=jax.random.normal(jax.random.key(3), (20_000, 3, 2)))
+    noise = AllSteps(eps=draws.normal(jax.random.key(3), (20_000, 3, 2)))
     how = dict(num_steps=3, noise=noise, log_v=chain.log_v)
     lost = -DISCRETE(eps_fn, GAMMA, z, **how).parts["diffusion"]
     total = float(costs[0, 1] + costs[1, 2] + costs[2, 3])
@@ -127,7 +128,7 @@ def test_weights_of_any_chain_average_to_its_density():
     params = {"log_v": jnp.array([[0.3], [0.9], [0.4]]), "times": jnp.array([0.5, -0.4, 0.0])}
     chain = chains.learned(GAMMA, params)
     z = jnp.tile(jnp.array([[0.2]]), (60_000, 1))
-    path = Path(steps=jax.random.normal(jax.random.key(5), (len(z), 4, 1)))
+    path = Path(steps=draws.normal(jax.random.key(5), (len(z), 4, 1)))
     weigh = filter_jit(paths.log_weight)
     weights = weigh(gaussian_eps_fn(), chain.gamma, z, path, log_v=chain.log_v)
     mean, var = t_step_moments(chain.gamma, 3, log_v=np.asarray(chain.log_v[:, 0]))

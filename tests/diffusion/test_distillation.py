@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from oracles import gaussian_eps_fn, linear, mixture_eps_fn
 
+from vdp import draws
 from vdp.diffusion import distillation, process, samplers
 from vdp.diffusion.noise import Start, Times
 
 GAMMA = linear(-4.0, 5.0)
-Y = jax.random.normal(jax.random.key(0), (6, 2))
+Y = draws.normal(jax.random.key(0), (6, 2))
 
 
 def falling(start, end, num):
@@ -38,8 +39,8 @@ def test_one_step_with_the_target_ends_where_the_steps_of_the_teacher_end(num):
 def test_the_objective_is_the_weighted_distance_of_denoised_latents():
     """At one time of each example; its gradient reaches the student alone."""
     t = jnp.array([[0.1], [0.3], [0.45], [0.6], [0.8], [0.99]])
-    noise = Times(t=t, eps=jax.random.normal(jax.random.key(1), (6, 1, 2)))
-    z = jax.random.normal(jax.random.key(2), (6, 2))
+    noise = Times(t=t, eps=draws.normal(jax.random.key(1), (6, 1, 2)))
+    z = draws.normal(jax.random.key(2), (6, 2))
     how = dict(num_steps=4, teacher_steps=2)
     teacher = gaussian_eps_fn()
 

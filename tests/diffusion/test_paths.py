@@ -7,6 +7,7 @@ import pytest
 from equinox import filter_jit
 from oracles import gaussian_eps_fn, linear, t_step_moments, with_error
 
+from vdp import draws
 from vdp.diffusion import bounds, paths, process
 from vdp.diffusion.noise import Path
 from vdp.dists import Normal, standard_normal
@@ -16,7 +17,7 @@ Z = jnp.linspace(-1.5, 2.5, 12).reshape(6, 2)
 
 def test_path_weight_is_the_ratio_of_the_two_path_densities():
     gamma, num_steps = linear(-5.0, 4.0), 6
-    path = jax.random.normal(jax.random.key(6), (len(Z), num_steps + 1, 2))
+    path = draws.normal(jax.random.key(6), (len(Z), num_steps + 1, 2))
     eps_fn = gaussian_eps_fn()
     g = [jnp.full(len(Z), gamma(i / num_steps)) for i in range(num_steps + 1)]
     a, s = process.alpha(g[-1])[:, None], process.sigma(g[-1])[:, None]
@@ -40,7 +41,7 @@ def test_path_weight_is_the_ratio_of_the_two_path_densities():
 def test_posterior_step_keeps_the_forward_marginal():
     """q(y_s | y_t, z) pushed through q(y_t | z) has to give q(y_s | z)."""
     g_t, g_s = jnp.float32(1.3), jnp.float32(-2.0)
-    z, n = 0.9, jax.random.normal(jax.random.key(7), (2, 200_000, 1))
+    z, n = 0.9, draws.normal(jax.random.key(7), (2, 200_000, 1))
     y_t = process.alpha(g_t) * z + process.sigma(g_t) * n[0]
     wide = jnp.full(len(y_t), 1.0)
     mean, std = process.reverse_moments(y_t, n[0], g_t * wide, g_s * wide)
@@ -55,7 +56,7 @@ def test_path_weight_averages_to_the_exact_t_step_density(num_steps):
     z = jnp.array([[-0.5], [0.7], [1.6]])
     mean, var = t_step_moments(gamma, num_steps)
     exact = -0.5 * (np.log(2 * np.pi * var) + (np.asarray(z)[:, 0] - mean) ** 2 / var)
-    path = jax.random.normal(jax.random.key(8), (200_000, 3, num_steps + 1, 1))
+    path = draws.normal(jax.random.key(8), (200_000, 3, num_steps + 1, 1))
     weigh = lambda steps: paths.log_weight(gaussian_eps_fn(), gamma, z, Path(steps=steps))
     weights = jax.lax.map(weigh, path, batch_size=20_000)
     ratio, se = with_error(np.exp(np.asarray(weights, np.float64) - exact))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vdp import draws
 from vdp.diffusion import process, schedules
 
 MAKERS = {
@@ -83,7 +84,7 @@ def test_cosine_is_the_angle_schedule():
 def test_monotone_network_stays_monotone_and_exact_at_its_ends():
     schedule = MAKERS["monotone"]()
     params = jax.tree.map(
-        lambda x: x + 2.0 * jax.random.normal(jax.random.key(3), x.shape), schedule.init()
+        lambda x: x + 2.0 * draws.normal(jax.random.key(3), x.shape), schedule.init()
     )
     gamma = schedule.bind(params)
     assert np.all(np.diff(gamma(jnp.linspace(0, 1, 200))) >= 0)
@@ -105,7 +106,7 @@ def test_process_is_variance_preserving_in_both_tails():
 
 
 def test_v_eps_and_x0_describe_the_same_denoiser():
-    z, eps = jax.random.normal(jax.random.key(0), (2, 5, 3))
+    z, eps = draws.normal(jax.random.key(0), (2, 5, 3))
     gamma = jnp.linspace(-6, 6, 5)
     y = process.diffuse(z, gamma, eps)
     wide = process.expand(gamma, z)

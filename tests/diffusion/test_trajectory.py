@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vdp import draws
 from vdp.diffusion import process, trajectory
 from vdp.diffusion.schedules import linear
 
@@ -59,12 +60,12 @@ def test_with_the_exact_kernels_every_weight_is_the_density(num_steps):
     gamma = linear(gamma_0=-3.0, gamma_1=24.0).bind({})
     kernel = exact_kernel(gamma, num_steps)
     rng = jax.random.key(0)
-    z = 1.5 * jax.random.normal(rng, (NUM, 3))
-    path = jax.random.normal(jax.random.key(1), (NUM, num_steps, 3))
+    z = 1.5 * draws.normal(rng, (NUM, 3))
+    path = draws.normal(jax.random.key(1), (NUM, num_steps, 3))
     weight = jax.jit(lambda z: trajectory.log_ratio(kernel, gamma, z, path).value)(z)
     np.testing.assert_allclose(weight, log_density(z), atol=2e-4)
 
-    draw = jax.random.normal(jax.random.key(2), (20_000, num_steps + 1, 3))
+    draw = draws.normal(jax.random.key(2), (20_000, num_steps + 1, 3))
     sample = jax.jit(lambda x: trajectory.descend(kernel, gamma, x[:, 0], x[:, 1:]))(draw)
     np.testing.assert_allclose(sample.mean(0), MEAN, atol=0.05)
     np.testing.assert_allclose(np.cov(sample.T), COVARIANCE, atol=0.07)
@@ -73,8 +74,8 @@ def test_with_the_exact_kernels_every_weight_is_the_density(num_steps):
 def test_without_a_network_the_chain_is_the_standard_normal():
     gamma = linear(gamma_0=-4.0, gamma_1=1.0).bind({})
     zero = lambda e, y, gamma_t: (jnp.zeros_like(e), jnp.zeros_like(e))
-    z = 2 * jax.random.normal(jax.random.key(0), (NUM, 2, 2))
-    path = jax.random.normal(jax.random.key(1), (NUM, 3, 2, 2))
+    z = 2 * draws.normal(jax.random.key(0), (NUM, 2, 2))
+    path = draws.normal(jax.random.key(1), (NUM, 3, 2, 2))
     exact = -0.5 * np.square(z).sum((1, 2)) - 2 * np.log(2 * np.pi)
     np.testing.assert_allclose(trajectory.log_ratio(zero, gamma, z, path).value, exact, rtol=1e-5)
 
@@ -87,8 +88,8 @@ def test_a_path_is_the_forward_process_and_its_noise_gives_it_back():
         before = jnp.cumsum(e, axis=1) - e
         return jnp.sin(before + 2 * y[:, ::-1]), 0.3 * jnp.tanh(before - y + gamma_t[:, None])
 
-    z = jax.random.normal(jax.random.key(0), (4000, 2))
-    noise = jax.random.normal(jax.random.key(1), (4000, 3, 2))
+    z = draws.normal(jax.random.key(0), (4000, 2))
+    noise = draws.normal(jax.random.key(1), (4000, 3, 2))
     steps = trajectory.kernel_steps(gamma, 3)
     path = trajectory.walk(steps, z, noise)
     for i in range(3):  # y_t ~ N(alpha z, sigma^2), whatever the states after it

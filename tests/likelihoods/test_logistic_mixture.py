@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from vdp import build, dists
+from vdp import build, dists, draws
 from vdp.errors import UserError
 
 
@@ -67,7 +67,7 @@ def test_masses_over_all_rgb_pixels_sum_to_one(levels):
 @pytest.mark.parametrize(("levels", "channels"), [(4, 3), (256, 3), (7, 1), (256, 1)])
 def test_log_prob_is_the_definition(levels, channels):
     likelihood, shape = make(levels), (4, 3, 2)
-    outputs = jax.random.normal(jax.random.key(0), (*shape, likelihood.num_outputs(channels)))
+    outputs = draws.normal(jax.random.key(0), (*shape, likelihood.num_outputs(channels)))
     target = jax.random.randint(jax.random.key(1), (*shape, channels), 0, levels)
     target = target.at[0, 0].set(0).at[0, 1].set(levels - 1).astype(jnp.uint8)
     expected = [
@@ -93,9 +93,9 @@ def test_draws_have_the_frequencies_of_log_prob(channels):
                      + [0.5, 0.2, -1.0, -1.5, -1.0, 2.5]),
     }[channels]  # fmt: skip
     outputs = jnp.broadcast_to(pixel, (1, 1, num_draws, len(pixel)))
-    draws = np.asarray(likelihood.sample(outputs, jax.random.key(0)))[0, 0]
-    assert draws.dtype == np.uint8
-    index = np.ravel_multi_index(tuple(draws.T.astype(int)), (3,) * channels)
+    drawn = np.asarray(likelihood.sample(outputs, jax.random.key(0)))[0, 0]
+    assert drawn.dtype == np.uint8
+    index = np.ravel_multi_index(tuple(drawn.T.astype(int)), (3,) * channels)
     p = masses(likelihood, pixel).astype(np.float64)
     counts, expected = np.bincount(index, minlength=len(p)), num_draws * p / p.sum()
     assert expected.min() > 5
@@ -133,7 +133,7 @@ def test_the_mean_of_rgb_chains_through_the_coupling():
 )
 def test_extremes_of_rgb_stay_finite(levels, dtype):
     likelihood = make(levels, num_components=10)
-    signs = jax.random.rademacher(jax.random.key(0), (3, 8, 8, 100), jnp.float32)
+    signs = draws.signs(jax.random.key(0), (3, 8, 8, 100))
     target = jax.random.randint(jax.random.key(1), (3, 8, 8, 3), 0, levels)
     target = target.at[0].set(0).at[1].set(levels - 1).astype(jnp.uint8)
 
@@ -151,7 +151,7 @@ def test_extremes_of_rgb_stay_finite(levels, dtype):
 
 def test_all_sums_are_in_float32():
     likelihood = make(256)
-    outputs = jax.random.normal(jax.random.key(0), (2, 4, 4, 30)).astype(jnp.bfloat16)
+    outputs = draws.normal(jax.random.key(0), (2, 4, 4, 30)).astype(jnp.bfloat16)
     target = jax.random.randint(jax.random.key(1), (2, 4, 4, 3), 0, 256).astype(jnp.uint8)
     same = outputs.astype(jnp.float32)
     np.testing.assert_array_equal(

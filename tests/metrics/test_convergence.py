@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from vdp import draws
 from vdp.metrics import convergence, likelihood
 from vdp.types import Batch
 
@@ -21,7 +22,7 @@ class Lognormal:
         self.spread = spread
 
     def log_weight(self, params, stats, batch, rng, *, noise=None):
-        return self.spread * jax.random.normal(rng, batch.label.shape) - 0.5 * self.spread**2
+        return self.spread * draws.normal(rng, batch.label.shape) - 0.5 * self.spread**2
 
 
 def batch_of(num):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starting import started
 
-from vdp import build
+from vdp import build, draws
 from vdp.diffusion import process
 from vdp.dists import Normal
 from vdp.nets import MLPDenoiser, UNetDenoiser
@@ -223,7 +223,7 @@ def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
 def test_the_categorical_end_is_the_softmax_of_the_noise_it_was_made_with():
     vdm = model("vdm", schedule={"name": "linear", "gamma_0": -3.0, "gamma_1": 5.0})
     params, _ = started(vdm, jax.random.key(0), SHAPE)
-    z = jax.random.normal(jax.random.key(1), (4, *SHAPE))
+    z = draws.normal(jax.random.key(1), (4, *SHAPE))
     values = 2 * (np.arange(LEVELS) + 0.5) / LEVELS - 1
     logits = -((np.asarray(z)[..., None] - values) ** 2) / (2 * np.exp(-3.0))
     log_masses = np.asarray(jax.nn.log_softmax(logits))
@@ -263,7 +263,7 @@ def test_what_cannot_be_is_refused(end, prior, says):
 
 @pytest.mark.slow
 def test_the_unet_of_several_resolutions_and_of_fourier_features():
-    y, time = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([10.0, 900.0])
+    y, time = draws.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([10.0, 900.0])
     fields = dict(
         width=8, depth=1, multipliers=(1, 2), attention=(4,), fourier=(1,), add_input=True
     )
@@ -277,7 +277,7 @@ def test_the_unet_of_several_resolutions_and_of_fourier_features():
 
 @pytest.mark.slow
 def test_the_unet_computed_again_has_the_same_parameters_and_gradient():
-    y, time = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([10.0, 900.0])
+    y, time = draws.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([10.0, 900.0])
     plain, again = (UNetDenoiser(width=8, depth=1, remat=remat) for remat in (False, True))
     params = jax.tree.map(lambda x: x + 0.05, jax.jit(plain.init)(jax.random.key(1), y, time))
     total = lambda net: lambda p: jnp.square(net.apply(p, y, time)).sum()

@@ -243,7 +243,7 @@ def test_images_that_are_not_square():
     assert model.latent_shapes(shape) == [(1, 2, 3, 1), (2, 4, 6, 1)]
 
     def both(key):
-        params, constants = started(model, key, shape)
+        params, constants = model.init(key, shape)
         found = model.elbo(params, constants, batch_of(shape=shape), key)
         return found.value, model.sample(params, constants, key, 2, x_shape=shape)
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from starting import started
 
-from vdp import config, nets
+from vdp import config, draws, nets
 from vdp.nets import stateful as running
 from vdp.nets.conv import TransposedConv
 
 
 def test_doubling_is_the_transposed_convolution():
     """Kernel [4, 4] of stride 2, padding 1 (DCGAN): its taps regrouped by output parity."""
-    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
+    x = draws.normal(jax.random.key(0), (2, 5, 4, 6))
     net = TransposedConv(3)
     params = started(net, jax.random.key(1), x)
     kernel = params["params"]["Dense_0"]["kernel"]  # [2, 2, 6, (row, column) of the square, 3]
@@ -56,7 +56,7 @@ def test_dcgan_takes_images_of_any_size(size):
 
 def test_running_statistics_follow_the_batches():
     net = nets.DCGANEncoder(channels=(4, 8))
-    x = 3.0 + jax.random.normal(jax.random.key(0), (64, 8, 8, 1))
+    x = 3.0 + draws.normal(jax.random.key(0), (64, 8, 8, 1))
     params, stats = running.init(net, jax.random.key(1), x, (2,))
     step = jax.jit(lambda stats: running.apply(net, params, stats, x, (2,), train=True)[1])
     for _ in range(80):
@@ -82,12 +82,12 @@ def test_unet_has_the_published_sizes(fields, channels, size, count):
 
 def test_unet_starts_at_zero_and_sees_time():
     net = nets.UNetDenoiser(width=16, depth=1)
-    y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
+    y, time = draws.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
     params = started(net, jax.random.key(1), y, time)
     assert not net.apply(params, y, time).any()
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    moved = [x + 0.1 * draws.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     params = jax.tree.unflatten(tree, moved)
     there, later = (net.apply(params, y, t) for t in (time, time[::-1]))
     assert jnp.abs(there - later).max() > 1e-3
@@ -97,14 +97,14 @@ def test_unet_starts_at_zero_and_sees_time():
 def test_time_may_be_a_shift_that_starts_at_zero():
     """VDM's block: a bias-free layer of the time is added between the convolutions."""
     net = nets.UNetDenoiser(width=8, depth=1, time_width=32, time_as="shift", groups=4)
-    y, time = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
+    y, time = draws.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
     params = started(net, jax.random.key(1), y, time)["params"]
     assert params["Dense_0"]["kernel"].shape == (8, 32)
     assert params["Dense_1"]["kernel"].shape == (32, 32)
     block = params["TimeResBlock_0"]
     assert block["Dense_0"].keys() == {"kernel"}
     assert not block["Dense_0"]["kernel"].any()
-    block["Dense_0"]["kernel"] = jax.random.normal(jax.random.key(2), (32, 8))
+    block["Dense_0"]["kernel"] = draws.normal(jax.random.key(2), (32, 8))
     block["Conv_1"]["kernel"] = params["TimeResBlock_1"]["Conv_1"]["kernel"] + 0.1
     params["Conv_1"]["kernel"] += 0.1
     there, later = (net.apply({"params": params}, y, t) for t in (time, time[::-1]))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import nets
+from vdp import draws, nets
 from vdp.errors import UserError
 from vdp.likelihoods import bernoulli
 from vdp.models import classifier, hvae
@@ -98,7 +98,7 @@ class Counting(nn.Module):
 
 
 def batches(num):
-    return 5 + 2 * jax.random.normal(jax.random.key(1), (num, 32, 4))
+    return 5 + 2 * draws.normal(jax.random.key(1), (num, 32, 4))
 
 
 def plain_flax(net, xs):

@@ -7,7 +7,7 @@ import optax
 import pytest
 from starting import started
 
-from vdp import build
+from vdp import build, draws
 from vdp.checks.report import moved
 from vdp.dists import Normal
 from vdp.errors import UserError
@@ -26,7 +26,7 @@ SPLINE |= {"transform": "spline", "tail_bound": BOUND}
 )
 def test_inverse_and_determinant(spec, z_shape):
     prior = build.build("prior", spec)
-    z = 2 * jax.random.normal(jax.random.key(4), (6, *z_shape))  # some beyond the tails
+    z = 2 * draws.normal(jax.random.key(4), (6, *z_shape))  # some beyond the tails
 
     @jax.jit
     def everything(params):
@@ -48,7 +48,7 @@ def test_inverse_and_determinant(spec, z_shape):
 
 
 def test_what_a_transformer_says_of_a_token_follows_from_those_before_it():
-    z = jax.random.normal(jax.random.key(1), (4, 3))
+    z = draws.normal(jax.random.key(1), (4, 3))
     seen = dependence(CausalTransformer(width=8, depth=1, heads=2), z)
     seen = seen.reshape(2, 4, 3, 4, 3).max((0, 2, 4))  # of tokens
     assert np.all(np.triu(seen) == 0)
@@ -56,7 +56,7 @@ def test_what_a_transformer_says_of_a_token_follows_from_those_before_it():
 
 
 def test_the_numbers_of_a_spline_follow_from_what_is_before_them():
-    z = jax.random.normal(jax.random.key(1), (4,))
+    z = draws.normal(jax.random.key(1), (4,))
     seen = dependence(MADE(width=8), z, 5)
     seen = seen.reshape(4, 5, 4).swapaxes(0, 1)
     assert np.all(np.triu(seen) == 0)
@@ -66,9 +66,11 @@ def test_the_numbers_of_a_spline_follow_from_what_is_before_them():
 def dependence(net, z, *arguments):
     """Absolute derivatives of a network's outputs at z, with parameters away from their start."""
 
+    start = started(net, jax.random.key(0), z[None], *arguments)
+
     @jax.jit
     def of():
-        params = moved(started(net, jax.random.key(0), z[None], *arguments), jax.random.key(2))
+        params = moved(start, jax.random.key(2))
         out = lambda z: jnp.stack(net.apply(params, z[None], *arguments))
         return jnp.abs(jax.jacfwd(out)(z))
 
@@ -76,7 +78,7 @@ def dependence(net, z, *arguments):
 
 
 def spline(scale, shape=()):
-    raw = scale * jax.random.normal(jax.random.key(0), (*shape, numbers(BINS)))
+    raw = scale * draws.normal(jax.random.key(0), (*shape, numbers(BINS)))
     return Spline.of(raw, BOUND)
 
 
@@ -114,7 +116,7 @@ def test_a_spline_is_the_identity_outside_and_joins_it_smoothly():
 
 def test_a_spline_of_any_numbers_has_finite_values_and_gradients():
     z = jnp.linspace(-2 * BOUND, 2 * BOUND, 41)
-    raw = 200.0 * jax.random.normal(jax.random.key(0), (41, numbers(BINS)))
+    raw = 200.0 * draws.normal(jax.random.key(0), (41, numbers(BINS)))
 
     @jax.jit
     def everything(raw, z):
@@ -168,7 +170,7 @@ def test_trained_on_a_mixture_it_beats_a_gaussian(spec, left):
     def draw(rng, num):
         choice, noise = jax.random.split(rng)
         index = jax.random.randint(choice, (num,), 0, 4)
-        return corners[index] + 0.3 * jax.random.normal(noise, (num, 2))
+        return corners[index] + 0.3 * draws.normal(noise, (num, 2))
 
     def exact(z):
         log_var = jnp.full((1, 2), 2 * np.log(0.3))

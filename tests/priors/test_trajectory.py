@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from starting import started
 
-from vdp import build
+from vdp import build, draws
 from vdp.checks.report import moved
 from vdp.diffusion.noise import Descent
 from vdp.dists import Normal
@@ -27,12 +27,14 @@ Q = Normal(jnp.ones((NUM, *SHAPE)), jnp.full((NUM, *SHAPE), -1.0))
 
 def test_an_entry_sees_those_before_it_and_all_of_the_state():
     net = ConditionalMADE(width=8, depth=1)
-    e, y = jax.random.normal(jax.random.key(0), (2, 4))
+    e, y = draws.normal(jax.random.key(0), (2, 4))
     time = jnp.array([300.0])
+
+    start = started(net, jax.random.key(1), e[None], y[None], time)
 
     @jax.jit
     def derivatives():
-        params = moved(started(net, jax.random.key(1), e[None], y[None], time), jax.random.key(2))
+        params = moved(start, jax.random.key(2))
         out = lambda e, y, time: jnp.concatenate(net.apply(params, e[None], y[None], time))
         return [jnp.abs(d) for d in jax.jacfwd(out, argnums=(0, 1, 2))(e, y, time)]
 
@@ -90,9 +92,11 @@ def test_dropout_is_drawn_by_the_key_of_training():
     prior = build.build("prior", SPEC | {"net": SPEC["net"] | {"dropout": 0.5}})
     noise = prior.draw(jax.random.key(2), NUM, SHAPE, purpose="loss")
 
+    start, _ = started(prior, jax.random.key(0), SHAPE)
+
     @jax.jit
     def by_key(keys):
-        params = moved(started(prior, jax.random.key(0), SHAPE)[0], jax.random.key(1))
+        params = moved(start, jax.random.key(1))
         of = lambda key: prior.rate(params, {}, Q, key, noise=noise, train=True)[1].value
         return jax.lax.map(of, keys)
 

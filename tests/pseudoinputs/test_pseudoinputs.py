@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from vdp import build
+from vdp import build, draws
 from vdp.pseudoinputs import dct
 
 SPECS = {
@@ -107,7 +107,7 @@ def test_dct_is_the_orthonormal_transform_and_its_inverse(shape):
 
 def test_dct_back_stays_in_the_images_range():
     code = make("dct")
-    u = 2 * jax.random.uniform(jax.random.key(0), (4, 7, 7, 1)) - 1
+    u = 2 * draws.uniform(jax.random.key(0), (4, 7, 7, 1)) - 1
     back = code.back({}, {"scale": jnp.full((7, 7, 1), 30.0)}, u, (8, 8, 1))
     assert back.min() == -1
     assert back.max() == 1
