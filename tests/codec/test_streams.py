@@ -91,7 +91,7 @@ SLOW = {
     "separate": ((vae, "separate", "discretized_normal"), {}),
     "merged, colours": ((vae, "merged", "logistic_mixture"), {"channels": 3}),
     "ladder": ((ladder(),), {}),
-    "a prior over z_L": ((ladder(prior=PRIORS["separate"]),), {}),
+    "a prior over z_L": ((ladder(prior=PRIORS["separate"], log_var_q=(-4.0, 1.0)),), {}),
     "a flow over z_L": ((ladder(prior=PRIORS["flow"]),), {}),
     "pseudo-inputs of z_L": ((ladder(prior=PRIORS["vamp"]),), {}),
     "pixels": ((tuple(PIXELS.items()),), {}),

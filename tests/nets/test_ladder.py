@@ -202,6 +202,7 @@ def test_levels_of_reconstruction():
     assert jnp.abs(again(1) - again(2)).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_temperatures_scale_the_deviations_of_their_latents():
     model = model_of(**CODE)
     params, constants = init(model)

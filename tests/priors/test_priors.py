@@ -64,7 +64,7 @@ def test_every_prior_is_under_these_laws():
 
 # slow, and mostly tested elsewhere: diffusions by "vdm" and the tests of `vdp.diffusion`, splines
 # by "flow" and test_flows.py
-SLOW = {name for name in SPECS if name.startswith("vdm-")} - {"vdm-merged"} | {"flow-spline"}
+SLOW = {name for name in SPECS if name.startswith("vdm-")} | {"flow-spline", "tarflow", "ddpm"}
 OPEN = {"ddpm": {"the density integrates to one"}}  # on a table a few steps make a rough density
 
 

@@ -180,6 +180,7 @@ print(json.dumps([name for name in before if before[name] != after[name]]))
 """
 
 
+@pytest.mark.slow
 def test_opening_a_run_changes_no_state_of_the_process(smoke_run):
     done = subprocess.run(
         [sys.executable, "-c", STATE, smoke_run], capture_output=True, text=True, cwd=ROOT

@@ -106,7 +106,7 @@ def test_sigterm_saves_and_exits_143(cli, uninterrupted, tmp_path):
     assert_bitwise(final_state(uninterrupted), final_state(tmp_path))
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_saves_and_a_second_one_stops_at_once(cli, tmp_path, monkeypatch, times):
     original = Loop._read
 
