@@ -44,7 +44,7 @@ def value(prior, params, stats, z):
 def test_a_latent_costs_what_its_density_says(name):
     prior = build.build("prior", SPECS[name])
     params, stats = started(prior, jax.random.key(0), SHAPE)
-    params = moved(params, scale=0.1 if "flow" == name else 0.05)
+    params = moved(params, scale=0.1 if name == "flow" else 0.05)
     z = prior.sample(params, stats, jax.random.key(2), NUM, z_shape=SHAPE)
     latent = priors.over(prior, params, stats, SHAPE, encode=None, finest=0.2, lanes=LANES, bins=4)
     k = np.rint(np.asarray(z) / latent.width).astype(np.int64)
