@@ -1,127 +1,116 @@
-"""Bound, IWAE and seconds of sampling for every chain of a diffusion prior and every T.
+"""Bound, IWAE, FID and seconds of sampling for every chain of a diffusion prior and every T.
 
-python -m benchmarks.few_steps --runs=runs/a,runs/b [--students=runs/c,...] [--steps=1,2,4,8,25,100]
-    [--samples=32] [--out=runs/few_steps] [--write]
+python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--steps=1,2,4,8,25,100]
+    [--measure=bound,iwae,fid,seconds] [--images=0] [--samples=32] [--drawn=10000]
+    [--out=runs/few_steps] [--write=NAME]
 
-Every run, one for each seed, is measured on its test images with the chains `fixed`, `calibrated`
-and `optimised` of every T; `--students`, runs that went on from one of them (`train.init_from`),
-with their own chain. Each result is a JSON file in --out, and is not measured again. --samples is
-K of the IWAE, 0 for none. --write puts the table and the picture into the docs.
+Every run, one for each seed, is measured on its test images (the first --images of them; 0: all)
+with the chains `fixed`, `calibrated` and `optimised` of every T; --others with the chain they were
+trained with: they went on from one of the runs (`train.init_from`, also by steps), or are of the
+same seed. What is measured is kept in --out and not measured again (`benchmarks.chains`); seconds
+ask for a quiet machine. --write puts the table and the picture called NAME into the docs.
 """
 
 import argparse
 import collections
-import dataclasses
 import functools
-import json
 import pathlib
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-import vdp
 from benchmarks import command
+from benchmarks.chains import OWN, TIMED, Asked, Numbers
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.data import datasets
-from vdp.metrics import likelihood, score
+from vdp.errors import UserError, choose_from
+from vdp.metrics import likelihood
 from vdp.pictures import style
 from vdp.record import read_run
-from vdp.run import calibration, restore
-from vdp.runtime import files, markdown
+from vdp.runtime import markdown
 
 CHAINS = ("fixed", "calibrated", "optimised")
-DRAWN = 1000  # samples that are timed
+QUANTITIES = ("bound", "iwae", "fid", "seconds")
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
-PAGE, PICTURE = DOCS / "few_steps.md", DOCS / "img" / "few_steps.png"
-MARKS = "<!-- few steps -->", "<!-- end of few steps -->"
-COLOURS = {"fixed": style.DARK, "calibrated": style.BLUE, "optimised": style.GREEN}
-COLUMNS = {  # of the table: what a file holds
+PAGE = DOCS / "few_steps.md"
+LOOKS = {
+    "fixed": dict(color=style.DARK, marker="o"),
+    "calibrated": dict(color=style.BLUE, marker="o"),
+    "optimised": dict(color=style.GREEN, marker="o"),
+    "learned": dict(color=style.ORANGE, marker="s"),
+    "fine-tuned": dict(color=style.ORANGE, marker="D"),
+    "trajectory": dict(color=style.BLUE, marker="^"),
+    "distilled": dict(color=style.DARK, marker="x"),
+}
+COLUMNS = {  # of the table: what is measured
     "bound": "bound, nats",
     "below": "below T=inf",
     "iwae": "IWAE, nats",
     "ess": "ESS",
-    "seconds": f"s for {DRAWN:,} samples",
+    "fid": "FID",
+    "seconds": f"s for {TIMED:,} samples",
 }
-LOAD = functools.cache(datasets.load)
-Numbers = Mapping[str, Any]
+Groups = dict[tuple[str, int], list[Numbers]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is asked of every run: K of the IWAE, and where the answers are kept."""
-
-    samples: int
-    out: pathlib.Path
-
-    def answer(self, workdir: pathlib.Path, name: str, ask: Callable[[], Numbers]) -> Numbers:
-        """The numbers that a file holds; where there is none, they are measured and written."""
-        place = str(workdir).strip("/").replace("/", "_")
-        path = self.out / f"{place}-{name.replace(' ', '')}-K={self.samples}.json"
-        if not path.exists():
-            self.out.mkdir(parents=True, exist_ok=True)
-            files.write_json(path, dict(ask()))
-            print(path)
-        return json.loads(path.read_text())
+def kind_of(workdir: pathlib.Path) -> tuple[str, int]:
+    """(what the table calls the chain that a run was trained with, its T)."""
+    settings = read_run(workdir).settings
+    prior = settings.model["prior"]
+    if prior["name"] == "trajectory":
+        return "trajectory", prior["num_steps"]
+    if prior.get("teacher_steps"):
+        return "distilled", prior["num_steps"]
+    if prior.get("reverse") != "learned":
+        raise UserError(f"{workdir} has no chain of its own: name it in --runs")
+    return "fine-tuned" if settings.train.init_from else "learned", prior["num_steps"]
 
 
-def opened(workdir: pathlib.Path, chain: str, num_steps: int) -> Any:
-    """The run with this chain, fitted to its training images."""
-    record = read_run(workdir)
-    settings = record.settings.replace(eval=dict(reverse=chain, num_steps=num_steps))
-    run = restore(settings, record, "best")
-    return calibration.ensured(run, workdir, LOAD(settings.data))
-
-
-def measured(run: Any, samples: int) -> Numbers:
-    """The numbers of a run's chain on its test images."""
-    arrays, model = run.arrays(run.images("test")), run.model.discretized()
-    bounds = run.map(score.flat_terms, arrays, model=model)["value"]
-    found: dict[str, Any] = {"bound": float(bounds.mean()), "bounds": bounds.tolist()}
-    if samples:
-        how = dict(num_samples=samples, chunk=min(run.settings.eval.iwae_chunk, samples))
-        terms = run.map(likelihood.iwae_terms, arrays, model=model, **how)
-        found |= {name: float(terms[key].mean()) for name, key in (("iwae", "value"), ("ess",) * 2)}
-    run.sample(DRAWN)  # compiled
-    start = time.perf_counter()
-    run.sample(DRAWN, seed=1)
-    return found | {"seconds": time.perf_counter() - start}
-
-
-def limit(workdir: pathlib.Path) -> Numbers:
-    """The bound of infinitely many steps."""
-    run = vdp.load(workdir)
-    return {"bounds": run.elbo(run.images("test")).value.tolist()}
+def first_of(workdir: pathlib.Path, runs: Sequence[pathlib.Path]) -> pathlib.Path:
+    """The run that another went on from, by steps, or that of its seed."""
+    of_runs = {run.resolve(): run for run in runs}
+    settings = read_run(workdir).settings
+    seed, before = settings.seed, settings.train.init_from
+    while before and pathlib.Path(before).resolve() not in of_runs:
+        before = read_run(before).settings.train.init_from
+    if before:
+        return of_runs[pathlib.Path(before).resolve()]
+    for run in runs:
+        if read_run(run).settings.seed == seed:
+            return run
+    raise UserError(f"{workdir} went on from none of --runs, and none has its seed {seed}")
 
 
 def measure_all(
     asked: Asked,
     runs: Sequence[pathlib.Path],
-    students: Sequence[pathlib.Path],
+    others: Sequence[pathlib.Path],
     steps: Sequence[int],
-) -> dict[tuple[str, int], list[Numbers]]:
+) -> Groups:
     """The numbers of all runs, by (chain, T)."""
-    groups: dict[tuple[str, int], list[Numbers]] = collections.defaultdict(list)
-    limits = {r.resolve(): asked.answer(r, "T=inf", lambda r=r: limit(r))["bounds"] for r in runs}
+    groups: Groups = collections.defaultdict(list)
 
-    def add(workdir: pathlib.Path, first: pathlib.Path, chain: str, kind: str, num: int) -> None:
-        ask = lambda: measured(opened(workdir, kind, num), asked.samples)
-        numbers = asked.answer(workdir, f"{chain}-T={num}", ask)
-        lost = np.subtract(limits[first.resolve()], numbers["bounds"])
-        paired = likelihood.mean_and_error(lost)
-        groups[chain, num].append({**numbers, "below": paired["mean"], "below_se": paired["se"]})
+    @functools.cache
+    def limit(run: pathlib.Path) -> Sequence[float]:
+        return asked.of(run, "fixed", 0)["bounds"]
+
+    def add(name: str, num: int, workdir: pathlib.Path, chain: str, first: pathlib.Path) -> None:
+        numbers = dict(asked.of(workdir, chain, num))
+        if "bounds" in numbers:
+            lost = np.subtract(limit(first), numbers["bounds"])
+            paired = likelihood.mean_and_error(lost)
+            numbers |= {"below": paired["mean"], "below_se": paired["se"]}
+            numbers["bound_se"] = likelihood.mean_and_error(np.array(numbers["bounds"]))["se"]
+        groups[name, num].append(numbers)
 
     for chain in CHAINS:
         for num in steps:
             for run in runs:
-                add(run, run, chain, chain, num)
-    for student in students:
-        settings = read_run(student).settings
-        prior, first = settings.model["prior"], pathlib.Path(settings.train.init_from or "")
-        chain = "distilled" if prior.get("teacher_steps") else "fine-tuned"
-        add(student, first, chain, "calibrated", prior["num_steps"])
+                add(chain, num, run, chain, run)
+    for other in sorted(others, key=kind_of):
+        name, num = kind_of(other)
+        add(name, num, other, OWN, first_of(other, runs))
     return groups
 
 
@@ -139,8 +128,8 @@ def cell(group: Sequence[Numbers], name: str) -> str:
     return f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}"
 
 
-def draw(groups: Mapping[tuple[str, int], Sequence[Numbers]]) -> None:
-    """Writes the picture: nats against calls of the network."""
+def draw(groups: Groups, path: pathlib.Path) -> None:
+    """Writes the picture: nats against steps."""
     figure = style.figure(6.4, 3.8)
     axes = figure.add_subplot()
     style.dress(axes)
@@ -148,35 +137,23 @@ def draw(groups: Mapping[tuple[str, int], Sequence[Numbers]]) -> None:
         line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
         each = [estimate(group, "below") for _, group in line]
         means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
-        look = dict(color=COLOURS.get(chain, style.ORANGE), label=chain, capsize=2)
-        axes.errorbar([num for num, _ in line], means, errors, marker="o", **look)
+        dashes = "-" if chain in CHAINS else "--"
+        look = dict(label=chain, capsize=2, linestyle=dashes, **LOOKS[chain])
+        axes.errorbar([num for num, _ in line], means, errors, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
     lost = [numbers["below"] for group in groups.values() for numbers in group]
     axes.set_ylim(min(0.0, 1.2 * min(lost)), 1.5 * max(lost))
     steps = sorted({num for _, num in groups})
     axes.set_xticks(steps, [str(num) for num in steps], minor=False)
-    axes.set_xlabel("steps: calls of the network for one sample")
+    axes.set_xlabel("steps of the chain")
     axes.set_ylabel("nats below T=inf")
     axes.legend(frameon=False)
-    style.save(figure, PICTURE)
+    style.save(figure, path)
 
 
-def main() -> int:
-    """Measures what is missing, and prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--runs", required=True)
-    parser.add_argument("--students", default="")
-    parser.add_argument("--steps", default="1,2,4,8,25,100")
-    parser.add_argument("--samples", type=int, default=32)
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
-    parser.add_argument("--write", action="store_true")
-    flags = parser.parse_args()
-    paths = lambda text: [pathlib.Path(name) for name in text.split(",") if name]
-    steps = [int(num) for num in flags.steps.split(",")]
-    asked = Asked(samples=flags.samples, out=flags.out)
-    groups = measure_all(asked, paths(flags.runs), paths(flags.students), steps)
+def in_table(groups: Groups) -> str:
+    """The table, in Markdown."""
     known = {name for group in groups.values() for numbers in group for name in numbers}
     columns = [name for name in COLUMNS if name in known]
     rows = [
@@ -184,11 +161,50 @@ def main() -> int:
         for (chain, num), group in groups.items()
     ]
     heads = ("chain", "T", *(COLUMNS[name] for name in columns))
-    table = "\n".join(markdown.table(heads, rows))
+    return "\n".join(markdown.table(heads, rows))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    paths = lambda text: [pathlib.Path(name) for name in text.split(",") if name]
+    parser.add_argument("--runs", type=paths, required=True)
+    parser.add_argument("--others", type=paths, default=[])
+    parser.add_argument(
+        "--steps", type=lambda t: [int(n) for n in t.split(",")], default="1,2,4,8,25,100"
+    )
+    parser.add_argument("--measure", type=lambda t: t.split(","), default=",".join(QUANTITIES))
+    parser.add_argument("--images", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--drawn", type=int, default=10_000)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
+    parser.add_argument("--write", metavar="NAME")
+    flags = parser.parse_args()
+    for quantity in flags.measure:
+        if quantity not in QUANTITIES:
+            raise choose_from("--measure", quantity, QUANTITIES)
+    return flags
+
+
+def main() -> int:
+    """Measures what is missing, and prints the table."""
+    flags = parsed()
+    asked = Asked(
+        quantities=tuple(flags.measure),
+        images=flags.images,
+        samples=flags.samples,
+        drawn=flags.drawn,
+        out=flags.out,
+        dataset=datasets.load(read_run(flags.runs[0]).settings.data),
+    )
+    groups = measure_all(asked, flags.runs, flags.others, flags.steps)
+    table = in_table(groups)
     print(table)
     if flags.write:
-        draw(groups)
-        write_table(table, PAGE, MARKS)
+        draw(groups, DOCS / "img" / f"few_steps_{flags.write}.png")
+        marks = f"<!-- few steps: {flags.write} -->", f"<!-- end of few steps: {flags.write} -->"
+        write_table(table, PAGE, marks)
     return 0
 
 

@@ -14,7 +14,7 @@ from oracles import (
     mixture_log_density,
     t_step_moments,
 )
-from starting import started
+from starting import moved, started
 
 from vdp import nets
 from vdp.diffusion import bounds, ode, process, samplers
@@ -166,10 +166,7 @@ def test_ode_density_under_a_convolutional_denoiser_is_the_change_of_variables()
     """log N(T(y); 0, I) + log |det dT/dy| for the whole flow T of a network that is no oracle's."""
     net = nets.UNetDenoiser(width=4, depth=1, published=True)
     y = jax.random.normal(jax.random.key(0), (1, 2, 2, 1))
-    leaves, tree = jax.tree.flatten(started(net, jax.random.key(1), y, jnp.zeros(1)))
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    params, gamma = jax.tree.unflatten(tree, moved), linear(-2.0, 2.0)
+    params, gamma = moved(started(net, jax.random.key(1), y, jnp.zeros(1))), linear(-2.0, 2.0)
     eps_fn = lambda y, gamma: net.apply(params, y, 250 * (gamma + 2))
 
     @jax.jit

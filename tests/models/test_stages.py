@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from starting import started
+from starting import moved, started
 
-from vdp import draws
 from vdp.dists import standard_normal
 from vdp.errors import UserError
 from vdp.likelihoods import normal
@@ -57,11 +56,8 @@ def made(over_code):
         prior=normal_prior.make(learned=True),
     )
     params, stats = started(model, jax.random.key(0), SHAPE, data=jnp.asarray(IMAGES))
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [x + 0.1 * draws.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     noise = model.draw(jax.random.key(2), BATCH)
-    return model, jax.tree.unflatten(tree, moved), stats, noise
+    return model, moved(params), stats, noise
 
 
 def gradient(model, params, stats, noise, plus=lambda params: 0.0):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from starting import started
+from starting import moved, started
 
 from vdp import config, draws, nets
 from vdp.nets import stateful as running
@@ -85,10 +85,7 @@ def test_unet_starts_at_zero_and_sees_time():
     y, time = draws.normal(jax.random.key(0), (2, 4, 4, 1)), jnp.array([10.0, 900.0])
     params = started(net, jax.random.key(1), y, time)
     assert not net.apply(params, y, time).any()
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [x + 0.1 * draws.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    params = jax.tree.unflatten(tree, moved)
+    params = moved(params)
     there, later = (net.apply(params, y, t) for t in (time, time[::-1]))
     assert jnp.abs(there - later).max() > 1e-3
 

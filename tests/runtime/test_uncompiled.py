@@ -16,6 +16,7 @@ def numbers(rng):
     return {
         "bits": jax.random.bits(first, (3, 2)),
         "bytes": jax.random.bits(first, (5,), jnp.uint8),
+        "halves": jax.lax.bitcast_convert_type(jax.random.bits(second, (3,)), jnp.uint16),
         "folded": jax.random.bits(jax.random.fold_in(first, 7)),
         "each": jax.vmap(lambda key: jax.random.bits(key, (3,)))(many.reshape(-1)),
         "order": jax.random.permutation(first, 6),

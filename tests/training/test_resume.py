@@ -9,6 +9,7 @@ import pytest
 from processes import COMMAND, assert_bitwise, final_state, metrics, start, stopped_at, wait_for
 
 from vdp import config
+from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
 
@@ -23,8 +24,13 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_fewer_steps_then_more_is_one_run(cli, uninterrupted, tmp_path):
-    """2 parts + save + restore = one part, for a constant rate; train.steps may grow."""
+@pytest.mark.parametrize("packed_from", [state.PACKED_LEAVES, 2])
+def test_fewer_steps_then_more_is_one_run(cli, tmp_path, monkeypatch, packed_from):
+    """2 parts + save + restore = one part, for a constant rate; train.steps may grow.
+
+    The smoke run has fewer leaves than are packed, unless packing begins at two.
+    """
+    monkeypatch.setattr(state, "PACKED_LEAVES", packed_from)
     constant = ["--config.optim.schedule=constant", "--config.eval.every=20"]
     code, _, err = cli(*COMMAND, *constant, f"--workdir={tmp_path / 'a'}")
     assert code == 0, err

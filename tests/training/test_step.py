@@ -60,9 +60,10 @@ def test_one_chunk_is_its_steps():
 @pytest.mark.slow  # half a minute: every operation is compiled on its own
 def test_jit_changes_nothing_but_rounding():
     start, chunk, feed = setup()
+    fed = feed.feed(0, 1)
     with jax.disable_jit():
-        _, plain = chunk(start, feed.feed(0, 1))
-    _, jitted = jax.jit(chunk)(start, feed.feed(0, 1))
+        _, plain = chunk(start, fed)
+    _, jitted = jax.jit(chunk)(start, fed)
     for name in jitted:
         np.testing.assert_allclose(plain[name], jitted[name], rtol=2e-4, err_msg=name)
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from starting import started
+from starting import moved, started
 
 import vdp
-from vdp import build, config, draws, main
+from vdp import build, config, main
 from vdp.data import datasets
 from vdp.dists import standard_normal
 from vdp.priors.noise import PosteriorNoise
@@ -25,12 +25,9 @@ def setup(argument="smoke"):
     images = dataset.splits["train"].images[:16]
     model = build.model(cfg.model, dataset.facts)
     params, stats = started(model, jax.random.key(0), dataset.facts.shape, data=jnp.asarray(images))
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [x + 0.05 * draws.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     batch = Batch(target=images, input=images, label=np.zeros(16, np.int32))
     noise = model.draw(jax.random.key(2), batch)
-    return model, jax.tree.unflatten(tree, moved), stats, batch, noise
+    return model, moved(params, scale=0.05), stats, batch, noise
 
 
 def gradients(model, params, stats, batch, noise):

@@ -7,7 +7,8 @@ is minus the reported bound in bits, up to the grid of z. Decoding undoes the st
 
 - `stack`: the bits; `gaussians`, `tables`: distributions that push and pop whole arrays;
 - `bits_back`: how a latent is borrowed; `pixels`: the table of every pixel's levels;
-- `priors`, `chain`: over a latent, exact and in T steps of diffusion; `flat`, `ladder`: the models;
+- `priors`: over a latent; `flows`, `chain`, `trajectories`: those that take steps;
+- `flat`, `ladder`: the models;
 - `streams`: many images; `container`: the file; `fingerprint`: who may read it.
 """
 

@@ -1,0 +1,136 @@
+"""What is known of a chain of few steps: its bound, IWAE, FID and seconds, each kept in a file.
+
+`benchmarks.few_steps` makes its tables of it. An answer that is kept is not measured again, so that
+quantities can be measured one after the other, and seconds when nothing else runs.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vdp import classifier
+from vdp.data import datasets
+from vdp.evaluation import features
+from vdp.metrics import fid, likelihood, score
+from vdp.record import read_run
+from vdp.run import Run, calibration, restore
+from vdp.runtime import files
+
+TIMED = 1000  # samples
+ROUNDS = 3  # timings, of which the median counts; draws for FID, whose mean and error count
+OWN = "own"  # the chain that a run was trained with
+IWAE = {"iwae": "value", "ess": "ess"}  # names here: of the terms
+Numbers = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of every chain, and where the answers are kept.
+
+    Attributes:
+      quantities: of `bound`, `iwae`, `fid` and `seconds`.
+      images: the first of the test split that bound and IWAE are of; 0: all.
+      samples: K of the IWAE.
+      drawn: samples of one FID.
+      out: the folder of the answers.
+      dataset: the data of all runs.
+    """
+
+    quantities: tuple[str, ...]
+    images: int
+    samples: int
+    drawn: int
+    out: pathlib.Path
+    dataset: datasets.Dataset
+
+    def of(self, workdir: pathlib.Path, chain: str, num_steps: int) -> Numbers:
+        """The numbers of a run's chain (0 steps: of infinitely many, whose bound alone is asked).
+
+        OWN is the chain that the run was trained with.
+        """
+        run, found = None, dict[str, Any]()
+        for quantity in self.quantities if num_steps else ("bound",):
+            path = self._path(workdir, chain, num_steps, quantity)
+            if not path.exists():
+                run = run or opened(workdir, chain, num_steps, self.dataset)
+                self.out.mkdir(parents=True, exist_ok=True)
+                files.write_json(path, dict(getattr(self, quantity)(run)))
+                print(path, flush=True)
+            found |= json.loads(path.read_text())
+        return found
+
+    def _path(
+        self, workdir: pathlib.Path, chain: str, num_steps: int, quantity: str
+    ) -> pathlib.Path:
+        sizes = {
+            "bound": f"-{self.images}" if self.images else "",
+            "iwae": f"-{self.images or 'all'}-K={self.samples}",
+            "fid": f"-{self.drawn}",
+            "seconds": "",
+        }
+        return self.out / f"{workdir.name}-{chain}-T={num_steps}-{quantity}{sizes[quantity]}.json"
+
+    def _arrays(self, run: Run) -> Any:
+        return run.arrays(run.images("test")[: self.images or None])
+
+    def bound(self, run: Run) -> Numbers:
+        """The bound of the chain, or of infinitely many steps, image by image."""
+        model = run.model.discretized() if run.settings.eval.num_steps else run.model
+        bounds = run.map(score.flat_terms, self._arrays(run), model=model)["value"]
+        return {"bound": float(bounds.mean()), "bounds": bounds.tolist()}
+
+    def iwae(self, run: Run) -> Numbers:
+        """The importance-weighted bound of the chain, and the effective size of its sample."""
+        how = dict(num_samples=self.samples, chunk=min(run.settings.eval.iwae_chunk, self.samples))
+        model = run.model.discretized()
+        terms = run.map(likelihood.iwae_terms, self._arrays(run), model=model, **how)
+        means = {name: likelihood.mean_and_error(terms[key]) for name, key in IWAE.items()}
+        return {
+            key: value
+            for name, mean in means.items()
+            for key, value in ((name, mean["mean"]), (f"{name}_se", mean["se"]))
+        }
+
+    def fid(self, run: Run) -> Numbers:
+        """FID against the training images, and its standard error over draws of the samples."""
+        space = features.named(
+            run.settings, self.dataset, lambda: classifier.trained(run.settings, self.dataset)
+        )
+        reference = fid.cached_statistics(space, self.dataset.splits["train"].images)
+        options, levels = run.settings.sample.options(), run.facts.info.levels
+        found = []
+        for seed in range(ROUNDS):
+            images = fid.to_levels(run.sample(self.drawn, seed=seed, **options), levels)
+            drawn = fid.statistics(space.apply(images))
+            found.append(fid.frechet_distance(drawn, reference))
+        return {"fid": float(np.mean(found)), "fid_se": float(np.std(found, ddof=1) / ROUNDS**0.5)}
+
+    def seconds(self, run: Run) -> Numbers:
+        """Seconds of drawing TIMED samples, compiled before."""
+        options = run.settings.sample.options()
+        run.sample(TIMED, **options)
+        found = []
+        for seed in range(ROUNDS):
+            start = time.perf_counter()
+            run.sample(TIMED, seed=seed, **options)
+            found.append(time.perf_counter() - start)
+        return {"seconds": float(np.median(found))}
+
+
+def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.Dataset) -> Run:
+    """The run with a chain, fitted to its training images where that is not its own.
+
+    A student of another run is what it has become in the end: its validations compare bounds, and
+    the denoiser that it started with may have the best.
+    """
+    record = read_run(workdir)
+    asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
+    settings = record.settings.replace(eval=asked)
+    is_student = bool(settings.model["prior"].get("teacher_steps"))
+    run = restore(settings, record, "latest" if is_student else "best")
+    return calibration.ensured(run, workdir, dataset)
