@@ -21,6 +21,7 @@ from vdp.record import read_run
 from vdp.run import Run, calibration, restore
 from vdp.runtime import files
 
+QUANTITIES = ("bound", "iwae", "fid", "seconds")
 TIMED = 1000  # samples
 ROUNDS = 3  # timings, of which the median counts; draws for FID, whose mean and error count
 OWN = "own"  # the chain that a run was trained with
@@ -33,7 +34,7 @@ class Asked:
     """What is asked of every chain, and where the answers are kept.
 
     Attributes:
-      quantities: of `bound`, `iwae`, `fid` and `seconds`.
+      quantities: those of QUANTITIES that are measured where they are not kept.
       images: the first of the test split that bound and IWAE are of; 0: all.
       samples: K of the IWAE.
       drawn: samples of one FID.
@@ -49,19 +50,23 @@ class Asked:
     dataset: datasets.Dataset
 
     def of(self, workdir: pathlib.Path, chain: str, num_steps: int) -> Numbers:
-        """The numbers of a run's chain (0 steps: of infinitely many, whose bound alone is asked).
+        """The numbers of a run's chain: what is kept of it, and what is asked for.
 
-        OWN is the chain that the run was trained with.
+        Args:
+          workdir: of the run.
+          chain: as `eval.reverse`; OWN is the one that the run was trained with.
+          num_steps: T; 0: of infinitely many steps, whose bound alone is measured.
         """
         run, found = None, dict[str, Any]()
-        for quantity in self.quantities if num_steps else ("bound",):
+        for quantity in QUANTITIES if num_steps else ("bound",):
             path = self._path(workdir, chain, num_steps, quantity)
-            if not path.exists():
+            if not path.exists() and (quantity in self.quantities or not num_steps):
                 run = run or opened(workdir, chain, num_steps, self.dataset)
                 self.out.mkdir(parents=True, exist_ok=True)
                 files.write_json(path, dict(getattr(self, quantity)(run)))
                 print(path, flush=True)
-            found |= json.loads(path.read_text())
+            if path.exists():
+                found |= json.loads(path.read_text())
         return found
 
     def _path(

@@ -7,8 +7,9 @@ python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--ste
 Every run, one for each seed, is measured on its test images (the first --images of them; 0: all)
 with the chains `fixed`, `calibrated` and `optimised` of every T; --others with the chain they were
 trained with: they went on from one of the runs (`train.init_from`, also by steps), or are of the
-same seed. What is measured is kept in --out and not measured again (`benchmarks.chains`); seconds
-ask for a quiet machine. --write puts the table and the picture called NAME into the docs.
+same seed. What is measured is kept in --out and not measured again (`benchmarks.chains`), and the
+table shows all that is kept of these chains; seconds ask for a quiet machine. --write puts the
+table and the picture called NAME into the docs.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import command
-from benchmarks.chains import OWN, TIMED, Asked, Numbers
+from benchmarks.chains import OWN, QUANTITIES, TIMED, Asked, Numbers
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.data import datasets
@@ -31,7 +32,6 @@ from vdp.record import read_run
 from vdp.runtime import markdown
 
 CHAINS = ("fixed", "calibrated", "optimised")
-QUANTITIES = ("bound", "iwae", "fid", "seconds")
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "few_steps.md"
 LOOKS = {
@@ -174,7 +174,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=lambda t: [int(n) for n in t.split(",")], default="1,2,4,8,25,100"
     )
-    parser.add_argument("--measure", type=lambda t: t.split(","), default=",".join(QUANTITIES))
+    words = lambda text: [word for word in text.split(",") if word]
+    parser.add_argument("--measure", type=words, default=",".join(QUANTITIES))
     parser.add_argument("--images", type=int, default=0)
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--drawn", type=int, default=10_000)

@@ -48,11 +48,15 @@ def keep(path: pathlib.Path) -> pathlib.Path:
     run["config"]["data"]["dir"] = None
     words = [config, *changed, f"step={result['step']}", f"seed={run['config']['seed']}"]
     words += [f"{field}={value}" for field, value in _asked(result).items()]
-    safe = "".join(c if c.isalnum() or c in "._=-" else "-" for c in "_".join(words))
-    kept = MEASURED / f"{safe}.json"
+    kept = MEASURED / f"{file_name(words)}.json"
     content = {"config": config, "changed": changed, "run": run, "result": result}
     files.write_json(kept, content)
     return kept
+
+
+def file_name(words: Sequence[str]) -> str:
+    """Words as the name of a file, without its ending."""
+    return "".join(c if c.isalnum() or c in "._=-" else "-" for c in "_".join(words))
 
 
 def _asked(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -115,6 +115,21 @@ def test_everything_can_be_pushed_under_a_prior():
     assert abs(stack.bits) < 1e-9
 
 
+@pytest.mark.parametrize("borrowed", [False, True])
+@pytest.mark.parametrize("std", [0.7, 900.0, 1.5e5, 3e6])
+def test_a_number_costs_its_entropy_however_fine_the_bins(std, borrowed):
+    rng, count = np.random.default_rng(2), 20_000
+    mean = 100.0 * rng.normal(size=count)
+    k = np.rint(mean + std * rng.normal(size=count)).astype(np.int64)
+    model = Gaussians(mean=mean, std=np.full(count, std), borrowed=borrowed)
+    stack, edges = Stack(), (k + np.array([[-0.5], [0.5]]) - mean) / std
+    model.push(stack, k)
+    mass = np.diff(stats.norm.cdf(edges), axis=0)
+    assert abs(stack.bits / count + np.log2(mass).mean()) < 3e-3
+    np.testing.assert_array_equal(model.pop(stack), k)
+    assert abs(stack.bits) < 1e-6
+
+
 def test_popped_latents_follow_their_distribution():
     stack, std = Stack(), np.array([0.3, 4.0, 90.0]).repeat(4000)
     k = Gaussians(mean=np.full(12_000, 0.25), std=std, borrowed=True).pop(stack)
@@ -132,4 +147,4 @@ def test_a_stack_of_a_file_ends_and_numbers_that_are_none_are_refused():
     with pytest.raises(UserError, match="not finite"):
         Gaussians(mean=np.array([np.nan]), std=np.ones(1))
     with pytest.raises(UserError, match=r"fewer config\.codec\.bins"):
-        Gaussians(mean=np.zeros(1), std=np.full(1, 1e6))
+        Gaussians(mean=np.zeros(1), std=np.full(1, 1e7))

@@ -23,7 +23,7 @@ from vdp.codec.stack import Stack
 from vdp.priors.autoregressive import AutoregressivePrior
 from vdp.types import Array, Params, Shape, Stats
 
-STRAIGHT = 32  # sigma is this part of the smallest deviation of posteriors
+STRAIGHT = 256  # sigma is this part of the smallest deviation of posteriors
 TRIED = 256  # draws of the prior that its finest direction is looked for at
 RARE = 0.01  # of them and their directions may be finer than the grid of e
 

@@ -135,19 +135,26 @@ class Stack:
             raise Unwritten
         return symbols.astype(np.int64)
 
+    def push_uniform(self, numbers: Int64[np.ndarray, "n"], size: int) -> None:
+        """Pushes whole numbers from 0 to size - 1, each as probable."""
+        family = module().stream.model.Uniform()
+        self.push(numbers, family, np.full(len(numbers), size, np.int32))
+
+    def pop_uniform(self, count: int, size: int) -> Int64[np.ndarray, "n"]:
+        """Pops what `push_uniform` has pushed."""
+        return self.pop(module().stream.model.Uniform(), np.full(count, size, np.int32))
+
     def push_raw(self, numbers: Int64[np.ndarray, "n"]) -> None:
         """Pushes any whole numbers of 32 bits, at their full length."""
-        family = module().stream.model.Uniform()
         raw = numbers + (1 << (WORD - 1))
         if len(raw) and not (raw.min() >= 0 and raw.max() < 1 << WORD):
             raise UserError("a latent of this model has left all bounds: the run diverged")
         both = np.stack([raw // TAIL_HALF, raw % TAIL_HALF], axis=1).ravel()
-        self.push(both, family, np.full(len(both), TAIL_HALF, np.int32))
+        self.push_uniform(both, TAIL_HALF)
 
     def pop_raw(self, count: int) -> Int64[np.ndarray, "n"]:
         """Pops what `push_raw` has pushed."""
-        family = module().stream.model.Uniform()
-        both = self.pop(family, np.full(2 * count, TAIL_HALF, np.int32)).reshape(-1, 2)
+        both = self.pop_uniform(2 * count, TAIL_HALF).reshape(-1, 2)
         return both[:, 0] * TAIL_HALF + both[:, 1] - (1 << (WORD - 1))
 
     def whiten(self, bits: float) -> None:

@@ -8,10 +8,8 @@ import numpy as np
 from vdp import config
 from vdp.data import gathered
 from vdp.errors import UserError
-from vdp.metrics import score
-from vdp.metrics.likelihood import bits_per_dim, mean_and_error
 from vdp.run import Run, restore
-from vdp.run.compression import coded_model, gap
+from vdp.run.rates import Rate, beside_bound
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import SPLITS, Settings, compare
@@ -67,7 +65,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         f"({encoded.initial_bits / len(images) / size:.4f} bits/dim), paid once",
     ]
     if settings.codec.bound:
-        lines.append(_beside_bound(run, images, encoded.bits, encoded.lanes))
+        lines.append(_beside_bound(beside_bound(run, images, encoded)))
     if parallel.is_writer():
         print("\n".join(lines))
 
@@ -86,15 +84,11 @@ def _images(run: Run[Model]) -> np.ndarray:
     return gathered.read(path, run.facts.levels)
 
 
-def _beside_bound(run: Run[Model], images: np.ndarray, bits: np.ndarray, lanes: int) -> str:
+def _beside_bound(rate: Rate) -> str:
     """The bound of the coded model on the same images, and how far the rate is from it."""
-    model = coded_model(run.model)
-    nats = run.map(score.flat_terms, run.arrays(images), model=model)["value"]
-    bound = mean_and_error(bits_per_dim(np.asarray(nats, np.float64), run.facts.shape))
-    share, error = gap(bits, -np.asarray(nats, np.float64) / np.log(2), lanes)
-    within = "" if error is None else f" ± {100 * error:.2f}"
-    over = "" if bound["se"] is None else f" ± {bound['se']:.4f}"
+    within = "" if rate.gap_se is None else f" ± {100 * rate.gap_se:.2f}"
+    over = "" if rate.bound_se is None else f" ± {rate.bound_se:.4f}"
     return (
-        f"bound ({model.bound_model}) {bound['mean']:.4f}{over} bits/dim over these images; the "
-        f"rate differs from it by {100 * share:+.2f}{within} %"
+        f"bound ({rate.model}) {rate.bound:.4f}{over} bits/dim over these images; the "
+        f"rate differs from it by {100 * rate.gap:+.2f}{within} %"
     )

@@ -1,11 +1,11 @@
-"""Compression of images by a run, and the bound that its rate is compared with."""
+"""Compression of images by a run."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from vdp import codec
 from vdp.data.datasets import Facts
@@ -96,19 +96,3 @@ class Compressing:
 def coded_model(model: Any) -> Any:
     """The model whose bound the rate estimates: for a diffusion prior that of its T steps."""
     return model.discretized() if isinstance(model, Reinterpretable) else model
-
-
-def gap(
-    bits: Float[np.ndarray, "b"], bounds: Float[np.ndarray, "n"], lanes: int
-) -> tuple[float, float | None]:
-    """(share by which the bits are above the bound, its standard error over batches or None).
-
-    Args:
-      bits: of every batch.
-      bounds: of every image, in bits.
-      lanes: images of a batch.
-    """
-    expected = np.add.reduceat(bounds, range(0, len(bounds), lanes))
-    apart, total = bits - expected, float(expected.sum())
-    error = float(np.sqrt(len(bits)) * apart.std(ddof=1)) / total if len(bits) > 1 else None
-    return float(apart.sum()) / total, error

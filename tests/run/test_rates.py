@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vdp.run.compression import gap
+from vdp.run.rates import gap
 
 
 def test_the_gap_is_a_share_of_the_bound_with_the_error_of_its_batches():
