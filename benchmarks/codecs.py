@@ -2,14 +2,17 @@
 
 python -m benchmarks.codecs --workdir=RUN [--split=test] [--num=0] [--batch_size=0]
 
-The same images (`num` of them; 0: all): by the run's model; as PNG and lossless WebP by Pillow, in
-one file for each image and as one picture of all; as one piece of bytes by zlib, bzip2 and lzma.
-Levels are stored as they are, 0/1 images in one bit a pixel where the format has that. Prints a
-Markdown table.
+The same images (`num` of them; 0: all): by the run's model; as PNG, lossless WebP and lossless JPEG
+XL, in one file for each image and as one picture of all; as one piece of bytes by zlib, bzip2, lzma
+and Zstandard. Levels are stored as they are, 0/1 images in one bit a pixel where the format has
+that. JPEG XL and Zstandard ask for the packages pillow-jxl-plugin and zstandard, and are left out
+without them. Prints a Markdown table.
 """
 
 import argparse
 import bz2
+import importlib
+import importlib.util
 import io
 import lzma
 import math
@@ -25,6 +28,12 @@ from vdp.record import read_run
 from vdp.run import Run, restore
 from vdp.runtime import markdown
 
+FORMATS = {
+    "PNG": {"optimize": True},
+    "WebP": {"lossless": True, "quality": 100, "method": 6},
+    "JXL": {"lossless": True, "effort": 9},
+}
+
 
 def picture(pixels: np.ndarray, levels: int) -> Image.Image:
     """Levels [H, W, C] as a picture of Pillow; 0/1 greys have one bit a pixel."""
@@ -36,8 +45,10 @@ def picture(pixels: np.ndarray, levels: int) -> Image.Image:
 def saved(pixels: np.ndarray, levels: int, kind: str) -> int:
     """Bytes of one file of a picture."""
     buffer = io.BytesIO()
-    options = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, "method": 6}}
-    picture(pixels, levels).save(buffer, kind, **options[kind])
+    shown = picture(pixels, levels)
+    if kind == "JXL" and shown.mode == "1":  # which has no single bits
+        shown = Image.fromarray(pixels[..., 0])
+    shown.save(buffer, kind, **FORMATS[kind])
     return len(buffer.getvalue())
 
 
@@ -61,7 +72,10 @@ def general(images: np.ndarray, levels: int) -> dict[str, Callable[[], int]]:
     """Bytes by the name of what writes them."""
     raw, mosaic = packed(images, levels), in_rows(images)
     found: dict[str, Callable[[], int]] = {}
-    for kind in ("PNG", "WebP"):
+    has_jxl = importlib.util.find_spec("pillow_jxl") is not None
+    if has_jxl:
+        importlib.import_module("pillow_jxl")  # which makes the format known to Pillow
+    for kind in [kind for kind in FORMATS if kind != "JXL" or has_jxl]:
         found[f"{kind}, each image"] = lambda kind=kind: sum(
             saved(image, levels, kind) for image in images
         )
@@ -69,6 +83,9 @@ def general(images: np.ndarray, levels: int) -> dict[str, Callable[[], int]]:
     found["zlib"] = lambda: len(zlib.compress(raw, 9))
     found["bzip2"] = lambda: len(bz2.compress(raw, 9))
     found["lzma"] = lambda: len(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME))
+    if importlib.util.find_spec("zstandard"):
+        zstandard = importlib.import_module("zstandard")
+        found["Zstandard"] = lambda: len(zstandard.ZstdCompressor(level=22).compress(raw))
     return found
 
 

@@ -79,14 +79,24 @@ def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs, those that differ in their seed alone together, in the order of their names."""
+    """The runs, those that differ in their seed alone together, in the order of their names.
+
+    The best checkpoints of two seeds may be of different steps; two of one seed are two rows.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         config = {k: v for k, v in run["run"]["config"].items() if k not in IDLE}
         result, hardware = run["result"], run["run"]["hardware"]
-        same = json.dumps([config, result["step"], _asked(result), hardware], sort_keys=True)
+        same = json.dumps([config, _asked(result), hardware], sort_keys=True)
+        if seed_of(run) in map(seed_of, groups.get(same, [])):
+            same += f" step {result['step']}"
         groups.setdefault(same, []).append(run)
     return sorted(groups.values(), key=lambda group: [group[0]["config"], *group[0]["changed"]])
+
+
+def seed_of(run: Run) -> int:
+    """The seed of a run."""
+    return run["run"]["config"]["seed"]
 
 
 def estimate(group: Sequence[Run], name: str) -> str:
@@ -107,9 +117,11 @@ def row(group: Sequence[Run]) -> list[str]:
     fields = " ".join(group[0]["changed"])
     hardware = first["hardware"]
     where = hardware["kind"] if hardware["kind"] != "cpu" else f"{hardware['cores']} CPU cores"
-    steps = f"{result['step']:,} of {config['train']['batch_size']}"
-    trained = f"{steps}, {mean_and_error(seconds)[0]:,.0f} s on {where}"
-    seeds = ", ".join(str(run["run"]["config"]["seed"]) for run in group)
+    steps = sorted({run["result"]["step"] for run in group})
+    shown = " to ".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1])))
+    spent = f"{mean_and_error(seconds)[0]:,.0f} s on {where}"
+    trained = f"{shown} of {config['train']['batch_size']}, {spent}"
+    seeds = ", ".join(str(seed) for seed in sorted(map(seed_of, group)))
     images = f"{result['num_examples']:,} {result['split']}"
     about = [f"`{group[0]['config']}`" + (f" `{fields}`" if fields else ""), seeds, trained, images]
     return [*about, *(estimate(group, name) for name in ESTIMATORS)]

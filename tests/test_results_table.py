@@ -43,6 +43,21 @@ def test_seeds_are_a_row_with_their_standard_error(measured, capsys):
     assert "2.00 ± 1.53 (T=inf)" in table[2]
 
 
+def test_the_best_checkpoints_of_seeds_may_be_of_other_steps(measured, capsys):
+    run = json.loads((measured / "2.json").read_text())
+    run["result"]["step"] = 7
+    (measured / "2.json").write_text(json.dumps(run))
+    run["result"]["step"] = 5  # another checkpoint of the same run
+    (measured / "3.json").write_text(json.dumps(run))
+    results.main([])
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 4
+    (seeds,) = (line for line in table if "| 0, 1, 2 |" in line)
+    step = json.loads((measured / "0.json").read_text())["result"]["step"]
+    low, high = sorted((step, 7))
+    assert f"| {low} to {high} of " in seeds
+
+
 def test_another_training_is_another_row(measured, capsys):
     run = json.loads((measured / "0.json").read_text())
     run["run"]["config"]["optim"]["learning_rate"] *= 2
