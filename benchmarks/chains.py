@@ -15,8 +15,10 @@ import numpy as np
 
 from vdp import classifier
 from vdp.data import datasets
+from vdp.errors import UserError
 from vdp.evaluation import features
 from vdp.metrics import fid, likelihood, score
+from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
 from vdp.run import Run, calibration, restore
 from vdp.runtime import files
@@ -78,7 +80,8 @@ class Asked:
             "fid": f"-{self.drawn}",
             "seconds": "",
         }
-        return self.out / f"{workdir.name}-{chain}-T={num_steps}-{quantity}{sizes[quantity]}.json"
+        run = str(workdir).strip("/").replace("/", "_")  # two runs may have one name
+        return self.out / f"{run}-{chain}-T={num_steps}-{quantity}{sizes[quantity]}.json"
 
     def _arrays(self, run: Run) -> Any:
         return run.arrays(run.images("test")[: self.images or None])
@@ -94,12 +97,11 @@ class Asked:
         how = dict(num_samples=self.samples, chunk=min(run.settings.eval.iwae_chunk, self.samples))
         model = run.model.discretized()
         terms = run.map(likelihood.iwae_terms, self._arrays(run), model=model, **how)
-        means = {name: likelihood.mean_and_error(terms[key]) for name, key in IWAE.items()}
-        return {
-            key: value
-            for name, mean in means.items()
-            for key, value in ((name, mean["mean"]), (f"{name}_se", mean["se"]))
-        }
+        found: dict[str, float | None] = {}
+        for name, key in IWAE.items():
+            mean = likelihood.mean_and_error(terms[key])
+            found |= {name: mean["mean"], f"{name}_se": mean["se"]}
+        return found
 
     def fid(self, run: Run) -> Numbers:
         """FID against the training images, and its standard error over draws of the samples."""
@@ -132,10 +134,15 @@ def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.
 
     A student of another run is what it has become in the end: its validations compare bounds, and
     the denoiser that it started with may have the best.
+
+    Raises:
+      UserError: another chain than its own is asked for, and it has no diffusion prior.
     """
     record = read_run(workdir)
     asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
     settings = record.settings.replace(eval=asked)
-    is_student = bool(settings.model["prior"].get("teacher_steps"))
+    is_student = bool((settings.model.get("prior") or {}).get("teacher_steps"))
     run = restore(settings, record, "latest" if is_student else "best")
+    if chain != OWN and not isinstance(getattr(run.model, "prior", None), DiffusionPrior):
+        raise UserError(f"{workdir} has no diffusion prior, whose chains could be measured")
     return calibration.ensured(run, workdir, dataset)

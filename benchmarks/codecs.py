@@ -11,7 +11,6 @@ without them. Prints a Markdown table.
 
 import argparse
 import bz2
-import importlib
 import importlib.util
 import io
 import lzma
@@ -72,10 +71,12 @@ def general(images: np.ndarray, levels: int) -> dict[str, Callable[[], int]]:
     """Bytes by the name of what writes them."""
     raw, mosaic = packed(images, levels), in_rows(images)
     found: dict[str, Callable[[], int]] = {}
-    has_jxl = importlib.util.find_spec("pillow_jxl") is not None
-    if has_jxl:
+    kinds = list(FORMATS)
+    if importlib.util.find_spec("pillow_jxl"):
         importlib.import_module("pillow_jxl")  # which makes the format known to Pillow
-    for kind in [kind for kind in FORMATS if kind != "JXL" or has_jxl]:
+    else:
+        kinds.remove("JXL")
+    for kind in kinds:
         found[f"{kind}, each image"] = lambda kind=kind: sum(
             saved(image, levels, kind) for image in images
         )

@@ -7,9 +7,11 @@ python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--ste
 Every run, one for each seed, is measured on its test images (the first --images of them; 0: all)
 with the chains `fixed`, `calibrated` and `optimised` of every T; --others with the chain they were
 trained with: they went on from one of the runs (`train.init_from`, also by steps), or are of the
-same seed. What is measured is kept in --out and not measured again (`benchmarks.chains`), and the
-table shows all that is kept of these chains; seconds ask for a quiet machine. --write puts the
-table and the picture called NAME into the docs.
+same seed. Nats below T=inf are those below that run; of a fine-tuned chain, where --others has it,
+below a run that went on for as many steps with the bound of infinitely many. What is measured is
+kept in --out and not measured again (`benchmarks.chains`), and the table shows all that is kept of
+these chains; seconds ask for a quiet machine. --write puts the table and the picture called NAME
+into the docs.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from vdp.record import read_run
 from vdp.runtime import markdown
 
 CHAINS = ("fixed", "calibrated", "optimised")
+TUNED, LONGER = "fine-tuned", "trained on"  # with the bound of T steps, of infinitely many
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "few_steps.md"
 LOOKS = {
@@ -39,7 +42,7 @@ LOOKS = {
     "calibrated": dict(color=style.BLUE, marker="o"),
     "optimised": dict(color=style.GREEN, marker="o"),
     "learned": dict(color=style.ORANGE, marker="s"),
-    "fine-tuned": dict(color=style.ORANGE, marker="D"),
+    TUNED: dict(color=style.ORANGE, marker="D"),
     "trajectory": dict(color=style.BLUE, marker="^"),
     "distilled": dict(color=style.DARK, marker="x"),
 }
@@ -55,16 +58,19 @@ Groups = dict[tuple[str, int], list[Numbers]]
 
 
 def kind_of(workdir: pathlib.Path) -> tuple[str, int]:
-    """(what the table calls the chain that a run was trained with, its T)."""
+    """(what the table calls the chain that a run was trained with, its T; 0: infinitely many)."""
     settings = read_run(workdir).settings
-    prior = settings.model["prior"]
+    prior = settings.model.get("prior") or {"name": None}
     if prior["name"] == "trajectory":
         return "trajectory", prior["num_steps"]
     if prior.get("teacher_steps"):
         return "distilled", prior["num_steps"]
-    if prior.get("reverse") != "learned":
-        raise UserError(f"{workdir} has no chain of its own: name it in --runs")
-    return "fine-tuned" if settings.train.init_from else "learned", prior["num_steps"]
+    if prior.get("reverse") == "learned":
+        return TUNED if settings.train.init_from else "learned", prior["num_steps"]
+    is_continuous = prior["name"] == "vdm" and prior.get("bound", "continuous") == "continuous"
+    if settings.train.init_from and is_continuous:
+        return LONGER, 0
+    raise UserError(f"{workdir} has no chain of its own: name it in --runs")
 
 
 def first_of(workdir: pathlib.Path, runs: Sequence[pathlib.Path]) -> pathlib.Path:
@@ -82,6 +88,15 @@ def first_of(workdir: pathlib.Path, runs: Sequence[pathlib.Path]) -> pathlib.Pat
     raise UserError(f"{workdir} went on from none of --runs, and none has its seed {seed}")
 
 
+def as_long(workdir: pathlib.Path, others: Sequence[pathlib.Path]) -> pathlib.Path | None:
+    """The run that went on as another did, with the bound of infinitely many steps; or None."""
+    went_on = lambda run: ((t := read_run(run).settings.train).init_from, t.steps)
+    for other in others:
+        if kind_of(other)[0] == LONGER and went_on(other) == went_on(workdir):
+            return other
+    return None
+
+
 def measure_all(
     asked: Asked,
     runs: Sequence[pathlib.Path],
@@ -95,10 +110,10 @@ def measure_all(
     def limit(run: pathlib.Path) -> Sequence[float]:
         return asked.of(run, "fixed", 0)["bounds"]
 
-    def add(name: str, num: int, workdir: pathlib.Path, chain: str, first: pathlib.Path) -> None:
+    def add(name: str, num: int, workdir: pathlib.Path, chain: str, beside: pathlib.Path) -> None:
         numbers = dict(asked.of(workdir, chain, num))
         if "bounds" in numbers:
-            lost = np.subtract(limit(first), numbers["bounds"])
+            lost = np.subtract(limit(beside), numbers["bounds"])
             paired = likelihood.mean_and_error(lost)
             numbers |= {"below": paired["mean"], "below_se": paired["se"]}
             numbers["bound_se"] = likelihood.mean_and_error(np.array(numbers["bounds"]))["se"]
@@ -110,7 +125,8 @@ def measure_all(
                 add(chain, num, run, chain, run)
     for other in sorted(others, key=kind_of):
         name, num = kind_of(other)
-        add(name, num, other, OWN, first_of(other, runs))
+        first, chain = first_of(other, runs), "fixed" if name == LONGER else OWN
+        add(name, num, other, chain, as_long(other, others) or first if name == TUNED else first)
     return groups
 
 
@@ -133,7 +149,7 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
     figure = style.figure(6.4, 3.8)
     axes = figure.add_subplot()
     style.dress(axes)
-    for chain in dict.fromkeys(chain for chain, _ in groups):
+    for chain in dict.fromkeys(chain for chain, num in groups if num):
         line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
         each = [estimate(group, "below") for _, group in line]
         means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
@@ -142,9 +158,9 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
         axes.errorbar([num for num, _ in line], means, errors, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
-    lost = [numbers["below"] for group in groups.values() for numbers in group]
+    lost = [numbers["below"] for (_, num), group in groups.items() for numbers in group if num]
     axes.set_ylim(min(0.0, 1.2 * min(lost)), 1.5 * max(lost))
-    steps = sorted({num for _, num in groups})
+    steps = sorted({num for _, num in groups if num})
     axes.set_xticks(steps, [str(num) for num in steps], minor=False)
     axes.set_xlabel("steps of the chain")
     axes.set_ylabel("nats below T=inf")
@@ -157,7 +173,7 @@ def in_table(groups: Groups) -> str:
     known = {name for group in groups.values() for numbers in group for name in numbers}
     columns = [name for name in COLUMNS if name in known]
     rows = [
-        (chain, str(num), *(cell(group, name) for name in columns))
+        (chain, str(num or "inf"), *(cell(group, name) for name in columns))
         for (chain, num), group in groups.items()
     ]
     heads = ("chain", "T", *(COLUMNS[name] for name in columns))
@@ -182,6 +198,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
     parser.add_argument("--write", metavar="NAME")
     flags = parser.parse_args()
+    if not flags.runs:
+        raise UserError("--runs names no run")
     for quantity in flags.measure:
         if quantity not in QUANTITIES:
             raise choose_from("--measure", quantity, QUANTITIES)

@@ -72,7 +72,8 @@ def measure(workdir: pathlib.Path, split: str, num: int, asked: Mapping[str, Any
 def keep(numbers: Numbers) -> pathlib.Path:
     """Writes what was measured; returns the file."""
     words = [numbers["config"], *numbers["changed"], f"seed={numbers['seed']}", numbers["model"]]
-    path = KEPT / f"{file_name(words + [str(numbers['images'])])}.json"
+    words += [numbers["split"], str(numbers["images"])]
+    path = KEPT / f"{file_name(words)}.json"
     path.parent.mkdir(exist_ok=True)
     files.write_json(path, dict(numbers))
     return path
@@ -82,12 +83,23 @@ def row(numbers: Numbers) -> list[str]:
     """The cells of one file."""
     fields = " ".join(numbers["changed"])
     config = f"`{numbers['config']}`" + (f" `{fields}`" if fields else "")
-    percent = f"{100 * numbers['gap']:+.2f}"
-    percent += f" ± {100 * numbers['gap_se']:.2f} %" if numbers["gap_se"] is not None else " %"
-    images = f"{numbers['images']:,} {numbers['split']}, {numbers['lanes']} at once"
-    bound = f"{numbers['bound']:.4f} ± {numbers['bound_se']:.4f}"
-    about = [f"{config}, step {numbers['step']:,}", images, numbers["model"]]
-    return [*about, bound, f"{numbers['rate']:.4f}", percent, f"{numbers['initial_bits']:,}"]
+    about = [
+        f"{config}, step {numbers['step']:,}",
+        f"{numbers['images']:,} {numbers['split']}, {numbers['lanes']} at once",
+        numbers["model"],
+    ]
+    bound, gap = f"{numbers['bound']:.4f}", f"{100 * numbers['gap']:+.2f}"
+    if numbers["bound_se"] is not None:
+        bound += f" ± {numbers['bound_se']:.4f}"
+    if numbers["gap_se"] is not None:
+        gap += f" ± {100 * numbers['gap_se']:.2f}"
+    return [*about, bound, f"{numbers['rate']:.4f}", f"{gap} %", f"{numbers['initial_bits']:,}"]
+
+
+def table() -> str:
+    """The table of all that is kept, in Markdown."""
+    found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+    return "\n".join(markdown.table(HEADS, map(row, found)))
 
 
 def main() -> int:
@@ -107,11 +119,10 @@ def main() -> int:
     for workdir in filter(None, flags.add.split(",")):
         kept = keep(measure(pathlib.Path(workdir), flags.split, flags.num, asked))
         print(f"kept {kept.name}", flush=True)
-    found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
-    table = "\n".join(markdown.table(HEADS, map(row, found)))
-    print(table)
+    made = table()
+    print(made)
     if flags.write:
-        write_table(table, PAGE, MARKS)
+        write_table(made, PAGE, MARKS)
     return 0
 
 

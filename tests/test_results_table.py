@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks import command, results
+from benchmarks import command, rates, results
 
 
 @pytest.fixture
@@ -80,9 +80,20 @@ def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, capsys):
     assert said.err.count("\n") == 1
 
 
-def test_the_page_holds_the_table_of_what_is_kept():
-    """Nobody has typed a number of it."""
+def test_the_pages_hold_the_tables_of_what_is_kept():
+    """Nobody has typed a number of them."""
     runs = [json.loads(path.read_text()) for path in sorted(results.MEASURED.glob("*.json"))]
-    page = results.PAGE.read_text()
-    start, end = results.MARKS
-    assert page.split(start)[1].split(end)[0].strip() == results.table(runs)
+    for kept, table in ((results, results.table(runs)), (rates, rates.table())):
+        start, end = kept.MARKS
+        assert kept.PAGE.read_text().split(start)[1].split(end)[0].strip() == table
+
+
+def test_a_rate_of_one_image_has_no_error(monkeypatch, tmp_path):
+    kept = json.loads(next(iter(sorted(rates.KEPT.glob("*.json")))).read_text())
+    monkeypatch.setattr(rates, "KEPT", tmp_path)
+    rates.keep(kept | {"bound": 2.0, "bound_se": None, "gap": 0.5, "gap_se": None})
+    rates.keep(kept | {"split": "validation"})
+    first, second = rates.table().splitlines()[2:]
+    assert "| 2.0000 |" in first
+    assert "| +50.00 % |" in first
+    assert " validation, " in second

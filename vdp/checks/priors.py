@@ -18,7 +18,7 @@ from vdp.types import DiffusionLike, Levels, Prior, Shape
 
 NUM = 4000  # draws of an average
 SOME = 8000  # samples, where all would take long
-PATHS = 100_000  # weighted draws of a density that is itself an average over paths
+PATHS = 400_000  # weighted draws of a density that is itself an average over paths: few carry it
 FLOWS = 20_000  # and of one by the ODE, whose weights vary less and cost more
 BATCH = 2000
 SHAKE, MOST_GROWN = (

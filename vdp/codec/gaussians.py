@@ -4,9 +4,9 @@ A latent is k times a width, k a whole number; its mass is that of the Gaussian 
 k. A support much wider than its distribution costs bits: every k in it has a mass of at least
 2^-24, and a far k that is popped by chance costs many bits under the other distributions. So the
 support is centred at each mean, and has one size for all deviations with the same power of two.
-Where bins are finer than 2^-RESOLVED of a deviation, a support would have so many that these least
-masses cost bits (0.3 a number at 2^16 bins for each deviation): the Gaussian is over cells of bins
-there, and uniform within each.
+Least masses cost bits also where a deviation has very many bins (0.3 a number at 60,000). There the
+Gaussian is over cells of neighbouring bins, about 2^RESOLVED for each deviation, and the place of a
+bin in its cell is uniform.
 """
 
 import dataclasses
