@@ -61,7 +61,7 @@ class Bench:
             seed=settings.seed,
             batch_size=settings.train.batch_size,
             placement=settings.data.placement,
-            place=parallel.placer(self.mesh),
+            mesh=self.mesh,
         )
 
     def start(self) -> state.State:

@@ -1,4 +1,4 @@
-"""The digits smoke config's training step, with everything it is made of."""
+"""A smoke config's training step, with everything it is made of."""
 
 import functools
 
@@ -7,13 +7,23 @@ import jax.numpy as jnp
 
 from vdp import build, config
 from vdp.data import datasets, feeds, transforms
-from vdp.runtime import uncompiled
+from vdp.runtime import parallel, uncompiled
 from vdp.training import optim, state, step
 
 
-def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=False, **overrides):
-    """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
-    cfg = config.settings("digits_vae:smoke", list(overrides.items()))
+def setup(
+    num_steps=1,
+    *,
+    mesh=None,
+    parts=False,
+    packed=False,
+    rolled=True,
+    spec="digits_vae:smoke",
+    **overrides,
+):
+    """(state, chunk function, feed) of a config's training step, and its (model, optimizer)."""
+    mesh = mesh or parallel.make_mesh(jax.devices()[:1])
+    cfg = config.settings(spec, list(overrides.items()))
     dataset = datasets.load(cfg.data)
     facts = dataset.facts
     model = build.model(cfg.model, facts)
@@ -31,13 +41,15 @@ def setup(num_steps=1, *, constrain=lambda tree: tree, parts=False, packed=False
         num_steps=num_steps,
         ema_decay=cfg.train.ema_decay,
         ema_warmup=cfg.train.ema_warmup,
-        constrain=constrain,
+        microbatches=cfg.train.microbatches,
+        rolled=rolled,
+        constrain=parallel.batch_constraint(mesh) if mesh.size > 1 else lambda tree: tree,
     )
     feed = feeds.make(
         dataset.splits["train"],
         seed=cfg.seed,
         batch_size=cfg.train.batch_size,
-        placement="device",
-        place=jnp.asarray,
+        placement=cfg.data.placement,
+        mesh=mesh,
     )
     return (start, chunk, feed, model, optimizer) if parts else (start, chunk, feed)

@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from vdp.data import datasets, labels
-from vdp.data.sources import _files
+from vdp.data.sources import _files, _npz
 from vdp.errors import UserError
 from vdp.settings import Data
 
@@ -133,6 +133,34 @@ def test_sizes_are_compared_with_the_file_before_they_are_allocated(tmp_path, mo
     monkeypatch.setattr(_files.os, "sysconf", lambda name: 16)  # a machine of 256 bytes
     with pytest.raises(UserError, match="store fewer or smaller"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("save", "by_column", "stays"),
+    [(np.savez, False, True), (np.savez, True, False), (np.savez_compressed, False, False)],
+)
+def test_large_arrays_stay_in_their_file(tmp_path, monkeypatch, save, by_column, stays):
+    parts = {"train_images": IMAGES, "val_images": IMAGES[:3], "test_images": IMAGES[:4]}
+    if by_column:
+        parts = {name: np.asfortranarray(images) for name, images in parts.items()}
+    save(tmp_path / "x.npz", **parts, train_labels=np.arange(20))
+    expected = load(tmp_path / "x.npz").splits
+    monkeypatch.setattr(_npz, "MAPPED", 1)
+    read = []
+    monkeypatch.setattr(_files, "check_memory", lambda path, num_bytes: read.append(num_bytes))
+    found = load(tmp_path / "x.npz").splits
+    assert read == [20 * 8 * (not stays and not by_column) + 27 * 16 * (not stays)]
+    for name, split in expected.items():
+        np.testing.assert_array_equal(found[name].images, split.images)
+        np.testing.assert_array_equal(found[name].labels, split.labels)
+        assert is_mapped(found[name].images) == stays
+        assert not is_mapped(split.images)
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
 
 
 def test_mat_files_of_every_layout(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 
 from vdp.data import datasets, feeds, transforms
 from vdp.data.core import Split
+from vdp.runtime import parallel
 from vdp.settings import Data
 
 N, B = 23, 8
@@ -19,7 +20,9 @@ def split():
 
 
 def labels_of(placement, step, num_steps, seed=3):
-    feed = feeds.make(split(), seed=seed, batch_size=B, placement=placement, place=jnp.asarray)
+    feed = feeds.make(
+        split(), seed=seed, batch_size=B, placement=placement, mesh=parallel.make_mesh()
+    )
     fed = feed.feed(step, num_steps)
     return np.concatenate([feeds.take(fed, i, B)[1] for i in range(num_steps)])
 
@@ -42,7 +45,9 @@ def test_order_depends_on_seed_and_step_only():
 
 def test_images_and_labels_stay_together():
     for placement in ("device", "host"):
-        feed = feeds.make(split(), seed=0, batch_size=B, placement=placement, place=jnp.asarray)
+        feed = feeds.make(
+            split(), seed=0, batch_size=B, placement=placement, mesh=parallel.make_mesh()
+        )
         images, labels = feeds.take(feed.feed(4, 2), 1, B)
         np.testing.assert_array_equal(images, split().images[np.asarray(labels)])
 

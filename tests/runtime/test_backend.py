@@ -41,8 +41,8 @@ def test_shapes_of_a_feed_are_those_it_has(placement):
     mesh = parallel.make_mesh()
     split = Split(images=np.zeros((23, 4, 4, 1), np.uint8), labels=np.zeros(23, np.int32))
     how = dict(batch_size=5, placement=placement)
-    feed = feeds.make(split, seed=0, place=parallel.placer(mesh), **how).feed(3, 7)
-    expected = feeds.shapes(23, (4, 4, 1), num_steps=7, sharding=parallel.replicated(mesh), **how)
+    feed = feeds.make(split, seed=0, mesh=mesh, **how).feed(3, 7)
+    expected = feeds.shapes(23, (4, 4, 1), num_steps=7, mesh=mesh, **how)
     assert {name: (a.shape, a.dtype) for name, a in feed.items()} == {
         name: (a.shape, a.dtype) for name, a in expected.items()
     }

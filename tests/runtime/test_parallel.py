@@ -30,16 +30,34 @@ def eight():
 
 def test_one_device_equals_eight(eight):
     assert eight["devices"] == 8
-    one, many, _ = eight["losses"]
-    np.testing.assert_allclose(one, many, rtol=1e-4)
-    assert len(set(one)) == 3
-    assert eight["state"] < 1e-4
+    assert len(set(eight["losses"]["one"])) == 3
+    same_as_one_device(eight, "eight", rtol=1e-4)
+
+
+def same_as_one_device(eight, name, rtol=2e-4):
+    np.testing.assert_allclose(eight["losses"]["one"], eight["losses"][name], rtol=1e-4)
+    assert eight["params"][name] < rtol
 
 
 def test_sharded_parameters_change_nothing(eight):
     assert eight["fsdp_leaves"] > 0
-    np.testing.assert_allclose(eight["losses"][0], eight["losses"][2], rtol=1e-4)
-    assert eight["fsdp"] < 2e-4
+    same_as_one_device(eight, "fsdp")
+
+
+def test_streamed_images_change_nothing_and_reach_their_device_alone(eight):
+    assert eight["losses"]["streamed"] == eight["losses"]["eight"]
+    assert eight["params"]["streamed"] == eight["params"]["eight"]
+    rows, shards = eight["streamed_rows"]
+    assert rows == [3 * 2] * 8
+    assert shards == [[3, 2]] * 8
+
+
+def test_microbatches_of_sharded_parameters_change_nothing(eight):
+    same_as_one_device(eight, "micro")
+
+
+def test_states_are_restored_on_any_number_of_devices(eight):
+    assert eight["restored_elsewhere"] == []
 
 
 def test_pmap_equals_jit(eight):
@@ -106,6 +124,34 @@ def test_two_processes_train_and_one_resumes(tmp_path, cli):
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=0.05, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_fewer_devices_and_other_places(tmp_path):
+    """Eight devices with sharded parameters; then one with microbatches and streamed images."""
+    rounded = ["--config.optim.eps=1e-3", "--config.optim.schedule=constant",
+               "--config.model.encoder.dropout=0", "--config.model.decoder.dropout=0"]  # fmt: skip
+    places = [
+        (8, ["--config.train.fsdp=True"]),
+        (1, ["--config.train.microbatches=2", "--config.data.placement=host"]),
+    ]
+    for name, (steps, (devices, argv)) in {
+        "moved": (30, places[0]), "moved again": (60, places[1]), "stayed": (60, places[1]),
+    }.items():  # fmt: skip
+        workdir = tmp_path / name.removesuffix(" again")
+        done = subprocess.run(
+            [sys.executable, "-m", "vdp.main", *COMMAND, *rounded, *argv, f"--workdir={workdir}",
+             f"--config.train.steps={steps}"],
+            env=environment(devices), capture_output=True, text=True, cwd=ROOT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"{devices} x cpu" in done.stderr
+    for a, b in zip(
+        jax.tree.leaves(final_state(tmp_path / "moved", 60).ema),
+        jax.tree.leaves(final_state(tmp_path / "stayed", 60).ema),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

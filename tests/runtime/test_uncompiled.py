@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vdp.runtime import uncompiled
 from vdp.runtime.uncompiled import evaluated
 
 
@@ -51,6 +52,38 @@ def test_numbers_are_those_of_the_compiled_function(impl):
 def test_scans_that_draw_run_trip_by_trip():
     key, start = jax.random.key(1), jnp.float32(2.0)
     wanted, found = jax.jit(scanned)(key, start), evaluated(scanned)(key, start)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def looked_at(rng, images):
+    """Random rows, and the largest number of every place, in chunks of which the last overlaps."""
+    largest = lambda i, m: jnp.maximum(
+        m, jax.lax.dynamic_slice_in_dim(images, 3 * i, 3).max(0).astype(jnp.float32)
+    )
+    rows = images[jax.random.choice(rng, len(images), (4,), replace=False)]
+    return rows, jax.lax.fori_loop(0, 4, largest, jnp.zeros(images.shape[1:]))
+
+
+def test_of_large_arrays_only_what_is_taken_goes_to_a_device(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (10, 2, 3), np.uint8)
+    sent = []
+    by_jax = uncompiled._by_jax
+    monkeypatch.setattr(uncompiled, "LARGE", images.size)
+    monkeypatch.setattr(
+        uncompiled,
+        "_by_jax",
+        lambda e, values: sent.extend(map(np.size, values)) or by_jax(e, values),
+    )
+    found = evaluated(looked_at)(jax.random.key(0), images)
+    jax.tree.map(np.testing.assert_array_equal, found, looked_at(jax.random.key(0), images))
+    assert sent
+    assert max(sent) < images.size
+
+
+def test_gathers_of_other_kinds_are_jax_s():
+    of = lambda rng, x: (x[:, jnp.array([1, 0])], x.at[jnp.array([7, -9])].get(mode="fill"))
+    x = np.arange(6.0, dtype=np.float32).reshape(3, 2)
+    found, wanted = evaluated(of)(jax.random.key(0), x), of(None, jnp.asarray(x))
     jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 

@@ -56,7 +56,12 @@ def planned(
     """
     section = "train" if name == "train" else "eval"
     batch_size = getattr(settings, section).batch_size
-    parallel.check_batch_size(chips.mesh.size, batch_size, f"config.{section}.batch_size")
+    parallel.check_batch_size(
+        chips.mesh.size,
+        batch_size,
+        f"config.{section}.batch_size",
+        microbatches=settings.train.microbatches if name == "train" else 1,
+    )
     with backend.tracing_for(chips.platform):
         model = build.model(settings.model, facts)
         traced, steps = PROGRAMS[name](settings, model, facts, chips.mesh)
@@ -77,7 +82,7 @@ def _train(
         batch_size=train.batch_size,
         num_steps=steps,
         placement=settings.data.placement,
-        sharding=parallel.replicated(mesh),
+        mesh=mesh,
     )
     carried = state.carried(optimizer, template)
     of = (settings, model, optimizer, facts.info.levels, carried, mesh)

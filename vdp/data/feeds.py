@@ -1,13 +1,13 @@
-"""Training images for the jitted chunk: resident on the device, or streamed for each chunk.
+"""Training images for the jitted chunk: resident on every device, or streamed for each chunk.
 
 Both give the same examples in the same order. The order is a pure function of (seed, step): epoch
 e of N examples is a permutation drawn from fold_in(key(seed), e); step s takes positions
-s*B .. s*B + B - 1 of the endless sequence of epochs.
+s*B .. s*B + B - 1 of the endless sequence of epochs. It knows nothing of devices and processes, so
+that a run goes on in the middle of an epoch, on any number of them, with the examples it owes.
 """
 
 import functools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
 from vdp.data.core import Split
-from vdp.types import Array
+from vdp.runtime import parallel
+from vdp.types import AnyArray, Array
 
 DEVICE_LIMIT = 8 * 2**30  # bytes of images that "auto" still places on the device
 
@@ -58,12 +59,12 @@ class Orders:
 
 
 class Resident:
-    """The whole split on the device as uint8; the chunk gathers from it."""
+    """The whole split on every device as uint8; the chunk gathers from it."""
 
-    def __init__(self, split: Split, orders: Orders, place: Callable):
+    def __init__(self, split: Split, orders: Orders, mesh: jax.sharding.Mesh):
         self.orders = orders
-        self.place = place
-        self.images, self.labels = place(split.images), place(split.labels)
+        self.place = parallel.placer(mesh)
+        self.images, self.labels = self.place(split.images), self.place(split.labels)
         self._placed: tuple[Array, Array] | None = None  # the last orders, and where they are
 
     def feed(self, step: int, num_steps: int) -> dict[str, Array]:
@@ -81,20 +82,27 @@ class Resident:
 
 
 class Streamed:
-    """The split stays on the host; the examples of each chunk are gathered and sent."""
+    """The split stays on the host; each device is sent its examples of each chunk.
 
-    def __init__(self, split: Split, orders: Orders, place: Callable):
+    A process reads the rows of its own devices and no others. It gathers them while the chunk
+    before is computed.
+    """
+
+    def __init__(self, split: Split, orders: Orders, mesh: jax.sharding.Mesh):
         self.split = split
         self.orders = orders
-        self.place = place
+        self.sharding = parallel.batches(mesh)
 
     def feed(self, step: int, num_steps: int) -> dict[str, Array]:
-        """What the chunk of `num_steps` steps from `step` needs."""
+        """What the chunk of `num_steps` steps from `step` needs: leaves [K, B, ...]."""
         index = self.orders.indices(step, num_steps)
-        return {
-            "images": self.place(self.split.images[index]),
-            "labels": self.place(self.split.labels[index]),
-        }
+
+        def rows(array: AnyArray) -> Array:
+            shape = (*index.shape, *array.shape[1:])
+            local = lambda where: array[index[where[:2]]]
+            return jax.make_array_from_callback(shape, self.sharding, local)
+
+        return {"images": rows(self.split.images), "labels": rows(self.split.labels)}
 
 
 def take(
@@ -109,7 +117,7 @@ def take(
 
 
 def make(
-    split: Split, *, seed: int, batch_size: int, placement: str, place: Callable
+    split: Split, *, seed: int, batch_size: int, placement: str, mesh: jax.sharding.Mesh
 ) -> Resident | Streamed:
     """Chooses where the training images lie.
 
@@ -118,11 +126,11 @@ def make(
       seed: of the order of every epoch.
       batch_size: images of a step.
       placement: "device", "host" (streamed), or "auto": on the device where they are small.
-      place: puts a host array onto the devices.
+      mesh: the devices.
     """
     orders = Orders(seed, len(split), batch_size)
     kind = Resident if is_resident(placement, split.images.nbytes) else Streamed
-    return kind(split, orders, place)
+    return kind(split, orders, mesh)
 
 
 def is_resident(placement: str, size: int) -> bool:
@@ -137,7 +145,7 @@ def shapes(
     batch_size: int,
     num_steps: int,
     placement: str,
-    sharding: jax.sharding.Sharding,
+    mesh: jax.sharding.Mesh,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """What `feed` gives a chunk in the middle of an epoch, as shapes and types alone.
 
@@ -147,9 +155,10 @@ def shapes(
       batch_size: images of a step.
       num_steps: of the chunk.
       placement: as of `make`.
-      sharding: of all of it.
+      mesh: the devices.
     """
     resident = is_resident(placement, num_examples * math.prod(x_shape))
+    sharding = parallel.replicated(mesh) if resident else parallel.batches(mesh)
     leading = (num_examples,) if resident else (num_steps, batch_size)
     arrays = {"images": ((*leading, *x_shape), jnp.uint8), "labels": (leading, jnp.int32)}
     if resident:

@@ -136,17 +136,25 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
-def check_batch_size(num_devices: int, batch_size: int, field: str) -> None:
-    """A global batch has to fall evenly on the devices."""
-    if batch_size < 1 or batch_size % num_devices:
+def check_batch_size(
+    num_devices: int, batch_size: int, field: str, *, microbatches: int = 1
+) -> None:
+    """A global batch, and each of its microbatches, has to fall evenly on the devices."""
+    if batch_size < 1 or batch_size % (num_devices * microbatches):
+        parts = f" times {microbatches} microbatches" if microbatches > 1 else ""
         raise UserError(
-            f"{field}={batch_size} must be a positive multiple of {num_devices} devices"
+            f"{field}={batch_size} must be a positive multiple of {num_devices} devices{parts}"
         )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def batches(mesh: Mesh) -> NamedSharding:
+    """Batches of several steps, [K, B, ...], split over the devices by their examples."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
 def place(array: AnyArray | np.generic, sharding: jax.sharding.Sharding) -> Array:

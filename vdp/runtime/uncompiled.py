@@ -2,9 +2,9 @@
 
 As one program the start of a hierarchy has hundreds of draws, each a loop of its own, and compiles
 for half a minute on a CPU to run for a tenth of a second. Here its equations are evaluated with
-numpy, those alone that the results need: the networks that are traced for their parameters' shapes
-never run. The random bits are jax's own; what is made of them may differ by a rounding from the
-compiled function.
+numpy, those alone that the results need: networks traced for their parameters' shapes never run. Of
+large arrays, such as the images that a start looks at, only the rows that are taken are read. The
+random bits are jax's own; what is made of them may differ by a rounding from the compiled function.
 """
 
 import functools
@@ -20,6 +20,7 @@ from jax.extend.core import primitives
 from vdp.types import Array
 
 THREEFRY = "threefry2x32"
+LARGE = 2**28  # bytes of an array that is read a part at a time
 Numbers = Any  # arrays of numpy, or its scalars
 DRAWS = (primitives.random_fold_in_p, primitives.random_split_p, primitives.random_bits_p)
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
@@ -104,7 +105,7 @@ def _inputs(equation: Any, outputs: Sequence[bool]) -> list[bool]:
     """The inputs of an equation that some of its outputs need."""
     if equation.primitive is primitives.jit_p:
         return _live(equation.params["jaxpr"].jaxpr, outputs)[1]
-    if _is_drawing_scan(equation):
+    if _is_opened_scan(equation):
         return _live(equation.params["jaxpr"].jaxpr, _of_every_trip(equation, outputs))[1]
     return [True] * len(equation.invars)
 
@@ -138,7 +139,7 @@ def _computed(equation: Any, values: list[Any], outputs: Sequence[bool]) -> Sequ
     """The results of an equation; None for outputs that nobody needs may be among them."""
     if equation.primitive is primitives.jit_p:
         return _results(equation.params["jaxpr"], values, outputs)
-    if _is_drawing_scan(equation):
+    if _is_opened_scan(equation):
         return _scan(equation, values, outputs)
     rule = RULES.get(equation.primitive.name)
     if rule is None:
@@ -147,8 +148,14 @@ def _computed(equation: Any, values: list[Any], outputs: Sequence[bool]) -> Sequ
         return [np.asarray(rule(equation, *values))]
 
 
-def _is_drawing_scan(equation: Any) -> bool:
-    return equation.primitive is primitives.scan_p and _draws(equation.params["jaxpr"].jaxpr)
+def _is_opened_scan(equation: Any) -> bool:
+    return equation.primitive is primitives.scan_p and (
+        _draws(equation.params["jaxpr"].jaxpr) or any(map(_is_large, equation.invars))
+    )
+
+
+def _is_large(atom: Any) -> bool:
+    return not _is_key(atom) and atom.aval.size * atom.aval.dtype.itemsize >= LARGE
 
 
 def _draws(jaxpr: Any) -> bool:
@@ -253,6 +260,20 @@ def _bitcast(equation: Any, x: Numbers) -> Numbers:
     return x.view(kind) if kind.itemsize == x.itemsize else _by_jax(equation, [x])[0]
 
 
+def _dynamic_slice(equation: Any, x: Numbers, *starts: Numbers) -> Numbers:
+    sizes = equation.params["slice_sizes"]
+    firsts = (np.clip(a, 0, n - k) for a, n, k in zip(starts, x.shape, sizes, strict=True))
+    return x[tuple(slice(a, a + k) for a, k in zip(firsts, sizes, strict=True))]
+
+
+def _gather(equation: Any, x: Numbers, index: Numbers) -> Numbers:
+    params, axes = equation.params, equation.params["dimension_numbers"]
+    rows = params["slice_sizes"] == (1, *x.shape[1:]) and axes.collapsed_slice_dims == (0,)
+    if rows and index.shape[1:] == (1,) and "IN_BOUNDS" in str(params["mode"]):
+        return x[index[:, 0]]
+    return _by_jax(equation, [x, index])[0]
+
+
 RULES: Mapping[str, Callable[..., Any]] = {
     "random_wrap": lambda _, words: words,
     "random_unwrap": lambda _, words: words,
@@ -262,6 +283,8 @@ RULES: Mapping[str, Callable[..., Any]] = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "slice": _slice,
+    "dynamic_slice": _dynamic_slice,
+    "gather": _gather,
     "squeeze": lambda equation, x: x.squeeze(tuple(equation.params["dimensions"])),
     "copy": lambda _, x: x.copy(),
     "convert_element_type": lambda equation, x: x.astype(equation.params["new_dtype"]),

@@ -132,9 +132,9 @@ def uneven(settings: Settings, chunk: int) -> list[str]:
 def check_batch_sizes(settings: Settings) -> None:
     """Refuses batches that do not fall evenly on the devices; UserError, before data is read."""
     mesh = parallel.make_mesh()
-    for section in ("train", "eval"):
-        size = getattr(settings, section).batch_size
-        parallel.check_batch_size(mesh.size, size, f"config.{section}.batch_size")
+    for name, microbatches in (("train", settings.train.microbatches), ("eval", 1)):
+        size, field = getattr(settings, name).batch_size, f"config.{name}.batch_size"
+        parallel.check_batch_size(mesh.size, size, field, microbatches=microbatches)
 
 
 def _check_drawing(model: Model, settings: Settings, x_shape: tuple[int, int, int]) -> None:

@@ -68,7 +68,7 @@ class Loop:
             seed=settings.seed,
             batch_size=settings.train.batch_size,
             placement=settings.data.placement,
-            place=parallel.placer(self.mesh),
+            mesh=self.mesh,
         )
         seen = (self.dataset, self.mesh, self.progress)
         self.validation = Validation(settings, self.model, *seen)

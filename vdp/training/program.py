@@ -53,6 +53,8 @@ def chunk(
         num_steps=num_steps,
         ema_decay=settings.train.ema_decay,
         ema_warmup=settings.train.ema_warmup,
+        microbatches=settings.train.microbatches,
+        rolled=not backend.on_cpu(),
         constrain=parallel.batch_constraint(mesh),
     )
     shardings = jax.tree.map(lambda leaf: leaf.sharding, current)

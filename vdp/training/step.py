@@ -11,6 +11,7 @@ from jaxtyping import Float, Int32, Shaped, UInt8
 
 from vdp.data.feeds import take
 from vdp.metrics import score
+from vdp.training import accumulation
 from vdp.training.optim import Optimizer
 from vdp.training.state import State
 from vdp.types import Array, Batch, Model, Noise, Params, Stats
@@ -125,6 +126,8 @@ def make_chunk(
     num_steps: int,
     ema_decay: float,
     ema_warmup: bool = True,
+    microbatches: int = 1,
+    rolled: bool = True,
     constrain: Callable = lambda tree: tree,
 ) -> Callable:
     """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
@@ -138,6 +141,8 @@ def make_chunk(
       num_steps: steps of one dispatch.
       ema_decay: of the exponential moving average of the parameters.
       ema_warmup: whether the decay rises to it.
+      microbatches: of every batch, whose gradients are added up.
+      rolled: whether they are a loop of the program.
       constrain: splits batch and noise over the devices.
     """
 
@@ -149,7 +154,18 @@ def make_chunk(
         batch = constrain(transform(images, labels, data_rng))
         noise = constrain(model.draw(noise_rng, batch, purpose="loss"))
         whole = dataclasses.replace(state, params=optimizer.unpack(state.params))
-        metrics, stats, gradients = loss_and_gradients(model, whole, batch, net_rng, noise=noise)
+        metrics, stats, gradients = accumulation.accumulated(
+            lambda stats, batch, rng, noise: loss_and_gradients(
+                model, dataclasses.replace(whole, stats=stats), batch, rng, noise=noise
+            ),
+            whole.stats,
+            batch,
+            net_rng,
+            noise,
+            count=microbatches,
+            rolled=rolled,
+            constrain=constrain,
+        )
         return apply_gradients(
             state,
             metrics,

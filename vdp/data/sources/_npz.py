@@ -1,7 +1,12 @@
-"""Reading npz archives of images, without pickles, and no more than is asked for."""
+"""Reading npz archives of images, without pickles, and no more than is asked for.
+
+Large arrays that were stored uncompressed, as `np.savez` does, stay in their file and are read row
+by row (a memory map): data sets larger than the memory can be trained on.
+"""
 
 import math
 import pathlib
+import struct
 import zipfile
 import zlib
 
@@ -19,6 +24,8 @@ READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+MAPPED = 2**30  # bytes from which an array stays in its file
+LOCAL_HEADER = 30  # bytes before a member's name, the last four are the lengths of what follows
 EXPANSION = 1032  # the most that deflate can make of a byte
 UNREADABLE = (  # what zipfile and numpy raise for damaged, encrypted or foreign archives
     OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile,
@@ -46,9 +53,13 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             if not any(name.endswith("images") for name in used):
                 why = f"it has no `images` or `train_images`, but {', '.join(members) or 'nothing'}"
                 raise _files.corrupt(path, why, "rename the array that holds the images")
-            sizes = (_announced(path, archive, *member) for member in used.items())
-            _files.check_memory(path, sum(sizes))
-            return {name: _array(archive, info) for name, info in used.items()}
+            sizes = {name: _announced(path, archive, name, info) for name, info in used.items()}
+            stay = {name for name, info in used.items() if _can_stay(info, *sizes[name])}
+            _files.check_memory(path, sum(sizes[name][0] for name in used.keys() - stay))
+            return {
+                name: _map(path, info) if name in stay else _array(archive, info)
+                for name, info in used.items()
+            }
     except UserError:
         raise
     except UNREADABLE as error:
@@ -58,8 +69,8 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _announced(
     path: pathlib.Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo
-) -> int:
-    """The bytes of one array by its header; UserError where its file cannot hold them."""
+) -> tuple[int, bool]:
+    """(bytes, whether rows lie apart) by one array's header; UserError for more than its file."""
     with archive.open(info) as member:
         if member.read(6) != np.lib.format.MAGIC_PREFIX:
             raise _files.corrupt(path, f"`{name}` is no array", "store it by np.savez")
@@ -67,7 +78,7 @@ def _announced(
         version = np.lib.format.read_magic(member)
         if version not in READERS:
             raise _files.corrupt(path, f"`{name}` has fields by name", "store plain numbers")
-        shape, _, dtype = READERS[version](member)
+        shape, by_column, dtype = READERS[version](member)
         header = member.tell()
     if dtype.hasobject:
         mend = "store it as an array of numbers"
@@ -78,12 +89,27 @@ def _announced(
     available = expansion * min(info.compress_size, path.stat().st_size) + header
     if num_bytes != info.file_size - header or num_bytes > available:
         raise _files.corrupt(path, f"`{name}` announces {num_bytes} bytes that are not in the file")
-    return num_bytes
+    return num_bytes, by_column
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _can_stay(info: zipfile.ZipInfo, num_bytes: int, by_column: bool) -> bool:
+    as_it_is = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1  # not encrypted
+    return as_it_is and num_bytes >= MAPPED and not by_column
+
+
+def _map(path: pathlib.Path, info: zipfile.ZipInfo) -> np.ndarray:
+    """The array of an uncompressed member, whose header was read before, without its bytes."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        lengths = struct.unpack("<2H", file.read(LOCAL_HEADER)[-4:])
+        file.seek(sum(lengths), 1)
+        shape, _, dtype = READERS[np.lib.format.read_magic(file)](file)
+        return np.memmap(path, dtype, "r", offset=file.tell(), shape=shape)
 
 
 def split(
