@@ -30,9 +30,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["XDG_CACHE_HOME"] = os.path.join(tempfile.gettempdir(), "vdp-test-cache")
 
 import jax
+import jaxtyping
 import pytest
+from checkout import ROOT
 
-from vdp import main
+# the evaluator of jaxprs calls small functions by the hundred thousand, of which none has axes
+UNCHECKED = {"vdp.runtime.uncompiled"}
+modules = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glob("vdp/**/*.py")}
+own = [name for name in modules - UNCHECKED if not name.endswith("__init__")]
+jaxtyping.install_import_hook(own, "typecheck.checked")
+
+from vdp import main  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet are written out
 

@@ -4,9 +4,14 @@ import copy
 import json
 import shutil
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from benchmarks import command, rates, results
+from benchmarks import command, rates, results, stability
+from vdp import build
+from vdp.dists import Normal
 
 
 @pytest.fixture
@@ -83,7 +88,11 @@ def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, capsys):
 def test_the_pages_hold_the_tables_of_what_is_kept():
     """Nobody has typed a number of them."""
     runs = [json.loads(path.read_text()) for path in sorted(results.MEASURED.glob("*.json"))]
-    for kept, table in ((results, results.table(runs)), (rates, rates.table())):
+    for kept, table in (
+        (results, results.table(runs)),
+        (rates, rates.table()),
+        (stability, stability.table()),
+    ):
         start, end = kept.MARKS
         assert kept.PAGE.read_text().split(start)[1].split(end)[0].strip() == table
 
@@ -97,3 +106,14 @@ def test_a_rate_of_one_image_has_no_error(monkeypatch, tmp_path):
     assert "| 2.0000 |" in first
     assert "| +50.00 % |" in first
     assert " validation, " in second
+
+
+def test_without_entropy_a_prior_is_trained_on_its_rate_less_the_entropy_and_measured_with_it():
+    q = Normal(jnp.ones((2, 3)), jnp.full((2, 3), -1.0))
+    spec = dict(denoiser=dict(name="MLPDenoiser", width=8), schedule=dict(name="linear"))
+    priors = [build.build("prior", spec | {"name": name}) for name in ("vdm", stability.REMOVED)]
+    of_init = priors[0].init(jax.random.key(0), (3,))
+    rate = lambda prior, train: prior.rate(*of_init, q, jax.random.key(1), train=train)[1].value
+    whole, without = ({train: rate(p, train) for train in (True, False)} for p in priors)
+    np.testing.assert_array_equal(whole[False], without[False])
+    np.testing.assert_allclose(whole[True] - without[True], q.entropy(), rtol=1e-5)

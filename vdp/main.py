@@ -122,14 +122,20 @@ def _explained(error: BaseException, settings: Settings) -> BaseException:
     KeyboardInterrupt is a component's own as well, unless it was Ctrl-C.
     """
     from vdp import build
+    from vdp.runtime import parallel
 
     what = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, KeyboardInterrupt) and signals.reason() == "Ctrl-C":
         return error
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in what:
         return UserError(
-            f"there is not enough memory ({what}): lower config.train.batch_size and "
-            "config.eval.batch_size, or the sizes of the model"
+            f"there is not enough memory ({what}): raise config.train.microbatches, lower "
+            "config.train.batch_size and config.eval.batch_size, or the sizes of the model"
+        )
+    if parallel.is_alone(error):
+        return Fault(
+            "another process of this run has ended, and said why if it could: start them all "
+            f"again, and the run goes on from its last checkpoint ({what})"
         )
     if where := build.blame(error, settings.model):
         return Fault(f"{where} fails: {what}")

@@ -1,6 +1,7 @@
 """One device, eight devices, two processes: the same numbers."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -86,19 +87,19 @@ def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
     np.testing.assert_allclose(nats[0], nats[1], rtol=1e-5)
 
 
-def start_two(workdir, *argv):
-    """Two processes of one job on loopback, two devices each."""
+def start_several(workdir, *argv, number=2, devices=2):
+    """The processes of one job on loopback."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     command = [sys.executable, "-m", "vdp.main", *COMMAND, f"--workdir={workdir}", *argv]
-    addresses = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+    addresses = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(number)}
     return [
         subprocess.Popen(
-            command, env=environment(2, JAX_PROCESS_ID=str(i), **addresses),
+            command, env=environment(devices, JAX_PROCESS_ID=str(i), **addresses),
             stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )
-        for i in range(2)
+        for i in range(number)
     ]  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def start_two(workdir, *argv):
 def test_two_processes_train_and_one_resumes(tmp_path, cli):
     """jax.distributed on loopback; then one process continues to the end."""
     constant = ["--config.optim.schedule=constant"]
-    processes = start_two(tmp_path / "two", *constant, "--config.train.steps=20")
+    processes = start_several(tmp_path / "two", *constant, "--config.train.steps=20")
     errors = [p.communicate(timeout=300)[1] for p in processes]
     assert [p.returncode for p in processes] == [0, 0], errors
     assert "4 x cpu" in errors[0]
@@ -158,12 +159,30 @@ def test_a_run_goes_on_with_fewer_devices_and_other_places(tmp_path):
 def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
     """With several steps a dispatch, which jax's own preemption counter would miss."""
     argv = ["--config.train.steps=100000", "--config.train.steps_per_dispatch=4"]
-    processes = start_two(tmp_path, *argv)
+    processes = start_several(tmp_path, *argv)
     wait_for(lambda: (tmp_path / "checkpoints" / "20").exists(), processes[0])
     processes[1].send_signal(signal.SIGTERM)
     errors = [p.communicate(timeout=300)[1] for p in processes]
     assert [p.returncode for p in processes] == [143, 143], errors
     assert (tmp_path / "checkpoints" / str(stopped_at("".join(errors)))).exists()
+
+
+@pytest.mark.slow
+def test_when_one_of_four_processes_is_killed_the_others_end_and_the_run_goes_on(tmp_path, cli):
+    """Each with a device of its own, which it streams its images to."""
+    argv = [*COMMAND, f"--workdir={tmp_path}", "--config.data.placement=host",
+            "--config.train.steps=1000", "--config.checkpoint.every=20"]  # fmt: skip
+    processes = start_several(tmp_path, *argv[len(COMMAND) :], number=4, devices=1)
+    wait_for(lambda: (tmp_path / "checkpoints" / "20").exists(), processes[0], seconds=300)
+    processes[2].kill()
+    errors = [p.communicate(timeout=300)[1] for p in processes]
+    codes = [p.returncode for p in processes]
+    assert codes.pop(2) == -signal.SIGKILL
+    assert set(codes) <= {1, -signal.SIGABRT}, errors[0]  # jax aborts where it notices first
+    assert all("error: another process of this run has ended" in e for e in errors if "vdp/" in e)
+    code, _, err = cli(*argv)
+    assert code == 0, err
+    assert int(re.search(r"resuming at step (\d+)", err)[1]) >= 20
 
 
 def test_batch_has_to_fall_evenly_on_the_devices():

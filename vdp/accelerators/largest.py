@@ -40,7 +40,7 @@ def largest(
       memory: batch size -> (bytes that its program takes of a device, or None where that is not
         known; whether it can be compiled).
       start: the batch size that is tried first.
-      step: what batch sizes are multiples of, the number of devices.
+      step: what batch sizes are multiples of: the devices, times the microbatches of a batch.
       room: bytes there are.
     """
     tried: dict[int, float | None] = {}

@@ -100,7 +100,7 @@ def _largest(
     found = largest(
         memory,
         start=settings.train.batch_size,
-        step=target.devices,
+        step=target.devices * settings.train.microbatches,
         room=estimate.room(target.chip),
     )
     return {
