@@ -12,6 +12,7 @@ import jax
 
 from vdp import build, config
 from vdp.data import datasets, feeds, transforms
+from vdp.errors import UserError
 from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.training import fit, program, state
@@ -28,13 +29,21 @@ def arguments(
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     flags, rest = parser.parse_known_args(argv)
-    overrides = [tuple(item.removeprefix("--config.").split("=", 1)) for item in rest]
-    settings = config.settings(flags.config, overrides)
+    settings = config.settings(flags.config, overrides(rest))
     facts = datasets.describe(settings.data)
     if not settings.data.dir and facts.info.name != "digits":
         shape = "x".join(map(str, facts.shape))
         settings = settings.replace(data=dict(name=f"synthetic:{shape}", num_validation=0))
     return flags, settings
+
+
+def overrides(words: list[str]) -> list[tuple[str, str]]:
+    """[(FIELD, VALUE), ...] of --config.FIELD=VALUE; UserError for any other word."""
+    for word in words:
+        if not word.startswith("--config.") or "=" not in word:
+            raise UserError(f"{word} is no flag of this benchmark, and no --config.FIELD=VALUE")
+    pairs = (word.removeprefix("--config.").split("=", 1) for word in words)
+    return [(field, value) for field, value in pairs]
 
 
 @dataclasses.dataclass

@@ -5,9 +5,10 @@ By the noise, by what is detached, and without the entropy of q in the loss.
 python -m benchmarks.stability [--config=digits_vae] [--seeds=0,1,2] [--workdir=runs/stability]
     [--write] [--config.FIELD=VALUE ...]
 
-Trains what is missing, one run after the other, keeps the validations of each in
-benchmarks/measured/stability, and prints the table of all that is kept; --write puts it and its
-picture into docs/stability.md. Every validation, with the entropy or not, is of the whole bound.
+Trains what is not kept yet, one run after the other, keeps its validations in
+benchmarks/measured/stability, and prints the table of all that is kept of this config and these
+fields; --write puts it and its picture into docs/stability.md. Every validation, with the entropy
+in the loss or not, is of the whole bound.
 """
 
 import argparse
@@ -32,9 +33,11 @@ from vdp.runtime.metric_log import METRICS_FILE, read_metrics
 from vdp.types import Array, Terms
 
 KEPT = MEASURED / "stability"
+Groups = dict[tuple[str, str, bool], list[Mapping[str, Any]]]  # runs by the key of their cell
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "stability.md"
 MARKS = "<!-- stability -->", "<!-- end of stability -->"
+EVERY = "--config.eval.every=100"
 REMOVED = "benchmarks.stability.WithoutEntropy"
 SERIES = {"elbo": 2, "rate_z": 2, "entropy": 2, "posterior_std": 3, "active_units": 2}  # digits
 
@@ -88,15 +91,18 @@ CELLS = [
 
 
 def trained(config: str, cell: Cell, seed: str, root: pathlib.Path, argv: Sequence[str]) -> None:
-    """Trains one run where it is not finished, and keeps its validations."""
+    """Trains one run that is not kept yet, and keeps its validations."""
     words = [
         cell.variant,
         f"training={cell.training}",
         *([] if cell.with_entropy else ["no entropy"]),
     ]
-    workdir = root / file_name([config, *words, f"seed={seed}"])
+    workdir = root / file_name([config, *words, *argv, f"seed={seed}"])
+    kept_in = KEPT / f"{workdir.name}.json"
+    if kept_in.exists():
+        return
     spec = f"{config}:{cell.variant},training={cell.training}"
-    given = [f"--config={spec}", f"--workdir={workdir}", f"--config.seed={seed}", *argv]
+    given = [f"--config={spec}", f"--workdir={workdir}", f"--config.seed={seed}", EVERY, *argv]
     if not cell.with_entropy:
         given.append(f"--config.model.prior.name={REMOVED}")
     code = commands.run([*given, "--config.eval.estimators=elbo"])
@@ -114,22 +120,23 @@ def trained(config: str, cell: Cell, seed: str, root: pathlib.Path, argv: Sequen
         "hardware": run.hardware,
         "steps": [line["step"] for line in lines],
     } | {name: [line.get(f"eval/{name}") for line in lines] for name in SERIES}
-    files.write_json(KEPT / f"{workdir.name}.json", kept)
+    files.write_json(kept_in, kept)
 
 
-def all_kept() -> dict[tuple[str, str, bool], list[Mapping[str, Any]]]:
-    """What is kept of every cell, over its seeds."""
-    runs = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+def all_kept(config: str, argv: Sequence[str]) -> Groups:
+    """What is kept of every cell of a config with changed fields, over its seeds."""
+    every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+    runs = [run for run in every if (run["config"], run["changed"]) == (config, list(argv))]
     key = lambda found: (found["name"], found["training"], found["with_entropy"])
     cells = [(cell.name, cell.training, cell.with_entropy) for cell in CELLS]
     groups = {cell: [run for run in runs if key(run) == cell] for cell in cells}
     return {cell: group for cell, group in groups.items() if group}
 
 
-def table() -> str:
+def table(groups: Groups) -> str:
     """The last validations of what is kept, in Markdown."""
     rows = []
-    for (name, training, entropy), runs in all_kept().items():
+    for (name, training, entropy), runs in groups.items():
         cells = [
             _estimate([run[series][-1] for run in runs], digits)
             for series, digits in SERIES.items()
@@ -149,7 +156,7 @@ def _estimate(values: Sequence[float | None], digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
 
 
-def draw(path: pathlib.Path) -> None:
+def draw(groups: Groups, path: pathlib.Path) -> None:
     """Writes the picture: bound and posterior deviation after the start, the mean over seeds."""
     figure = style.figure(9.0, 3.6)
     shown = {"elbo": "bound, nats", "posterior_std": "mean deviation of q(z|x)"}
@@ -157,7 +164,7 @@ def draw(path: pathlib.Path) -> None:
     for place, (series, words) in enumerate(shown.items(), 1):
         axes = figure.add_subplot(1, len(shown), place)
         style.dress(axes)
-        for (name, training, entropy), runs in all_kept().items():
+        for (name, training, entropy), runs in groups.items():
             means = [statistics.fmean(at) for at in zip(*(r[series] for r in runs), strict=True)]
             label = f"{name}, {training}" + ("" if entropy else ", without H[q]")
             look = looks[name, training, entropy]
@@ -180,10 +187,11 @@ def main() -> int:
     for seed in filter(None, flags.seeds.split(",")):
         for cell in CELLS:
             trained(flags.config, cell, seed, flags.workdir, passed_on)
-    print(table())
+    groups = all_kept(flags.config, passed_on)
+    print(table(groups))
     if flags.write:
-        draw(DOCS / "img" / "stability.png")
-        write_table(table(), PAGE, MARKS)
+        draw(groups, DOCS / "img" / "stability.png")
+        write_table(table(groups), PAGE, MARKS)
     return 0
 
 

@@ -10,8 +10,10 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
-from first_step import setup
+from first_step import ROUNDED, setup
 
+from vdp.data import feeds
+from vdp.data.core import Split
 from vdp.runtime import parallel
 from vdp.training import step
 from vdp.training.checkpoint import Checkpoints
@@ -19,9 +21,6 @@ from vdp.types import Batch
 
 NUMBERS = (1, 2, 4, 8)  # of devices
 BATCH = {"train.batch_size": "16"}
-ROUNDED = {  # no gradient near zero is made a step of full size, and no mask is drawn
-    "optim.eps": "1e-3", "model.encoder.dropout": "0", "model.decoder.dropout": "0",
-}  # fmt: skip
 
 
 def largest_difference(a, b):
@@ -66,13 +65,22 @@ class Counted:
         return self.array[index]
 
 
-def streamed_rows():
-    """How many images each device is sent of three steps with 16 images each."""
-    feed = setup(mesh=mesh_of(8), **BATCH, **{"data.placement": "host"})[2]
-    images = Counted(feed.split.images)
-    feed.split = types.SimpleNamespace(images=images, labels=feed.split.labels)
-    fed = feed.feed(1, 3)["images"]
-    return images.rows, [shard.data.shape[:2] for shard in fed.addressable_shards]
+def streamed():
+    """Whether 3 steps of 16 streamed images are those of the resident ones, and who reads them."""
+    split = Split.of(np.random.default_rng(0).integers(0, 256, (100, 2, 2, 1)).astype(np.uint8))
+    resident, feed = (
+        feeds.make(split, seed=0, batch_size=16, placement=placement, mesh=mesh_of(8))
+        for placement in ("device", "host")
+    )
+    images = Counted(split.images)
+    feed.split = types.SimpleNamespace(images=images, labels=split.labels)
+    fed, wanted = feed.feed(1, 3), resident.feed(1, 3)
+    pairs = [zip(feeds.take(fed, i, 16), feeds.take(wanted, i, 16), strict=True) for i in range(3)]
+    return {
+        "same": all(np.array_equal(a, b) for pair in pairs for a, b in pair),
+        "rows": images.rows,
+        "shards": [shard.data.shape[:2] for shard in fed["images"].addressable_shards],
+    }
 
 
 def restored_elsewhere(state):
@@ -126,9 +134,8 @@ def pmap_against_jit():
 if __name__ == "__main__":
     parallel.FSDP_MIN_SIZE = 64  # the smoke model is small
     one, eight, sharded = train(1), train(8), train(8, fsdp=True)
-    streamed = train(8, **{"data.placement": "host"})
     micro = train(8, fsdp=True, **{"train.microbatches": "2"})
-    runs = {"one": one, "eight": eight, "fsdp": sharded, "streamed": streamed, "micro": micro}
+    runs = {"one": one, "eight": eight, "fsdp": sharded, "micro": micro}
     report = {
         "devices": jax.device_count(),
         "losses": {name: losses for name, (_, losses) in runs.items()},
@@ -137,7 +144,7 @@ if __name__ == "__main__":
             for name, (state, _) in runs.items()
         },
         "fsdp_leaves": sum(is_sharded(sharded[0])),
-        "streamed_rows": streamed_rows(),
+        "streamed": streamed(),
         "restored_elsewhere": restored_elsewhere(jax.device_get(one[0])),
         "pmap": pmap_against_jit(),
     }

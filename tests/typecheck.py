@@ -1,22 +1,26 @@
 """How annotations are checked while tests run: beartype for types, jaxtyping for axes.
 
 `__init__` is left out: jax rebuilds pytrees with whatever it carries through a transformation.
-A function inside a function is checked as it is first made in a process, and not each time again:
-writing its checks takes two milliseconds, and there are thousands of them.
+What is given here is no function of vdp's but one that jaxtyping makes of its arguments, with
+nothing inside. Beartype takes two milliseconds to write its checks. A function inside another is
+made anew at every call of the outer one, with the same annotations, and gets the same checks again.
 """
 
 from beartype import BeartypeConf, beartype
 
 _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int where a float is expected
-_seen = set()
+_made = {}
 
 
 def checked(function):
     if function.__name__ == "__init__":
         return function
-    code = getattr(function, "__code__", None)
-    if code in _seen:
-        return function
-    if "<locals>" in function.__qualname__:
-        _seen.add(code)
-    return _beartype(function)
+    if isinstance(function, type) or function.__closure__ or function.__defaults__:
+        return _beartype(function)
+    try:
+        key = (function.__code__, function.__qualname__, *function.__annotations__.items())
+        if key not in _made:
+            _made[key] = _beartype(function)
+    except TypeError:  # an annotation that cannot be hashed
+        return _beartype(function)
+    return _made[key]

@@ -31,6 +31,7 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
         del recipe[section]
     for field in ("reverse", "num_steps"):
         del recipe["eval"][field]
+    del recipe["train"]["microbatches"]  # which earlier versions did not have
     for place in compare.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]

@@ -104,7 +104,7 @@ def _dispatch_run(
         except (UserError, Fault, Interrupted):
             raise
         except UNEXPECTED as error:
-            raise _explained(error, settings) from error
+            raise _explained(error, settings, flags.mode) from error
 
 
 def _components(settings: Settings, workdir: pathlib.Path) -> contextlib.AbstractContextManager:
@@ -116,7 +116,7 @@ def _components(settings: Settings, workdir: pathlib.Path) -> contextlib.Abstrac
     return sources.available(folder, settings.model) if is_run else contextlib.nullcontext()
 
 
-def _explained(error: BaseException, settings: Settings) -> BaseException:
+def _explained(error: BaseException, settings: Settings, mode: str) -> BaseException:
     """What an error of a mode is to the person: of a component of theirs, or of memory; or itself.
 
     KeyboardInterrupt is a component's own as well, unless it was Ctrl-C.
@@ -128,17 +128,18 @@ def _explained(error: BaseException, settings: Settings) -> BaseException:
     if isinstance(error, KeyboardInterrupt) and signals.reason() == "Ctrl-C":
         return error
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in what:
+        parts = "raise config.train.microbatches, or " if mode == "train" else ""
         return UserError(
-            f"there is not enough memory ({what}): raise config.train.microbatches, lower "
-            "config.train.batch_size and config.eval.batch_size, or the sizes of the model"
-        )
-    if parallel.is_alone(error):
-        return Fault(
-            "another process of this run has ended, and said why if it could: start them all "
-            f"again, and the run goes on from its last checkpoint ({what})"
+            f"there is not enough memory ({what}): {parts}lower config.train.batch_size and "
+            "config.eval.batch_size, or the sizes of the model"
         )
     if where := build.blame(error, settings.model):
         return Fault(f"{where} fails: {what}")
+    if parallel.is_alone(error):
+        return Fault(
+            "another process of this run seems to have ended, and has said why if it could: start "
+            f"them all again, and the run goes on from its last checkpoint ({what})"
+        )
     if isinstance(error, SystemExit):  # of what no frame tells, as a function that was passed on
         return Fault(f"something that the config names ends the program: {what}")
     return error

@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from benchmarks import command
+from benchmarks import command, common
 from vdp import config
 from vdp.data import datasets
 
@@ -22,9 +22,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--config", required=True)
-    flags, fields = parser.parse_known_args()
-    overrides = [tuple(field.removeprefix("--config.").split("=", 1)) for field in fields]
-    settings = config.settings(flags.config, overrides)
+    flags, rest = parser.parse_known_args()
+    settings = config.settings(flags.config, common.overrides(rest))
     data = datasets.load(settings.data)
     of = lambda name: datasets.fixed_images(data.splits[name], data.facts, settings.data)[0]
     np.savez(

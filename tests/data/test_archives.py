@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from vdp.data import datasets, labels
-from vdp.data.sources import _files, _npz
+from vdp.data.sources import _files, _in_place
 from vdp.errors import UserError
 from vdp.settings import Data
 
@@ -136,25 +136,45 @@ def test_sizes_are_compared_with_the_file_before_they_are_allocated(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("save", "by_column", "stays"),
-    [(np.savez, False, True), (np.savez, True, False), (np.savez_compressed, False, False)],
+    ("save", "how", "stays"),
+    [
+        (np.savez, dict(), True),
+        (np.savez_compressed, dict(), False),
+        (np.savez, dict(by_column=True), False),
+        (np.savez, dict(dtype=np.int32), False),
+        (np.savez, dict(train_exact=np.ones(20, bool)), False),
+        (np.savez, dict(levels=128), False),
+        (np.savez, dict(val_images=None), False),
+    ],
 )
-def test_large_arrays_stay_in_their_file(tmp_path, monkeypatch, save, by_column, stays):
-    parts = {"train_images": IMAGES, "val_images": IMAGES[:3], "test_images": IMAGES[:4]}
+def test_large_images_stay_in_their_file(tmp_path, monkeypatch, save, how, stays):
+    path, how = tmp_path / "x.npz", dict(how)
+    by_column, dtype = how.pop("by_column", False), how.pop("dtype", np.uint8)
+    asked = dict(levels=how.pop("levels", 0), num_validation=3)
+    parts = {"train_images": IMAGES, "val_images": IMAGES[:3], "test_images": IMAGES[:4]} | how
+    parts = {
+        n: np.asarray(x, dtype if "images" in n else None)
+        for n, x in parts.items()
+        if x is not None
+    }
     if by_column:
-        parts = {name: np.asfortranarray(images) for name, images in parts.items()}
-    save(tmp_path / "x.npz", **parts, train_labels=np.arange(20))
-    expected = load(tmp_path / "x.npz").splits
-    monkeypatch.setattr(_npz, "MAPPED", 1)
+        parts = {name: np.asfortranarray(array) for name, array in parts.items()}
+    save(path, **parts, train_labels=np.arange(20))
+    expected = load(path, **asked).splits
+    monkeypatch.setattr(_in_place, "LEAST", 1)
     read = []
     monkeypatch.setattr(_files, "check_memory", lambda path, num_bytes: read.append(num_bytes))
-    found = load(tmp_path / "x.npz").splits
-    assert read == [20 * 8 * (not stays and not by_column) + 27 * 16 * (not stays)]
+    found = load(path, **asked).splits
+    there = sum(array.nbytes for name, array in parts.items()) + 20 * 8
+    in_place = [
+        n for n in parts if "images" in n and (stays or ("exact" in str(how) and "train" not in n))
+    ]
+    assert read == [there - sum(parts[name].nbytes for name in in_place)]
     for name, split in expected.items():
         np.testing.assert_array_equal(found[name].images, split.images)
         np.testing.assert_array_equal(found[name].labels, split.labels)
-        assert is_mapped(found[name].images) == stays
-        assert not is_mapped(split.images)
+    assert is_mapped(found["train"].images) == stays
+    assert not is_mapped(expected["train"].images)
 
 
 def is_mapped(array):

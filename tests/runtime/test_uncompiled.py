@@ -61,7 +61,10 @@ def looked_at(rng, images):
         m, jax.lax.dynamic_slice_in_dim(images, 3 * i, 3).max(0).astype(jnp.float32)
     )
     rows = images[jax.random.choice(rng, len(images), (4,), replace=False)]
-    return rows, jax.lax.fori_loop(0, 4, largest, jnp.zeros(images.shape[1:]))
+    beyond = images[jnp.array([3, 10**6, -1])]  # the last one, as jax has it
+    key = jax.lax.dynamic_index_in_dim(jax.random.split(rng, 3), rows[0, 0, 0] % 3, keepdims=False)
+    words = jax.random.bits(key)
+    return rows, beyond, words, jax.lax.fori_loop(0, 4, largest, jnp.zeros(images.shape[1:]))
 
 
 def test_of_large_arrays_only_what_is_taken_goes_to_a_device(monkeypatch):
@@ -75,7 +78,9 @@ def test_of_large_arrays_only_what_is_taken_goes_to_a_device(monkeypatch):
         lambda e, values: sent.extend(map(np.size, values)) or by_jax(e, values),
     )
     found = evaluated(looked_at)(jax.random.key(0), images)
-    jax.tree.map(np.testing.assert_array_equal, found, looked_at(jax.random.key(0), images))
+    jax.tree.map(
+        np.testing.assert_array_equal, found, looked_at(jax.random.key(0), jnp.asarray(images))
+    )
     assert sent
     assert max(sent) < images.size
 

@@ -6,17 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from first_step import setup
+from first_step import ROUNDED, setup
 
-from vdp import config
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.training import accumulation, fit
 from vdp.types import Batch
-
-OF_A_BATCH = {  # no gradient near zero is made a step of full size, and no mask is drawn
-    "train.batch_size": "64", "optim.eps": "1e-3", "model.encoder.dropout": "0",
-    "model.decoder.dropout": "0",
-}  # fmt: skip
 
 
 def toy_batch(size=6):
@@ -59,9 +55,16 @@ def test_every_microbatch_has_a_key_of_its_own():
     np.testing.assert_allclose(accumulated(drawing, None)[0]["loss"], np.mean(draws), rtol=1e-6)
 
 
-def test_noise_that_is_not_of_the_images_is_refused():
-    with pytest.raises(UserError, match=r"noise of shape \[5\]: set train.microbatches=1"):
-        accumulated(toy, jnp.zeros(5))
+def test_noise_that_is_not_of_the_images_is_refused_before_anything_is_computed(monkeypatch):
+    """Also where the number of its rows happens to be that of the batch."""
+    settings = config.settings("digits_vae:smoke", [("train.microbatches", "2")])
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    fit._check_drawing(model, settings, facts.shape)
+    size = settings.train.batch_size
+    monkeypatch.setattr(type(model), "draw", lambda *_, **__: jnp.zeros((size, 3)))
+    with pytest.raises(UserError, match=r"model draws one of shape .*: set train.microbatches=1"):
+        fit._check_drawing(model, settings, facts.shape)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,8 @@ def whole():
 
 def compiled(count, **given):
     """(state, compiled steps, feed) of the digits smoke config with microbatches."""
-    start, chunk, feed = setup(3, **OF_A_BATCH, **{"train.microbatches": str(count)}, **given)
+    sizes = {"train.batch_size": "64", "train.microbatches": str(count)}
+    start, chunk, feed = setup(3, **ROUNDED, **sizes, **given)
     fed = feed.feed(0, 3)
     steps = jax.jit(chunk).lower(start, fed).compile()
     return types.SimpleNamespace(start=start, fed=fed, steps=steps)
@@ -79,7 +83,7 @@ def compiled(count, **given):
 
 @pytest.mark.parametrize("rolled", [True, False])
 def test_steps_of_microbatches_are_those_of_the_batch(whole, rolled):
-    parts = compiled(4, rolled=rolled)
+    parts = compiled(4 if rolled else 2, rolled=rolled)
     (one, metrics), (many, others) = (c.steps(c.start, c.fed) for c in (whole, parts))
     for name, value in metrics.items():
         np.testing.assert_allclose(value, others[name], rtol=2e-5, atol=1e-6, err_msg=name)

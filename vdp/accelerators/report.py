@@ -58,10 +58,11 @@ def describe(
         except TooLarge as error:
             needed = f"it needs {in_bytes(error.size)}" if error.size else "as its compiler says"
             section = "train" if name == "train" else "eval"
+            parts = "raise config.train.microbatches, " if name == "train" else ""
             if not (settings.describe.fit and name == "train"):
                 raise UserError(
-                    f"{NAMES[name]} does not fit into the memory of {chip.name} ({needed}): lower "
-                    f"config.{section}.batch_size, or ask for the largest by "
+                    f"{NAMES[name]} does not fit into the memory of {chip.name} ({needed}): {parts}"
+                    f"lower config.{section}.batch_size, or ask for the largest by "
                     "config.describe.fit=True"
                 ) from error
     result: dict[str, Any] = {

@@ -17,7 +17,7 @@ from vdp.settings import compare
 from vdp.settings.parse import to_json
 
 NOT_THE_MODEL = (  # settings in which seeds of one model may differ
-    "seed", "data.split_seed", *compare.NO_TRAINING, *compare.EPOCHS,
+    "seed", "data.split_seed", *compare.NO_TRAINING, *compare.EPOCHS, *compare.OF_TRAIN,
     *(f"data.{place}" for place in compare.PLACES),
 )  # fmt: skip
 ROUNDING = 1e-4  # of a mean of float32 values, relative

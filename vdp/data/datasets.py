@@ -18,6 +18,8 @@ from vdp.data.core import Info, Request, Split, hold_out
 from vdp.errors import UserError, choose_from
 from vdp.settings import Data
 
+AT_ONCE = 1000  # images whose pixels are widened to floats at once
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -180,7 +182,7 @@ def split_counts(facts: Facts, data: Data) -> dict[str, int]:
 def moments(split: Split, facts: Facts) -> tuple[float, float]:
     """(mean, standard deviation) over all pixels of what the encoder sees of a split, in [0, 1]."""
     levels = facts.info.levels
-    parts = np.array_split(split.images, len(split) // 1000 + 1)  # a count widens every pixel
+    parts = np.array_split(split.images, len(split) // AT_ONCE + 1)  # a count widens every pixel
     shares = sum(np.bincount(part.ravel(), minlength=levels) for part in parts) / split.images.size
     values = np.arange(levels) / (levels - 1)
     mean = float(shares @ values)
@@ -217,5 +219,9 @@ def binarize(
     images: UInt8[np.ndarray, "*s"], levels: int = 256, seed: int = 0
 ) -> UInt8[np.ndarray, "*s"]:
     """One Bernoulli draw per pixel with probability level/(levels-1): uint8 in {0, 1}."""
-    uniform = np.random.default_rng(seed).random(images.shape, dtype=np.float32)
-    return (uniform * (levels - 1) < images).astype(np.uint8)
+    rng, drawn = np.random.default_rng(seed), np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), AT_ONCE):  # the same numbers as of one draw
+        part = images[start : start + AT_ONCE]
+        uniform = rng.random(part.shape, dtype=np.float32)
+        drawn[start : start + AT_ONCE] = uniform * (levels - 1) < part
+    return drawn

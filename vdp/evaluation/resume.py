@@ -128,6 +128,8 @@ def _fingerprint(run: Run[Model]) -> str:
         del settings[section]
     for place in compare.PLACES:
         del settings["data"][place]
-    leaves = jax.tree.leaves((run.params, run.stats))
-    arrays = (np.asarray(jnp.asarray(leaf).addressable_data(0)) for leaf in leaves)
+    for field in compare.WHERE:
+        del settings["train"][field]
+    leaves = map(jnp.asarray, jax.tree.leaves((run.params, run.stats)))
+    arrays = (np.asarray(x if x.is_fully_addressable else x.addressable_data(0)) for x in leaves)
     return fid.fingerprint(json.dumps(settings, sort_keys=True), *arrays)

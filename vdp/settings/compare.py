@@ -15,17 +15,17 @@ PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depen
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
-WHERE = (  # what lies and runs where, and when: the numbers are the same up to rounding
-    "data.placement", "train.fsdp", "train.microbatches", "train.steps_per_dispatch",
-)  # fmt: skip
+WHERE = ("fsdp", "microbatches", "steps_per_dispatch")  # of `train`: what lies where, and when
+OF_TRAIN = tuple(f"train.{field}" for field in WHERE)
 NO_TRAINING = (  # sections that no training depends on
     "eval", "sample", "codec", "log", "checkpoint", "notes", "describe",
 )  # fmt: skip
 FREE_ON_RESUME = (
-    "data.dir", "data.download", "data.verify", "train.patience", *WHERE, *NO_TRAINING, *EPOCHS,
+    *(f"data.{place}" for place in PLACES), *OF_TRAIN, "train.patience", *NO_TRAINING, *EPOCHS,
 )  # fmt: skip
 FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
-    "data", "train.steps", "train.seconds", "train.patience", *WHERE, *NO_TRAINING, *EPOCHS,
+    "data", "train.steps", "train.seconds", "train.patience", *OF_TRAIN, *NO_TRAINING,
+    *EPOCHS,
     "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
     "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
 )  # fmt: skip

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vdp.errors import UserError
 from vdp.types import Array, Batch, Noise, Params, Stats
 
 Step = Callable[[Stats, Batch, Array, Noise], tuple[dict[str, Array], Stats, Params]]
@@ -25,7 +24,7 @@ def split(tree: Any, count: int) -> Any:
 
 
 def accumulated(
-    of: Step,
+    gradient_of: Step,
     stats: Stats,
     batch: Batch,
     rng: Array,
@@ -35,14 +34,14 @@ def accumulated(
     rolled: bool,
     constrain: Callable = lambda tree: tree,
 ) -> tuple[dict[str, Array], Stats, Params]:
-    """What `of` gives for the whole batch, where examples do not depend on each other.
+    """The mean gradient of a batch's parts: that of the batch where images do not see each other.
 
     Noise is drawn for the whole batch and split with it, so that the numbers are those of one large
     batch up to the rounding of their sums. Batch normalisation takes the moments of each microbatch
     and updates its running ones by each in turn; dropout has other masks.
 
     Args:
-      of: (stats, batch, rng, noise) -> (scalar metrics, new stats, gradient).
+      gradient_of: (stats, batch, rng, noise) -> (scalar metrics, new stats, gradient).
       stats: before the step.
       batch: of B images.
       rng: a key, for dropout and the like.
@@ -56,22 +55,17 @@ def accumulated(
       (scalar metrics, stats after the last microbatch, gradient), means over the microbatches.
     """
     if count == 1:
-        return of(stats, batch, rng, noise)
-    for leaf in jax.tree.leaves(noise):
-        if leaf.shape[:1] != batch.label.shape:
-            raise UserError(
-                f"train.microbatches={count} splits the noise of a batch by its images, and this "
-                f"model draws noise of shape {list(leaf.shape)}: set train.microbatches=1"
-            )
+        return gradient_of(stats, batch, rng, noise)
 
     def add(carry: tuple[Stats, Any], part: Any) -> tuple[tuple[Stats, Any], None]:
         (stats, total), (number, examples) = carry, part
         batch, noise = constrain(examples)  # the loop's axis is none of the devices
-        metrics, stats, gradients = of(stats, batch, jax.random.fold_in(rng, number), noise)
+        key = jax.random.fold_in(rng, number)
+        metrics, stats, gradients = gradient_of(stats, batch, key, noise)
         return (stats, jax.tree.map(jnp.add, total, (metrics, gradients))), None
 
     parts = (jnp.arange(count), split((batch, noise), count))
-    shapes = jax.eval_shape(of, stats, batch, rng, noise)
+    shapes = jax.eval_shape(gradient_of, stats, batch, rng, noise)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (shapes[0], shapes[2]))
     (stats, total), _ = jax.lax.scan(add, (stats, zeros), parts, unroll=1 if rolled else count)
     metrics, gradients = jax.tree.map(lambda leaf: leaf / count, total)

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from vdp import build, config
 from vdp.data import datasets, identity
 from vdp.data.transforms import batch_shapes
+from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.runtime import interruption, parallel, uncompiled
 from vdp.runtime.progress import Progress
@@ -141,8 +142,19 @@ def _check_drawing(model: Model, settings: Settings, x_shape: tuple[int, int, in
     """Refuses what could be neither trained nor sampled; nothing is computed."""
     if isinstance(model, Generative):
         build.check_sampler(model, settings.sample.options())
-    batch = batch_shapes(settings.train.batch_size, x_shape)
-    jax.eval_shape(lambda batch: model.draw(jax.random.key(0), batch, purpose="loss"), batch)
+    train = settings.train
+    for size in {train.batch_size, train.batch_size // train.microbatches}:
+        batch = batch_shapes(size, x_shape)
+        noise = jax.eval_shape(
+            lambda batch: model.draw(jax.random.key(0), batch, purpose="loss"), batch
+        )
+        for leaf in jax.tree.leaves(noise) if train.microbatches > 1 else ():
+            if leaf.shape[:1] != (size,):
+                raise UserError(
+                    f"train.microbatches={train.microbatches} splits noise by its images, and this "
+                    f"model draws one of shape {list(leaf.shape)} for {size} images: set "
+                    "train.microbatches=1"
+                )
 
 
 def _earlier(

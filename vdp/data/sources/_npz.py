@@ -1,12 +1,7 @@
-"""Reading npz archives of images, without pickles, and no more than is asked for.
-
-Large arrays that were stored uncompressed, as `np.savez` does, stay in their file and are read row
-by row (a memory map): data sets larger than the memory can be trained on.
-"""
+"""Reading npz archives of images, without pickles, and no more than is asked for."""
 
 import math
 import pathlib
-import struct
 import zipfile
 import zlib
 
@@ -14,18 +9,12 @@ import numpy as np
 
 from vdp.data import labels
 from vdp.data.core import SPLIT_NAMES
-from vdp.data.sources import _files
+from vdp.data.sources import _files, _in_place
 from vdp.errors import UserError
 
 PREFIXES = {f"{name}_": split for name, split in SPLIT_NAMES.items()}
 KEYS = ("images", "labels", "exact")
 USED = {"levels", *(prefix + key for prefix in ("", *PREFIXES) for key in KEYS)}
-READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-MAPPED = 2**30  # bytes from which an array stays in its file
-LOCAL_HEADER = 30  # bytes before a member's name, the last four are the lengths of what follows
 EXPANSION = 1032  # the most that deflate can make of a byte
 UNREADABLE = (  # what zipfile and numpy raise for damaged, encrypted or foreign archives
     OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile,
@@ -33,11 +22,15 @@ UNREADABLE = (  # what zipfile and numpy raise for damaged, encrypted or foreign
 )  # fmt: skip
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: pathlib.Path, *, in_place: bool = False) -> dict[str, np.ndarray]:
     """The arrays of an archive that say something here: images, labels, exact, levels.
 
     Whatever else is in it is left alone. What a member announces is compared with the size of the
     file before it is read.
+
+    Args:
+      path: of the archive.
+      in_place: whether large images may stay in it.
 
     Raises:
       UserError: it is no archive, or one of these members is no array, or larger than its file.
@@ -53,11 +46,11 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             if not any(name.endswith("images") for name in used):
                 why = f"it has no `images` or `train_images`, but {', '.join(members) or 'nothing'}"
                 raise _files.corrupt(path, why, "rename the array that holds the images")
-            sizes = {name: _announced(path, archive, name, info) for name, info in used.items()}
-            stay = {name for name, info in used.items() if _can_stay(info, *sizes[name])}
-            _files.check_memory(path, sum(sizes[name][0] for name in used.keys() - stay))
+            known = {name: _announced(path, archive, name, info) for name, info in used.items()}
+            stay = _in_place.staying(known) if in_place else set()
+            _files.check_memory(path, sum(known[name].num_bytes for name in used.keys() - stay))
             return {
-                name: _map(path, info) if name in stay else _array(archive, info)
+                name: _in_place.array(path, info) if name in stay else _array(archive, info)
                 for name, info in used.items()
             }
     except UserError:
@@ -69,16 +62,16 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _announced(
     path: pathlib.Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo
-) -> tuple[int, bool]:
-    """(bytes, whether rows lie apart) by one array's header; UserError for more than its file."""
+) -> _in_place.Member:
+    """One array by its header; UserError where its file cannot hold it."""
     with archive.open(info) as member:
         if member.read(6) != np.lib.format.MAGIC_PREFIX:
             raise _files.corrupt(path, f"`{name}` is no array", "store it by np.savez")
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
-        if version not in READERS:
+        if version not in _in_place.READERS:
             raise _files.corrupt(path, f"`{name}` has fields by name", "store plain numbers")
-        shape, by_column, dtype = READERS[version](member)
+        shape, by_column, dtype = _in_place.READERS[version](member)
         header = member.tell()
     if dtype.hasobject:
         mend = "store it as an array of numbers"
@@ -89,27 +82,12 @@ def _announced(
     available = expansion * min(info.compress_size, path.stat().st_size) + header
     if num_bytes != info.file_size - header or num_bytes > available:
         raise _files.corrupt(path, f"`{name}` announces {num_bytes} bytes that are not in the file")
-    return num_bytes, by_column
+    return _in_place.Member(info=info, dtype=dtype, by_column=by_column, num_bytes=num_bytes)
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def _can_stay(info: zipfile.ZipInfo, num_bytes: int, by_column: bool) -> bool:
-    as_it_is = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1  # not encrypted
-    return as_it_is and num_bytes >= MAPPED and not by_column
-
-
-def _map(path: pathlib.Path, info: zipfile.ZipInfo) -> np.ndarray:
-    """The array of an uncompressed member, whose header was read before, without its bytes."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        lengths = struct.unpack("<2H", file.read(LOCAL_HEADER)[-4:])
-        file.seek(sum(lengths), 1)
-        shape, _, dtype = READERS[np.lib.format.read_magic(file)](file)
-        return np.memmap(path, dtype, "r", offset=file.tell(), shape=shape)
 
 
 def split(

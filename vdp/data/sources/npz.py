@@ -24,7 +24,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     path = pathlib.Path(arg).expanduser()
     if not arg or not path.is_file():
         raise Absent(f"npz:PATH needs an existing npz file, and {arg!r} is none")
-    arrays = _npz.read(path)
+    arrays = _npz.read(path, in_place=not (request.levels or request.size))
     prefixes = {split: p for p, split in _npz.PREFIXES.items() if f"{p}images" in arrays}
     if prefixes and "train" not in prefixes:
         raise _files.corrupt(path, "it has no `train_images`", "add them")
