@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import command, rates, results, stability
+from benchmarks import beside, command, rates, results, stability
 from vdp import build
 from vdp.dists import Normal
 
@@ -91,6 +91,7 @@ def test_the_pages_hold_the_tables_of_what_is_kept():
     for kept, table in (
         (results, results.table(runs)),
         (rates, rates.table()),
+        (beside, beside.table()),
         (stability, stability.table(stability.all_kept("digits_vae", []))),
     ):
         start, end = kept.MARKS
