@@ -33,10 +33,11 @@ def of_run(workdir: pathlib.Path) -> Kept:
     bound = result["estimators"].get("iwae")
     if bound is None:
         raise UserError(f"{workdir} has no estimate iwae: evaluate it with --mode=eval")
-    config, train = started(run.get("command"), workdir)[0], run["config"]["train"]
+    config, changed = started(run.get("command"), workdir)
+    model, train = [f for f in changed if f.startswith("model.")], run["config"]["train"]
     return {
         "program": "vdp",
-        "model": config,
+        "model": " ".join([config, *model]),
         "seed": run["config"]["seed"],
         "epochs": round(result["step"] * train["batch_size"] / run["counts"]["train"], 1),
         "seconds": result["train_seconds"],
@@ -82,6 +83,9 @@ def main() -> int:
     parser.add_argument("--peers", type=paths, default=[])
     parser.add_argument("--write", action="store_true")
     flags = parser.parse_args()
+    for path in flags.peers:
+        if not path.is_file():
+            raise UserError(f"{path} is no file that a program of benchmarks/peers has written")
     for kept in (*map(of_run, flags.runs), *(files.read_json(p, p.name) for p in flags.peers)):
         keep(kept)
     print(table())

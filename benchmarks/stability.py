@@ -101,7 +101,7 @@ def trained(config: str, cell: Cell, seed: str, root: pathlib.Path, argv: Sequen
     kept_in = KEPT / f"{workdir.name}.json"
     if kept_in.exists():
         return
-    spec = f"{config}:{cell.variant},training={cell.training}"
+    spec = f"{config}{',' if ':' in config else ':'}{cell.variant},training={cell.training}"
     given = [f"--config={spec}", f"--workdir={workdir}", f"--config.seed={seed}", EVERY, *argv]
     if not cell.with_entropy:
         given.append(f"--config.model.prior.name={REMOVED}")

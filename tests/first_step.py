@@ -1,4 +1,4 @@
-"""A smoke config's training step, with everything it is made of."""
+"""The digits smoke config's training step, with everything it is made of."""
 
 import functools
 
@@ -15,19 +15,10 @@ ROUNDED = {  # no gradient near zero is made a step of full size, and no mask is
 }  # fmt: skip
 
 
-def setup(
-    num_steps=1,
-    *,
-    mesh=None,
-    parts=False,
-    packed=False,
-    rolled=True,
-    spec="digits_vae:smoke",
-    **overrides,
-):
-    """(state, chunk function, feed) of a config's training step, and its (model, optimizer)."""
+def setup(num_steps=1, *, mesh=None, parts=False, packed=False, rolled=True, **overrides):
+    """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
     mesh = mesh or parallel.make_mesh(jax.devices()[:1])
-    cfg = config.settings(spec, list(overrides.items()))
+    cfg = config.settings("digits_vae:smoke", list(overrides.items()))
     dataset = datasets.load(cfg.data)
     facts = dataset.facts
     model = build.model(cfg.model, facts)
@@ -47,7 +38,7 @@ def setup(
         ema_warmup=cfg.train.ema_warmup,
         microbatches=cfg.train.microbatches,
         rolled=rolled,
-        constrain=parallel.batch_constraint(mesh) if mesh.size > 1 else lambda tree: tree,
+        constrain=parallel.batch_constraint(mesh),
     )
     feed = feeds.make(
         dataset.splits["train"],
