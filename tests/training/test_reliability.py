@@ -189,10 +189,11 @@ def test_opening_a_run_changes_no_state_of_the_process(smoke_run):
     assert json.loads(done.stdout) == [], done.stderr
 
 
-def test_orbax_is_quiet_while_checkpoints_are_open_and_nobody_else(tmp_path):
+def test_orbax_is_quiet_while_checkpoints_are_open_and_nobody_else(tmp_path, monkeypatch):
     from vdp.training.checkpoint import Checkpoints
 
     logger = logging.getLogger("absl")
+    monkeypatch.setattr(logger, "filters", [])  # those of checkpoints that other tests left open
     record = lambda path: logger.makeRecord("absl", logging.ERROR, path, 1, "", (), None)
     theirs = record("/packages/orbax/checkpoint/manager.py")
     checkpoints = Checkpoints(tmp_path)
