@@ -17,8 +17,8 @@ def test_the_context_says_what_a_program_is_for():
     with backend.tracing_for("tpu"):
         assert backend.platform() == "tpu"
         with backend.tracing_for("cpu"):
-            assert backend.on_cpu()
-        assert not backend.on_cpu()
+            assert (backend.on_cpu(), backend.on_tpu()) == (True, False)
+        assert (backend.on_cpu(), backend.on_tpu()) == (False, True)
     assert backend.on_cpu()
 
 
@@ -31,6 +31,9 @@ def test_dispatches_and_packing_follow_it(monkeypatch):
     assert program.chunk_steps(Settings()) == 1
     assert packing() is not None
     with backend.tracing_for("gpu"):
+        assert program.chunk_steps(Settings()) == 100
+        assert packing() is not None
+    with backend.tracing_for("tpu"):
         assert program.chunk_steps(Settings()) == 100
         assert packing() is None
     assert program.chunk_steps(Settings().replace(train=dict(steps_per_dispatch=7))) == 7

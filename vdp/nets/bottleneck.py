@@ -1,9 +1,11 @@
 """The residual block of the hierarchical models, stacks of it, and changes of resolution."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp.errors import UserError
@@ -36,7 +38,17 @@ def upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, 
     """Interpolates maps bilinearly, [B, H, W, C] to [B, *size, C]."""
     if x.shape[1:3] == size:
         return x
-    return jax.image.resize(x, (len(x), *size, x.shape[3]), "bilinear")
+    highest = jax.lax.Precision.HIGHEST
+    rows, columns = (
+        _weights(old, new, x.dtype) for old, new in zip(x.shape[1:3], size, strict=True)
+    )
+    return jnp.einsum("bhwc,hi,wj->bijc", x, rows, columns, precision=highest)
+
+
+def _weights(old: int, new: int, dtype: Any) -> Float[Array, "{old} {new}"]:
+    """Of bilinear interpolation; constants of the program, which need not be computed in a step."""
+    with jax.ensure_compile_time_eval():
+        return jax.image.resize(jnp.eye(old, dtype=dtype), (old, new), "bilinear")
 
 
 class Bottleneck(nn.Module):
@@ -80,7 +92,7 @@ def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
     Args:
       body: (block, carry, xs) -> (carry, ys) of one block; xs and ys have a leading axis of `num`.
       num: of blocks.
-      blocks_by: "scan", "loop" or "auto", a scan but in training on CPU.
+      blocks_by: "scan", "loop" or "auto", a scan but in training on CPU or GPU.
       train: whether gradients will be taken.
 
     Returns:
@@ -91,7 +103,9 @@ def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
     """
     if blocks_by not in BLOCKS_BY:
         raise UserError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
-    slow = train and backend.on_cpu()  # gradients of convolutions inside a scan
+    # On CPU gradients of convolutions inside a scan are slow; on a GPU every trip launches kernels
+    # that only store and fetch what the backward pass needs.
+    slow = train and not backend.on_tpu()
     rolled = blocks_by == "scan" or (blocks_by == "auto" and not slow)
     return nn.scan(
         body,

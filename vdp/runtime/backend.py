@@ -23,6 +23,11 @@ def on_cpu() -> bool:
     return platform() == "cpu"
 
 
+def on_tpu() -> bool:
+    """Whether a program traced here will run on a TPU."""
+    return platform() == "tpu"
+
+
 @contextlib.contextmanager
 def tracing_for(platform: str) -> Iterator[None]:
     """Programs that are traced meanwhile, in this thread, are for another kind of device.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from jaxtyping import Float, Int32, Shaped, UInt8
 
 from vdp.data.feeds import take
@@ -98,10 +99,7 @@ def apply_gradients(
 
     fields = ("params", "stats", "opt_state", "ema", "ema_stats")
     old = {name: getattr(state, name) for name in fields}
-    if optimizer.packing:  # a branch: XLA fuses nothing across it, and so keeps the vectors whole
-        new = jax.lax.cond(finite, advance, lambda old, _: old, old, gradients)
-    else:
-        new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
+    new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), advance(old, gradients), old)
     norms = _norms(new["params"], old["params"])
     bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
     new_state = State(step=state.step + 1, bad_steps=bad_steps, **new)
@@ -114,6 +112,33 @@ def _norms(after: Params, before: Params) -> Scalars:
     after, before = jax.lax.optimization_barrier((after, before))
     difference = jax.tree.map(jnp.subtract, after, before)
     return {"param_norm": optax.tree.norm(after), "update_norm": optax.tree.norm(difference)}
+
+
+@struct.dataclass
+class _Row:
+    """Metrics of a step side by side: a loop then stores one array of each dtype, not every one.
+
+    Attributes:
+      names: of each dtype.
+      values: of each dtype, [..., names].
+    """
+
+    names: tuple[tuple[str, ...], ...] = struct.field(pytree_node=False)
+    values: tuple[Shaped[Array, "..."], ...]
+
+    @classmethod
+    def of(cls, metrics: dict[str, Shaped[Array, ""]]) -> "_Row":
+        """The row of a step's metrics."""
+        alike: dict[Any, list[str]] = {}
+        for name, value in metrics.items():
+            alike.setdefault(value.dtype, []).append(name)
+        values = [jnp.stack([metrics[name] for name in names]) for names in alike.values()]
+        return cls(names=tuple(map(tuple, alike.values())), values=tuple(values))
+
+    def columns(self) -> dict[str, Shaped[Array, "*k"]]:
+        """The metrics again, of one row or of many."""
+        pairs = zip(self.names, self.values, strict=True)
+        return {name: of[..., i] for names, of in pairs for i, name in enumerate(names)}
 
 
 def make_chunk(
@@ -182,9 +207,14 @@ def make_chunk(
         ) -> tuple[State, dict[str, Shaped[Array, ""]]]:
             return one_step(state, *take(feed, offset, batch_size))
 
+        def rows(state: State, offset: Int32[Array, ""]) -> tuple[State, _Row]:
+            state, metrics = body(state, offset)
+            return state, _Row.of(metrics)
+
         if num_steps == 1:  # gradients of convolutions inside a scan are slow on CPU
             state, metrics = body(state, 0)
             return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(body, state, jnp.arange(num_steps))
+        state, found = jax.lax.scan(rows, state, jnp.arange(num_steps))
+        return state, found.columns()
 
     return chunk
