@@ -67,7 +67,7 @@ class Packing:
                 numpy.concatenate([leaves[position].reshape(-1) for position in positions])
                 for positions in groups.values()
             ]
-            # a barrier: else XLA writes one part after the other into the vector, a kernel for each
+            # behind a barrier, XLA joins many small gradients in fewer kernels of a GPU
             vectors[label] = numpy.concatenate(
                 jax.lax.optimization_barrier(parts) if numpy is jnp else parts
             )
