@@ -11,7 +11,6 @@ from starting import started
 
 from vdp import build
 from vdp.nets import bottleneck, ladder
-from vdp.runtime import backend
 from vdp.types import Batch
 
 SHAPE = (8, 8, 1)
@@ -68,26 +67,6 @@ def test_the_way_up_by_scan_is_that_by_loop():
 
     close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6)
     jax.tree.map(close, value_and_gradient("loop"), value_and_gradient("scan"))
-
-
-@pytest.mark.parametrize(
-    ("platform", "train", "rolled"),
-    [
-        ("cpu", True, False),
-        ("cpu", False, True),
-        ("gpu", True, False),
-        ("gpu", False, True),
-        ("tpu", True, True),
-    ],
-)
-def test_blocks_are_a_loop_of_the_program_where_that_is_good(platform, train, rolled):
-    net = ladder.LadderEncoder(width=4, hidden=3, blocks=3)
-    x, scales = jnp.zeros((2, *SHAPE)), ((4, 1, 1),)
-    params = jax.eval_shape(lambda: net.init(jax.random.key(0), x, scales)["params"])
-    with backend.tracing_for(platform):
-        trace = jax.make_jaxpr(lambda params: net.apply({"params": params}, x, scales, train=train))
-        scans = [e.params for e in trace(params).eqns if e.primitive.name == "scan"]
-    assert [(of["length"], of["unroll"] < 3) for of in scans] == [(3, rolled)]
 
 
 @pytest.mark.slow

@@ -9,7 +9,20 @@ from starting import moved, started
 
 from vdp import config, draws, nets
 from vdp.nets import stateful as running
+from vdp.nets.bottleneck import upsample
 from vdp.nets.conv import TransposedConv
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [(14, 10), (7, 9), (7, 5), (20, 3)])
+def test_maps_are_interpolated_as_images_are(size, dtype):
+    x = draws.normal(jax.random.key(0), (2, 7, 5, 3)).astype(dtype)
+    expected = jax.jit(lambda x: jax.image.resize(x, (2, *size, 3), "bilinear"))(x)
+    found = jax.jit(lambda x: upsample(x, size))(x)
+    assert found.dtype == expected.dtype
+    found, expected = (np.asarray(maps, np.float32) for maps in (found, expected))
+    rounding = 1e-6 if dtype == "float32" else 0.02
+    np.testing.assert_allclose(found, expected, atol=rounding)
 
 
 def test_doubling_is_the_transposed_convolution():

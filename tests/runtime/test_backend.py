@@ -1,12 +1,14 @@
 """Code that differs between CPUs and accelerators follows the device it is traced for."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vdp import build, config
 from vdp.data import datasets, feeds
 from vdp.data.core import Split
+from vdp.nets import LadderEncoder
 from vdp.runtime import backend, parallel
 from vdp.settings import Settings
 from vdp.training import program, state
@@ -37,6 +39,29 @@ def test_dispatches_and_packing_follow_it(monkeypatch):
         assert program.chunk_steps(Settings()) == 100
         assert packing() is None
     assert program.chunk_steps(Settings().replace(train=dict(steps_per_dispatch=7))) == 7
+
+
+@pytest.mark.parametrize(
+    ("platform", "train", "rolled"),
+    [
+        ("cpu", True, False),
+        ("cpu", False, True),
+        ("gpu", True, False),
+        ("gpu", False, True),
+        ("tpu", True, True),
+    ],
+)
+def test_blocks_are_a_loop_of_the_program_where_that_is_good(platform, train, rolled):
+    net, x, scales = (
+        LadderEncoder(width=4, hidden=3, blocks=3),
+        jnp.zeros((2, 8, 8, 1)),
+        [(4, 1, 1)],
+    )
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), x, scales)["params"])
+    with backend.tracing_for(platform):
+        trace = jax.make_jaxpr(lambda params: net.apply({"params": params}, x, scales, train=train))
+        scans = [e.params for e in trace(params).eqns if e.primitive.name == "scan"]
+    assert [(of["length"], of["unroll"] < 3) for of in scans] == [(3, rolled)]
 
 
 @pytest.mark.parametrize("placement", ["device", "host"])

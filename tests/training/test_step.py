@@ -42,11 +42,16 @@ def test_one_chunk_is_its_steps():
     start, chunk, feed = setup(num_steps=4)
     together, metrics = jax.jit(chunk)(start, feed.feed(0, 4))
     single = jax.jit(setup()[1])
-    apart, losses = start, []
+    apart, singly = start, []
     for i in range(4):
         apart, m = single(apart, feed.feed(i, 1))
-        losses.append(m["loss"][0])
-    np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
+        singly.append(m)
+    assert metrics.keys() == singly[0].keys()
+    for name, values in metrics.items():
+        one_by_one = np.concatenate([m[name] for m in singly])
+        assert values.dtype == one_by_one.dtype, name
+        np.testing.assert_allclose(values, one_by_one, rtol=1e-3, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(metrics["loss"], [m["loss"][0] for m in singly], rtol=1e-5)
     for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     assert int(together.step) == 4

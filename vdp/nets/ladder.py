@@ -36,7 +36,7 @@ class LadderEncoder(nn.Module):
       patch: side of the squares of pixels that the stem sees as one; 1 (published) sees pixels.
       remat: whether activations inside a block are computed again in the backward pass.
       blocks_by: "scan", "loop" or "auto" (a scan; but in training on CPU, where its gradient is
-        many times slower, and on a GPU, where it takes three times the kernels, a loop).
+        many times slower, and on a GPU, where it takes twice the kernels and memory, a loop).
       dtype: of the arithmetic.
     """
 

@@ -51,8 +51,8 @@ class Packing:
     def _alike(self) -> dict[Any, dict[tuple[int, ...], list[int]]]:
         """Positions of the leaves, by label and shape.
 
-        A vector has leaves of one shape side by side: a GPU takes all of them out of it with one
-        kernel.
+        A vector has leaves of one shape side by side: a GPU takes all of them out of it with a few
+        kernels, not with one for each.
         """
         alike: dict[Any, dict[tuple[int, ...], list[int]]] = {}
         leaves = zip(jax.tree.leaves(self.labels), jax.tree.leaves(self.shapes), strict=True)
