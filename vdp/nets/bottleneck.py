@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp.errors import UserError
+from vdp.nets.remat import keep
 from vdp.nets.same_conv import SameConv
 from vdp.runtime import backend
 from vdp.settings.rules import Dtype
@@ -75,9 +76,9 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w _"]:
         """Maps [B, H, W, any] to [B, H, W, features]."""
         h = nn.silu(x) if self.preactivate else x
-        h = SameConv(self.hidden, 1, dtype=self.dtype, name="conv_0")(h)
-        h = SameConv(self.hidden, 3, dtype=self.dtype, name="conv_1")(nn.silu(h))
-        h = SameConv(self.hidden, 3, dtype=self.dtype, name="conv_2")(nn.silu(h))
+        h = keep(SameConv(self.hidden, 1, dtype=self.dtype, name="conv_0")(h))
+        h = keep(SameConv(self.hidden, 3, dtype=self.dtype, name="conv_1")(nn.silu(h)))
+        h = keep(SameConv(self.hidden, 3, dtype=self.dtype, name="conv_2")(nn.silu(h)))
         last = SameConv(
             self.features, 1, self.zero != "none", self.scale, dtype=self.dtype, name="conv_3"
         )

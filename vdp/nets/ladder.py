@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32
 from vdp.errors import UserError
 from vdp.nets.bottleneck import Bottleneck, pool, space_to_depth, stacked, upsample
 from vdp.nets.conv import depth_to_space
+from vdp.nets.remat import remat
 from vdp.nets.same_conv import SameConv
 from vdp.settings.rules import Depth, Dtype, Size
 from vdp.types import Array, Params
@@ -34,7 +35,8 @@ class LadderEncoder(nn.Module):
       hidden: of the bottlenecks.
       blocks: per scale.
       patch: side of the squares of pixels that the stem sees as one; 1 (published) sees pixels.
-      remat: whether activations inside a block are computed again in the backward pass.
+      remat: whether the backward pass computes again what lies between the convolutions of a block,
+        instead of keeping it: less memory for little arithmetic.
       blocks_by: "scan", "loop" or "auto" (a scan; but in training on CPU, where its gradient is
         many times slower, and on a GPU, where it takes twice the kernels and memory, a loop).
       dtype: of the arithmetic.
@@ -53,7 +55,7 @@ class LadderEncoder(nn.Module):
         self, x: Float[Array, "b h w c"], scales: Sequence[Scale], *, train: bool = False
     ) -> list[Float[Array, "b _ _ {self.width}"]]:
         """Maps images [B, H, W, C] to features [B, h, w, width] of every scale, finest first."""
-        block = nn.remat(Bottleneck) if self.remat else Bottleneck
+        block = remat(Bottleneck) if self.remat else Bottleneck
         x = space_to_depth(x, self.patch)
         h, maps = SameConv(self.width, 1, dtype=self.dtype, name="stem")(x), []
         for resolution, _, _ in scales:
@@ -127,7 +129,8 @@ class LadderDecoder(nn.Module):
         resolution.
       zero: "all": p = q = N(0, I) at the start. "last" (published): only the last convolutions
         start at zero, their skips do not.
-      remat: whether activations inside a block are computed again in the backward pass.
+      remat: whether the backward pass computes again what lies between the convolutions of a block,
+        instead of keeping it: less memory for little arithmetic.
       blocks_by: as in `LadderEncoder`.
       dtype: of the arithmetic; moments are float32.
     """
@@ -187,7 +190,7 @@ class LadderDecoder(nn.Module):
             top = jnp.zeros(num).at[0].set(float(index == 0))
             part = (features[index], conditions[index])
             block = lambda name, resnet=True, channels=channels: (
-                nn.remat(TopDownBlock, static_argnums=(4,)) if self.remat else TopDownBlock
+                remat(TopDownBlock, static=(4,)) if self.remat else TopDownBlock
             )(
                 self.width, self.hidden, channels, num_latents**-0.5, self.zero, resnet, self.dtype,
                 name=name,

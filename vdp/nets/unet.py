@@ -12,6 +12,7 @@ from jaxtyping import Float
 from vdp.errors import UserError
 from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
+from vdp.nets.remat import keep, remat
 from vdp.nets.same_conv import for_linen
 from vdp.settings.rules import Amount, Depth, Dtype, Share, Size, SizeOrNone
 from vdp.types import Array, Key, Shape
@@ -71,7 +72,7 @@ class TimeResBlock(nn.Module):
         """Maps [B, H, W, any] under a condition [B, any] to [B, H, W, width]."""
         start = lambda fan_in: _start(self.published, fan_in)
         h = nn.silu(_norm(x.shape[-1], self.groups, self.epsilon, self.dtype)(x))
-        h = _conv3x3(self.width, self.dtype, start(9 * h.shape[-1]))(h)
+        h = keep(_conv3x3(self.width, self.dtype, start(9 * h.shape[-1]))(h))
         condition = nn.silu(condition)
         if self.time_as == "shift":
             shift = nn.Dense(self.width, use_bias=False, dtype=self.dtype, **ZERO)(condition)
@@ -118,8 +119,8 @@ class UNetDenoiser(nn.Module):
     With several `multipliers` of the width there is one resolution for each, half the one before:
     `depth` blocks on the way down and `depth` + 1 on the way up at every one of them (DDPM), with
     attention where the height is one of `attention`. `fourier` appends the sines and cosines of
-    2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` computes blocks
-    again in the backward pass instead of keeping them.
+    2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` keeps
+    one convolution of a block for the backward pass, which computes the rest again.
 
     The time goes through two layers of `time_width` (0: the width) and into every block as
     `time_as`, with normalisation in `groups` and with `epsilon` added to variances; VDM's are (4
@@ -167,7 +168,7 @@ class UNetDenoiser(nn.Module):
         condition = nn.Dense(time_width, **start(self.width))(embedded)
         condition = nn.Dense(time_width, **start(time_width))(nn.silu(condition))
         condition = condition.astype(self.dtype)
-        block_class = nn.remat(TimeResBlock, static_argnums=(3,)) if self.remat else TimeResBlock
+        block_class = remat(TimeResBlock, static=(3,)) if self.remat else TimeResBlock
         common: dict[str, Any] = dict(groups=self.groups, epsilon=self.epsilon)
         common |= dict(published=self.published, dtype=self.dtype)
         names = (f"TimeResBlock_{index}" for index in itertools.count())  # with remat as without

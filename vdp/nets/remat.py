@@ -1,0 +1,31 @@
+"""What the backward pass of a block finds kept, and what it computes again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax.ad_checkpoint import checkpoint_name
+
+from vdp.types import Array
+
+KEPT = "kept"
+
+
+def keep(x: Array) -> Array:
+    """Marks what a block under `remat` keeps: what is dear to compute and small."""
+    return checkpoint_name(x, KEPT)
+
+
+def remat(block: type[nn.Module], static: Sequence[int] = ()) -> Any:
+    """A block that keeps its input and what is marked by `keep`; the rest is computed again.
+
+    With the outputs of its convolutions marked, what is left to compute again are normalisations
+    and activations, which hold most of the memory and next to none of the arithmetic.
+
+    Args:
+      block: of which the result is a class too, with the same parameters.
+      static: places of its arguments, self at 0, that are no arrays.
+    """
+    policy = jax.checkpoint_policies.save_only_these_names(KEPT)
+    return nn.remat(block, static_argnums=tuple(static), policy=policy)
