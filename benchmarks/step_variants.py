@@ -31,7 +31,8 @@ class Variant:
         self.name, _, rest = text.partition(":")
         name, *fields = rest.split()
         options = [item for item in fields if item.startswith("xla_")]
-        self.options = dict(item.split("=", 1) for item in options)
+        words = {"true": True, "false": False}  # which are no text to the compiler
+        self.options = {name: words.get(v, v) for name, v in (i.split("=", 1) for i in options)}
         argv = [f"--config.{item}" for item in fields if item not in options]
         _, self.settings = arguments("", argv=[f"--config={name}", *argv])
         self.training = Training(Bench(self.settings))
