@@ -1,6 +1,6 @@
 """DVP-VAE on CIFAR-10: a ladder of 28 latents under DCT pseudo-inputs, trained with flips.
 
-Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
+Variants: `light` (for two cores), `reference`, `ladder`, `vamp` with `components=500|750|1000`,
 `pseudoinput=dct|downsample|linear|none`, `size=3..11`,
 `prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
 `posterior=free|precision`, `depth=28|20|36|44|45`,
@@ -24,6 +24,17 @@ PUBLISHED = variants.Shape(
     warmup_epochs=5,
     clip_norm=150.0,
 )
+LIGHT = PUBLISHED.replace(
+    scales=((16, 4, 3), (8, 6, 3), (4, 2, 3)),
+    width=48,
+    hidden=32,
+    blocks=1,
+    head_blocks=1,
+    patch=2,
+    batch_size=64,
+    epochs=10,
+    warmup_epochs=0.1,
+)
 DEPTHS = {
     28: (10, 8, 6, 4),
     20: (8, 6, 4, 2),
@@ -42,6 +53,7 @@ def get_config(arg=""):
         published=PUBLISHED,
         default=PUBLISHED,
         depths=DEPTHS,
+        light=LIGHT,
         train_images=45_000,
         standardise=(120.63838 / 255, 64.16736 / 255),
     )

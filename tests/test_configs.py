@@ -35,6 +35,7 @@ CASES = list(itertools.product(FLAT, ARGUMENTS))
 CASES += [("digits_dvp", argument) for argument in [*VARIANTS, "depth=8"]]
 CASES += list(itertools.product(set(HIERARCHIES) - {"digits_dvp"}, VARIANTS[:2]))
 CASES += [("mnist_dvp", "vamp"), ("cifar10_dvp", "depth=45,aggregation=none")]
+CASES += [("cifar10_dvp", argument) for argument in ("light", "light,ladder")]
 CASES += [(name, "") for name in PIXEL]
 CASES += [("digits_vdm", "schedule=learned_monotone,dequantization=uniform")]
 CASES += [("mnist_ddpm", "weights=bound,betas=cosine")]
@@ -87,6 +88,7 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
             ("omniglot_dvp", "vamp", "28x28x1"),
             ("fashion_mnist_dvp", "reference", "28x28x1"),
             ("cifar10_dvp", "depth=20", "32x32x3"),
+            ("cifar10_dvp", "light", "32x32x3"),
             ("silhouettes_dvp", "depth=4", "28x28x1x2"),
             ("freyfaces_dvp", "depth=4", "28x20x1"),
             ("silhouettes_vae", "prior=normal", "28x28x1x2"),
@@ -230,6 +232,18 @@ def test_a_prior_of_ones_own_is_a_variant_as_well(name):
     for unknown in ("prior=laplace", "prior=MODULE.NAME", "form=laplace.make"):
         with pytest.raises(UserError, match="unknown variant"):
             config.load(f"{name}:{unknown}")
+
+
+@pytest.mark.parametrize("other", ["reference", "depth=20"])
+def test_a_light_shape_is_a_shape_of_its_own(other):
+    full, light = config.load("cifar10_dvp").model, config.load("cifar10_dvp:light").model
+    count = lambda model: sum(num for _, num, _ in model.scales)
+    assert (count(full), count(light)) == (28, 12)
+    assert light.pseudoinput == full.pseudoinput
+    with pytest.raises(UserError, match="light is a shape of its own"):
+        config.load(f"cifar10_dvp:light,{other}")
+    with pytest.raises(UserError, match="unknown variant 'light'"):
+        config.load("mnist_dvp:light")
 
 
 def test_values_are_read_as_the_type_of_their_field():

@@ -91,15 +91,16 @@ def dvp(
     image_size: int = 28,
     standardise: tuple[float, float] = (0.5, 0.5),
     evaluation: dict | None = None,
+    light: Shape | None = None,
 ) -> config_dict.ConfigDict:
     """A hierarchical VAE, DVP-VAE unless the argument says otherwise (Kuzina & Tomczak 2024).
 
     Words: `ladder` (no pseudo-inputs), `vamp` (a VampPrior on z_L in their place), `reference` (the
-    published shape, start and training rule), `smoke`. Keys: `pseudoinput`, `size`, `prior` (over
-    u; with pseudoinput=none over z_L, `auto` then being the ladder's own), `components` (of vamp
-    and mixture), `aggregation`, `posterior`, `depth` (latents in all), `form` and `schedule` of
-    the diffusion priors, `transform` of flow, `training` (apart from the prior: in the separate
-    form).
+    published shape, start and training rule), `light` (a smaller shape, where there is one),
+    `smoke`. Keys: `pseudoinput`, `size`, `prior` (over u; with pseudoinput=none over z_L, `auto`
+    then being the ladder's own), `components` (of vamp and mixture), `aggregation`, `posterior`,
+    `depth` (latents in all), `form` and `schedule` of the diffusion priors, `transform` of flow,
+    `training` (apart from the prior: in the separate form).
 
     Args:
       arg: the config's argument.
@@ -113,10 +114,15 @@ def dvp(
       image_size: pixels of a side; `size` goes to 11 at most.
       standardise: mean and deviation of the encoder's input in `reference`.
       evaluation: fields of `config.eval`.
+      light: the shape of `light`, with latents of its own.
     """
-    variant = parse_argument(arg, depths, image_size)
+    variant = parse_argument(arg, depths, image_size, () if light is None else ("light",))
     reference, small = variant.has("reference"), variant.has("smoke")
     shape = published if reference else default
+    if light is not None and variant.has("light"):
+        if reference or (depths and variant["depth"] != next(iter(depths))):
+            raise UserError("light is a shape of its own: leave out reference and depth")
+        shape = light
     code = "none" if variant.has("ladder") or variant.has("vamp") else variant["pseudoinput"]
     _check(variant, code)
     scales = shape.scales
@@ -175,12 +181,17 @@ def dvp(
     return config
 
 
-def parse_argument(arg: str, depths: dict[int, tuple[int, ...]], image_size: int) -> Variant:
-    """The argument of `dvp`, read; UserError where it cannot be."""
+def parse_argument(
+    arg: str,
+    depths: dict[int, tuple[int, ...]],
+    image_size: int,
+    shapes: tuple[str, ...] = (),
+) -> Variant:
+    """The argument of `dvp`, read, `shapes` being its words for some; UserError where it cannot."""
     sizes = (0, *range(3, min(image_size, 11) + 1))  # 0: the shape's own
     return parse(
         arg,
-        words=("ladder", "vamp", "reference", "smoke"),
+        words=("ladder", "vamp", "reference", *shapes, "smoke"),
         choices={
             "pseudoinput": CODES,
             "size": sizes,
