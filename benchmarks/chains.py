@@ -27,6 +27,7 @@ QUANTITIES = ("bound", "iwae", "fid", "seconds")
 TIMED = 1000  # samples
 ROUNDS = 3  # timings, of which the median counts; draws for FID, whose mean and error count
 OWN = "own"  # the chain that a run was trained with
+SOLVERS = ("ddim", "dpmpp")  # which sample without a chain, and have no bound
 IWAE = {"iwae": "value", "ess": "ess"}  # names here: of the terms
 Numbers = Mapping[str, Any]
 
@@ -56,11 +57,12 @@ class Asked:
 
         Args:
           workdir: of the run.
-          chain: as `eval.reverse`; OWN is the one that the run was trained with.
+          chain: as `eval.reverse`; OWN is the one that the run was trained with; one of SOLVERS.
           num_steps: T; 0: of infinitely many steps, whose bound alone is measured.
         """
         run, found = None, dict[str, Any]()
-        for quantity in QUANTITIES if num_steps else ("bound",):
+        known = ("fid", "seconds") if chain in SOLVERS else QUANTITIES
+        for quantity in known if num_steps else ("bound",):
             path = self._path(workdir, chain, num_steps, quantity)
             if not path.exists() and (quantity in self.quantities or not num_steps):
                 run = run or opened(workdir, chain, num_steps, self.dataset)
@@ -139,8 +141,11 @@ def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.
       UserError: another chain than its own is asked for, and it has no diffusion prior.
     """
     record = read_run(workdir)
-    asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
-    settings = record.settings.replace(eval=asked)
+    if chain in SOLVERS:
+        settings = record.settings.replace(sample=dict(sampler=chain, sampler_steps=num_steps))
+    else:
+        asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
+        settings = record.settings.replace(eval=asked)
     is_student = bool((settings.model.get("prior") or {}).get("teacher_steps"))
     run = restore(settings, record, "latest" if is_student else "best")
     if chain != OWN and not isinstance(getattr(run.model, "prior", None), DiffusionPrior):

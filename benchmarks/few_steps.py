@@ -1,17 +1,17 @@
 """Bound, IWAE, FID and seconds of sampling for every chain of a diffusion prior and every T.
 
-python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--steps=1,2,4,8,25,100]
-    [--measure=bound,iwae,fid,seconds] [--images=0] [--samples=32] [--drawn=10000]
-    [--out=runs/few_steps] [--write=NAME]
+python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--solvers=dpmpp]
+    [--steps=1,2,4,8,25,100] [--measure=bound,iwae,fid,seconds] [--images=0] [--samples=32]
+    [--drawn=10000] [--out=runs/few_steps] [--write=NAME]
 
 Every run, one for each seed, is measured on its test images (the first --images of them; 0: all)
 with the chains `fixed`, `calibrated` and `optimised` of every T; --others with the chain they were
 trained with: they went on from one of the runs (`train.init_from`, also by steps), or are of the
 same seed. Nats below T=inf are those below that run; of a fine-tuned chain, where --others has it,
-below a run that went on for as many steps with the bound of infinitely many. What is measured is
-kept in --out and not measured again (`benchmarks.chains`), and the table shows all that is kept of
-these chains; seconds ask for a quiet machine. --write puts the table and the picture called NAME
-into the docs.
+below a run that went on for as many steps with the bound of infinitely many. --solvers sample the
+--runs without any chain, and have FID and seconds alone. What is measured is kept in --out and not
+measured again (`benchmarks.chains`), and the table shows all that is kept of these chains; seconds
+ask for a quiet machine. --write puts the table and the picture called NAME into the docs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import command
-from benchmarks.chains import OWN, QUANTITIES, TIMED, Asked, Numbers
+from benchmarks.chains import OWN, QUANTITIES, SOLVERS, TIMED, Asked, Numbers
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.data import datasets
@@ -101,6 +101,7 @@ def measure_all(
     asked: Asked,
     runs: Sequence[pathlib.Path],
     others: Sequence[pathlib.Path],
+    solvers: Sequence[str],
     steps: Sequence[int],
 ) -> Groups:
     """The numbers of all runs, by (chain, T)."""
@@ -119,7 +120,7 @@ def measure_all(
             numbers["bound_se"] = likelihood.mean_and_error(np.array(numbers["bounds"]))["se"]
         groups[name, num].append(numbers)
 
-    for chain in CHAINS:
+    for chain in (*CHAINS, *solvers):
         for num in steps:
             for run in runs:
                 add(chain, num, run, chain, run)
@@ -149,8 +150,9 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
     figure = style.figure(6.4, 3.8)
     axes = figure.add_subplot()
     style.dress(axes)
-    for chain in dict.fromkeys(chain for chain, num in groups if num):
-        line = sorted((num, group) for (name, num), group in groups.items() if name == chain)
+    bounds = {key: group for key, group in groups.items() if key[1] and "below" in group[0]}
+    for chain in dict.fromkeys(chain for chain, _ in bounds):
+        line = sorted((num, group) for (name, num), group in bounds.items() if name == chain)
         each = [estimate(group, "below") for _, group in line]
         means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
         dashes = "-" if chain in CHAINS else "--"
@@ -158,9 +160,9 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
         axes.errorbar([num for num, _ in line], means, errors, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
-    lost = [numbers["below"] for (_, num), group in groups.items() for numbers in group if num]
+    lost = [numbers["below"] for group in bounds.values() for numbers in group]
     axes.set_ylim(min(0.0, 1.2 * min(lost)), 1.5 * max(lost))
-    steps = sorted({num for _, num in groups if num})
+    steps = sorted({num for _, num in bounds})
     axes.set_xticks(steps, [str(num) for num in steps], minor=False)
     axes.set_xlabel("steps of the chain")
     axes.set_ylabel("nats below T=inf")
@@ -191,6 +193,7 @@ def parsed() -> argparse.Namespace:
         "--steps", type=lambda t: [int(n) for n in t.split(",")], default="1,2,4,8,25,100"
     )
     words = lambda text: [word for word in text.split(",") if word]
+    parser.add_argument("--solvers", type=words, default=[])
     parser.add_argument("--measure", type=words, default=",".join(QUANTITIES))
     parser.add_argument("--images", type=int, default=0)
     parser.add_argument("--samples", type=int, default=32)
@@ -203,6 +206,9 @@ def parsed() -> argparse.Namespace:
     for quantity in flags.measure:
         if quantity not in QUANTITIES:
             raise choose_from("--measure", quantity, QUANTITIES)
+    for solver in flags.solvers:
+        if solver not in SOLVERS:
+            raise choose_from("--solvers", solver, SOLVERS)
     return flags
 
 
@@ -217,7 +223,7 @@ def main() -> int:
         out=flags.out,
         dataset=datasets.load(read_run(flags.runs[0]).settings.data),
     )
-    groups = measure_all(asked, flags.runs, flags.others, flags.steps)
+    groups = measure_all(asked, flags.runs, flags.others, flags.solvers, flags.steps)
     table = in_table(groups)
     print(table)
     if flags.write:
