@@ -15,6 +15,7 @@ import numpy as np
 
 from vdp import classifier
 from vdp.data import datasets
+from vdp.diffusion import samplers
 from vdp.errors import UserError
 from vdp.evaluation import features
 from vdp.metrics import fid, likelihood, score
@@ -27,7 +28,7 @@ QUANTITIES = ("bound", "iwae", "fid", "seconds")
 TIMED = 1000  # samples
 ROUNDS = 3  # timings, of which the median counts; draws for FID, whose mean and error count
 OWN = "own"  # the chain that a run was trained with
-SOLVERS = ("ddim", "dpmpp")  # which sample without a chain, and have no bound
+SOLVERS = tuple(name for name in samplers.NAMES if name != "ancestral")  # no chain, no bound
 IWAE = {"iwae": "value", "ess": "ess"}  # names here: of the terms
 Numbers = Mapping[str, Any]
 

@@ -151,6 +151,8 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
     axes = figure.add_subplot()
     style.dress(axes)
     bounds = {key: group for key, group in groups.items() if key[1] and "below" in group[0]}
+    if not bounds:
+        raise UserError("the picture is of bounds, and none is measured: --measure=bound")
     for chain in dict.fromkeys(chain for chain, _ in bounds):
         line = sorted((num, group) for (name, num), group in bounds.items() if name == chain)
         each = [estimate(group, "below") for _, group in line]

@@ -234,7 +234,7 @@ def test_a_prior_of_ones_own_is_a_variant_as_well(name):
             config.load(f"{name}:{unknown}")
 
 
-@pytest.mark.parametrize("other", ["reference", "depth=20"])
+@pytest.mark.parametrize("other", ["reference", "depth=20", "depth=28"])
 def test_a_light_shape_is_a_shape_of_its_own(other):
     full, light = config.load("cifar10_dvp").model, config.load("cifar10_dvp:light").model
     count = lambda model: sum(num for _, num, _ in model.scales)

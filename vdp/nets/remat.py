@@ -13,7 +13,7 @@ KEPT = "kept"
 
 
 def keep(x: Array) -> Array:
-    """Marks what a block under `remat` keeps: what is dear to compute and small."""
+    """Marks an array that a block under `remat` keeps: small, and dear to compute again."""
     return checkpoint_name(x, KEPT)
 
 
@@ -24,8 +24,11 @@ def remat(block: type[nn.Module], static: Sequence[int] = ()) -> Any:
     and activations, which hold most of the memory and next to none of the arithmetic.
 
     Args:
-      block: of which the result is a class too, with the same parameters.
-      static: places of its arguments, self at 0, that are no arrays.
+      block: a class of blocks.
+      static: places of the arguments of its call, self at 0, that are no arrays.
+
+    Returns:
+      A class of blocks with the same fields, parameters and results.
     """
     policy = jax.checkpoint_policies.save_only_these_names(KEPT)
     return nn.remat(block, static_argnums=tuple(static), policy=policy)

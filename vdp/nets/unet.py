@@ -119,8 +119,8 @@ class UNetDenoiser(nn.Module):
     With several `multipliers` of the width there is one resolution for each, half the one before:
     `depth` blocks on the way down and `depth` + 1 on the way up at every one of them (DDPM), with
     attention where the height is one of `attention`. `fourier` appends the sines and cosines of
-    2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` keeps
-    one convolution of a block for the backward pass, which computes the rest again.
+    2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` keeps the first
+    convolution of a block for the backward pass, which computes the rest again.
 
     The time goes through two layers of `time_width` (0: the width) and into every block as
     `time_as`, with normalisation in `groups` and with `epsilon` added to variances; VDM's are (4

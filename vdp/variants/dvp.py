@@ -120,13 +120,13 @@ def dvp(
     reference, small = variant.has("reference"), variant.has("smoke")
     shape = published if reference else default
     if light is not None and variant.has("light"):
-        if reference or (depths and variant["depth"] != next(iter(depths))):
+        if reference or variant.get("depth"):
             raise UserError("light is a shape of its own: leave out reference and depth")
         shape = light
     code = "none" if variant.has("ladder") or variant.has("vamp") else variant["pseudoinput"]
     _check(variant, code)
     scales = shape.scales
-    if depths and variant["depth"] != next(iter(depths)):
+    if depths and variant["depth"] not in (0, next(iter(depths))):
         per_scale = depths[variant["depth"]]
         scales = tuple((h, n, c) for (h, _, c), n in zip(scales, per_scale, strict=True))
     if small:  # two latents: a stack is more than one
@@ -199,7 +199,7 @@ def parse_argument(
             "components": (0, 500, 750, 1000),  # 0: the first of them
             "aggregation": ("full", "none", "z_1"),
             "posterior": ("free", "precision"),
-            **({"depth": tuple(depths)} if depths else {}),
+            **({"depth": (0, *depths)} if depths else {}),  # 0: the shape's own
             "form": ("auto", "merged", "separate"),
             "schedule": ("auto", *SCHEDULES),
             "transform": PRIOR_CHOICES["transform"],
