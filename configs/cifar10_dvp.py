@@ -1,6 +1,7 @@
 """DVP-VAE on CIFAR-10: a ladder of 28 latents under DCT pseudo-inputs, trained with flips.
 
-Variants: `light` (12 latents, for two cores), `reference`, `ladder`, `vamp` with `components=500|750|1000`,
+Variants: `light` (12 latents, for two cores), `reference`, `ladder`,
+`vamp` with `components=500|750|1000`,
 `pseudoinput=dct|downsample|linear|none`, `size=3..11`,
 `prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
 `posterior=free|precision`, `depth=28|20|36|44|45`,
