@@ -1,8 +1,11 @@
 """What the benchmarks share: a config made ready to step, timing in turn, one JSON line."""
 
 import argparse
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import platform
 import statistics
 import time
@@ -147,16 +150,29 @@ def time_in_turn(
       rounds: how often every case gets its turn.
       repeats: calls per turn.
     """
-    for call in cases.values():
-        call()
     seconds = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, call in cases.items():
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            seconds[name].append((time.perf_counter() - start) / repeats)
+    with alone():
+        for call in cases.values():
+            call()
+        for _ in range(rounds):
+            for name, call in cases.items():
+                start = time.perf_counter()
+                for _ in range(repeats):
+                    call()
+                seconds[name].append((time.perf_counter() - start) / repeats)
     return seconds
+
+
+@contextlib.contextmanager
+def alone():
+    """Waits until no other benchmark is timed that shares the file BENCHMARK_LOCK.
+
+    So several can be traced and compiled beside each other, where a device is lent by the minute.
+    """
+    with open(os.environ.get("BENCHMARK_LOCK", os.devnull), "a") as file:
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(os.devnull)):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def milliseconds(seconds: dict[str, list[float]], per: int = 1) -> dict[str, float]:

@@ -10,7 +10,8 @@ import re
 import sys
 import time
 
-from launch import plot, slurm, table
+from launch import plot, points, slurm, table
+from launch.points import say
 from launch.signals import stopping
 from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
@@ -21,7 +22,6 @@ from vdp.settings import Settings
 LAUNCHERS = ("local", "slurm", "submitit-local")
 ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
 LONGEST = 200  # bytes of a folder's name; file systems take 255
-BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
 EPILOG = """\
 KEY of --grid is a key of the config's variant (prior) or, with a dot, a field (config.model.beta);
 several --grid make all combinations. The same command again continues: finished runs are skipped.
@@ -90,18 +90,7 @@ def parse(
     parser.add_argument("--table-only", action="store_true", help="compare what is there")
     parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
     parser.add_argument("--slurm.KEY", metavar="VALUE", help="of submitit, as partition")
-    given: dict[str, list[tuple[str, str]]] = {"config": [], "slurm": []}
-    rest, items = [], iter(argv)
-    for item in items:
-        match = re.match(r"--(config|slurm)\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
-        if match:
-            kind, key, text = match.groups()
-            text = next(items, None) if text is None else text
-            if text is None:
-                raise UserError(f"--{kind}.{key} needs a value")
-            given[kind].append((key, text))
-        else:
-            rest.append(item)
+    rest, given = points.split_flags(argv, ("config", "slurm"))
     flags = parser.parse_args(rest)
     if flags.launcher not in LAUNCHERS:
         raise choose_from("launcher", flags.launcher, LAUNCHERS)
@@ -113,17 +102,14 @@ def parse(
 def parse_grid(texts: list[str]) -> dict[str, list[str]]:
     """{"prior": ["normal", "vdm"], "config.model.beta": ["0.5", "1"]} of the --grid flags."""
     grid = {}
-    for text in texts:
-        key, _, listed = text.partition("=")
-        values = [value.strip() for value in BETWEEN_VALUES.split(listed)]
+    for key, listed in points.keyed("--grid", texts).items():
+        values = [value.strip() for value in points.BETWEEN_VALUES.split(listed)]
         if not key or not all(values):
-            raise UserError(f"--grid={text} needs the form KEY=VALUE,VALUE without empty values")
-        if "." in key:
-            key = "config." + key.removeprefix("config.")
-        if key in grid:
-            raise UserError(f"--grid names {key} twice: list all its values in one")
+            raise UserError(
+                f"--grid={key}={listed} needs the form KEY=VALUE,VALUE without empty values"
+            )
         if len(set(values)) < len(values):
-            raise UserError(f"--grid={text} names a value twice")
+            raise UserError(f"--grid={key}={listed} names a value twice")
         grid[key] = values
     if not grid:
         raise UserError("--grid is missing: what to compare, as --grid=prior=normal,vdm")
@@ -156,17 +142,12 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
     given = {f"config.{field}" for field, _ in overrides}
     if "config.seed" in given | grid.keys():
         raise UserError("config.seed is what --seeds sets: use that")
-    for key in given & grid.keys():
-        raise UserError(f"{key} is given by --grid and as --{key}: use one of them")
+    points.check_overrides("--grid", list(grid), overrides)
     chooses = "config.eval.estimators" in given | grid.keys()
-    name, _, base = flags.config.partition(":")
     runs = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
-        items = [f"{k}={v}" for k, v in chosen.items() if not k.startswith("config.")]
-        variant = ",".join([*items, *filter(None, [base])])
-        argument = f"{name}:{variant}" if variant else name
-        fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
+        argument, fields = points.arguments(flags.config, chosen, overrides)
         settings = config.settings(argument, fields)
         if settings.eval.estimators and not chooses:  # else there is nothing to estimate
             fields.append(("eval.estimators", ESTIMATORS))
@@ -228,11 +209,6 @@ def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
     return 1 if failed else 0
 
 
-def say(text: str) -> None:
-    """One line for the person."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def _launch(runs: list[Run], workdir: pathlib.Path, flags, options, command) -> int | None:
     """Brings the runs to their end; returns an exit code where there is no table to write yet."""
     files.prepare(workdir)
@@ -268,21 +244,8 @@ def run(argv: list[str], command: list[str] | None = None) -> int:
       argv: the arguments.
       command: what trains one run, in place of `python -m vdp.main`.
     """
-    try:
-        return _dispatch(argv, command or [sys.executable, "-m", "vdp.main"])
-    except UserError as error:
-        say(f"error: {error}")
-        return 2
-    except BrokenPipeError:
-        return terminal.close()
-    except OSError as error:
-        say(f"error: a file could not be written or read: {error}")
-        return 2
-    except SystemExit as stop:  # argparse's --help
-        return int(stop.code or 0)
-    except KeyboardInterrupt:
-        say("stopped; the same command continues")
-        return STOPPED
+    command = command or [sys.executable, "-m", "vdp.main"]
+    return points.guarded(lambda: _dispatch(argv, command))
 
 
 if __name__ == "__main__":

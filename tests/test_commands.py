@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from checkout import ROOT
 
-from launch import jobset, sweep
+from launch import jobset, search, sweep
 from vdp import config, main
 from vdp.flags import OF_RUNS
 
@@ -78,6 +78,10 @@ def test_commands_are_understood(command, request, monkeypatch):
     elif program == "launch.sweep":
         flags, overrides, _ = sweep.parse(argv)
         assert not flags.config or sweep.plan(flags, overrides)
+    elif program == "launch.search":
+        folder = request.getfixturevalue("tmp_path") / "search"
+        flags, overrides = search.parse([*argv, f"--workdir={folder}"])
+        assert search.plan(flags, overrides, []).distributions
     elif program == "launch.jobset":
         flags, passed_on = jobset.parse(argv)
         understood_by_main(passed_on)

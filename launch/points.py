@@ -1,0 +1,93 @@
+"""What sweeps and searches share: their flags, the command of a point, how the program ends."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from vdp.errors import STOPPED, UserError
+from vdp.runtime import terminal
+
+BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
+
+Pairs = list[tuple[str, str]]
+
+
+def split_flags(argv: Sequence[str], kinds: Sequence[str]) -> tuple[list[str], dict[str, Pairs]]:
+    """(other arguments, {kind: [(KEY, VALUE), ...]} of --KIND.KEY=VALUE and --KIND.KEY VALUE)."""
+    given: dict[str, Pairs] = {kind: [] for kind in kinds}
+    rest, items = [], iter(argv)
+    for item in items:
+        match = re.match(rf"--({'|'.join(kinds)})\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
+        if match:
+            kind, key, text = match.groups()
+            text = next(items, None) if text is None else text
+            if text is None:
+                raise UserError(f"--{kind}.{key} needs a value")
+            given[kind].append((key, text))
+        else:
+            rest.append(item)
+    return rest, given
+
+
+def keyed(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """{KEY: what follows "="} of a repeated flag, where the key of a field begins with `config.`.
+
+    Args:
+      flag: its name, for errors.
+      texts: KEY=REST each.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, _, rest = text.partition("=")
+        if "." in key:
+            key = "config." + key.removeprefix("config.")
+        if key in found:
+            raise UserError(f"{flag} names {key} twice: list all its values in one")
+        found[key] = rest
+    return found
+
+
+def check_overrides(flag: str, keys: Sequence[str], overrides: Pairs) -> None:
+    """UserError where a field is chosen twice, or the seed is none of the flags' business."""
+    given = {f"config.{field}" for field, _ in overrides}
+    for key in given.intersection(keys):
+        raise UserError(f"{key} is given by {flag} and as --{key}: use one of them")
+
+
+def arguments(config: str, chosen: Mapping[str, str], overrides: Pairs) -> tuple[str, Pairs]:
+    """(--config of a point, [(field, text), ...] of it and of the overrides).
+
+    Args:
+      config: NAME or NAME:VARIANT.
+      chosen: values as text, by keys of the variant and by `config.FIELD`.
+      overrides: of all points.
+    """
+    name, _, base = config.partition(":")
+    items = [f"{k}={v}" for k, v in chosen.items() if not k.startswith("config.")]
+    variant = ",".join([*items, *filter(None, [base])])
+    fields = [(k[7:], v) for k, v in chosen.items() if k.startswith("config.")] + overrides
+    return f"{name}:{variant}" if variant else name, fields
+
+
+def say(text: str) -> None:
+    """One line for the person."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def guarded(program: Callable[[], int]) -> int:
+    """The exit code of a command line; what a user can mend is one sentence and 2."""
+    try:
+        return program()
+    except UserError as error:
+        say(f"error: {error}")
+        return 2
+    except BrokenPipeError:
+        return terminal.close()
+    except OSError as error:
+        say(f"error: a file could not be written or read: {error}")
+        return 2
+    except SystemExit as stop:  # argparse's --help
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        say("stopped; the same command continues")
+        return STOPPED

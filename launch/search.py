@@ -1,0 +1,214 @@
+"""Command line: fields of a config chosen by their validation score, weak trials given up early."""
+
+import argparse
+import csv
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from launch import points, space
+from launch.points import say
+from launch.signals import stopping
+from launch.trials import ERROR, FOLDER, Search
+from vdp import build, config
+from vdp.data import datasets
+from vdp.errors import STOPPED, Parser, UserError
+from vdp.metrics.score import score_of
+from vdp.runtime import files, markdown, terminal
+from vdp.runtime.progress import duration
+from vdp.settings import epochs
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+RECORD, JOURNAL = "search.json", "study.log"  # of a search's folder
+EPILOG = """\
+KEY of --space is a field (optim.learning_rate) or a key of the config's variant (prior). It may be
+  log(A,B)      a number, uniform in its logarithm      logint(A,B)  a whole one
+  uniform(A,B)  a number                                int(A,B)     a whole one
+  VALUE,VALUE   one of a list
+
+A trial is a run in a folder of its own, trained with the schedule of its whole length and judged by
+its score on validation images; the test split is not looked at. After --first validations only the
+best one of --factor trials goes on, after --factor times as many one of these, and so forth
+(asynchronous successive halving); what is tried next is proposed by Optuna's TPE sampler. The same
+command again continues, with more --trials too. Several of them in one folder, also on machines
+that share it, work side by side.
+
+example:
+  python -m launch.search --config=digits_vae --trials=20 --config.eval.every=200 \\
+      '--space=optim.learning_rate=log(1e-4,1e-2)' --space=prior=normal,vdm
+
+exit codes: 0 done; 1 no trial was done; 2 something you can mend, in one sentence; 143 stopped
+"""
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, points.Pairs]:
+    """(flags, overrides [(field, text)])."""
+    parser = Parser(
+        prog="python -m launch.search",
+        description="Searches fields of a config for the best validation score.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--config", help="a config file or name, with an optional :VARIANT")
+    parser.add_argument("--space", action="append", default=[], metavar="KEY=VALUES")
+    parser.add_argument("--trials", type=int, default=20, help="in all; default 20")
+    parser.add_argument("--first", type=int, default=1, help="validations; default 1")
+    parser.add_argument("--factor", type=int, default=3, help="of halving; default 3")
+    parser.add_argument("--seed", type=int, default=0, help="of the choices; default 0")
+    parser.add_argument("--workdir", help="the search's folder; default runs/search-<config>")
+    parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
+    rest, given = points.split_flags(argv, ("config",))
+    flags = parser.parse_args(rest)
+    for name, least in (("trials", 1), ("first", 1), ("factor", 2), ("seed", 0)):
+        if getattr(flags, name) < least:
+            raise UserError(f"--{name}={getattr(flags, name)} has to be at least {least}")
+    return flags, given["config"]
+
+
+def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str]) -> Search:
+    """The search, every value of its space checked, the study opened or begun.
+
+    Raises:
+      UserError: a space, a variant or a field that cannot be, no validation images, or a folder of
+        another search; nothing has been started.
+    """
+    if not flags.config:
+        names = ", ".join(config.config_names())
+        raise UserError(f"--config is missing: a file or one of {names}; see --help")
+    distributions = space.parse(flags.space)
+    points.check_overrides("--space", list(distributions), overrides)
+    if "config.eval.estimators" in distributions.keys() | {f"config.{k}" for k, _ in overrides}:
+        raise UserError("a search evaluates nothing: leave config.eval.estimators out")
+    ends = {key: space.ends(distribution) for key, distribution in distributions.items()}
+    first = {key: values[0] for key, values in ends.items()}
+    tried = [first] + [first | {k: value} for k, values in ends.items() for value in values[1:]]
+    every = [config.settings(*points.arguments(flags.config, t, overrides)) for t in tried]
+    facts = datasets.describe(every[0].data)
+    counts = datasets.split_counts(facts, every[0].data)
+    if counts.get("validation") == 0:
+        raise UserError("a search needs validation images: set data.num_validation")
+    settings = epochs.resolve(every[0], counts["train"]) if counts else every[0]
+    workdir = search_folder(flags)
+    files.prepare(workdir)
+    score = score_of(build.model(settings.model, facts))
+    return Search(
+        config=flags.config,
+        distributions=distributions,
+        overrides=overrides,
+        steps=settings.train.steps,
+        score=score,
+        seed=flags.seed,
+        study=_study(flags, overrides, workdir, "maximize" if score.sign > 0 else "minimize"),
+        workdir=workdir,
+        command=command,
+    )
+
+
+def search_folder(flags: argparse.Namespace) -> pathlib.Path:
+    """--workdir, or runs/search-<config>[-<variant>]."""
+    default = config.default_workdir(flags.config or "")
+    return pathlib.Path(flags.workdir or default.with_name(f"search-{default.name}"))
+
+
+def _study(flags: argparse.Namespace, overrides: points.Pairs, workdir: pathlib.Path, goal: str):
+    """The study in the folder; UserError where it is one of another command."""
+    asked = {k: v for k, v in vars(flags).items() if k not in ("trials", "workdir")}
+    asked["overrides"] = [list(pair) for pair in overrides]
+    with files.lock(workdir, wait=True):
+        if (workdir / RECORD).exists():
+            if files.read_json(workdir / RECORD, RECORD) != asked:
+                raise UserError(
+                    f"{workdir} holds a search with other flags (see {RECORD} there): repeat "
+                    "those, or name another --workdir"
+                )
+        else:
+            files.write_json(workdir / RECORD, asked)
+        library = space.optuna()
+        journal = library.storages.journal.JournalFileBackend(str(workdir / JOURNAL))
+        return library.create_study(
+            study_name="search",
+            storage=library.storages.JournalStorage(journal),
+            pruner=library.pruners.SuccessiveHalvingPruner(
+                min_resource=flags.first, reduction_factor=flags.factor
+            ),
+            direction=goal,
+            load_if_exists=True,
+        )
+
+
+def ranked(search: Search) -> "list[FrozenTrial]":
+    """The trials, the best that are done first, then those that came furthest, then the failed."""
+    sign = -search.score.sign
+
+    def key(trial: "FrozenTrial") -> tuple:
+        reached = trial.intermediate_values
+        last = reached[max(reached)] if reached else 0.0
+        value = last if trial.value is None else trial.value
+        return trial.state.name != "COMPLETE", -max(reached, default=0), sign * value
+
+    return sorted(search.trials(), key=key)
+
+
+def write(search: Search) -> list[str]:
+    """Writes search.md and search.csv; returns the lines of the table."""
+    keys = list(search.distributions)
+    heads = ["trial", *(k.removeprefix("config.") for k in keys), "validations"]
+    heads += [f"{search.score.name}, {search.score.unit}".rstrip(", "), "end"]
+    rows = []
+    for trial in ranked(search):
+        chosen = space.written(trial.params)
+        value = "" if trial.value is None else f"{trial.value:.5g}"
+        ended = {"COMPLETE": "done", "PRUNED": "given up"}.get(trial.state.name)
+        end = ended or trial.user_attrs.get(ERROR, trial.state.name.lower())
+        folder = trial.user_attrs.get(FOLDER, str(trial.number))
+        values = [chosen.get(key, "") for key in keys]
+        rows.append([folder, *values, str(len(trial.intermediate_values)), value, end])
+    lines = markdown.table(heads, [[markdown.cell(cell) for cell in row] for row in rows])
+    with files.replacing(search.workdir / "search.md") as path:
+        path.write_text("\n".join(lines) + "\n")
+    with files.replacing(search.workdir / "search.csv") as path, open(path, "w") as file:
+        csv.writer(file).writerows([heads, *rows])
+    return lines
+
+
+def _dispatch(argv: list[str], command: list[str]) -> int:
+    flags, overrides = parse(argv)
+    search = plan(flags, overrides, command)
+    continued, begun = search.take_over(), time.monotonic()
+    say(f"{search.workdir}: {len(search.trials())} trials before, {continued} to be continued")
+    with stopping() as stop:
+        while search.open(flags.trials):
+            search.run(stop)
+            if stop.requested:
+                say("stopped; the same command continues")
+                return STOPPED
+    lines = write(search)
+    print("\n".join(lines[:12]))
+    say(
+        f"{len(lines) - 2} trials, {duration(time.monotonic() - begun)}: {search.workdir}/search.md"
+    )
+    best = ranked(search)[0]
+    if best.state.name != "COMPLETE":
+        return 1
+    argument, fields = search.arguments(best)
+    chosen = " ".join(f"--config.{field}={text}" for field, text in fields)
+    say(f"the best: python -m vdp.main --config={argument} {chosen}")
+    return 0
+
+
+def run(argv: list[str], command: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit code; never raises for what a user can mend.
+
+    Args:
+      argv: the arguments.
+      command: what trains one run, in place of `python -m vdp.main`.
+    """
+    command = command or [sys.executable, "-m", "vdp.main"]
+    return points.guarded(lambda: _dispatch(argv, command))
+
+
+if __name__ == "__main__":
+    terminal.prepare()
+    sys.exit(run(sys.argv[1:]))

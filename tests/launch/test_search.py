@@ -1,0 +1,235 @@
+"""Searches: which trials go on, what is chosen, how they stop and continue, what is refused."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from checkout import ROOT
+from processes import until
+
+from launch import points, search, space
+from vdp.errors import UserError
+
+BASE = ("--config=digits_vae:smoke", "--config.train.steps=100", "--config.eval.every=10")
+RATES = "--space=optim.learning_rate=log(1e-3,0.4)"
+
+
+@pytest.fixture
+def training(tmp_path):
+    """The command of a training that only writes its metrics."""
+    (tmp_path / "fake").mkdir()
+    shutil.copy(pathlib.Path(__file__).with_name("fake_search_training.py"), tmp_path / "fake")
+    return [sys.executable, str(tmp_path / "fake" / "fake_search_training.py")]
+
+
+@pytest.fixture
+def searched(tmp_path, training, capsys):
+    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
+
+    def run(*argv, base=BASE):
+        code = search.run([*base, f"--workdir={tmp_path / 'search'}", *argv], command=training)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def rows(tmp_path):
+    with open(tmp_path / "search" / "search.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def calls(tmp_path):
+    """{folder: the arguments of every start}."""
+    paths = sorted((tmp_path / "search").glob("trial-*/calls"))
+    return {path.parent.name: path.read_text().splitlines() for path in paths}
+
+
+def test_the_best_rate_is_found_and_weak_trials_are_given_up(searched, tmp_path):
+    code, out, err = searched(RATES, "--trials=12")
+    assert code == 0, err
+    found = rows(tmp_path)
+    done = [row for row in found if row["end"] == "done"]
+    rates = [float(row["optim.learning_rate"]) for row in done]
+    assert len(found) == 12
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == max(float(row["optim.learning_rate"]) for row in found)
+    assert float(done[0]["elbo, nats"]) == pytest.approx(rates[0] * 100 - 100, rel=1e-3)
+    assert {row["validations"] for row in done} == {"10"}
+    given_up = [row for row in found if row["end"] == "given up"]
+    assert given_up
+    assert all(int(row["validations"]) < 10 for row in given_up)
+    assert out.splitlines()[2] == (tmp_path / "search" / "search.md").read_text().splitlines()[2]
+    best = f"--config.optim.learning_rate={done[0]['optim.learning_rate']} "
+    assert f"the best: python -m vdp.main --config=digits_vae:smoke {best}" in err
+
+
+def plan(tmp_path, *argv):
+    argv = argv or ("--space=optim.learning_rate=0.1,0.05,0.2,0.15",)
+    flags, overrides = search.parse([*BASE, f"--workdir={tmp_path / 'search'}", *argv])
+    return search.plan(flags, overrides, [])
+
+
+def test_only_the_best_of_factor_trials_passes_a_rung(searched, tmp_path):
+    """One after another: what comes first goes on, later ones if they are the best of all there."""
+    study = plan(tmp_path).study
+    for rate in ("0.1", "0.05", "0.2", "0.15"):
+        study.enqueue_trial({"config.optim.learning_rate": rate})
+    searched("--space=optim.learning_rate=0.1,0.05,0.2,0.15", "--trials=4", "--factor=3")
+    ends = {row["optim.learning_rate"]: (row["end"], row["validations"]) for row in rows(tmp_path)}
+    assert ends == {
+        "0.1": ("done", "10"),
+        "0.05": ("given up", "1"),
+        "0.2": ("done", "10"),
+        "0.15": ("given up", "1"),
+    }
+
+
+def test_trials_are_runs_that_leave_the_test_split_alone(searched, tmp_path):
+    searched(RATES, "--space=prior=normal,vdm", "--trials=2", "--config.seed", "3")
+    (argv,) = calls(tmp_path)["trial-0001"]
+    words = argv.split()
+    assert words[0] in (
+        "--config=digits_vae:prior=normal,smoke",
+        "--config=digits_vae:prior=vdm,smoke",
+    )
+    assert words[1] == f"--workdir={tmp_path / 'search' / 'trial-0001'}"
+    assert {"--config.eval.estimators=()", "--config.seed=3"} <= set(words)
+
+
+def test_the_same_command_continues_with_more_trials(searched, tmp_path):
+    searched(RATES, "--trials=2")
+    before = calls(tmp_path)
+    code, _, err = searched(RATES, "--trials=3")
+    assert code == 0
+    assert "2 trials before" in err
+    after = calls(tmp_path)
+    assert len(after) == 3
+    assert before.items() <= after.items()
+    code, _, err = searched(RATES, "--trials=3")
+    assert code == 0
+    assert calls(tmp_path) == after
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_search_that_is_stopped_continues_its_trial(tmp_path, training, searched, number):
+    """What it had trained stands; SIGKILL leaves a trial that looks as if it ran."""
+    fake = tmp_path / "fake"
+    (fake / "slow").touch()
+    argv = [*BASE, f"--workdir={tmp_path / 'search'}", RATES, "--trials=2"]
+    program = f"import sys; from launch import search; sys.exit(search.run({argv!r}, {training!r}))"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE)
+    until((fake / "started").exists)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert b"the same command continues" in err
+    (fake / "slow").unlink()
+    code, _, err = searched(RATES, "--trials=2")
+    assert code == 0, err
+    starts = calls(tmp_path)
+    assert [len(starts[name]) for name in sorted(starts)] == [2, 1]
+    assert starts["trial-0000"][0] == starts["trial-0000"][1]
+    assert len(rows(tmp_path)) == 2
+    assert {row["end"] for row in rows(tmp_path)} <= {
+        "done",
+        "given up",
+    }
+    steps = [
+        json.loads(line)["step"] for line in open(tmp_path / "search/trial-0000/metrics.jsonl")
+    ]
+    assert steps == sorted(set(steps))
+
+
+def test_a_trial_of_another_machine_is_left_alone(tmp_path, searched):
+    searched(RATES, "--trials=1")
+    found = plan(tmp_path, RATES)
+    trial = found.study.ask(dict(found.distributions))
+    trial.set_user_attr("worker", ["another machine", 1])
+    assert found.take_over() == 0
+    trial.set_user_attr("worker", [os.uname().nodename, 2**22 + 1])  # no process has this number
+    assert found.take_over() == 1
+
+
+def test_failures_are_written_down_and_do_not_end_the_search(searched, tmp_path):
+    code, _, err = searched("--space=optim.learning_rate=0.5,0.1", "--trials=6")
+    failed = [row for row in rows(tmp_path) if row["end"] == "the rate is too large"]
+    assert code == 0
+    assert 0 < len(failed) < 6
+    assert "failed: the rate is too large" in err
+    searched_again = "--space=optim.learning_rate=0.5,0.5000"
+    code, _, err = searched(searched_again, "--trials=1", f"--workdir={tmp_path / 'other'}")
+    assert code == 1
+    assert "the best" not in err
+
+
+REFUSED = {
+    "--space is missing": (),
+    "names config.optim.l2 twice": ("--space=optim.l2=0,1", "--space=config.optim.l2=uniform(0,1)"),
+    "is no range: the first number has to be below the second": (
+        "--space=optim.learning_rate=log(1e-2,1e-3)",
+    ),
+    "is no range: could not convert string to float": ("--space=optim.l2=uniform(0,much)",),
+    "is no range: invalid literal for int": ("--space=train.batch_size=int(16,64.5)",),
+    "needs KEY=uniform(A,B), log(A,B)": ("--space=optim.learning_rate=",),
+    "of different values": ("--space=prior=vdm,vdm",),
+    "learning_rte": ("--space=optim.learning_rte=log(1e-3,1e-2)",),
+    "noraml": ("--space=prior=normal,noraml",),
+    "as --config.optim.l2: use one of them": ("--space=optim.l2=0,1", "--config.optim.l2=3"),
+    "leave config.eval.estimators out": (RATES, "--config.eval.estimators=elbo"),
+    "needs validation images": (RATES, "--config.data.num_validation=0"),
+    "--factor=1 has to be at least 2": (RATES, "--factor=1"),
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_cannot_be_is_refused_in_one_sentence(sentence, searched, tmp_path):
+    code, out, err = searched(*REFUSED[sentence])
+    assert code == 2
+    assert not out
+    assert err.startswith("error: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_folder_holds_one_search(searched, tmp_path):
+    searched(RATES, "--trials=1")
+    code, _, err = searched("--space=optim.learning_rate=log(1e-3,0.3)", "--trials=2")
+    assert code == 2
+    assert "holds a search with other flags" in err
+    assert len(calls(tmp_path)) == 1
+
+
+def test_without_optuna_the_extra_is_named(searched, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, err = searched(RATES)
+    assert code == 2
+    assert "pip install -e '.[search]'" in err
+
+
+def test_values_are_written_as_the_command_line_has_them():
+    assert space.written({"a": 0.00123456, "b": 3, "c": "(4, 2)"}) == {
+        "a": "0.001235",
+        "b": "3",
+        "c": "(4, 2)",
+    }
+    forms = space.parse(["x.y=logint(8,128)", "prior=normal,vdm", "shape.z=(8,),(4, 2)"])
+    assert list(forms) == ["config.x.y", "prior", "config.shape.z"]
+    assert [space.ends(form) for form in forms.values()] == [
+        ["8", "128"],
+        ["normal", "vdm"],
+        ["(8,)", "(4, 2)"],
+    ]
+
+
+def test_a_key_may_be_named_once_however_it_is_written():
+    with pytest.raises(UserError, match="twice"):
+        points.keyed("--space", ["a.b=1", "config.a.b=2"])
