@@ -1,5 +1,7 @@
 """The hierarchy on cases solved by hand: a linear-Gaussian ladder."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ from scipy import stats
 from starting import started
 from toys import SCALE, A, B
 
-from vdp import build
+from vdp import build, config
+from vdp.data import datasets
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.metrics import dvp_reference
@@ -207,3 +210,41 @@ def test_a_prior_over_the_top_latent_leaves_that_one_to_q():
     model, params, constants = linear(prior={"name": "normal", "learned": False})
     with pytest.raises(UserError, match="num_scales=1 or more"):
         model.partial_elbo(params, constants, batch_of(), jax.random.key(0), num_scales=0)
+
+
+def test_free_bits_stop_the_gain_of_latents_below_them():
+    """By the gradients of the parts alone: those of a latent below the bits are gone."""
+    settings = config.settings("digits_dvp:smoke")
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    params, constants = started(model, jax.random.key(0), facts.shape)
+    rng = np.random.default_rng(0)  # at its start every KL is 0
+    params = jax.tree.map(lambda a: a + 0.05 * rng.normal(size=a.shape).astype(a.dtype), params)
+    images = datasets.load(settings.data).splits["train"].images[:6]
+    batch = Batch(target=images, input=images, label=np.zeros(6, np.int32))
+
+    def parts(params):
+        _, aux = model.loss(params, constants, batch, jax.random.key(1), step=0, train=True)
+        return {name: part.mean() for name, part in aux.terms.parts.items()}
+
+    names = model.latent_names
+    values, gradients = jax.jit(lambda p: (parts(p), jax.jacrev(parts)(p)))(params)
+    rates = sorted(-float(values[name]) for name in names)
+    bits = (rates[0] + rates[-1]) / 2
+    above = [name for name in names if -values[name] > bits]
+    assert 0 < len(above) < len(names)
+    freed = dataclasses.replace(model, free_bits=bits)
+
+    def loss(params):
+        value, aux = freed.loss(params, constants, batch, jax.random.key(1), step=0, train=True)
+        return value.mean(), aux.terms.value.mean()
+
+    (found, reported), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    kept = [name for name in values if name in above or name not in names]
+    expected = bits * (len(names) - len(above)) - sum(values[name] for name in kept)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(reported, sum(values.values()), rtol=1e-5)
+    sums = jax.tree.map(lambda *leaves: -sum(leaves), *(gradients[name] for name in kept))
+    gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), gradient, sums)
+    scale = jax.tree.map(lambda a: np.abs(a).max(), sums)
+    assert max(jax.tree.leaves(gap)) < 1e-4 * max(jax.tree.leaves(scale))

@@ -48,11 +48,14 @@ class HVAE(LadderSamples):
     Attributes:
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
+      free_bits: nats an image; what the loss counts for a latent of the ladder at least (Kingma et
+        al. 2016, eq. 15), so that nothing is gained by giving up its last ones.
       training: how the prior is trained beside the ladder, see `vdp.models.stages`.
     """
 
     beta: Amount = 1.0
     kl_warmup_steps: Natural = 0
+    free_bits: Amount = 0.0
     training: str = "joint"
 
     def __post_init__(self) -> None:
@@ -139,7 +142,8 @@ class HVAE(LadderSamples):
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms, minus_rate, q = self._forward(params, stats, batch, rest_rng, noise, train)
         beta = stages.weight(self.beta, self.kl_warmup_steps, step)
-        loss = stages.loss(self.training, terms, minus_rate, q, beta)
+        counted = stages.freed(terms, self.latent_names, self.free_bits)
+        loss = stages.loss(self.training, counted, minus_rate, q, beta)
         return loss, Aux(terms=terms, stats=stats, scalars={"beta": jnp.float32(beta)})
 
     def partial_elbo(

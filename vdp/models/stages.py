@@ -11,6 +11,7 @@ posterior's noise is the prior's own, so that nothing can be trained apart but a
 distillation, whose schedule stays that of its teacher.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -64,6 +65,26 @@ def weight(beta: float, kl_warmup_steps: int, step: int | Array) -> float | Arra
     """The weight of the rate at a step: a line from 0 to beta over the warm-up, then beta."""
     warmup = jnp.minimum(1.0, (step + 1) / max(kl_warmup_steps, 1))
     return beta * (warmup if kl_warmup_steps else 1.0)
+
+
+def freed(terms: Terms, latents: Sequence[str], free_bits: float) -> Terms:
+    """The terms with the KL of a latent put to `free_bits` where its mean over the batch is below.
+
+    The mean over the batch is then max(mean KL, free_bits), the rule of Kingma et al. (2016, eq.
+    15) with one group for each latent. With microbatches the means are theirs.
+
+    Args:
+      terms: of the bound, [B].
+      latents: names; those without a part of their own are left out.
+      free_bits: nats an image; 0 changes nothing.
+    """
+    if not free_bits:
+        return terms
+    parts = dict(terms.parts)
+    for name in parts.keys() & set(latents):
+        below = -parts[name].mean() < free_bits
+        parts[name] = jnp.where(below, -free_bits, parts[name])
+    return Terms.of(**parts)
 
 
 def loss(

@@ -11,8 +11,11 @@ from vdp.metrics import latents
 from vdp.types import Shape, Stochastic
 
 NAMED = 6  # latents in a sentence
-MENDING = {"beta": "a lower config.model.beta", "kl_warmup_steps": "a longer KL warm-up "
-           "(config.model.kl_warmup_steps)"}  # fmt: skip
+MENDING = {
+    "beta": "a lower config.model.beta",
+    "kl_warmup_steps": "a longer KL warm-up (config.model.kl_warmup_steps)",
+    "free_bits": "config.model.free_bits",
+}
 
 Values = dict[str, float]
 Histograms = dict[str, Float[np.ndarray, "_"]]

@@ -25,7 +25,7 @@ from vdp.types import Params
 
 AUTOENCODER = ("encoder", "decoder", "pseudoinput")  # the roles that are not the prior's
 FREE = (  # fields of a model that say how it is trained or estimated, or where it starts
-    "beta", "kl_warmup_steps", "training", "dequantization", "code_log_var",
+    "beta", "kl_warmup_steps", "free_bits", "training", "dequantization", "code_log_var",
     "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
     "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
     "prior.ode_probes", "prior.weights", "prior.times", "prior.denoiser.dropout",

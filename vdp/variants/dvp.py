@@ -154,6 +154,7 @@ def dvp(
         log_var_q=(-10.0, 1.0),
         beta=1.0,
         kl_warmup_steps=0,
+        free_bits=0.0,
     )
     if reference:
         config.model.update(input_mean=standardise[0], input_std=standardise[1])
