@@ -3,9 +3,9 @@
 python -m benchmarks.train --config=NAME [--config.FIELD=VALUE ...] [--rounds=N] [--steps=N]
 
 Compile seconds (cold where JAX_ENABLE_COMPILATION_CACHE=false), memory, steps and images per
-second, FLOP/s by XLA's own count of one gradient, alone and as a share of what this machine's 3x3
-convolutions reach in the same run (float32, 128 channels), and seconds for 1,000 samples. Synthetic
-images of the config's shape are used where no data.dir is given.
+second, FLOP/s of the products and convolutions of a gradient, alone and as a share of what this
+machine's 3x3 convolutions reach in the same run (float32, 128 channels), and seconds for 1,000
+samples. Synthetic images of the config's shape are used where no data.dir is given.
 """
 
 import jax

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp import build, config
-from vdp.accelerators import compiling, report
+from vdp.accelerators import compiling, products, report
 from vdp.data import datasets
 from vdp.data.feeds import is_resident
 from vdp.data.transforms import batch_shapes
@@ -85,10 +85,10 @@ def describe(settings: Settings, facts: datasets.Facts | None = None) -> dict[st
       facts: of their data; None looks at it.
 
     Returns:
-      {"parameters": {"total", by role}, "flops_per_example": training step (forward, backward)
-      of one batch as XLA counts it, divided by its size, "state_bytes": parameters, their average
-      and the optimiser's moments, "data": ... with the images of each split as it will be,
-      "config": ... with lengths in epochs as steps}
+      {"parameters": {"total", by role}, "flops_per_example": products and convolutions of a
+      gradient of one batch, divided by its size, the same on every machine, "state_bytes":
+      parameters, their average and the optimiser's moments, "data": ... with the images of each
+      split as it will be, "config": ... with lengths in epochs as steps}
     """
     facts = facts or datasets.describe(settings.data)
     model, template = _template(settings, facts)
@@ -106,13 +106,12 @@ def describe(settings: Settings, facts: datasets.Facts | None = None) -> dict[st
 
         return jax.grad(mean_loss)(params)
 
-    # counted as for an accelerator: what CPU programs do in loops would be counted once
     traced = jax.jit(gradient).trace(params, stats, batch)
-    analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis() or {}
+    flops = products.count(traced.jaxpr, "tpu").total()  # without what CPUs do in their own way
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template)]
     return {
         "parameters": state.count_parameters(params),
-        "flops_per_example": float(analysis.get("flops", float("nan"))) / batch_size,
+        "flops_per_example": flops / batch_size,
         "state_bytes": sum(sizes),
         "data": {
             "name": facts.info.name,
