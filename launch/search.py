@@ -92,7 +92,7 @@ def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str])
     settings = epochs.resolve(every[0], counts["train"]) if counts else every[0]
     workdir = search_folder(flags)
     files.prepare(workdir)
-    score = score_of(build.model(settings.model, facts))
+    score = score_of(build.assemble(settings.model, facts))  # without a device: trials need them
     return Search(
         config=flags.config,
         distributions=distributions,

@@ -215,6 +215,15 @@ def test_without_optuna_the_extra_is_named(searched, monkeypatch):
     assert "pip install -e '.[search]'" in err
 
 
+def test_the_devices_are_left_to_the_trials(tmp_path):
+    program = (
+        f"from launch import search; search.plan(*search.parse({[*BASE, RATES]!r}), []); "
+        "import jax; assert not jax._src.xla_bridge.backends_are_initialized()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+
+
 def test_values_are_written_as_the_command_line_has_them():
     assert space.written({"a": 0.00123456, "b": 3, "c": "(4, 2)"}) == {
         "a": "0.001235",
