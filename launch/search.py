@@ -15,11 +15,13 @@ from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import STOPPED, Parser, UserError
 from vdp.metrics.score import score_of
+from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown, terminal
 from vdp.runtime.progress import duration
 from vdp.settings import epochs
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.trial import FrozenTrial
 
 RECORD, JOURNAL = "search.json", "study.log"  # of a search's folder
@@ -91,6 +93,8 @@ def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str])
         raise UserError("a search needs validation images: set data.num_validation")
     settings = epochs.resolve(every[0], counts["train"]) if counts else every[0]
     workdir = search_folder(flags)
+    if (workdir / RUN_FILE).exists():
+        raise UserError(f"{workdir} is the folder of a run: name another --workdir")
     files.prepare(workdir)
     score = score_of(build.assemble(settings.model, facts))  # without a device: trials need them
     return Search(
@@ -112,7 +116,9 @@ def search_folder(flags: argparse.Namespace) -> pathlib.Path:
     return pathlib.Path(flags.workdir or default.with_name(f"search-{default.name}"))
 
 
-def _study(flags: argparse.Namespace, overrides: points.Pairs, workdir: pathlib.Path, goal: str):
+def _study(
+    flags: argparse.Namespace, overrides: points.Pairs, workdir: pathlib.Path, goal: str
+) -> "Study":
     """The study in the folder; UserError where it is one of another command."""
     asked = {k: v for k, v in vars(flags).items() if k not in ("trials", "workdir")}
     asked["overrides"] = [list(pair) for pair in overrides]
@@ -125,17 +131,28 @@ def _study(flags: argparse.Namespace, overrides: points.Pairs, workdir: pathlib.
                 )
         else:
             files.write_json(workdir / RECORD, asked)
-        library = space.optuna()
-        journal = library.storages.journal.JournalFileBackend(str(workdir / JOURNAL))
+        return _opened(flags, workdir / JOURNAL, goal)
+
+
+def _opened(flags: argparse.Namespace, path: pathlib.Path, goal: str) -> "Study":
+    library = space.optuna()
+    halving = library.pruners.SuccessiveHalvingPruner(
+        min_resource=flags.first, reduction_factor=flags.factor
+    )
+    try:
+        journal = library.storages.journal.JournalFileBackend(str(path))
         return library.create_study(
             study_name="search",
             storage=library.storages.JournalStorage(journal),
-            pruner=library.pruners.SuccessiveHalvingPruner(
-                min_resource=flags.first, reduction_factor=flags.factor
-            ),
+            pruner=halving,
             direction=goal,
             load_if_exists=True,
         )
+    except (ValueError, KeyError, TypeError) as error:  # of lines that are none of a journal
+        raise UserError(
+            f"{path} is damaged ({error}): remove its last line or lines, or name another "
+            "--workdir; what was trained stays"
+        ) from error
 
 
 def ranked(search: Search) -> "list[FrozenTrial]":

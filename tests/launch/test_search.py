@@ -208,6 +208,19 @@ def test_a_folder_holds_one_search(searched, tmp_path):
     assert len(calls(tmp_path)) == 1
 
 
+def test_a_damaged_journal_and_a_run_are_no_searches(searched, tmp_path):
+    searched(RATES, "--trials=1")
+    with open(tmp_path / "search" / "study.log", "a") as journal:
+        journal.write("no JSON\n{}\n")
+    code, _, err = searched(RATES, "--trials=2")
+    assert code == 2
+    assert "study.log is damaged" in err
+    (tmp_path / "search" / "config.json").write_text("{}")
+    code, _, err = searched(RATES, "--trials=2")
+    assert code == 2
+    assert "is the folder of a run" in err
+
+
 def test_without_optuna_the_extra_is_named(searched, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, err = searched(RATES)
