@@ -48,7 +48,7 @@ def keyed(flag: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def check_overrides(flag: str, keys: Sequence[str], overrides: Pairs) -> None:
-    """UserError where a field is chosen twice, or the seed is none of the flags' business."""
+    """UserError where a field is chosen by the flag and by an override."""
     given = {f"config.{field}" for field, _ in overrides}
     for key in given.intersection(keys):
         raise UserError(f"{key} is given by {flag} and as --{key}: use one of them")

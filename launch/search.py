@@ -3,6 +3,7 @@
 import argparse
 import csv
 import pathlib
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from launch import points, space
 from launch.points import say
 from launch.signals import stopping
-from launch.trials import ERROR, FOLDER, Search
+from launch.trials import ERROR, FOLDER, Search, steps_of
 from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import STOPPED, Parser, UserError
@@ -18,7 +19,6 @@ from vdp.metrics.score import score_of
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown, terminal
 from vdp.runtime.progress import duration
-from vdp.settings import epochs
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -80,28 +80,29 @@ def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str])
         names = ", ".join(config.config_names())
         raise UserError(f"--config is missing: a file or one of {names}; see --help")
     distributions = space.parse(flags.space)
+    for key in {"config.eval.every", "config.eval.every_epochs"} & distributions.keys():
+        raise UserError(f"{key} has to be the same for all trials: they are compared there")
     points.check_overrides("--space", list(distributions), overrides)
-    if "config.eval.estimators" in distributions.keys() | {f"config.{k}" for k, _ in overrides}:
+    given = distributions.keys() | {f"config.{field}" for field, _ in overrides}
+    if "config.eval.estimators" in given:
         raise UserError("a search evaluates nothing: leave config.eval.estimators out")
-    ends = {key: space.ends(distribution) for key, distribution in distributions.items()}
-    first = {key: values[0] for key, values in ends.items()}
-    tried = [first] + [first | {k: value} for k, values in ends.items() for value in values[1:]]
-    every = [config.settings(*points.arguments(flags.config, t, overrides)) for t in tried]
-    facts = datasets.describe(every[0].data)
-    counts = datasets.split_counts(facts, every[0].data)
-    if counts.get("validation") == 0:
-        raise UserError("a search needs validation images: set data.num_validation")
-    settings = epochs.resolve(every[0], counts["train"]) if counts else every[0]
+    values = {key: space.tried(distribution) for key, distribution in distributions.items()}
+    first = {key: of_it[0] for key, of_it in values.items()}
+    every = [first] + [first | {key: v} for key, of_it in values.items() for v in of_it[1:]]
+    for chosen in every:
+        texts = space.written(chosen, distributions)
+        settings = config.settings(*points.arguments(flags.config, texts, overrides))
+        steps_of(settings)
     workdir = search_folder(flags)
     if (workdir / RUN_FILE).exists():
         raise UserError(f"{workdir} is the folder of a run: name another --workdir")
     files.prepare(workdir)
+    facts = datasets.describe(settings.data)
     score = score_of(build.assemble(settings.model, facts))  # without a device: trials need them
     return Search(
         config=flags.config,
         distributions=distributions,
         overrides=overrides,
-        steps=settings.train.steps,
         score=score,
         seed=flags.seed,
         study=_study(flags, overrides, workdir, "maximize" if score.sign > 0 else "minimize"),
@@ -113,7 +114,7 @@ def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str])
 def search_folder(flags: argparse.Namespace) -> pathlib.Path:
     """--workdir, or runs/search-<config>[-<variant>]."""
     default = config.default_workdir(flags.config or "")
-    return pathlib.Path(flags.workdir or default.with_name(f"search-{default.name}"))
+    return files.located(flags.workdir or default.with_name(f"search-{default.name}"))
 
 
 def _study(
@@ -140,7 +141,8 @@ def _opened(flags: argparse.Namespace, path: pathlib.Path, goal: str) -> "Study"
         min_resource=flags.first, reduction_factor=flags.factor
     )
     try:
-        journal = library.storages.journal.JournalFileBackend(str(path))
+        # absolute: its lock is a link to the file, which would be sought beside the lock
+        journal = library.storages.journal.JournalFileBackend(str(path.absolute()))
         return library.create_study(
             study_name="search",
             storage=library.storages.JournalStorage(journal),
@@ -156,14 +158,16 @@ def _opened(flags: argparse.Namespace, path: pathlib.Path, goal: str) -> "Study"
 
 
 def ranked(search: Search) -> "list[FrozenTrial]":
-    """The trials, the best that are done first, then those that came furthest, then the failed."""
-    sign = -search.score.sign
+    """The trials: the best that are done first, then those given up the latest, then others."""
+    sign, order = -search.score.sign, ["COMPLETE", "PRUNED"]
 
     def key(trial: "FrozenTrial") -> tuple:
         reached = trial.intermediate_values
         last = reached[max(reached)] if reached else 0.0
         value = last if trial.value is None else trial.value
-        return trial.state.name != "COMPLETE", -max(reached, default=0), sign * value
+        name = trial.state.name
+        place = order.index(name) if name in order else len(order)
+        return place, -max(reached, default=0), sign * value
 
     return sorted(search.trials(), key=key)
 
@@ -175,7 +179,7 @@ def write(search: Search) -> list[str]:
     heads += [f"{search.score.name}, {search.score.unit}".rstrip(", "), "end"]
     rows = []
     for trial in ranked(search):
-        chosen = space.written(trial.params)
+        chosen = space.written(trial.params, search.distributions)
         value = "" if trial.value is None else f"{trial.value:.5g}"
         ended = {"COMPLETE": "done", "PRUNED": "given up"}.get(trial.state.name)
         end = ended or trial.user_attrs.get(ERROR, trial.state.name.lower())
@@ -194,14 +198,15 @@ def _dispatch(argv: list[str], command: list[str]) -> int:
     flags, overrides = parse(argv)
     search = plan(flags, overrides, command)
     continued, begun = search.take_over(), time.monotonic()
-    say(f"{search.workdir}: {len(search.trials())} trials before, {continued} to be continued")
+    before = len(search.trials()) - continued
+    say(f"{search.workdir}: {before} trials before, {continued} to be continued")
     with stopping() as stop:
-        while search.open(flags.trials):
-            search.run(stop)
-            if stop.requested:
-                say("stopped; the same command continues")
-                return STOPPED
+        while search.run(flags.trials, stop) and not stop.requested:
+            pass
     lines = write(search)
+    if stop.requested:
+        say(f"stopped; the same command continues; {search.workdir}/search.md")
+        return STOPPED
     print("\n".join(lines[:12]))
     say(
         f"{len(lines) - 2} trials, {duration(time.monotonic() - begun)}: {search.workdir}/search.md"
@@ -210,8 +215,8 @@ def _dispatch(argv: list[str], command: list[str]) -> int:
     if best.state.name != "COMPLETE":
         return 1
     argument, fields = search.arguments(best)
-    chosen = " ".join(f"--config.{field}={text}" for field, text in fields)
-    say(f"the best: python -m vdp.main --config={argument} {chosen}")
+    words = [f"--config={argument}", *(f"--config.{field}={text}" for field, text in fields)]
+    say(f"the best: python -m vdp.main {shlex.join(words)}")
     return 0
 
 

@@ -17,7 +17,7 @@ FORMS = {  # name: (type of the ends, uniform in the logarithm)
     "logint": (int, True),
 }
 RANGE = re.compile(rf"({'|'.join(FORMS)})\(([^,()]+),([^,()]+)\)")
-DIGITS = 4  # of a number that a range gives
+DIGITS = 5  # of a number that a range gives
 
 
 def optuna() -> Any:
@@ -65,15 +65,27 @@ def _distribution(key: str, text: str) -> "BaseDistribution":
     return kinds.CategoricalDistribution(values)
 
 
-def written(values: Mapping[str, Any]) -> dict[str, str]:
-    """Chosen values as the command line has them."""
-    short = lambda v: f"{v:.{DIGITS}g}" if isinstance(v, float) else str(v)
-    return {key: short(value) for key, value in values.items()}
+def written(
+    values: Mapping[str, Any], distributions: "Mapping[str, BaseDistribution]"
+) -> dict[str, str]:
+    """Chosen values as the command line has them; a number that is rounded stays in its range."""
+    texts = {}
+    for key, value in values.items():
+        if isinstance(value, float):
+            of = distributions[key]
+            short = f"{value:.{DIGITS}g}"
+            inside = getattr(of, "low", value) <= float(short) <= getattr(of, "high", value)
+            texts[key] = short if inside else repr(value)
+        else:
+            texts[key] = str(value)
+    return texts
 
 
-def ends(distribution: "BaseDistribution") -> list[str]:
-    """Values that show whether a config takes them: all of a list, both ends of a range."""
+def tried(distribution: "BaseDistribution") -> list[Any]:
+    """Values that show whether a config takes them: all of a list; ends of a range, one inside."""
     choices = getattr(distribution, "choices", None)
-    if choices is None:
-        choices = [getattr(distribution, end) for end in ("low", "high")]
-    return [written({"": value})[""] for value in choices]
+    if choices is not None:
+        return list(choices)
+    low, high = (getattr(distribution, end) for end in ("low", "high"))
+    inside = low + 0.382 * (high - low)  # no round number
+    return [low, high, int(inside) if isinstance(low, int) else inside]

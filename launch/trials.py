@@ -1,19 +1,24 @@
 """The trials of a search: asked of Optuna, trained in a process each, stopped where they lose."""
 
+import contextlib
 import dataclasses
-import os
+import fcntl
+import math
 import pathlib
-import socket
 import subprocess
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from launch import points, signals, space
 from vdp import config
+from vdp.data import datasets
 from vdp.errors import STOPPED, UserError
-from vdp.runtime import metric_log, sinks
+from vdp.runtime import files, metric_log, sinks
+from vdp.settings import Settings, epochs
 from vdp.types import Score
 
 if TYPE_CHECKING:
@@ -22,8 +27,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 LOG = "search.log"  # in a trial's folder: what its training says
+HELD = "search.lock"  # there too, locked by the search that trains it
 POLL = 0.5  # s between two looks at a training
-FOLDER, WORKER, ERROR = "folder", "worker", "error"  # of a trial: attributes in the study
+FOLDER, ERROR = "folder", "error"  # of a trial: attributes in the study
 CONTINUED = "continued-{}"  # of the study: this trial's folder has gone to another one
 
 
@@ -62,7 +68,6 @@ class Search:
       config: NAME or NAME:VARIANT.
       distributions: what each key may be.
       overrides: fields of every trial.
-      steps: of a whole training.
       score: of the validations; the best is a trial's value.
       seed: of the choices.
       study: of Optuna.
@@ -73,7 +78,6 @@ class Search:
     config: str
     distributions: "Mapping[str, BaseDistribution]"
     overrides: points.Pairs
-    steps: int
     score: Score
     seed: int
     study: "Study"
@@ -86,72 +90,92 @@ class Search:
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if CONTINUED.format(trial.number) not in gone]
 
-    def open(self, most: int) -> bool:
-        """Whether there is another trial to train, of `most` in all."""
-        trials = self.trials()
-        return len(trials) < most or any(t.state == _states().WAITING for t in trials)
-
     def arguments(self, trial: "Trial | FrozenTrial") -> tuple[str, points.Pairs]:
         """(--config, fields) of a trial."""
-        return points.arguments(self.config, space.written(trial.params), self.overrides)
+        chosen = space.written(trial.params, self.distributions)
+        return points.arguments(self.config, chosen, self.overrides)
 
     def take_over(self) -> int:
-        """Hands on the trials whose search died on this machine; returns how many there were."""
-        running = self.study.get_trials(states=[_states().RUNNING])
-        lost = [trial for trial in running if not _alive(trial)]
-        for trial in lost:
-            self._hand_on(trial)
-        return len(lost)
+        """Hands on the trials whose search has died; returns how many wait to be continued."""
+        with files.lock(self.workdir, wait=True):
+            for trial in self.study.get_trials(states=[_states().RUNNING]):
+                folder = trial.user_attrs.get(FOLDER)  # none: it died while it asked
+                with (
+                    _hold(self.workdir / folder) if folder else contextlib.nullcontext(True) as free
+                ):
+                    if free:
+                        self._hand_on(trial)
+            return len(self.study.get_trials(deepcopy=False, states=[_states().WAITING]))
 
-    def _hand_on(self, trial: "Trial | FrozenTrial") -> None:
-        """Ends a trial that is not done; the next one asked for continues its training."""
-        if folder := trial.user_attrs.get(FOLDER):
-            self.study.enqueue_trial(trial.params, user_attrs={FOLDER: folder})
-        self.study.set_user_attr(CONTINUED.format(trial.number), True)
-        self.study.tell(trial.number, state=_states().FAIL)
+    def run(self, most: int, stop: types.SimpleNamespace) -> bool:
+        """Trains the next trial until it is done or loses, and says what becomes of it.
+
+        Args:
+          most: trials in all.
+          stop: of `launch.signals.stopping`.
+
+        Returns:
+          False where there was none left.
+        """
+        with contextlib.ExitStack() as held:
+            self.take_over()
+            with files.lock(self.workdir, wait=True):
+                waiting = self.study.get_trials(deepcopy=False, states=[_states().WAITING])
+                if not waiting and len(self.trials()) >= most:
+                    return False
+                trial = self._ask()
+                folder = self.workdir / trial.user_attrs[FOLDER]
+                held.enter_context(_hold(folder))
+            self._train(trial, folder, stop)
+        return True
 
     def _ask(self) -> "Trial":
         """The next trial; its choices hang on the seed and on what there was before it."""
-        seed = self.seed + len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = space.optuna().samplers.TPESampler(seed=seed)
+        count = len(self.study.get_trials(deepcopy=False))
+        (seed,) = np.random.SeedSequence([self.seed, count]).generate_state(1)
+        sampler = space.optuna().samplers.TPESampler
+        self.study.sampler = sampler(seed=int(seed), constant_liar=True)
         trial = self.study.ask(dict(self.distributions))
-        trial.set_user_attr(WORKER, [socket.gethostname(), os.getpid()])
         if FOLDER not in trial.user_attrs:
             trial.set_user_attr(FOLDER, f"trial-{trial.number:04d}")
         return trial
 
-    def run(self, stop: types.SimpleNamespace) -> None:
-        """Trains the next trial until it is done or loses; says what becomes of it.
+    def _hand_on(self, trial: "Trial | FrozenTrial") -> None:
+        """Ends a trial that is not done; the next one asked for continues its training."""
+        self.study.set_user_attr(CONTINUED.format(trial.number), True)
+        self.study.tell(trial.number, state=_states().FAIL)
+        if folder := trial.user_attrs.get(FOLDER):
+            self.study.enqueue_trial(trial.params, user_attrs={FOLDER: folder})
 
-        Args:
-          stop: of `launch.signals.stopping`.
-        """
-        trial = self._ask()
-        folder = self.workdir / trial.user_attrs[FOLDER]
-        values = space.written(trial.params)
-        chosen = ", ".join(f"{k.removeprefix('config.')}={v}" for k, v in values.items())
-        points.say(f"{folder.name}: {chosen}")
+    def _train(self, trial: "Trial", folder: pathlib.Path, stop: types.SimpleNamespace) -> None:
         argument, fields = self.arguments(trial)
+        chosen = space.written(trial.params, self.distributions).items()
+        of_it = ", ".join(f"{k.removeprefix('config.')}={v}" for k, v in chosen)
+        points.say(f"{folder.name}: {of_it}")
         try:
-            config.settings(argument, fields)
+            steps = steps_of(config.settings(argument, fields))
         except UserError as error:
             return self._failed(trial, str(error))
+        while files.in_use(folder) and not stop.requested:  # by one whose search has just died
+            time.sleep(POLL)
         argv = [f"--config={argument}", f"--workdir={folder}", "--config.eval.estimators=()"]
         argv += [f"--config.{field}={text}" for field, text in fields]
         stop.child = child = Child([*self.command, *argv], folder)
         if stop.requested:  # before there was a child to tell
             child.stop()
-        self._watch(trial, child, folder)
+        self._watch(trial, child, folder, steps)
 
-    def _watch(self, trial: "Trial", child: Child, folder: pathlib.Path) -> None:
+    def _watch(self, trial: "Trial", child: Child, folder: pathlib.Path, steps: int) -> None:
         """Reports every validation of a training; stops it where its peers were better."""
         scores: list[float] = []
         while True:
             code = child.code()  # before the file is read, which is then complete
-            for step, score in self._validations(folder)[len(scores) :]:
+            found = self._validations(folder)
+            for step, score in found[len(scores) :]:
                 scores.append(score)
                 trial.report(score, len(scores))
-                if trial.should_prune() and step < self.steps:
+                over = step >= steps or (code is not None and len(scores) == len(found))
+                if trial.should_prune() and not over:
                     child.stop()
                     child.code(wait=True)
                     self.study.tell(trial, state=_states().PRUNED)
@@ -159,21 +183,22 @@ class Search:
             if code is not None:
                 break
             time.sleep(POLL)
+        numbers = [score for score in scores if math.isfinite(score)]
         if code == STOPPED:
             self._hand_on(trial)
-        elif code or not scores:
+        elif code or not numbers:
             self._failed(trial, child.last_words() if code else "no validation has a number")
         else:
-            best = max(scores, key=lambda score: self.score.sign * score)
+            best = max(numbers, key=lambda score: self.score.sign * score)
             self.study.tell(trial, best)
             self._say(folder, "done", best)
 
     def _validations(self, folder: pathlib.Path) -> list[tuple[int, float]]:
-        """[(step, score), ...] of a training so far, without that of its start."""
+        """[(step, score), ...] of a training so far, without that of its start; NaN for none."""
         lines = metric_log.read_metrics(folder / sinks.METRICS_FILE)
         name = f"eval/{self.score.name}"
-        found = [(line["step"], line.get(name)) for line in lines if line["step"]]
-        return [(step, score) for step, score in found if score is not None]
+        found = [(line["step"], line[name]) for line in lines if line["step"] and name in line]
+        return [(step, math.nan if score is None else score) for step, score in found]
 
     def _say(self, folder: pathlib.Path, what: str, score: float) -> None:
         shown = self.score
@@ -185,19 +210,30 @@ class Search:
         points.say(f"{trial.user_attrs[FOLDER]}: failed: {error}")
 
 
+def steps_of(settings: Settings) -> int:
+    """Of a training with these settings, also where its length is in epochs.
+
+    Raises:
+      UserError: there are no validation images.
+    """
+    counts = datasets.split_counts(datasets.describe(settings.data), settings.data)
+    if counts.get("validation") == 0:
+        raise UserError("a search needs validation images: set data.num_validation")
+    return (epochs.resolve(settings, counts["train"]) if counts else settings).train.steps
+
+
+@contextlib.contextmanager
+def _hold(folder: pathlib.Path) -> Iterator[bool]:
+    """Whether no search trains in the folder; until the block ends, this one then does."""
+    folder.mkdir(exist_ok=True)
+    with open(folder / HELD, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def _states() -> Any:
     return space.optuna().trial.TrialState
-
-
-def _alive(trial: "FrozenTrial") -> bool:
-    """Whether the search that asked for a trial may still run: on another machine it always may."""
-    host, pid = trial.user_attrs.get(WORKER, (socket.gethostname(), 0))
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return bool(pid)

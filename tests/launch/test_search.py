@@ -13,7 +13,9 @@ import pytest
 from checkout import ROOT
 from processes import until
 
-from launch import points, search, space
+from launch import points, search, space, trials
+from vdp import config
+from vdp.data import datasets
 from vdp.errors import UserError
 
 BASE = ("--config=digits_vae:smoke", "--config.train.steps=100", "--config.eval.every=10")
@@ -148,14 +150,52 @@ def test_a_search_that_is_stopped_continues_its_trial(tmp_path, training, search
     assert steps == sorted(set(steps))
 
 
-def test_a_trial_of_another_machine_is_left_alone(tmp_path, searched):
+def test_what_another_search_trains_is_left_to_it(tmp_path, searched):
     searched(RATES, "--trials=1")
     found = plan(tmp_path, RATES)
     trial = found.study.ask(dict(found.distributions))
-    trial.set_user_attr("worker", ["another machine", 1])
-    assert found.take_over() == 0
-    trial.set_user_attr("worker", [os.uname().nodename, 2**22 + 1])  # no process has this number
+    trial.set_user_attr("folder", "trial-0001")
+    with trials._hold(tmp_path / "search" / "trial-0001") as free:
+        assert free
+        assert found.take_over() == 0
+        code, _, err = searched(RATES, "--trials=2")  # it counts as one of two
+        assert code == 0
+        assert "1 trials" not in err.splitlines()[-2]
     assert found.take_over() == 1
+    assert found.take_over() == 1  # it waits, once
+    waiting = [t for t in found.trials() if t.state.name == "WAITING"]
+    assert [t.user_attrs["folder"] for t in waiting] == ["trial-0001"]
+
+
+def test_the_length_is_that_of_the_trial():
+    length = lambda **fields: trials.steps_of(
+        config.settings("digits_vae:smoke", [(k, str(v)) for k, v in fields.items()])
+    )
+    assert length(**{"train.steps": 70}) == 70
+    by_epochs = [length(**{"train.epochs": 2, "train.batch_size": size}) for size in (16, 64)]
+    settings = config.settings("digits_vae:smoke")
+    images = datasets.split_counts(datasets.describe(settings.data), settings.data)["train"]
+    assert by_epochs == [round(2 * images / 16), round(2 * images / 64)]
+
+
+def test_a_trial_without_a_number_is_given_up(searched, tmp_path):
+    study = plan(tmp_path, RATES).study
+    for rate in (0.1, 0.25, 0.2):
+        study.enqueue_trial({"config.optim.learning_rate": rate})
+    searched(RATES, "--trials=3")
+    ends = {row["optim.learning_rate"]: row["end"] for row in rows(tmp_path)}
+    assert ends == {"0.1": "done", "0.2": "done", "0.25": "given up"}
+
+
+def test_the_lock_of_the_journal_is_found_from_any_folder(tmp_path, training, monkeypatch):
+    """Optuna asks what the link leads to when a lock is old, and waits for ever where it cannot."""
+    made, symlink = [], os.symlink
+    record = lambda target, link, **more: made.append(target) or symlink(target, link, **more)
+    monkeypatch.setattr(os, "symlink", record)
+    monkeypatch.chdir(tmp_path)
+    code = search.run([*BASE, RATES, "--trials=1", "--workdir=search"], command=training)
+    assert code == 0
+    assert set(made) == {str(tmp_path / "search" / "study.log")}
 
 
 def test_failures_are_written_down_and_do_not_end_the_search(searched, tmp_path):
@@ -185,6 +225,8 @@ REFUSED = {
     "as --config.optim.l2: use one of them": ("--space=optim.l2=0,1", "--config.optim.l2=3"),
     "leave config.eval.estimators out": (RATES, "--config.eval.estimators=elbo"),
     "needs validation images": (RATES, "--config.data.num_validation=0"),
+    "needs a value of type int": ("--space=train.batch_size=uniform(16,64)",),
+    "has to be the same for all trials": ("--space=eval.every=int(5,10)",),
     "--factor=1 has to be at least 2": (RATES, "--factor=1"),
 }
 
@@ -238,17 +280,22 @@ def test_the_devices_are_left_to_the_trials(tmp_path):
 
 
 def test_values_are_written_as_the_command_line_has_them():
-    assert space.written({"a": 0.00123456, "b": 3, "c": "(4, 2)"}) == {
-        "a": "0.001235",
-        "b": "3",
-        "c": "(4, 2)",
-    }
-    forms = space.parse(["x.y=logint(8,128)", "prior=normal,vdm", "shape.z=(8,),(4, 2)"])
-    assert list(forms) == ["config.x.y", "prior", "config.shape.z"]
-    assert [space.ends(form) for form in forms.values()] == [
-        ["8", "128"],
-        ["normal", "vdm"],
-        ["(8,)", "(4, 2)"],
+    forms = space.parse(
+        [
+            "x.y=logint(8,128)",
+            "prior=normal,vdm",
+            "shape.z=(8,),(4, 2)",
+            "d.e=uniform(0.9,0.999996)",
+        ]
+    )
+    assert list(forms) == ["config.x.y", "prior", "config.shape.z", "config.d.e"]
+    tried = {key: space.tried(form) for key, form in forms.items()}
+    assert tried["config.x.y"] == [8, 128, 53]
+    assert tried["prior"] == ["normal", "vdm"]
+    written = [space.written({key: v}, forms)[key] for key, values in tried.items() for v in values]
+    assert written == [
+        *("8", "128", "53", "normal", "vdm", "(8,)", "(4, 2)"),
+        *("0.9", "0.999996", "0.9382"),  # not 1, which is no value of the range
     ]
 
 

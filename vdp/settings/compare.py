@@ -20,6 +20,7 @@ OF_TRAIN = tuple(f"train.{field}" for field in WHERE)
 NO_TRAINING = (  # sections that no training depends on
     "eval", "sample", "codec", "log", "checkpoint", "notes", "describe",
 )  # fmt: skip
+ADDED = {"model.free_bits": 0.0}  # what a field meant before there was one
 FREE_ON_RESUME = (
     *(f"data.{place}" for place in PLACES), *OF_TRAIN, "train.patience", *NO_TRAINING, *EPOCHS,
 )  # fmt: skip
@@ -59,10 +60,11 @@ def differences(
     """
     old, new = flatten(stored), flatten(current)
     under = lambda field, names: any(field == n or field.startswith(f"{n}.") for n in names)
+    value = lambda flat, field: flat.get(field, ADDED.get(field))
     return {
         field: (old.get(field), new.get(field))
         for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field)
+        if value(old, field) != value(new, field)
         and not under(field, free)
         and (not only or under(field, only))
     }

@@ -14,7 +14,7 @@ NAMED = 6  # latents in a sentence
 MENDING = {
     "beta": "a lower config.model.beta",
     "kl_warmup_steps": "a longer KL warm-up (config.model.kl_warmup_steps)",
-    "free_bits": "config.model.free_bits",
+    "free_bits": "a config.model.free_bits above 0",  # of latents with a KL of their own
 }
 
 Values = dict[str, float]
@@ -39,7 +39,7 @@ class Watch:
         self._names = latents.names(model, x_shape)
         self._below = [row["name"] for row in model.latent_table(x_shape)]
         self._warmup = int(spec.get("kl_warmup_steps", 0))
-        self._mending = [how for field, how in MENDING.items() if field in spec]
+        self._mending = [field for field in MENDING if field in spec]
         self._before: set[str] = set()
         self._said: set[str] = set()
 
@@ -86,7 +86,9 @@ class Watch:
         told = [f"{name} ({rates[name]:.2g} nats)" for name in new[:NAMED]]
         more = f" and {len(new) - NAMED} others" if len(new) > NAMED else ""
         of = f" of {len(self._names)} latents" if len(self._names) > 1 else ""
-        mending = f"; {' or '.join(self._mending)} may undo it" if self._mending else ""
+        have_kl = any(name not in under_prior for name in new)
+        means = [MENDING[f] for f in self._mending if have_kl or f != "free_bits"]
+        mending = f"; {' or '.join(means)} may undo it" if means else ""
         return (
             f"posterior collapse at step {step}: next to nothing of an image is in "
             f"{', '.join(told)}{more}{of}{mending}"
