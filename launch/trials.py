@@ -99,10 +99,9 @@ class Search:
         """Hands on the trials whose search has died; returns how many wait to be continued."""
         with files.lock(self.workdir, wait=True):
             for trial in self.study.get_trials(states=[_states().RUNNING]):
-                folder = trial.user_attrs.get(FOLDER)  # none: it died while it asked
-                with (
-                    _hold(self.workdir / folder) if folder else contextlib.nullcontext(True) as free
-                ):
+                name = trial.user_attrs.get(FOLDER)  # none: its search died while it asked
+                held = _hold(self.workdir / name) if name else contextlib.nullcontext(True)
+                with held as free:
                     if free:
                         self._hand_on(trial)
             return len(self.study.get_trials(deepcopy=False, states=[_states().WAITING]))
@@ -185,7 +184,8 @@ class Search:
             time.sleep(POLL)
         numbers = [score for score in scores if math.isfinite(score)]
         if code == STOPPED:
-            self._hand_on(trial)
+            with files.lock(self.workdir, wait=True):
+                self._hand_on(trial)
         elif code or not numbers:
             self._failed(trial, child.last_words() if code else "no validation has a number")
         else:
