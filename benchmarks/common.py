@@ -167,10 +167,11 @@ def time_in_turn(
 def alone():
     """Waits until no other benchmark is timed that shares the file BENCHMARK_LOCK.
 
-    So several can be traced and compiled beside each other, where a device is lent by the minute.
+    So several can be traced and compiled beside each other, where minutes on a device are few.
     """
-    with open(os.environ.get("BENCHMARK_LOCK", os.devnull), "a") as file:
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(os.devnull)):
+    path = os.environ.get("BENCHMARK_LOCK")
+    with open(path, "a") if path else contextlib.nullcontext() as file:
+        if file:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

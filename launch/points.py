@@ -74,20 +74,37 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def guarded(program: Callable[[], int]) -> int:
-    """The exit code of a command line; what a user can mend is one sentence and 2."""
-    try:
-        return program()
-    except UserError as error:
-        say(f"error: {error}")
-        return 2
-    except BrokenPipeError:
-        return terminal.close()
-    except OSError as error:
-        say(f"error: a file could not be written or read: {error}")
-        return 2
-    except SystemExit as stop:  # argparse's --help
-        return int(stop.code or 0)
-    except KeyboardInterrupt:
-        say("stopped; the same command continues")
-        return STOPPED
+Dispatch = Callable[[list[str], list[str]], int]
+
+
+def program(dispatch: Dispatch) -> Callable[..., int]:
+    """A command line, (argv, command of a training) -> exit code, that ends in a sentence.
+
+    Args:
+      dispatch: (argv, command) -> exit code; may raise UserError and OSError, and print its help.
+    """
+
+    def run(argv: list[str], command: list[str] | None = None) -> int:
+        """Runs the command line; never raises for what a user can mend.
+
+        Args:
+          argv: the arguments.
+          command: what trains one run, in place of `python -m vdp.main`.
+        """
+        try:
+            return dispatch(argv, command or [sys.executable, "-m", "vdp.main"])
+        except UserError as error:
+            say(f"error: {error}")
+            return 2
+        except BrokenPipeError:
+            return terminal.close()
+        except OSError as error:
+            say(f"error: a file could not be written or read: {error}")
+            return 2
+        except SystemExit as stop:  # argparse's --help
+            return int(stop.code or 0)
+        except KeyboardInterrupt:
+            say("stopped; the same command continues")
+            return STOPPED
+
+    return run

@@ -237,15 +237,7 @@ def _dispatch(argv: list[str], command: list[str]) -> int:
     return compare(workdir, [run.result() for run in runs]) if code is None else code
 
 
-def run(argv: list[str], command: list[str] | None = None) -> int:
-    """Runs the command line and returns the exit code; never raises for what a user can mend.
-
-    Args:
-      argv: the arguments.
-      command: what trains one run, in place of `python -m vdp.main`.
-    """
-    command = command or [sys.executable, "-m", "vdp.main"]
-    return points.guarded(lambda: _dispatch(argv, command))
+run = points.program(_dispatch)
 
 
 if __name__ == "__main__":

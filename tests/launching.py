@@ -7,6 +7,8 @@ from launch import sweep
 TEMPLATE = ROOT / "launch" / "jobset.yaml"
 ARGS = ["--config=digits_vae:smoke", "--workdir=a folder", "--config.x=$(HOME) 'quoted' *"]
 BASE = ("--config=digits_vae:smoke", "--grid=prior=normal,vdm")
+SEARCHED = ("--config=digits_vae:smoke", "--config.train.steps=100", "--config.eval.every=10")
+RATES = "--space=optim.learning_rate=log(1e-3,0.4)"
 NORMAL, VDM = "prior=normal/seed-", "prior=vdm/seed-"
 
 

@@ -6,8 +6,9 @@ import shutil
 import sys
 
 import pytest
+from launching import SEARCHED
 
-from launch import sweep
+from launch import search, sweep
 
 
 @pytest.fixture
@@ -47,6 +48,26 @@ def swept(tmp_path, fake, capsys):
     def run(*argv, base=usual):
         command = [sys.executable, str(fake / "main.py")]
         code = sweep.run([*base, f"--workdir={tmp_path / 'sweep'}", *argv], command=command)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def training(tmp_path):
+    """The command of a training that only writes its metrics."""
+    (tmp_path / "fake").mkdir()
+    shutil.copy(pathlib.Path(__file__).with_name("fake_search_training.py"), tmp_path / "fake")
+    return [sys.executable, str(tmp_path / "fake" / "fake_search_training.py")]
+
+
+@pytest.fixture
+def searched(tmp_path, training, capsys):
+    """Runs the command line over the fake training; returns (exit code, stdout, stderr)."""
+
+    def run(*argv, base=SEARCHED):
+        code = search.run([*base, f"--workdir={tmp_path / 'search'}", *argv], command=training)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

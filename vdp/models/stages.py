@@ -81,7 +81,7 @@ def freed(terms: Terms, latents: Sequence[str], free_bits: float) -> Terms:
     if not free_bits:
         return terms
     parts = dict(terms.parts)
-    for name in parts.keys() & set(latents):
+    for name in (name for name in latents if name in parts):  # in an order all processes share
         below = -parts[name].mean() < free_bits
         parts[name] = jnp.where(below, -free_bits, parts[name])
     return Terms.of(**parts)

@@ -87,8 +87,8 @@ class Watch:
         more = f" and {len(new) - NAMED} others" if len(new) > NAMED else ""
         of = f" of {len(self._names)} latents" if len(self._names) > 1 else ""
         have_kl = any(name not in under_prior for name in new)
-        means = [MENDING[f] for f in self._mending if have_kl or f != "free_bits"]
-        mending = f"; {' or '.join(means)} may undo it" if means else ""
+        ways = [MENDING[f] for f in self._mending if have_kl or f != "free_bits"]
+        mending = f"; {' or '.join(ways)} may undo it" if ways else ""
         return (
             f"posterior collapse at step {step}: next to nothing of an image is in "
             f"{', '.join(told)}{more}{of}{mending}"
