@@ -59,7 +59,8 @@ def _distribution(key: str, text: str) -> "BaseDistribution":
         except ValueError as error:
             raise UserError(f"{flag} is no range: {str(error).rstrip('.')}") from error
     values = [value.strip() for value in points.BETWEEN_VALUES.split(text)]
-    if not key or not all(values) or len(set(values)) < len(values):
+    is_range = text.startswith(tuple(f"{name}(" for name in FORMS))  # but not a whole one
+    if not key or is_range or not all(values) or len(set(values)) < len(values):
         forms = ", ".join(f"{name}(A,B)" for name in FORMS)
         raise UserError(f"{flag} needs KEY={forms}, or KEY=VALUE,VALUE,... of different values")
     return kinds.CategoricalDistribution(values)

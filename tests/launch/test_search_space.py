@@ -17,6 +17,7 @@ REFUSED = {
     "is no range: could not convert string to float": ("--space=optim.l2=uniform(0,much)",),
     "is no range: invalid literal for int": ("--space=train.batch_size=int(16,64.5)",),
     "needs KEY=uniform(A,B), log(A,B)": ("--space=optim.learning_rate=",),
+    "--space=config.optim.l2=log(1,2 needs KEY=uniform(A,B)": ("--space=optim.l2=log(1,2",),
     "of different values": ("--space=prior=vdm,vdm",),
     "learning_rte": ("--space=optim.learning_rte=log(1e-3,1e-2)",),
     "noraml": ("--space=prior=normal,noraml",),
