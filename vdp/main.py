@@ -16,6 +16,8 @@ from vdp.runtime import files, signals, sources, terminal
 from vdp.settings import Settings
 
 WITHOUT_RUN = ("describe", "check")  # modes that a config is enough for
+DETERMINISTIC = ("--xla_gpu_deterministic_ops=true",)
+QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
     "jinja2",
@@ -28,9 +30,12 @@ def _prepare_environment(settings: Settings, mode: str) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
         if "jax" in sys.modules:  # where a config has looked at images
             sys.modules["jax"].config.update("jax_platforms", "cpu")
-    if settings.train.deterministic:
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    given = os.environ.get("XLA_FLAGS", "").split()
+    named = [flag.split("=")[0] for flag in given]
+    wanted = DETERMINISTIC * settings.train.deterministic + QUICK * settings.train.quick_compile
+    added = [flag for flag in wanted if flag.split("=")[0] not in named]
+    if added:
+        os.environ["XLA_FLAGS"] = " ".join([*given, *added])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

@@ -78,6 +78,8 @@ class Batched:
             batch = self._constrain(batch) if split else batch
             return function(_value(model), params, stats, batch, rng, **options)
 
+        # What a compiler's log and a profile call the program.
+        on_devices.__name__ = on_devices.__qualname__ = _name(function)
         return jax.jit(on_devices, out_shardings=self._everywhere)
 
     def each(
@@ -162,6 +164,12 @@ class _Identity:
 
     def __hash__(self) -> int:
         return id(self.value)
+
+
+def _name(function: Callable) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _hashable(value: Any) -> Hashable:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
 
@@ -34,7 +35,7 @@ def write_pseudoinputs(run: Run[Hierarchical], folder: pathlib.Path) -> list[pat
         options=tuple(options.items()),
     )  # fmt: skip
     if parallel.is_writer():
-        rows = ["pseudo-input", *(f"sample {number}" for number in range(1, len(images)))]
+        rows = ["pseudo-input", *(f"sample {number}" for number in range(1, SAMPLES_EACH + 1))]
         grids.save_grid(path, np.concatenate(images), CODES, rows=rows, formats=formats)
     return style.paths(path, formats)
 
@@ -50,14 +51,14 @@ def _pseudoinputs(
     temperature: Sequence[float],
     options: tuple[tuple[str, Any], ...],
 ) -> list[Float[Array, "n h w c"]]:
-    """Images of CODES pseudo-inputs, and SAMPLES_EACH times as many samples, one of each."""
+    """Images of CODES pseudo-inputs, and those of SAMPLES_EACH samples of every one, in rows."""
     u_rng, z_rng = jax.random.split(rng)
     u = model.sample_prior(params, stats, u_rng, CODES, x_shape=x_shape, **dict(options))
-    each = [model.prior_images(params, stats, u, x_shape)]
-    for key in jax.random.split(z_rng, SAMPLES_EACH):
-        how: dict[str, Any] = dict(x_shape=x_shape, u=u, z_temperature=temperature)
-        each.append(model.sample(params, stats, key, CODES, **how))
-    return each
+    rows = jnp.tile(u, (SAMPLES_EACH, *(1 for _ in u.shape[1:])))
+    drawn = model.sample(
+        params, stats, z_rng, len(rows), x_shape=x_shape, u=rows, z_temperature=temperature
+    )
+    return [model.prior_images(params, stats, u, x_shape), drawn]
 
 
 def write_levels(

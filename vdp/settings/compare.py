@@ -15,7 +15,9 @@ PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depen
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
-WHERE = ("fsdp", "microbatches", "steps_per_dispatch")  # of `train`: what lies where, and when
+WHERE = (  # of `train`: what lies where, when it is computed, and how it was compiled
+    "fsdp", "microbatches", "steps_per_dispatch", "quick_compile",
+)  # fmt: skip
 OF_TRAIN = tuple(f"train.{field}" for field in WHERE)
 NO_TRAINING = (  # sections that no training depends on
     "eval", "sample", "codec", "log", "checkpoint", "notes", "describe",

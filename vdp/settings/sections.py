@@ -116,6 +116,7 @@ class Train(Section):
     steps_per_dispatch: Natural = 0  # 0: 1 on CPU, 100 on accelerators
     max_bad_steps: Natural = 10  # non-finite updates skipped before it stops
     deterministic: bool = False  # deterministic GPU operations, for bitwise resume there
+    quick_compile: bool = False  # programs that are ready sooner and slower on CPUs: short runs
     fsdp: bool = False  # shard parameters over the devices
     init_from: str | None = None  # a workdir, whose parameters the new run starts with
     init_parts: Annotated[str, OneOf(*INIT_PARTS)] = "encoder_decoder"  # or all: the prior as well
