@@ -108,9 +108,7 @@ class Train(Section):
     patience: Natural = 0  # validations in a row without a better one, then it stops; 0: no limit
     seconds: Amount = 0.0  # of steps alone, then it stops; 0: no limit
     batch_size: Size = 128
-    microbatches: Count = (
-        1  # parts of a batch that are computed one after the other, to save memory
-    )
+    microbatches: Count = 1  # parts of a batch, one after the other, to save memory
     ema_decay: Share = 0.999
     ema_warmup: bool = True  # min(ema_decay, (1 + t)/(10 + t)) at step t
     steps_per_dispatch: Natural = 0  # 0: 1 on CPU, 100 on accelerators
