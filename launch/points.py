@@ -2,9 +2,10 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-from vdp.errors import STOPPED, UserError
+from vdp.errors import STOPPED, Fault, UserError
 from vdp.runtime import terminal
 
 BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
@@ -96,6 +97,10 @@ def program(dispatch: Dispatch) -> Callable[..., int]:
         except UserError as error:
             say(f"error: {error}")
             return 2
+        except Fault as fault:  # of a config or a component of the user's own
+            say(f"error: {fault}")
+            traceback.print_exception(fault.__cause__ or fault)
+            return 1
         except BrokenPipeError:
             return terminal.close()
         except OSError as error:

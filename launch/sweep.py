@@ -176,7 +176,7 @@ def folder_name(point: dict[str, str]) -> str:
 def sweep_folder(flags: argparse.Namespace) -> pathlib.Path:
     """--workdir, or runs/sweep-<config>[-<variant>]."""
     default = config.default_workdir(flags.config or "")
-    return pathlib.Path(flags.workdir or default.with_name(f"sweep-{default.name}"))
+    return files.located(flags.workdir or default.with_name(f"sweep-{default.name}"))
 
 
 def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:

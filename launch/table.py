@@ -143,7 +143,8 @@ class _Column:
 
     def cell(self, results: Sequence[Result]) -> str:
         """The mean and standard error over seeds with what they belong to."""
-        values = [value for value in map(self.value, results) if value is not None]
+        found = [value for value in map(self.value, results) if value is not None]
+        values = [value for value in found if math.isfinite(value)]
         if not values:
             return DASH
         mean, error = mean_and_error(values)

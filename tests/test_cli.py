@@ -258,29 +258,6 @@ def test_environments_that_ask_for_nothing_or_for_what_is_not_there(cli, refused
     refused(*describe, says=["SLURM_STEP_NUM_TASKS='two'"])
 
 
-def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_over_the_users():
-    code = (
-        "import os, sys; from vdp.modes import describe as mode; from vdp import main\n"
-        "mode.main = lambda *_, **__: print(os.environ.get('XLA_FLAGS', ''))\n"
-        "main._program(sys.argv[1:])\n"
-    )
-
-    def flags(*asked: str, given: str = "") -> list[str]:
-        command = [sys.executable, "-c", code, "--mode=describe", "--config=digits_vae", *asked]
-        environment = {**os.environ, "XLA_FLAGS": given, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-        return done.stdout.split()
-
-    quick = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
-    exact = ["--xla_gpu_deterministic_ops=true"]
-    own = "--xla_backend_optimization_level=2"
-    both = ("--config.train.quick_compile=True", "--config.train.deterministic=True")
-    assert flags() == []
-    assert flags("--config=digits_vae:smoke") == quick
-    assert flags(*both) == exact + quick
-    assert flags(*both, given=own) == [own, *exact, quick[1]]
-
-
 def test_a_terminal_without_the_characters_and_no_stdout():
     code = (
         "import sys; from vdp.modes import describe as mode; from vdp import main\n"
@@ -298,6 +275,24 @@ def test_a_terminal_without_the_characters_and_no_stdout():
 
 def test_a_pipe_that_closes_early_is_no_error_of_a_file():
     program = [sys.executable, "-m", "vdp.main", "--mode=describe", "--config=digits_vae:smoke"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as started:
+        started.stdout.close()
+        assert started.stderr.read() == ""
+    assert started.returncode == 141
+
+
+def test_home_folders_that_are_not_known(refused):
+    for flag in ("--config=~nosuch/x.py", f"{SMOKE} --config.data.dir=~nosuch/x",
+                 f"{SMOKE} --config.data.name=folder:~nosuch/x"):  # fmt: skip
+        refused(*flag.split(), says=["~nosuch", "home folder"])
+
+
+def test_help_of_a_config_ends_as_every_command_does(cli, tmp_path):
+    (tmp_path / "broken.py").write_text("def get_config(arg=''):\n    return 1 / 0\n")
+    code, _, err = cli("--help", f"--config={tmp_path / 'broken.py'}")
+    assert (code, err.startswith("error: ")) == (1, True)
+    program = [sys.executable, "-m", "vdp.main", "--help", "--config=digits_vae"]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as started:
         started.stdout.close()

@@ -2,11 +2,14 @@
 
 import pathlib
 
+import jax
+
 from vdp import variants
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.metrics import fid
-from vdp.run import Run, load
+from vdp.record import read_run
+from vdp.run import Run, restore
 from vdp.runtime import files, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
@@ -31,7 +34,8 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
         del recipe[section]
     for field in ("reverse", "num_steps"):
         del recipe["eval"][field]
-    del recipe["train"]["microbatches"]  # which earlier versions did not have
+    for field in ("microbatches", "quick_compile"):  # which earlier versions did not have
+        del recipe["train"][field]
     for place in compare.PLACES:
         recipe["data"].pop(place)
     name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
@@ -39,9 +43,23 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
     folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
     opened = _finished(folder)
     if opened is None:
-        _train(chosen, folder)
-        opened = load(folder)
+        _train(_on(jax.device_count(), chosen), folder)
+        opened = _opened(folder)
     return opened
+
+
+def _on(devices: int, settings: Settings) -> Settings:
+    """The settings with batches that fall evenly on the devices."""
+    upwards = lambda size: -(-size // devices) * devices
+    return settings.replace(
+        train=dict(batch_size=upwards(settings.train.batch_size)),
+        eval=dict(batch_size=upwards(settings.eval.batch_size)),
+    )
+
+
+def _opened(folder: pathlib.Path) -> Run[Model]:
+    record = read_run(folder)
+    return restore(_on(jax.device_count(), record.settings), record, "best")
 
 
 def _finished(folder: pathlib.Path) -> Run[Model] | None:
@@ -49,9 +67,20 @@ def _finished(folder: pathlib.Path) -> Run[Model] | None:
     if not (folder / DONE).exists():
         return None
     try:
-        return load(folder)
+        return _opened(folder)
     except UserError:
         return None
+
+
+def _prepare(folder: pathlib.Path) -> None:
+    try:
+        files.prepare(folder)
+    except UserError as error:
+        raise UserError(
+            f"the classifier whose features are those of FID cannot be kept in {folder}: let "
+            "XDG_CACHE_HOME be a folder that can be written, name a run of digits_classifier or "
+            "the like in eval.fid_features=classifier:WORKDIR, or leave fid out of eval.estimators"
+        ) from error
 
 
 def _train(settings: Settings, folder: pathlib.Path) -> None:
@@ -61,7 +90,7 @@ def _train(settings: Settings, folder: pathlib.Path) -> None:
         if not parallel.is_writer():
             fit(settings, folder, dataset, progress)
             return
-        files.prepare(folder)
+        _prepare(folder)
         with files.lock(folder, wait=True):
             if _finished(folder) is None:  # another process may have made it meanwhile
                 if (folder / DONE).exists():  # of no use to this version, and only a cache

@@ -18,6 +18,7 @@ from ml_collections import config_dict
 from vdp import variants
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
 from vdp.record import RUN_FILE, Extension, Record, read_run, write_run  # noqa: F401 (its names)
+from vdp.runtime import files
 from vdp.settings import Data, Settings, compare, epochs
 from vdp.settings.parse import parse
 
@@ -49,7 +50,7 @@ def summaries() -> dict[str, str]:
 
 def find(name: str) -> pathlib.Path:
     """The file meant by a path or a name."""
-    path = pathlib.Path(name).expanduser()
+    path = files.located(name)
     if path.is_file():
         return path
     bare = path.name.removesuffix(".py")

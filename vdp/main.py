@@ -159,19 +159,17 @@ def run(argv: Sequence[str]) -> int:
     """
     release = signals.listen()
     try:
-        flags, overrides = parse(argv)
-    except UserError as error:
-        return _refused(str(error), argv)
-    except SystemExit as stop:  # --help and the like
-        return int(stop.code or 0)
-    else:
-        return _run(flags, overrides, argv)
+        return _run(argv)
     finally:
         release()
 
 
-def _run(flags: argparse.Namespace, overrides: Overrides, argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str]) -> int:
     try:
+        try:
+            flags, overrides = parse(argv)
+        except SystemExit as stop:  # --help and the like
+            return int(stop.code or 0)
         _dispatch(flags, overrides)
     except UserError as error:
         return _refused(str(error), argv)

@@ -233,3 +233,13 @@ def test_a_run_keeps_its_command_and_hardware(smoke_run):
     page = (smoke_run / "card.html").read_text()
     assert "Variational autoencoder with a diffusion prior (VDM)" in page
     assert (smoke_run / "card.md").read_text().startswith("# smoke\n")
+
+
+def test_an_evaluation_without_validations_is_of_a_run_as_far_as_it_has_come(tmp_path):
+    stored = record.read_run(run_folder.write(tmp_path / "mine"))
+    steps = stored.settings.train.steps
+    assert facts.state(stored, {"validations": None}, steps) == "finished"
+    assert (
+        facts.state(stored, {"validations": None}, 1)
+        == f"unfinished: evaluated at step 1 of {steps}"
+    )

@@ -199,6 +199,14 @@ def test_what_lies_before_a_damage_is_kept(written):
         codec.decompress(one, content[:40])
 
 
+def test_a_damage_whose_highest_word_is_none_keeps_what_it_can(written):
+    one, _, content = written
+    head, words, _ = container.unpack(content, "it")
+    cut = container.pack(head, np.zeros_like(words))
+    with pytest.raises(codec.Damaged, match="cut or altered"):
+        codec.decompress(one, cut, keep=True)
+
+
 def test_no_other_program_decodes_a_file(written, monkeypatch):
     one, _, content = written
     refused = {

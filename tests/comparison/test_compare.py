@@ -268,3 +268,15 @@ def test_what_is_no_bound_is_better_than_nothing(pair, tmp_path):
     assert tables.verdict(difference) == "one is not a bound"
     _, rows = tables.arms(found)
     assert any("(exact, not a bound)" in cell for row in rows for cell in row)
+
+
+def test_runs_are_found_by_any_path_and_by_names_with_commas(tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "prior=normal,latent=8")
+    make_run(tmp_path / "b", prior="vdm", gain=1.0)
+    monkeypatch.chdir(tmp_path / "b")
+    there = f"{tmp_path}/prior=normal,latent=8"
+    for runs in (f"{there}, .", f".,{there}", f"../b,../prior=normal,latent=8,{there}"):
+        assert command_line(["--mode=compare", f"--runs={runs}"]) == 0, capsys.readouterr().err
+        assert (tmp_path / "comparison/comparison.md").is_file()
+    assert len(comparison.compare([there, "../prior=normal,latent=8", "."]).arms) == 2
+    assert [len(arm.runs) for arm in comparison.compare([there, "../b", "."]).arms] == [1, 1]

@@ -88,6 +88,18 @@ def test_no_path_of_the_machine_leaves_it(exported):
     assert public.eval.ood == ("mnist", "npz:other.npz")
 
 
+def test_no_path_is_in_the_evaluation_either(exported, copied_run):
+    run, _ = exported
+    stored = json.loads((copied_run / "eval.json").read_text())
+    stored["ood"] = {"npz:/home/me/my cats.npz": {"auroc": 0.5}, "mnist": {"auroc": 0.9}}
+    stored["fid"] = {"features": "classifier of folder:/home/me/photos, trained by vdp"}
+    (copied_run / "eval.json").write_text(json.dumps(stored))
+    public = folder._evaluation(run, copied_run)
+    assert public["ood"] == {"npz:my cats.npz": {"auroc": 0.5}, "mnist": {"auroc": 0.9}}
+    assert public["fid"] == {"features": "classifier of folder:photos, trained by vdp"}
+    assert public["estimators"] == stored["estimators"]
+
+
 def test_what_cannot_be_done_with_it_is_said(exported, refused, smoke_run, tmp_path):
     _, out = exported
     smoke = "--config=digits_vae:smoke"

@@ -240,3 +240,12 @@ def test_help_and_imports_are_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
     assert "examples:" in done.stdout
+
+
+def test_a_workdir_at_home_is_where_its_runs_train(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    argv = ["--config=digits_vae", "--grid=prior=normal", "--workdir=~/sweep"]
+    flags, overrides, _ = sweep.parse(argv)
+    (run,) = sweep.plan(flags, overrides)
+    assert run.folder == tmp_path / "sweep/prior=normal/seed-0"
+    assert f"--workdir={run.folder}" in run.argv

@@ -12,7 +12,10 @@ import pytest
 from checkout import ROOT
 from scipy import linalg
 
+from vdp import classifier, config
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.evaluation import features
 from vdp.metrics import fid
 
 
@@ -205,3 +208,19 @@ def test_samples_of_another_seed_are_other_samples(smoke_run, tmp_path, monkeypa
         asked = dataclasses.replace(run, settings=chosen)
         samples.draw(asked, resume.Rows(tmp_path / str(seed)))
     assert len(seeds) == len(set(seeds)) == 8
+
+
+def test_batches_of_the_classifier_fall_on_any_number_of_devices():
+    chosen = classifier._on(48, config.settings("digits_classifier"))
+    assert (chosen.train.batch_size, chosen.eval.batch_size) == (144, 384)
+    assert classifier._on(1, chosen) == chosen
+
+
+def test_one_class_of_labels_trains_no_features():
+    settings = config.settings("digits_vae:smoke")
+    dataset = datasets.load(settings.data)
+    info = dataclasses.replace(dataset.facts.info, num_classes=1)
+    alone = dataclasses.replace(dataset, facts=dataclasses.replace(dataset.facts, info=info))
+    features.check(settings, dataset)
+    with pytest.raises(UserError, match="one class"):
+        features.check(settings, alone)

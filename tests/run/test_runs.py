@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import types
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_eval_file_has_every_key(smoke_run):
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
         "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
-        "validations", "representation", "kid", "manifold", "ood", "convergence",
+        "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
     }  # fmt: skip
     assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
@@ -189,6 +190,26 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     assert (copied_run / "eval.json.bad").read_text() == partial
 
 
+def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_run):
+    result = lambda: json.loads((copied_run / "eval.json").read_text())["estimators"]["iwae"]["k"]
+    assert result() == 4
+    for samples, answered in ((6, False), (6, True), (4, True)):
+        more = f"--config.eval.iwae_samples={samples}"
+        code, _, err = cli(SMOKE, f"--workdir={copied_run}", more)
+        assert (code, "nothing left to do" in err) == (0, answered), err
+        assert result() == 6
+
+
+def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
+    before = (copied_run / "eval.json").read_text()
+    shutil.rmtree(copied_run / "checkpoints")
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, False)
+    assert "eval.json is of an earlier training: moved to eval.json.bad" in err
+    assert (copied_run / "eval.json.bad").read_text() == before
+    assert (copied_run / "eval.json").exists()
+
+
 def test_another_config_on_a_workdir_names_the_fields(refused, cli, copied_run):
     refused(SMOKE, f"--workdir={copied_run}", "--config.optim.learning_rate=0.5",
             "--config.seed=4", "--config.eval.every=7",
@@ -218,6 +239,8 @@ def test_public_use_from_python(smoke_run):
         assert pictures.max() <= 1
     np.testing.assert_array_equal(run.sample(3, seed=1), run.sample(3, seed=1))
     assert not np.array_equal(run.sample(3, seed=1), run.sample(3, seed=2))
+    with pytest.raises(UserError, match="one draw is the least"):
+        run.sample(0)
     assert vdp.load(str(smoke_run), step="latest").step == 20
     assert vdp.load(smoke_run, step=10).step == 10
     for bad in (images.astype(np.float32), images[:, :4], np.full((1, 8, 8, 1), 200, np.uint8)):

@@ -157,13 +157,13 @@ class Reader:
                 continue
             given = computation[fusion.operands[int(inner.arguments)]].arrays
             whole = self._far(given)
-            parts = [self._part(user, name, inside) for user, name in _uses(inner.name, users)]
+            parts = [self._part(user, name) for user, name in _uses(inner.name, users)]
             known = [part for part in parts if part is not None]
             sliced = bool(parts) and len(known) == len(parts)
             moved += min(sum(known), whole) if sliced else whole
         return moved + self._written(fusion, inside)
 
-    def _part(self, user: Instruction, name: str, inside: Computation) -> int | None:
+    def _part(self, user: Instruction, name: str) -> int | None:
         """Bytes that one user reads of an operand; None for all of it."""
         if user.opcode in SLICING and user.operands[0] == name:
             return sum(array.nbytes for array in user.arrays)

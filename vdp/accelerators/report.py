@@ -123,7 +123,7 @@ def table(result: dict[str, Any]) -> str:
     rows = [("chips", f"{result['devices']} x {result['chip']}" + ", FSDP" * result["fsdp"])]
     for name, program in result["programs"].items():
         rows.append((NAMES[name], f"of {program['batch_size']:,} images, one device"))
-        rows += [(f"  {label}", text) for label, text in _program(program, chip, result)]
+        rows += [(f"  {label}", text) for label, text in _program(program, result)]
     if "hours" in result:
         rows.append(
             (
@@ -139,9 +139,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *assumptions(chip, result)])
 
 
-def _program(
-    program: dict[str, Any], chip: Chip, result: dict[str, Any]
-) -> Iterator[tuple[str, str]]:
+def _program(program: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     memory, kernels, floor = program["memory"], program["kernels"], program["floor_seconds"]
     named = [part for part in ("arguments", "temporaries", "outputs", "code") if memory[part]]
     parts = ", ".join(f"{in_bytes(memory[part])} {part}" for part in named)

@@ -162,7 +162,8 @@ def state(record: Record, result: Mapping[str, Any] | None, trained_for: int) ->
     """How far a run has come: "finished", or what is missing."""
     train = record.settings.train
     if result is not None:
-        last = (result.get("validations") or {}).get("last_step", train.steps)
+        ends = train.steps if record.weights is not None else trained_for  # without validations
+        last = (result.get("validations") or {}).get("last_step", ends)
         stops_early = train.patience or train.seconds
         if stops_early or last >= train.steps:
             return "finished"

@@ -1,5 +1,6 @@
 """All runs below a folder in one table, index.html and index.md, with links to their cards."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -101,7 +102,8 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
     try:
         cells, state = _cells(name, workdir)
         if (workdir / RESULT).exists() and is_stale(workdir):
-            written = card(workdir)
+            with contextlib.suppress(PermissionError):  # of another's run the old card stays
+                written = card(workdir)
     except NO_RESULT as error:
         reason = (
             str(error) if isinstance(error, UserError) else "a part of it is missing or not valid"

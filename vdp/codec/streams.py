@@ -212,11 +212,13 @@ def decompress(
         raise Damaged(f"{damage}; config.codec.keep=True writes the images before the damage")
     coded = open_codec(codec, lanes=head.lanes, bins=head.bins, grid=head.grid)
     fingerprint.check(head.fingerprint, {"numbers": _numbers(codec, coded, head.lanes)}, where)
-    stack, images = Stack(words, whitenings=head.whitenings), []
+    images: list[Images] = []
+    meaningless = (Unwritten, UserError, *(() if intact else (ValueError, IndexError)))
     try:
+        stack = Stack(words, whitenings=head.whitenings)
         for part in _batches(coded, head, stack, moved):
             images.append(part)
-    except (Unwritten, UserError) as error:  # from meaningless bits
+    except meaningless as error:
         if intact:
             raise Damaged(f"{where} does not hold what its head says ({error})") from error
     if not intact:

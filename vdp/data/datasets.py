@@ -6,7 +6,6 @@ import importlib
 import importlib.resources
 import math
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from jaxtyping import UInt8
 from vdp.data import depth, resizing
 from vdp.data.core import Info, Request, Split, hold_out
 from vdp.errors import UserError, choose_from
+from vdp.runtime import files
 from vdp.settings import Data
 
 AT_ONCE = 1000  # images whose pixels are widened to floats at once
@@ -58,9 +58,9 @@ def _source(data: Data):
 
 def _request(data: Data) -> Request:
     root = os.environ.get("VDP_DATA")
-    default = pathlib.Path(root).expanduser() / str(data.name).partition(":")[0] if root else None
+    default = files.located(root) / str(data.name).partition(":")[0] if root else None
     return Request(
-        dir=pathlib.Path(data.dir).expanduser() if data.dir else default,
+        dir=files.located(data.dir) if data.dir else default,
         download=data.download,
         verify=data.verify,
         split_seed=data.split_seed,

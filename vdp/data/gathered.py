@@ -24,7 +24,10 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     """
     source = npz if path.suffix == ".npz" else folder
     info, splits = source.load(str(path), Request(dir=None))
-    images = np.concatenate([splits[name].images for name in SPLITS if name in splits])
+    parts = [splits[name].images for name in SPLITS if name in splits]
+    if len(shapes := {part.shape[1:] for part in parts}) > 1:
+        raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")
+    images = np.concatenate(parts)
     scaled = depth.scaled(images, info.levels, levels)
     if not np.array_equal(depth.scaled(scaled, levels, info.levels), images):
         raise UserError(

@@ -4,9 +4,10 @@ from collections.abc import Collection
 
 from vdp import build
 from vdp.data import datasets
+from vdp.errors import UserError
 from vdp.evaluation import convergence, estimators, features, ood, representation
 from vdp.settings import Settings
-from vdp.types import Arrays, Generative, Model
+from vdp.types import Arrays, Classifying, Generative, Model
 
 
 def check(
@@ -29,6 +30,13 @@ def check(
     convergence.check(chosen.convergence, model)
     build.check_sampler(model, settings.sample.options())
     representation.check(settings, model, dataset)
+    if isinstance(model, Classifying):
+        for name in ("train", "validation"):
+            if (dataset.splits[name].labels < 0).any():
+                raise UserError(
+                    f"{name} images of {settings.data.name} have no label, and a classifier needs "
+                    "one of every image that it is trained or chosen by"
+                )
     if chosen.wants_features and isinstance(model, Generative):
         features.check(settings, dataset)
     return ood.load(settings, dataset.facts, model)

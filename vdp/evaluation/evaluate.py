@@ -109,6 +109,7 @@ def evaluate(
         "validations": _validations(run, workdir) if chosen.checkpoint == "best" else None,
         "split": chosen.split,
         "settings": {field: after for field, (_, after) in changes.items()},
+        "question": naming.question(run.settings),
         "num_examples": len(split),
         "binarization_seed": data.binarization_seed if data.binarization != "none" else None,
         "augmentation": data.augmentation,
@@ -239,7 +240,12 @@ def _interpolation(question: Question[Latent]) -> dict[str, Any]:
 
 
 def _accuracy(question: Question[Classifying]) -> dict[str, Any]:
-    return {"accuracy": float(np.mean(question.run.map(per_batch.correct, question.arrays)))}
+    labelled = question.arrays[2] >= 0
+    if not labelled.any():
+        return {}
+    return {
+        "accuracy": float(np.mean(question.run.map(per_batch.correct, question.arrays)[labelled]))
+    }
 
 
 def _score(question: Question[Scored]) -> dict[str, Any]:
@@ -247,6 +253,10 @@ def _score(question: Question[Scored]) -> dict[str, Any]:
     shown = score.score_of(question.run.model)
     each = shown.sign * question.run.map(score.flat_terms, question.arrays)["value"]
     question.values.update(values.named("score", each, {}))
+    if isinstance(question.run.model, Classifying):  # which has none of images without a label
+        each = each[question.arrays[2] >= 0]
+        if not len(each):
+            return {}
     better = "higher" if shown.sign > 0 else "lower"
     about = {"name": shown.name, "unit": shown.unit, "better": better}
     return {"score": about | likelihood.mean_and_error(each)}

@@ -35,11 +35,12 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
     """
     chosen = settings.eval
     name, argument = _parts(chosen)
-    if name == "classifier" and not argument and dataset.splits["train"].labels.min() < 0:
+    without = dataset.splits["train"].labels.min() < 0 or dataset.facts.info.num_classes < 2
+    if name == "classifier" and not argument and without:
         raise UserError(
-            f"{settings.data.name} has no labels to train the features of FID on: name a file of "
-            "Inception weights in eval.fid_features=inception:FILE, or leave fid out of "
-            "eval.estimators"
+            f"{settings.data.name} has no labels, or one class, to train the features of FID on: "
+            "name a file of Inception weights in eval.fid_features=inception:FILE, or leave fid "
+            "out of eval.estimators"
         )
     if argument and not pathlib.Path(argument).exists():
         raise UserError(f"eval.fid_features={chosen.fid_features} names nothing that exists")

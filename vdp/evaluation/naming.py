@@ -1,9 +1,13 @@
 """Where the result of an evaluation goes: no question's answer is overwritten by another's."""
 
+import json
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from vdp.record import RESULT
 from vdp.settings import Settings, compare
+from vdp.settings.parse import to_json
 
 # fields of `eval` that decide a result
 DECISIVE = ("seed", "reverse", "num_steps", "fid_features", "fid_reference", "fid_samples")
@@ -16,6 +20,35 @@ def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
     changes.pop("eval.split", None)
     samplers = trained.sample.options(), chosen.sample.options()
     return changes if samplers[0] == samplers[1] else changes | {"sample": samplers}
+
+
+def question(chosen: Settings) -> dict[str, Any]:
+    """What an evaluation was asked, as its result keeps it: the fields that decide its numbers."""
+    asked = compare.flatten({"eval": to_json(chosen)["eval"]})
+    for field in ("every", "every_epochs", "checkpoint", "split"):
+        del asked[f"eval.{field}"]
+    return asked | {"sample": chosen.sample.options()}
+
+
+def answered(result: Mapping[str, Any], chosen: Settings) -> bool:
+    """Whether a result of the same checkpoint and images holds all that is asked for.
+
+    Args:
+      result: of an evaluation; of a version that did not keep its question it is taken to.
+      chosen: the settings of a new one.
+    """
+    before, now = result.get("question"), json.loads(json.dumps(question(chosen)))
+    if before is None:
+        return True
+    sets = ("eval.estimators", "eval.convergence", "eval.ood")
+    missing = any(set(now[name]) - set(before.get(name, ())) for name in sets)
+    fewer = before["eval.iwae_samples"] < now["eval.iwae_samples"]
+    most = [asked["eval.max_examples"] or math.inf for asked in (before, now)]
+    other = any(
+        before.get(name) != now[name] for name in ("sample", *map("eval.{}".format, DECISIVE))
+    )
+    probed = before["eval.probe"] or not now["eval.probe"]
+    return not (missing or fewer or other) and most[0] >= most[1] and probed
 
 
 def file_name(trained: Settings, chosen: Settings) -> str:

@@ -7,7 +7,6 @@ A likelihood alone may be higher for images of another kind than for those it wa
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from vdp.evaluation import estimators
 from vdp.evaluation.resume import Rows, Unfinished
 from vdp.metrics import auroc, complexity, divergence, fid, per_batch
 from vdp.run import Run
+from vdp.runtime import files
 from vdp.settings import Data, Settings
 from vdp.types import Arrays, Coded, Model, Partial, Probabilistic
 
@@ -77,7 +77,7 @@ def _images(name: str, settings: Settings, facts: Facts) -> Arrays:
 
 def _beside(data: Data, name: str) -> str | None:
     """Where another data set of files may lie: beside the folder of the run's own."""
-    folder = pathlib.Path(data.dir).expanduser().parent / name if data.dir else None
+    folder = files.located(data.dir).parent / name if data.dir else None
     return str(folder) if folder and ":" not in name and folder.is_dir() else None
 
 

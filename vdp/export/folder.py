@@ -1,7 +1,9 @@
 """Writes the folder that a run is shared as; `vdp.load` opens it as it opens a run."""
 
 import dataclasses
+import json
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -24,6 +26,10 @@ def check(out: pathlib.Path, dtype: str) -> None:
         raise UserError(f"{out} is no empty folder: name another --out")
     if dtype not in record.DTYPES:
         raise UserError(f"--dtype is {' or '.join(record.DTYPES)}, not {dtype}")
+
+
+# of a path in a text what comes before its last part; quotes and commas end it
+PATH = re.compile(rf'\b({"|".join((*record.PATH_KINDS, "classifier", "inception"))}):[^",]*/')
 
 
 def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> list[pathlib.Path]:
@@ -91,4 +97,6 @@ def _evaluation(run: Run[Model], workdir: pathlib.Path) -> dict[str, Any] | None
     if not path.is_file():
         return None
     result = files.read_json(path, path.name)
-    return result if isinstance(result, dict) and result.get("step") == run.step else None
+    if not isinstance(result, dict) or result.get("step") != run.step:
+        return None
+    return json.loads(PATH.sub(r"\1:", json.dumps(result)))

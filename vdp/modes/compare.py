@@ -18,8 +18,7 @@ def main(*, runs: str, out: str = "") -> None:
     Raises:
       UserError: anything the user can mend.
     """
-    names = [name for name in runs.split(",") if name.strip()]
-    found = compare(names)
+    found = compare(_names(runs))
     folder = files.located(out) if out else _beside(found.arms)
     formats.show(tables.arms(found), write.caption(found))
     formats.show(tables.differences(found), "Differences")
@@ -29,6 +28,18 @@ def main(*, runs: str, out: str = "") -> None:
         print(f"note: {note}")
     for path in write.write(found, folder):
         print(path)
+
+
+def _names(runs: str) -> list[str]:
+    """The names between commas, of which a name can have some itself, as those of a sweep have."""
+    pieces, names = [piece.strip() for piece in runs.split(",")], []
+    while pieces:
+        joined = [",".join(pieces[:end]) for end in range(len(pieces), 0, -1)]
+        there = (name for name in joined if name and files.located(name).exists())
+        name = next(there, pieces[0])
+        pieces = pieces[name.count(",") + 1 :]
+        names += [name] if name else []
+    return names
 
 
 def _beside(arms: tuple[Arm, ...]) -> pathlib.Path:

@@ -14,6 +14,7 @@ from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.evaluation import (
     asked,
+    naming,
     report,
     resume,
 )
@@ -80,7 +81,7 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
             dataset,
             progress,
             start_from=_start(given, model, dataset, workdir, progress),
-            on_start=lambda: _say_what_was_chosen(settings, workdir, progress),
+            on_start=lambda: _begin(settings, workdir, progress),
             on_validation=_preview(settings, workdir, dataset),
         )
         progress.close()
@@ -89,9 +90,16 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         progress.close()
 
 
-def _say_what_was_chosen(settings: Settings, workdir: pathlib.Path, progress: Progress) -> None:
-    """What a new run should know of its config: choices made for the data, a warm-up too long."""
+def _begin(settings: Settings, workdir: pathlib.Path, progress: Progress) -> None:
+    """What a run says of its config at a start: choices made for the data, a warm-up too long.
+
+    Numbers that lie in the folder of a new run are of checkpoints that are no more.
+    """
     if not checkpoint.saved_steps(workdir):
+        for name in (RESULT, calibration.FOLDER):
+            if parallel.is_writer() and (workdir / name).exists():
+                aside = files.set_aside(workdir / name)
+                progress.say(f"{name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
     warmup, steps = settings.model.get("kl_warmup_steps", 0), settings.train.steps
     if warmup > steps and settings.model.get("training") != "prior":
@@ -180,7 +188,8 @@ def _evaluate(
     if trained.step == 0 and checkpoint.saved_steps(workdir)[-1]:
         progress.say("best is the start: training has not improved it")
     earlier = _earlier(path, progress)
-    if earlier is not None and earlier[0].get("step") == trained.step:
+    same_step = earlier is not None and earlier[0].get("step") == trained.step
+    if earlier is not None and same_step and naming.answered(earlier[0], final):
         _say(earlier[1], progress)
         progress.say(f"{path} is there: nothing left to do")
         _say(report.warnings(earlier[0]), progress)

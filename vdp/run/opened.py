@@ -200,9 +200,10 @@ class Run(compression.Compressing, Generic[M]):
           options: `mean` (True: the likelihood's means, rounded; False: drawn pixels), and those of
             the prior's sampler.
         """
-        levels = self.facts.info.levels
+        place, levels = files.located(path), self.facts.info.levels
+        saved.check(place, self.facts.shape[-1])
         images = fid.to_levels(self.sample(num, seed=seed, **options), levels)
-        saved.write(files.located(path), images, levels)
+        saved.write(place, images, levels)
 
     def sample_latents(
         self, num: int, *, seed: int | Key = 0, **options: Any

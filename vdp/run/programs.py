@@ -36,14 +36,17 @@ def draws(
       options: of the function, static.
 
     Raises:
-      UserError: no seed.
+      UserError: no seed, or nothing to draw.
     """
     size = batched.batch_size
     options |= dict(function=function, size=size)
     program = batched.compiled(per_batch.drawing, model, **options)
-    if isinstance(seed, int) and not 0 <= seed < 2**32:
+    if num < 1:
+        raise UserError(f"one draw is the least: {num} were asked for")
+    number = isinstance(seed, int | np.integer)
+    if number and not 0 <= seed < 2**32:
         raise UserError(f"a seed lies in 0..{2**32 - 1}; {seed} would give another's draws")
-    key = jax.random.key(seed) if isinstance(seed, int) else seed
+    key = jax.random.key(int(seed)) if number else seed
     drawn = []
     for each in jax.random.split(key, -(-num // size)):
         drawn.append(np.asarray(program(params, stats, {}, each)))

@@ -9,6 +9,21 @@ from vdp.errors import UserError
 from vdp.runtime import files, npz
 
 
+def check(path: pathlib.Path, channels: int) -> None:
+    """Refuses a place for `write`, before what goes there is computed.
+
+    Raises:
+      UserError: PNG files hold one, three or four channels, and there are others; or there is a
+        file where a folder is needed, or something in that folder already.
+    """
+    if path.suffix == ".npz":
+        return
+    if channels not in (1, 3, 4):
+        raise UserError(f"PNG files hold no {channels} channels: name a file that ends in .npz")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is no empty folder: name another, or a file that ends in .npz")
+
+
 def write(path: pathlib.Path, images: UInt8[np.ndarray, "n h w c"], levels: int) -> None:
     """Writes images as levels into PATH.npz, or as PNG files into a folder.
 
@@ -20,18 +35,12 @@ def write(path: pathlib.Path, images: UInt8[np.ndarray, "n h w c"], levels: int)
       levels: how many there are.
 
     Raises:
-      UserError: PNG files hold one, three or four channels, and there are others; or there is a
-        file where a folder is needed, or something in that folder already.
+      UserError: as of `check`.
     """
+    check(path, images.shape[-1])
     if path.suffix == ".npz":
         npz.write(path, {"images": images, "levels": levels})
         return
-    if images.shape[-1] not in (1, 3, 4):
-        raise UserError(
-            f"PNG files hold no {images.shape[-1]} channels: name a file that ends in .npz"
-        )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is no empty folder: name another, or a file that ends in .npz")
     from PIL import Image
 
     path.mkdir(parents=True, exist_ok=True)

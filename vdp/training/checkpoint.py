@@ -119,8 +119,10 @@ class Checkpoints:
         if step in self.manager.all_steps():
             if not metrics or self.manager.metrics(step):
                 return
+            check_room(self.folder, state)  # before anything goes
             self.manager.delete(step)
-        check_room(self.folder, state)
+        else:
+            check_room(self.folder, state)
         if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
             state = jax.tree.map(jnp.copy, state)
         items = {

@@ -6,7 +6,6 @@ every file is, else RGB; at the depth of the files, which `data.levels` scales; 
 which `data.resize` brings them. Transparent parts show `data.background`.
 """
 
-import pathlib
 from collections import Counter
 
 import numpy as np
@@ -15,6 +14,7 @@ from vdp.data import depth, resizing
 from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _pictures, _tree
 from vdp.errors import UserError
+from vdp.runtime import files
 
 
 def info(arg: str, request: Request | None = None) -> Info:
@@ -24,22 +24,22 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The folder's splits."""
-    root = pathlib.Path(arg).expanduser()
+    root = files.located(arg)
     if not arg or not root.is_dir():
         raise Absent(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
-    files = _tree.splits(root)
+    found = _tree.splits(root)
     where = f"folder {root}"
     pictures = {
         split: [_pictures.read(path, request) for path, _ in entries]
-        for split, entries in files.items()
+        for split, entries in found.items()
     }
     arrays, declared = _stacked(pictures, request.levels, where)
     images, levels = depth.settle(arrays, where=where, wanted=request.levels, declared=declared)
-    names = sorted({name for entries in files.values() for _, name in entries if name})
+    names = sorted({name for entries in found.values() for _, name in entries if name})
     classes = {"": -1} | {name: number for number, name in enumerate(names)}
     splits = {
         split: Split.of(images[split], np.asarray([classes[name] for _, name in entries]))
-        for split, entries in files.items()
+        for split, entries in found.items()
     }
     return infer_info("folder", splits, levels=levels, class_names=tuple(names)), splits
 

@@ -17,6 +17,7 @@ from vdp.data import depth, labels
 from vdp.data.core import SPLIT_NAMES, Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files
 from vdp.errors import UserError, choose_from
+from vdp.runtime import files
 
 IMAGES = {"images", "image", "imgs", "data", "x"}
 LABELS = {"labels", "label", "targets", "target", "y", "gnd", "classes"}
@@ -37,7 +38,7 @@ def info(arg: str, request: Request | None = None) -> Info:
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The splits of the file, at the levels that are stored or asked for."""
     text, _, name = arg.partition("#")
-    path = pathlib.Path(text).expanduser()
+    path = files.located(text)
     if not text or not path.is_file():
         raise Absent(f"mat:PATH[#NAME] needs an existing file of MATLAB, and {text!r} is none")
     shapes = _shapes(path)

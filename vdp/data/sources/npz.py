@@ -12,6 +12,7 @@ import numpy as np
 from vdp.data import depth
 from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files, _npz
+from vdp.runtime import files
 
 
 def info(arg: str, request: Request | None = None) -> Info:
@@ -21,7 +22,7 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The archive's splits, at the levels that are stored or asked for."""
-    path = pathlib.Path(arg).expanduser()
+    path = files.located(arg)
     if not arg or not path.is_file():
         raise Absent(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path, in_place=not (request.levels or request.size))
