@@ -163,7 +163,7 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
     lost = [numbers["below"] for group in bounds.values() for numbers in group]
-    axes.set_ylim(min(0.0, 1.2 * min(lost)), 1.5 * max(lost))
+    axes.set_ylim(min(0.0, 2.0 * min(lost)), 1.5 * max(lost))
     steps = sorted({num for _, num in bounds})
     axes.set_xticks(steps, [str(num) for num in steps], minor=False)
     axes.set_xlabel("steps of the chain")

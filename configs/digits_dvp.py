@@ -30,6 +30,7 @@ DEFAULT = SHAPE.replace(
     head_blocks=1,
     batch_size=64,
     epochs=64,
+    kl_warmup_epochs=21,  # without it the upper latents of 4x4 fall silent
     rates=(2e-2, 1e-5),
 )
 

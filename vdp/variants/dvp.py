@@ -40,6 +40,7 @@ class Shape:
       batch_size, epochs: of training.
       rates: peak and final learning rate.
       warmup_epochs: of the learning rate.
+      kl_warmup_epochs: of the rate's weight.
       clip_norm: of the gradient of bits per dimension.
     """
 
@@ -57,6 +58,7 @@ class Shape:
     epochs: int
     rates: tuple[float, float]
     warmup_epochs: float
+    kl_warmup_epochs: float = 0.0
     clip_norm: float
 
     def replace(self, **fields: Any) -> "Shape":
@@ -135,6 +137,7 @@ def dvp(
     body: dict[str, Any] = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
     output = {"full": "aggregation", "none": "features", "z_1": "z_1"}[variant["aggregation"]]
+    epoch_steps = train_images // shape.batch_size
     config = defaults()
     config.data.update(data)
     config.model = dict(
@@ -153,7 +156,7 @@ def dvp(
         log_var_p=(-10.0, 1.0),
         log_var_q=(-10.0, 1.0),
         beta=1.0,
-        kl_warmup_steps=0,
+        kl_warmup_steps=round(shape.kl_warmup_epochs * epoch_steps),
         free_bits=0.0,
     )
     if reference:
@@ -170,7 +173,7 @@ def dvp(
     if code != "none":
         assert chosen is not None  # u has a prior always
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
-    _training(config, shape, train_images // shape.batch_size, reference)
+    _training(config, shape, epoch_steps, reference)
     set_training(config, variant["training"])
     if reference and code != "none" and chosen and chosen["name"] in ("vdm", "ddpm"):
         config.sample.update(clip=1.0, last_noise=False)  # as the program draws u

@@ -17,6 +17,8 @@ def smoke(config: config_dict.ConfigDict) -> None:
     config.train.update(steps=20, batch_size=16, steps_per_dispatch=0)
     config.train.update(epochs=0.0, kl_warmup_epochs=0.0, quick_compile=True)
     config.optim.update(warmup_steps=min(config.optim.warmup_steps, 5), warmup_epochs=0.0)
+    if "kl_warmup_steps" in config.model:
+        config.model.kl_warmup_steps = min(config.model.kl_warmup_steps, 5)
     config.eval.update(every=10, every_epochs=0.0)
     config.eval.update(batch_size=32, iwae_samples=4, iwae_chunk=2, max_examples=64)
     config.log.every = 5
