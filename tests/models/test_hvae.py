@@ -214,7 +214,7 @@ def test_a_prior_over_the_top_latent_leaves_that_one_to_q():
 
 def test_free_bits_stop_the_gain_of_latents_below_them():
     """By the gradients of the parts alone: those of a latent below the bits are gone."""
-    settings = config.settings("digits_dvp:smoke")
+    settings = config.settings("digits_dvp:smoke", [("model.kl_warmup_steps", "0")])
     facts = datasets.describe(settings.data)
     model = build.model(settings.model, facts)
     params, constants = started(model, jax.random.key(0), facts.shape)
