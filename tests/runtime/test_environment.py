@@ -25,6 +25,7 @@ def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_o
     own = "--xla_backend_optimization_level=2"
     both = ("--config.train.quick_compile=True", "--config.train.deterministic=True")
     assert flags() == []
-    assert flags("--config=digits_vae:smoke") == quick
+    assert flags("--config=digits_dvp:smoke") == quick
+    assert flags("--config=digits_vdm:smoke") == []
     assert flags(*both) == exact + quick
     assert flags(*both, given=own) == [own, *exact, quick[1]]
