@@ -273,8 +273,9 @@ def test_a_terminal_without_the_characters_and_no_stdout():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_pipe_that_closes_early_is_no_error_of_a_file():
-    program = [sys.executable, "-m", "vdp.main", "--mode=describe", "--config=digits_vae:smoke"]
+@pytest.mark.parametrize("asked", ["--mode=describe", "--help"])
+def test_a_pipe_that_closes_early_is_no_error_of_a_file(asked):
+    program = [sys.executable, "-m", "vdp.main", asked, "--config=digits_vae:smoke"]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as started:
         started.stdout.close()
@@ -288,13 +289,7 @@ def test_home_folders_that_are_not_known(refused):
         refused(*flag.split(), says=["~nosuch", "home folder"])
 
 
-def test_help_of_a_config_ends_as_every_command_does(cli, tmp_path):
+def test_help_of_a_config_that_fails_is_one_sentence_first(cli, tmp_path):
     (tmp_path / "broken.py").write_text("def get_config(arg=''):\n    return 1 / 0\n")
     code, _, err = cli("--help", f"--config={tmp_path / 'broken.py'}")
     assert (code, err.startswith("error: ")) == (1, True)
-    program = [sys.executable, "-m", "vdp.main", "--help", "--config=digits_vae"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as started:
-        started.stdout.close()
-        assert started.stderr.read() == ""
-    assert started.returncode == 141

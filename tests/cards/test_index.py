@@ -68,6 +68,16 @@ def test_cards_are_made_where_they_are_missing_or_old(runs):
     assert not (runs / "stopped" / "card.html").exists()
 
 
+def test_a_run_that_cannot_be_written_is_listed_with_the_others(runs, cli, monkeypatch):
+    def failing(workdir):
+        raise OSError(30, "Read-only file system", str(workdir))
+
+    monkeypatch.setattr(index, "card", failing)
+    code, _, err = cli("--mode=report", f"--workdir={runs}")
+    assert code == 0, err
+    assert "-20.50 ± 0.50" in (runs / "index.md").read_text()
+
+
 def test_one_run_has_its_card_and_what_is_none_is_refused(runs, cli, refused):
     code, said, _ = cli("--mode=report", f"--workdir={runs / 'stopped'}")
     assert (code, said.split()[0]) == (0, str(runs / "stopped" / "card.html"))

@@ -15,7 +15,7 @@ def archive(tmp_path):
     digits = load_digits()
     images, labels = np.uint8(digits.images), digits.target
 
-    def write(*labelled, test=None):
+    def write(*labelled):
         arrays = {"train_images": images[:300], "test_images": images[300:360], "levels": 17}
         arrays |= {"train_labels": labels[:300]} if "train" in labelled else {}
         arrays |= {"test_labels": labels[300:360]} if "test" in labelled else {}

@@ -102,7 +102,7 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
     try:
         cells, state = _cells(name, workdir)
         if (workdir / RESULT).exists() and is_stale(workdir):
-            with contextlib.suppress(PermissionError):  # of another's run the old card stays
+            with contextlib.suppress(OSError):  # of a run that cannot be written the old card stays
                 written = card(workdir)
     except NO_RESULT as error:
         reason = (

@@ -110,9 +110,8 @@ def _split(name: str) -> list[str]:
 
 
 def _open_all(name: str) -> list[Evaluated]:
-    path = pathlib.Path(
-        os.path.abspath(files.located(name))
-    )  # one path for a run, whatever it is called by
+    path = files.located(name)
+    path = pathlib.Path(os.path.abspath(path))  # one for a run, whatever it is called by
     if path.is_file():
         return [_open(path)]
     if (path / RUN_FILE).is_file():

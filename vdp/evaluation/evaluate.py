@@ -243,9 +243,8 @@ def _accuracy(question: Question[Classifying]) -> dict[str, Any]:
     labelled = question.arrays[2] >= 0
     if not labelled.any():
         return {}
-    return {
-        "accuracy": float(np.mean(question.run.map(per_batch.correct, question.arrays)[labelled]))
-    }
+    correct = question.run.map(per_batch.correct, question.arrays)
+    return {"accuracy": float(np.mean(correct[labelled]))}
 
 
 def _score(question: Question[Scored]) -> dict[str, Any]:

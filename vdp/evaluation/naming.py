@@ -24,9 +24,9 @@ def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
 
 def question(chosen: Settings) -> dict[str, Any]:
     """What an evaluation was asked, as its result keeps it: the fields that decide its numbers."""
-    asked = compare.flatten({"eval": to_json(chosen)["eval"]})
+    asked = to_json(chosen)["eval"]
     for field in ("every", "every_epochs", "checkpoint", "split"):
-        del asked[f"eval.{field}"]
+        del asked[field]
     return asked | {"sample": chosen.sample.options()}
 
 
@@ -40,14 +40,12 @@ def answered(result: Mapping[str, Any], chosen: Settings) -> bool:
     before, now = result.get("question"), json.loads(json.dumps(question(chosen)))
     if before is None:
         return True
-    sets = ("eval.estimators", "eval.convergence", "eval.ood")
+    sets = ("estimators", "convergence", "ood")
     missing = any(set(now[name]) - set(before.get(name, ())) for name in sets)
-    fewer = before["eval.iwae_samples"] < now["eval.iwae_samples"]
-    most = [asked["eval.max_examples"] or math.inf for asked in (before, now)]
-    other = any(
-        before.get(name) != now[name] for name in ("sample", *map("eval.{}".format, DECISIVE))
-    )
-    probed = before["eval.probe"] or not now["eval.probe"]
+    fewer = before["iwae_samples"] < now["iwae_samples"]
+    most = [asked["max_examples"] or math.inf for asked in (before, now)]
+    other = any(before.get(name) != now[name] for name in ("sample", *DECISIVE))
+    probed = before["probe"] or not now["probe"]
     return not (missing or fewer or other) and most[0] >= most[1] and probed
 
 

@@ -79,7 +79,7 @@ class Batched:
             return function(_value(model), params, stats, batch, rng, **options)
 
         # What a compiler's log and a profile call the program.
-        on_devices.__name__ = on_devices.__qualname__ = _name(function)
+        on_devices.__name__ = getattr(function, "__name__", "program")
         return jax.jit(on_devices, out_shardings=self._everywhere)
 
     def each(
@@ -164,12 +164,6 @@ class _Identity:
 
     def __hash__(self) -> int:
         return id(self.value)
-
-
-def _name(function: Callable) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _hashable(value: Any) -> Hashable:

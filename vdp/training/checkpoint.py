@@ -116,13 +116,12 @@ class Checkpoints:
         metrics = None
         if metric is not None and np.isfinite(metric):
             metrics = {self.score.name: self.score.sign * float(metric)}
-        if step in self.manager.all_steps():
-            if not metrics or self.manager.metrics(step):
-                return
-            check_room(self.folder, state)  # before anything goes
+        exists = step in self.manager.all_steps()
+        if exists and (not metrics or self.manager.metrics(step)):
+            return
+        check_room(self.folder, state)  # before anything goes
+        if exists:
             self.manager.delete(step)
-        else:
-            check_room(self.folder, state)
         if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
             state = jax.tree.map(jnp.copy, state)
         items = {

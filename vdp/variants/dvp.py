@@ -182,6 +182,7 @@ def dvp(
     config.eval.update(evaluation or {})
     if small:
         smoke(config)
+        config.train.quick_compile = True  # so few steps take less time than a hierarchy compiles
     return config
 
 
