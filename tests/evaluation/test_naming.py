@@ -23,6 +23,7 @@ BASE = config.settings("digits_vae").replace(
         (dict(max_examples=50), True),
         (dict(max_examples=0), False),
         (dict(seed=3), False),
+        (dict(refine_steps=7), False),
         (dict(reverse="fixed"), False),
         (dict(probe=True), False),
         (dict(ood=("mnist",)), False),
@@ -32,6 +33,12 @@ BASE = config.settings("digits_vae").replace(
 def test_more_or_something_else_is_not_answered(fields, answered):
     result = json.loads(json.dumps({"question": naming.question(BASE)}))
     assert naming.answered(result, BASE.replace(eval=fields)) is answered
+
+
+def test_fields_that_a_result_did_not_know_yet_are_as_they_were():
+    asked = naming.question(BASE)
+    del asked["refine_steps"], asked["refine_rate"]
+    assert naming.answered({"question": asked}, BASE)
 
 
 def test_another_sampler_is_not_answered_and_a_result_without_a_question_is():

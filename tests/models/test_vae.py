@@ -9,6 +9,7 @@ from starting import started
 
 from vdp import build
 from vdp.metrics import likelihood as estimators
+from vdp.metrics import refinement
 from vdp.types import Batch
 
 SCALE, LEVELS = 0.5, 256
@@ -146,3 +147,49 @@ def test_the_code_has_the_density_of_the_prior_at_the_posteriors_mean(form):
         arguments = params["prior"], model_stats["prior"], q.mean, None
         bound = model.prior.log_prob_bound(*arguments, noise=noise).value
     np.testing.assert_allclose(found, bound, rtol=1e-5)
+
+
+def test_refined_posteriors_are_the_best_of_their_family_wherever_the_encoder_lies():
+    """Of independent z the best has the exact means and variances 1/P_ii, P the true precision."""
+    model, params, model_stats = linear_gaussian(widen=1.0)
+    params["encoder"]["Dense_0"]["bias"] += jnp.array([0.4, -0.3, 0.0, 0.0])
+    batch = batch_of()
+    precision = np.eye(Z) + W.T @ W / SCALE**2
+    lost = (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1]) / 2
+    how = dict(steps=3000, rate=0.01)
+    found = refinement.refined(model, params, model_stats, batch, jax.random.key(1), **how)
+    q = model._normal(params, found.encoded)
+    expected = np.broadcast_to(-np.log(np.diag(precision)), (6, Z))
+    np.testing.assert_allclose(q.log_var, expected, atol=0.1)
+    one = lambda key: model.elbo(params, model_stats, found, key).value
+    bounds = jax.vmap(one)(jax.random.split(jax.random.key(2), 20_000))
+    np.testing.assert_allclose(bounds.mean(0), exact_log_prob(batch) - lost, atol=0.02)
+
+
+def test_refined_weights_are_of_the_same_model_and_more_of_them_count():
+    model, params, model_stats = linear_gaussian(widen=1.5)
+    args = (model, params, model_stats, batch_of(), jax.random.key(1))
+    how = dict(num_samples=2000, chunk=500)
+    plain = estimators.iwae_terms(*args, **how)
+    found = refinement.iwae_terms(*args, **how, steps=200, rate=0.05)
+    np.testing.assert_allclose(found["value"], exact_log_prob(batch_of()), atol=0.05)
+    assert np.all(found["ess"] > 1.3 * plain["ess"])
+
+
+@pytest.mark.parametrize("prior", ["normal", "vamp"])
+def test_what_stands_for_the_encoders_outputs_moves_the_posterior_and_no_prior(prior):
+    model, params, model_stats = linear_gaussian({"name": prior})
+    batch, key = batch_of(), jax.random.key(3)
+    outputs = model.encoded(params, model_stats, batch)
+    same = model.elbo(params, model_stats, batch.replace(encoded=outputs), key).value
+    np.testing.assert_array_equal(same, model.elbo(params, model_stats, batch, key).value)
+    moved = batch.replace(encoded=outputs + 0.3)
+    noise = model.draw(key, batch, purpose="weight")
+    q = model._normal(params, outputs + 0.3)
+    z = q.sample(noise.z)
+    encode = model.encode_fn(params, model_stats)
+    expected = model.prior.log_prob(params["prior"], model_stats["prior"], z, encode=encode)
+    features, _ = model.decode(params, model_stats, z, X_SHAPE)
+    expected += model.likelihood.log_prob(features, batch.target) - q.log_prob(z)
+    found = model.log_weight(params, model_stats, moved, key, noise=noise)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

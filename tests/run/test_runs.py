@@ -60,7 +60,8 @@ def test_eval_file_has_every_key(smoke_run):
         "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
     }  # fmt: skip
     assert set(result["estimators"]) == {
-        "elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference",
+        "elbo", "elbo_discrete", "elbo_ode", "elbo_refined", "iwae", "iwae_ode", "iwae_refined",
+        "dvp_reference",
     }  # fmt: skip
     assert result["estimators"]["dvp_reference"] is None  # of hierarchies
     assert result["clipped"] is None

@@ -12,7 +12,7 @@ from vdp.errors import UserError
 from vdp.evaluation import noisy
 from vdp.evaluation.resume import Rows
 from vdp.evaluation.values import Values, named
-from vdp.metrics import dvp_reference, likelihood, score
+from vdp.metrics import dvp_reference, likelihood, refinement, score
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
@@ -24,6 +24,7 @@ from vdp.types import (
     Model,
     OverPrior,
     Probabilistic,
+    Refinable,
     Reinterpretable,
     Weighted,
 )
@@ -40,12 +41,31 @@ class Estimator:
       model: from the run's model to the one that is estimated, with the same parameters.
       weighted: whether it averages importance weights; else it is the bound.
       by_ode: whether it needs a prior with a probability flow.
+      refined: whether the posterior is found for every image by itself.
     """
 
     of: type
     model: Callable[[Any], Any] = lambda model: model
     weighted: bool = False
     by_ode: bool = False
+    refined: bool = False
+
+    def options(self, chosen: Eval) -> dict[str, int | float]:
+        """What the function of this estimator takes besides a batch."""
+        options: dict[str, int | float] = {}
+        if self.weighted:
+            chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
+            options |= dict(num_samples=chosen.iwae_samples, chunk=chunk)
+        if self.refined:
+            options |= dict(steps=chosen.refine_steps, rate=chosen.refine_rate)
+        return options
+
+    @property
+    def function(self) -> Callable[..., dict[str, Any]]:
+        """What `Batched.map` maps."""
+        if self.refined:
+            return refinement.iwae_terms if self.weighted else refinement.flat_terms
+        return likelihood.iwae_terms if self.weighted else score.flat_terms
 
     def tag(self, model: Any) -> str:
         """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
@@ -56,10 +76,12 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "elbo": Estimator(of=Probabilistic),
     "elbo_discrete": Estimator(of=Reinterpretable, model=lambda model: model.discretized()),
     "elbo_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode(), by_ode=True),
+    "elbo_refined": Estimator(of=Refinable, refined=True),
     "iwae": Estimator(of=Weighted, weighted=True),
     "iwae_ode": Estimator(
         of=Reinterpretable, model=lambda model: model.as_ode(), weighted=True, by_ode=True
     ),
+    "iwae_refined": Estimator(of=Refinable, weighted=True, refined=True),
     "dvp_reference": Estimator(of=Hierarchical, model=dvp_reference.ReferenceTerms, weighted=True),
 }
 
@@ -115,17 +137,9 @@ def terms(
     def moved(done: int) -> None:
         progress.update(done, None if done < len(arrays[0]) else "")
 
-    estimator, chosen = ESTIMATORS[name], run.settings.eval
-    function: Callable = score.flat_terms
-    options: dict[str, int] = {}
-    if estimator.weighted:
-        chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
-        function, options = (
-            likelihood.iwae_terms,
-            dict(num_samples=chosen.iwae_samples, chunk=chunk),
-        )
-    model = estimator.model(run.model)
-    found = run.map(function, arrays, model=model, progress=moved, kept=kept, **options)
+    estimator = ESTIMATORS[name]
+    model, options = estimator.model(run.model), estimator.options(run.settings.eval)
+    found = run.map(estimator.function, arrays, model=model, progress=moved, kept=kept, **options)
     progress.close()
     return found
 
@@ -157,6 +171,8 @@ def estimate(
         extra = {"k": chosen.iwae_samples, "weight": weight, "ess": float(sizes.mean())}
         if tag != dvp_reference.LABEL:
             extra |= enough_weights(sizes, chosen.iwae_samples)
+    if estimator.refined:
+        extra |= {"refine_steps": chosen.refine_steps, "refine_rate": chosen.refine_rate}
     if tag == "ode":
         assert isinstance(run.model, Reinterpretable)
         extra["solver_error"] = _solver_error(run, run.model, arrays)

@@ -39,6 +39,7 @@ from vdp.types import (
     Stochastic,
 )
 
+REFINED = {"elbo_refined": "elbo", "iwae_refined": "iwae"}  # of which the encoder's is the other
 BOUNDS = ("elbo", "elbo_discrete", "elbo_ode")  # the first that is there says what latents cost
 
 
@@ -127,6 +128,8 @@ def evaluate(
             entry, each = estimate(name, run, question.arrays, kept.rows(name))
             question.estimators[name] = entry
             question.values.update(each)
+    for name in filter(question.estimators.get, REFINED):
+        question.estimators[name] |= _gained(question, name)
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)
@@ -146,6 +149,16 @@ def evaluate(
     compared = ood.compare(run, question.arrays, others, kept, question.values)
     result["ood"] = {name: scores.entry() for name, scores in compared.items()} or None
     return Evaluation(result=result, values=question.values, compared=compared, kept=kept)
+
+
+def _gained(question: Question[Any], name: str) -> dict[str, Any]:
+    """What posteriors of each image's own add to a bound, beside the encoder's where it is known.
+
+    Of the bound itself that is the amortisation gap, or as much of it as the ascent has closed.
+    """
+    if (encoders := question.values.get(REFINED[name])) is None:
+        return {}
+    return {"gained": likelihood.mean_and_error(question.values[name] - encoders)}
 
 
 def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:

@@ -10,7 +10,10 @@ from vdp.settings import Settings, compare
 from vdp.settings.parse import to_json
 
 # fields of `eval` that decide a result
-DECISIVE = ("seed", "reverse", "num_steps", "fid_features", "fid_reference", "fid_samples")
+DECISIVE = (
+    "seed", "reverse", "num_steps", "refine_steps", "refine_rate", "fid_features", "fid_reference",
+    "fid_samples",
+)  # fmt: skip
 
 
 def changed(trained: Settings, chosen: Settings) -> dict[str, tuple[Any, Any]]:
@@ -44,7 +47,7 @@ def answered(result: Mapping[str, Any], chosen: Settings) -> bool:
     missing = any(set(now[name]) - set(before.get(name, ())) for name in sets)
     fewer = before["iwae_samples"] < now["iwae_samples"]
     most = [asked["max_examples"] or math.inf for asked in (before, now)]
-    other = any(before.get(name) != now[name] for name in ("sample", *DECISIVE))
+    other = any(before.get(name, now[name]) != now[name] for name in ("sample", *DECISIVE))
     probed = before["probe"] or not now["probe"]
     return not (missing or fewer or other) and most[0] >= most[1] and probed
 

@@ -118,12 +118,14 @@ def checkpoint(result: Mapping[str, Any]) -> str:
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     """A bound in nats, of probabilities in bits too; of densities that is said."""
-    extras = f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
+    extras = f", {entry['refine_steps']} steps an image" if "refine_steps" in entry else ""
+    extras += f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
     bits = entry["bits_per_dim"]
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
     doubt = ", not a bound" if entry.get(divergence.NOT_A_BOUND) else ""
     doubt += f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
-    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
+    more = f", {_with_error(entry['gained'], 2)} more than the encoder's" if "gained" in entry else ""
+    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{more}{doubt}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:

@@ -22,7 +22,7 @@ from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models import stages
-from vdp.models.ladder import Reports
+from vdp.models.ladder import Maps, Reports
 from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
 from vdp.priors.noise import EstimateNoise
@@ -113,7 +113,8 @@ class HVAE(LadderSamples):
             u, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
             u = q.sample(noise.prior.z) if apart else u
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self._coarsest(self.features(params, images, train=train_nets), num_scales)
+        features = self._features_of(params, batch, train=train_nets)
+        features = self._coarsest(features, num_scales)
         outputs, reports = self.descend(
             params, features, conditions, z_noise, x_shape, train=train_nets
         )
@@ -203,13 +204,23 @@ class HVAE(LadderSamples):
         if self.over_code:
             u, weight = weigh(self.code(params, stats, images))
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self.features(params, images)
+        features = self._features_of(params, batch)
         outputs, reports = self.descend(params, features, conditions, z_noise, x_shape)
         if self.prior is not None and not self.over_code:
             top = jax.tree.map(lambda leaf: leaf[0], reports[0]["q"])
             _, weight = weigh(top, encode=self.encode_fn(params))
         ratios = self.per_latent(reports, lambda q, p, z: p.log_prob(z) - q.log_prob(z))
         return self.likelihood.log_prob(outputs, batch.target) + weight + sum(ratios.values())
+
+    def encoded(self, params: Params, stats: Stats, batch: Batch) -> Maps:
+        """The encoder's maps of every scale, coarsest first; they say nothing of q(u|x)."""
+        return self.features(params, self._scaled(batch.input))
+
+    def _features_of(self, params: Params, batch: Batch, *, train: bool = False) -> Maps:
+        """The maps of a batch: those that stand for the encoder's where they are given."""
+        if batch.encoded is not None:
+            return batch.encoded
+        return self.features(params, self._scaled(batch.input), train=train)
 
     def encode(self, params: Params, stats: Stats, images: Levels) -> dict[str, Normal]:
         """Posteriors by name: "u", and "z_L".."z_1" at the means of all above them."""

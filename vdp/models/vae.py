@@ -116,21 +116,44 @@ class VAE(WithPrior):
         *, train: bool = False, rngs: stateful.Rngs = None,
     ) -> tuple[Normal, stateful.Statistics]:  # fmt: skip
         """Returns (q(z|x), the encoder's `Statistics`) for images in [0, 1], float [B, H, W, C]."""
-        moments, statistics = stateful.apply(
+        moments, statistics = self._moments(params, stats, images, train=train, rngs=rngs)
+        return self._normal(params, moments), statistics
+
+    def _moments(
+        self, params: Params, stats: Stats, images: Images, **kwargs: Any
+    ) -> tuple[Float[Array, "b moments *z"], stateful.Statistics]:
+        return stateful.apply(
             self.encoder,
             params["encoder"],
             stats["encoder"],
             2.0 * images - 1.0,
             self._moments_shape,
-            train=train,
-            rngs=rngs,
+            **kwargs,
         )
+
+    def _normal(self, params: Params, moments: Float[AnyArray, "b moments *z"]) -> Normal:
+        """The posterior that the encoder's outputs describe."""
         mean = moments[:, 0]
         if self.merged:
             log_var = jnp.broadcast_to(self.prior.posterior_log_var(params["prior"]), mean.shape)
         else:
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
-        return Normal(mean, log_var), statistics
+        return Normal(mean, log_var)
+
+    def encoded(
+        self, params: Params, stats: Stats, batch: Batch
+    ) -> Float[Array, "b moments *z"]:
+        """The encoder's outputs: mean and, in the separate form, raw log-variance of z."""
+        return self._moments(params, stats, self._scaled(batch.input))[0]
+
+    def _posterior_of(
+        self, params: Params, stats: Stats, batch: Batch, **kwargs: Any
+    ) -> tuple[Normal, stateful.Statistics]:
+        """`posterior` of a batch: of what stands for the encoder's outputs where that is given."""
+        if batch.encoded is None:
+            return self.posterior(params, stats, self._scaled(batch.input), **kwargs)
+        unchanged = stateful.Statistics(stats["encoder"], stats["encoder"])
+        return self._normal(params, batch.encoded), unchanged
 
     def encode_fn(self, params: Params, stats: Stats) -> Encode:
         """What priors over data space call: images in [0, 1] to q, normalised by these stats."""
@@ -170,7 +193,7 @@ class VAE(WithPrior):
             "train": train_nets,
             "rngs": {"dropout": net_rng} if train_nets else None,
         }
-        q, of_encoder = self.posterior(params, stats, self._scaled(batch.input), **net_kwargs)
+        q, of_encoder = self._posterior_of(params, stats, batch, **net_kwargs)
         # pseudo-inputs are normalised as the batch is, and never enter the running statistics
         seen = params, stats | {"encoder": of_encoder.used}
         seen = stop_gradient((params | {"prior": {}}, seen[1])) if apart else seen
@@ -214,7 +237,7 @@ class VAE(WithPrior):
         z, weight = self.prior.log_prob_weight(
             params["prior"],
             stats["prior"],
-            self.posterior(params, stats, self._scaled(batch.input))[0],
+            self._posterior_of(params, stats, batch)[0],
             rest_rng,
             encode=self.encode_fn(params, stats),
             noise=noise,

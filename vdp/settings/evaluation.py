@@ -13,6 +13,7 @@ from vdp.settings.rules import (
     Matches,
     Natural,
     OneOf,
+    Positive,
     Section,
     Seed,
     Size,
@@ -20,7 +21,10 @@ from vdp.settings.rules import (
 )
 
 SPLITS = ("train", "validation", "test")
-ESTIMATORS = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
+ESTIMATORS = (
+    "elbo", "elbo_discrete", "elbo_ode", "elbo_refined", "iwae", "iwae_ode", "iwae_refined",
+    "dvp_reference",
+)  # fmt: skip
 REVERSE = ("fixed", "calibrated", "optimised")
 CONVERGENCE = ("iwae", "steps", "ode", "fid")
 FEATURES = ("classifier", "inception")  # of FID, besides dotted names
@@ -43,6 +47,8 @@ class Eval(Section):
     num_steps: Natural = 0  # T of that chain; 0 is the prior's own
     iwae_samples: Count = 64
     iwae_chunk: Size = 8
+    refine_steps: Count = 100  # of gradient ascent for each image's posterior, where refined
+    refine_rate: Positive = 0.05  # of the first of these steps
     max_examples: Natural = 0  # 0: the whole split
     probe: bool = False  # whether labels are read off the codes, by a linear probe and neighbours
     seed: Seed = 0

@@ -41,6 +41,7 @@ from vdp.types.models import (
     Probabilistic,
     Ranged,
     Reconstructing,
+    Refinable,
     Reinterpretable,
     Repeatable,
     Score,

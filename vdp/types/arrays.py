@@ -52,12 +52,14 @@ class Batch:
     """Images as integer levels, uint8 [B, H, W, C].
 
     `target` is what the likelihood scores, `input` what the encoder sees; `label` is int32 [B],
-    -1 where there is none.
+    -1 where there is none. `encoded` stands for what the encoder says of `input`, where it is not
+    to be asked (`Refinable`).
     """
 
     target: UInt8[Array, "b h w c"]
     input: UInt8[Array, "b h w c"]
     label: Int32[Array, "b"]
+    encoded: Any = None
 
 
 @struct.dataclass(kw_only=True)

@@ -109,6 +109,16 @@ class Reinterpretable(Weighted, Protocol):
 
 
 @runtime_checkable
+class Refinable(Weighted, Protocol):
+    """One whose posterior is a function of an encoder's outputs, which others can stand for.
+
+    With `batch.encoded` its bound and its weights are of the posterior that this describes.
+    """
+
+    def encoded(self, params: Params, stats: Stats, batch: Batch) -> Any: ...  # leaves [B, ...]
+
+
+@runtime_checkable
 class Generative(Model, Protocol):
     """One that draws images in [0, 1], [num, H, W, C]; kwargs are its sampler's."""
 
