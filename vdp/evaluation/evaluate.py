@@ -128,8 +128,9 @@ def evaluate(
             entry, each = estimate(name, run, question.arrays, kept.rows(name))
             question.estimators[name] = entry
             question.values.update(each)
-    for name in filter(question.estimators.get, REFINED):
-        question.estimators[name] |= _gained(question, name)
+    for name in REFINED:
+        if refined := question.estimators[name]:
+            refined |= _gained(question, name)
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
             result |= measure(question)

@@ -124,8 +124,9 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
     doubt = ", not a bound" if entry.get(divergence.NOT_A_BOUND) else ""
     doubt += f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
-    more = f", {_with_error(entry['gained'], 2)} more than the encoder's" if "gained" in entry else ""
-    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{more}{doubt}"
+    if "gained" in entry:
+        unit += f", {_with_error(entry['gained'], 2)} more than with the encoder's posteriors"
+    return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:

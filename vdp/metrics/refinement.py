@@ -7,6 +7,7 @@ starts (Kim et al. 2018); parameters stay as they are. The draws that the ascent
 those by which its result is judged.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -47,7 +48,7 @@ def refined(
     def objective(encoded: Any, key: Key) -> Float[Array, ""]:
         draw_rng, rng = jax.random.split(key)
         noise = model.draw(draw_rng, batch, purpose="loss")  # one time an image, where there are
-        given = batch.replace(encoded=encoded)
+        given = dataclasses.replace(batch, encoded=encoded)
         return -model.elbo(params, stats, given, rng, noise=noise).value.sum()
 
     def step(carry: tuple, key: Key) -> tuple[tuple, None]:
@@ -57,7 +58,7 @@ def refined(
 
     keys = jax.random.split(rng, steps)
     (encoded, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), keys)
-    return batch.replace(encoded=encoded)
+    return dataclasses.replace(batch, encoded=encoded)
 
 
 def _of_ascent(rng: Key) -> Key:

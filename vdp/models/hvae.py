@@ -113,8 +113,8 @@ class HVAE(LadderSamples):
             u, minus_rate = self.prior.rate(*variables, detached(q), rng, **rate_args)
             u = q.sample(noise.prior.z) if apart else u
             conditions = self.conditions(params, stats, u, x_shape)
-        features = self._features_of(params, batch, train=train_nets)
-        features = self._coarsest(features, num_scales)
+        of_image = self._features_of(params, batch, train=train_nets)
+        features = self._coarsest(of_image, num_scales)
         outputs, reports = self.descend(
             params, features, conditions, z_noise, x_shape, train=train_nets
         )

@@ -121,17 +121,12 @@ class VAE(WithPrior):
 
     def _moments(
         self, params: Params, stats: Stats, images: Images, **kwargs: Any
-    ) -> tuple[Float[Array, "b moments *z"], stateful.Statistics]:
-        return stateful.apply(
-            self.encoder,
-            params["encoder"],
-            stats["encoder"],
-            2.0 * images - 1.0,
-            self._moments_shape,
-            **kwargs,
-        )
+    ) -> tuple[Float[Array, "b m *z"], stateful.Statistics]:
+        variables = params["encoder"], stats["encoder"]
+        x = 2.0 * images - 1.0
+        return stateful.apply(self.encoder, *variables, x, self._moments_shape, **kwargs)
 
-    def _normal(self, params: Params, moments: Float[AnyArray, "b moments *z"]) -> Normal:
+    def _normal(self, params: Params, moments: Float[Array, "b m *z"]) -> Normal:
         """The posterior that the encoder's outputs describe."""
         mean = moments[:, 0]
         if self.merged:
@@ -140,9 +135,7 @@ class VAE(WithPrior):
             log_var = self.log_var_floor + jax.nn.softplus(moments[:, 1] - self.log_var_floor)
         return Normal(mean, log_var)
 
-    def encoded(
-        self, params: Params, stats: Stats, batch: Batch
-    ) -> Float[Array, "b moments *z"]:
+    def encoded(self, params: Params, stats: Stats, batch: Batch) -> Float[Array, "b m *z"]:
         """The encoder's outputs: mean and, in the separate form, raw log-variance of z."""
         return self._moments(params, stats, self._scaled(batch.input))[0]
 

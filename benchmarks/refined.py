@@ -1,0 +1,88 @@
+"""What the encoder loses: bounds with posteriors of each image's own beside those of the encoder.
+
+python -m benchmarks.refined RUN [RUN ...] [--write]
+
+The newest evaluation of every run that has `elbo`, `elbo_refined`, `iwae` and `iwae_refined` (made
+by `--mode=eval --config.eval.estimators=elbo,elbo_refined,iwae,iwae_refined`) is read, nothing is
+computed. Runs of one config are seeds of one row. --write puts the table into the docs.
+"""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import command
+from benchmarks.pages import write_table
+from benchmarks.results import started
+from launch.table import mean_and_error, qualified
+from vdp.errors import UserError
+from vdp.evaluation.evaluate import REFINED
+from vdp.record import RUN_FILE
+from vdp.runtime import files, markdown
+
+PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
+MARKS = "<!-- refined -->", "<!-- end of refined -->"
+HEADS = (
+    "config", "seeds", "images", "ELBO", "refined", "gained", "IWAE", "refined", "gained",
+    "ESS", "refined",
+)  # fmt: skip
+
+Result = Mapping[str, Any]
+
+
+def evaluated(workdir: pathlib.Path) -> Result:
+    """The newest evaluation of a run with all four estimates; UserError: there is none."""
+    wanted = {*REFINED, *REFINED.values()}
+    for path in sorted(workdir.glob("eval*.json"), key=lambda path: -path.stat().st_mtime):
+        result = json.loads(path.read_text())
+        there = result.get("estimators", {}) if isinstance(result, dict) else {}
+        if all(there.get(name) for name in wanted):
+            return result
+    raise UserError(f"{workdir} has no evaluation with {', '.join(sorted(wanted))}")
+
+
+def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> str:
+    """The mean of an entry over seeds ± its standard error, of one seed that over images."""
+    entries = [result["estimators"][name] for result in results]
+    values = [entry[key] for entry in entries]
+    means = [value["mean"] if isinstance(value, dict) else value for value in values]
+    mean, error = mean_and_error(means)
+    if error is None and isinstance(values[0], dict):
+        error = values[0]["se"]
+    return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+
+
+def row(config: str, results: Sequence[Result]) -> list[str]:
+    """The cells of the seeds of one config."""
+    first = results[0]
+    about = lambda name: max((qualified(r["estimators"][name]) for r in results), key=len)
+    cells = [f"`{config}`", str(len(results)), f"{first['num_examples']:,} {first['split']}"]
+    for name, base in REFINED.items():
+        both = [f"{number(results, each, 'nats')} ({about(each)})" for each in (base, name)]
+        cells += [*both, number(results, name, "gained")]
+    return cells + [number(results, name, "ess", digits=1) for name in ("iwae", "iwae_refined")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
+    parser.add_argument("--write", action="store_true")
+    flags = parser.parse_args(argv)
+    groups: dict[str, list[Result]] = {}
+    for workdir in flags.runs:
+        stored = files.read_json(workdir / RUN_FILE, RUN_FILE)
+        config, _ = started(stored.get("command"), workdir)
+        groups.setdefault(config, []).append(evaluated(workdir))
+    table = "\n".join(markdown.table(HEADS, (row(*group) for group in groups.items())))
+    print(table)
+    if flags.write:
+        write_table(table, PAGE, MARKS)
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)
