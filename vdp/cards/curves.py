@@ -14,7 +14,6 @@ from vdp.runtime import metric_log
 
 POINTS = 400  # of a line; more are joined in equal stretches, as their means
 MARKED = 40  # points of a line: up to as many are marked
-RATIO = 3.0  # of the largest to the median, from which an axis is logarithmic
 MARGIN = 0.05  # of the square, above and below the lines
 TITLES = {  # of what models with a bound are compared by, the first that there is
     "bits_per_dim": "Negative bound, bits per dimension",
@@ -122,7 +121,7 @@ def _vertical(
     values: Sequence[float],
 ) -> tuple[Callable[[float], float], list[tuple[str, float]], str]:
     """(from a value to its place, the ticks, what is said of the scale)."""
-    is_log = min(values) > 0 and max(values) > RATIO * statistics.median(values)
+    is_log = metric_log.is_logarithmic(values)
     scaled: Callable[[float], float] = math.log10 if is_log else float
     low, high = scaled(min(values)), scaled(max(values))
     width = (high - low) or abs(high) or 1.0

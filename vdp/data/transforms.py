@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from vdp import draws
+from vdp.levels import to_unit
 from vdp.settings import Data
 from vdp.types import Array, Batch
 
@@ -33,7 +34,7 @@ class Transform:
             images = jnp.where(flipped, images[:, :, ::-1], images)
         target = images
         if self.binarize:
-            probabilities = images.astype(jnp.float32) / (self.stored_levels - 1)
+            probabilities = to_unit(images, self.stored_levels)
             target = draws.bernoulli(binarize_rng, probabilities).astype(jnp.uint8)
         return Batch(target=target, input=images if self.grey_input else target, label=labels)
 

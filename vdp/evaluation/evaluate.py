@@ -24,6 +24,7 @@ from vdp.evaluation import (
 )
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
 from vdp.evaluation.resume import Unfinished
+from vdp.levels import to_unit
 from vdp.metrics import fid, latents, likelihood, per_batch, score
 from vdp.run import M, Run
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics, series, train_seconds
@@ -244,7 +245,7 @@ def _clipped(question: Question[Hierarchical]) -> dict[str, Any]:
 def _squared_error(question: Question[Reconstructing]) -> dict[str, Any]:
     run, target = question.run, question.arrays[0]
     images = run.map(per_batch.reconstruct, question.arrays)
-    return {"mse": float(np.mean((images - target / (run.facts.levels - 1)) ** 2))}
+    return {"mse": float(np.mean((images - to_unit(target, run.facts.levels)) ** 2))}
 
 
 def _interpolation(question: Question[Latent]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import inception
+from vdp.levels import to_unit
 from vdp.metrics import fid, per_batch
 from vdp.run import Run, load
 from vdp.runtime import files, interruption
@@ -112,8 +113,8 @@ def of_inception(path: str, levels: int) -> fid.Features:
         for start in range(0, len(images), INCEPTION_BATCH):
             batch = images[start : start + INCEPTION_BATCH]
             padded = np.resize(batch, (INCEPTION_BATCH, *batch.shape[1:]))
-            scaled = padded.astype(np.float32) / (levels - 1)
-            features.append(np.asarray(compiled(scaled))[: len(batch)])
+            of_batch = np.asarray(compiled(to_unit(padded, levels)))
+            features.append(of_batch[: len(batch)])
             interruption.check_alone()  # processes may differ in what their caches hold
         return np.concatenate(features)
 

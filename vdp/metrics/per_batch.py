@@ -11,8 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from vdp import levels
 from vdp.diffusion.chains import widths_shape
+from vdp.levels import to_unit
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
@@ -205,7 +205,7 @@ def clipped(
 ) -> Float[Array, "b"]:
     """The share of clipped coefficients of the pseudo-input, [B]."""
     assert model.pseudoinput is not None
-    images = levels.to_unit(batch.input, model.input_levels)
+    images = to_unit(batch.input, model.input_levels)
     return model.pseudoinput.clipped(params["pseudoinput"], stats["pseudoinput"], images)
 
 
@@ -220,5 +220,5 @@ def features(
     model: Classifying, params: Params, stats: Stats, batch: Batch, rng: Key, *, levels: int
 ) -> Float[Array, "b d"]:
     """A classifier's features, [B, D], of the batch's inputs, which have 0..levels - 1."""
-    images = batch.input.astype(jnp.float32) / (levels - 1)
+    images = to_unit(batch.input, levels)
     return model.features(params, stats, images)[0]

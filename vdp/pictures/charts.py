@@ -4,13 +4,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from vdp.pictures import style
 from vdp.runtime import metric_log
 
 FEW = 30  # points of a curve: up to as many are marked, for one alone has no line
-RATIO = 3.0  # of the largest to the median, from which the axis of a curve is logarithmic
 
 
 def save_curves(
@@ -79,7 +76,7 @@ def _scaled(axes: Any, values: Sequence[float]) -> str:
     """
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    if not values or min(values) <= 0 or max(values) <= RATIO * np.median(values):
+    if not metric_log.is_logarithmic(values):
         return ""
     ratio = max(values) / min(values)
     axes.set_yscale("log")

@@ -16,6 +16,12 @@ from vdp.runtime import files
 from vdp.runtime.sinks import EVENTS_FOLDER, METRICS_FILE, JsonLines, Sink, TensorBoard
 
 BEGINNING = b'{"step": '  # of every line
+RATIO = 3.0  # of the largest to the median, from which the axis of a curve is logarithmic
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether a curve of these values needs a logarithmic axis to be seen."""
+    return bool(values) and min(values) > 0 and max(values) > RATIO * statistics.median(values)
 
 
 class Metrics:
