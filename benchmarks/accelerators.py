@@ -5,9 +5,9 @@
 Every config in its full size, in float32 and (where its networks have a dtype) in bfloat16, on each
 target, and on several devices with FSDP as well: each in a process of its own, whose JSON of
 `--mode=describe` is a file in --out. Existing files are not made again, so that a command that was
-stopped goes on. Each takes minutes, one at a time. --write puts the table of all files into
-docs/accelerators.md, between its two comments; without --config and --target every file is made
-first.
+stopped goes on. Each takes minutes, one at a time. --write puts a table for each target, of all
+files, into docs/every_config.md, between its two comments; without --config and --target every file
+is made first.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from vdp.accelerators import targets
 from vdp.runtime import markdown
 from vdp.settings import compare
 
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "accelerators.md"
+PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "every_config.md"
 MARKS = "<!-- accelerators -->", "<!-- end of accelerators -->"
 TARGETS = ("h100", "h100:8", "v5e", "v5e:2x4")
 WITH_DATA = "own_"  # configs that have no size without images
 COLUMNS = (
-    "config", "chips", "dtype", "batch", "GiB a device", "GFLOP", "GiB moved", "kernels",
+    "config", "dtype", "FSDP", "batch", "GiB a device", "GFLOP", "GiB moved", "kernels",
     "collectives, MiB", "ms at least", "bound by", "hours at least", "compiled in, s",
 )  # fmt: skip
 
@@ -105,10 +105,10 @@ def made(cell: Cell) -> dict[str, Any]:
 def row(result: dict[str, Any]) -> list[str]:
     """One line of the table."""
     cell = result["cell"]
-    chips = cell["target"] + ", FSDP" * cell["fsdp"]
+    about = [f"`{cell['config']}`", cell["dtype"], "yes" * cell["fsdp"]]
     if "error" in result:
         sentence = result["error"].removeprefix("error: ")
-        return [cell["config"], chips, cell["dtype"], sentence] + [""] * (len(COLUMNS) - 4)
+        return [*about, sentence] + [""] * (len(COLUMNS) - 4)
     found = result["target"]
     step = found["programs"]["train"]
     seconds = step["floor_seconds"]
@@ -116,9 +116,7 @@ def row(result: dict[str, Any]) -> list[str]:
     sent = sum(each["bytes"] for each in step["collectives"].values()) / 2**20
     times = sum(each["count"] for each in step["collectives"].values())
     return [
-        f"`{cell['config']}`",
-        chips,
-        cell["dtype"],
+        *about,
         str(step["batch_size"]),
         f"{step['memory']['total'] / 2**30:.2f}" + " (too many)" * (not step["fits"]),
         f"{sum(step['flops'].values()) / 1e9:,.4g}",
@@ -130,6 +128,18 @@ def row(result: dict[str, Any]) -> list[str]:
         f"{found['hours']:,.3g}",
         f"{step['compile_seconds']:,.0f}",
     ]  # fmt: skip
+
+
+def tables(results: list[dict[str, Any]]) -> str:
+    """A table for each target under its name; columns that none of its rows fills are left out."""
+    sections: list[str] = []
+    for target in dict.fromkeys((*TARGETS, *(result["cell"]["target"] for result in results))):
+        rows = [row(result) for result in results if result["cell"]["target"] == target]
+        filled = [i for i in range(len(COLUMNS)) if any(cells[i] for cells in rows)]
+        pick = lambda cells, filled=filled: [cells[i] for i in filled]
+        made = markdown.table(pick(COLUMNS), map(pick, rows))
+        sections += [f"## `{target}`", "\n".join(made)] if rows else []
+    return "\n\n".join(sections)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -150,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{cell.name} ...", file=sys.stderr, flush=True)
             path.write_text(json.dumps(made(cell)))
     results = [json.loads(path.read_text()) for path in sorted(flags.out.glob("*.json"))]
-    text = "\n".join(markdown.table(COLUMNS, map(row, results)))
+    text = tables(results)
     print(text)
     if flags.write:
         write_table(f"\n{text}\n", PAGE, MARKS)

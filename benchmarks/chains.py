@@ -39,7 +39,8 @@ class Asked:
 
     Attributes:
       quantities: those of QUANTITIES that are measured where they are not kept.
-      images: the first of the test split that bound and IWAE are of; 0: all.
+      images: the first of the test split that the bound is of; 0: all.
+      weighed: the first of it that the IWAE is of; 0: all.
       samples: K of the IWAE.
       drawn: samples of one FID.
       out: the folder of the answers.
@@ -48,6 +49,7 @@ class Asked:
 
     quantities: tuple[str, ...]
     images: int
+    weighed: int
     samples: int
     drawn: int
     out: pathlib.Path
@@ -79,27 +81,26 @@ class Asked:
     ) -> pathlib.Path:
         sizes = {
             "bound": f"-{self.images}" if self.images else "",
-            "iwae": f"-{self.images or 'all'}-K={self.samples}",
+            "iwae": f"-{self.weighed or 'all'}-K={self.samples}",
             "fid": f"-{self.drawn}",
             "seconds": "",
         }
         run = str(workdir).strip("/").replace("/", "_")  # two runs may have one name
         return self.out / f"{run}-{chain}-T={num_steps}-{quantity}{sizes[quantity]}.json"
 
-    def _arrays(self, run: Run) -> Any:
-        return run.arrays(run.images("test")[: self.images or None])
-
     def bound(self, run: Run) -> Numbers:
         """The bound of the chain, or of infinitely many steps, image by image."""
         model = run.model.discretized() if run.settings.eval.num_steps else run.model
-        bounds = run.map(score.flat_terms, self._arrays(run), model=model)["value"]
+        arrays = run.arrays(run.images("test")[: self.images or None])
+        bounds = run.map(score.flat_terms, arrays, model=model)["value"]
         return {"bound": float(bounds.mean()), "bounds": bounds.tolist()}
 
     def iwae(self, run: Run) -> Numbers:
         """The importance-weighted bound of the chain, and the effective size of its sample."""
         how = dict(num_samples=self.samples, chunk=min(run.settings.eval.iwae_chunk, self.samples))
         model = run.model.discretized()
-        terms = run.map(likelihood.iwae_terms, self._arrays(run), model=model, **how)
+        arrays = run.arrays(run.images("test")[: self.weighed or None])
+        terms = run.map(likelihood.iwae_terms, arrays, model=model, **how)
         found: dict[str, float | None] = {}
         for name, key in IWAE.items():
             mean = likelihood.mean_and_error(terms[key])

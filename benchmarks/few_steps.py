@@ -1,17 +1,18 @@
 """Bound, IWAE, FID and seconds of sampling for every chain of a diffusion prior and every T.
 
 python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--solvers=dpmpp]
-    [--steps=1,2,4,8,25,100] [--measure=bound,iwae,fid,seconds] [--images=0] [--samples=32]
-    [--drawn=10000] [--out=runs/few_steps] [--write=NAME]
+    [--steps=1,2,4,8,25,100] [--measure=bound,iwae,fid,seconds] [--images=0] [--weighed=IMAGES]
+    [--samples=32] [--drawn=10000] [--out=runs/few_steps] [--write=NAME]
 
-Every run, one for each seed, is measured on its test images (the first --images of them; 0: all)
-with the chains `fixed`, `calibrated` and `optimised` of every T; --others with the chain they were
-trained with: they went on from one of the runs (`train.init_from`, also by steps), or are of the
-same seed. Nats below T=inf are those below that run; of a fine-tuned chain, where --others has it,
-below a run that went on for as many steps with the bound of infinitely many. --solvers sample the
---runs without any chain, and have FID and seconds alone. What is measured is kept in --out and not
-measured again (`benchmarks.chains`), and the table shows all that is kept of these chains; seconds
-ask for a quiet machine. --write puts the table and the picture called NAME into the docs.
+Every run, one for each seed, is measured on its test images (the first --images of them; 0: all;
+its IWAE on the first --weighed, which are as many if nothing is said) with the chains `fixed`,
+`calibrated` and `optimised` of every T; --others with the chain they were trained with: they went
+on from one of the runs (`train.init_from`, also by steps), or are of the same seed. Nats below
+T=inf are those below that run; of a fine-tuned chain, where --others has it, below a run that went
+on for as many steps with the bound of infinitely many. --solvers sample the --runs without any
+chain, and have FID and seconds alone. What is measured is kept in --out and not measured again
+(`benchmarks.chains`), and the table shows all that is kept of these chains; seconds ask for a quiet
+machine. --write puts the table and the picture called NAME into the docs.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import command
-from benchmarks.chains import OWN, QUANTITIES, SOLVERS, TIMED, Asked, Numbers
+from benchmarks.chains import IWAE, OWN, QUANTITIES, SOLVERS, TIMED, Asked, Numbers
 from benchmarks.pages import write_table
 from launch.table import mean_and_error
 from vdp.data import datasets
@@ -172,15 +173,16 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
     style.save(figure, path)
 
 
-def in_table(groups: Groups) -> str:
-    """The table, in Markdown."""
+def in_table(groups: Groups, weighed: str = "") -> str:
+    """The table, in Markdown; `weighed` images have an IWAE, where that is said."""
     known = {name for group in groups.values() for numbers in group for name in numbers}
     columns = [name for name in COLUMNS if name in known]
     rows = [
         (chain, str(num or "inf"), *(cell(group, name) for name in columns))
         for (chain, num), group in groups.items()
     ]
-    heads = ("chain", "T", *(COLUMNS[name] for name in columns))
+    of = f" ({weighed} images)" if weighed else ""
+    heads = ("chain", "T", *(COLUMNS[name] + of * (name in IWAE) for name in columns))
     return "\n".join(markdown.table(heads, rows))
 
 
@@ -198,6 +200,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--solvers", type=words, default=[])
     parser.add_argument("--measure", type=words, default=",".join(QUANTITIES))
     parser.add_argument("--images", type=int, default=0)
+    parser.add_argument("--weighed", type=int)
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--drawn", type=int, default=10_000)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
@@ -220,13 +223,14 @@ def main() -> int:
     asked = Asked(
         quantities=tuple(flags.measure),
         images=flags.images,
+        weighed=flags.images if flags.weighed is None else flags.weighed,
         samples=flags.samples,
         drawn=flags.drawn,
         out=flags.out,
         dataset=datasets.load(read_run(flags.runs[0]).settings.data),
     )
     groups = measure_all(asked, flags.runs, flags.others, flags.solvers, flags.steps)
-    table = in_table(groups)
+    table = in_table(groups, weighed="" if asked.weighed == asked.images else f"{asked.weighed:,}")
     print(table)
     if flags.write:
         draw(groups, DOCS / "img" / f"few_steps_{flags.write}.png")
