@@ -6,6 +6,7 @@ import jax
 
 from vdp import variants
 from vdp.data import datasets
+from vdp.data.core import Split
 from vdp.errors import UserError
 from vdp.metrics import fid
 from vdp.record import read_run
@@ -18,6 +19,10 @@ from vdp.training.fit import fit
 from vdp.types import Model
 
 DONE = "done.json"  # in the folder of a classifier that is trained
+LATER = {  # fields that earlier versions did not have, and that change no classifier
+    "eval": ("reverse", "num_steps", "refine_steps", "refine_rate"),
+    "train": ("microbatches", "quick_compile"),
+}
 
 
 def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
@@ -28,24 +33,29 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
       dataset: of settings.data.
     """
     chosen = parse(variants.classifier(to_config(settings).data))
-    images = dataset.splits["train"]
-    recipe = to_json(chosen)
-    for section in ("describe", "codec"):  # no classifier depends on them, or on a prior's chain
-        del recipe[section]
-    for field in ("reverse", "num_steps"):
-        del recipe["eval"][field]
-    for field in ("microbatches", "quick_compile"):  # which earlier versions did not have
-        del recipe["train"][field]
-    for place in compare.PLACES:
-        recipe["data"].pop(place)
-    name = fid.fingerprint(str(recipe), images.images, images.labels)[:16]
-    source = str(settings.data.name).partition(":")[0]
-    folder = fid.cache_folder() / "classifiers" / f"{source}-{name}"
+    folder = fid.cache_folder() / "classifiers" / _name(chosen, dataset.splits["train"])
     opened = _finished(folder)
     if opened is None:
         _train(_on(jax.device_count(), chosen), folder)
         opened = _opened(folder)
     return opened
+
+
+def _name(chosen: Settings, images: Split) -> str:
+    """The name of a classifier's folder: its data set, and a number of its recipe and images.
+
+    Versions share their classifiers: a field that is new and changes none stays out of the recipe.
+    """
+    recipe = to_json(chosen)
+    for section in ("describe", "codec"):
+        del recipe[section]
+    for section, fields in LATER.items():
+        for field in fields:
+            del recipe[section][field]
+    for place in compare.PLACES:
+        recipe["data"].pop(place)
+    source = str(chosen.data.name).partition(":")[0]
+    return f"{source}-{fid.fingerprint(str(recipe), images.images, images.labels)[:16]}"
 
 
 def _on(devices: int, settings: Settings) -> Settings:

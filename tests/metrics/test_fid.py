@@ -121,6 +121,18 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
     assert far > 5 * real
 
 
+def test_cached_classifiers_keep_their_names_across_versions():
+    """A new field of a config changes none of them: it belongs in `classifier.LATER`."""
+    from vdp import classifier, config, variants
+    from vdp.data import datasets
+    from vdp.settings.parse import parse, to_config
+
+    settings = config.settings("digits_vae")
+    chosen = parse(variants.classifier(to_config(settings).data))
+    images = datasets.load(settings.data).splits["train"]
+    assert classifier._name(chosen, images) == "digits-d7f7160bac407b11"
+
+
 @pytest.mark.slow
 def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
     import vdp
