@@ -163,6 +163,7 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
         axes.errorbar([num for num, _ in line], means, errors, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=1.0)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     lost = [numbers["below"] for group in bounds.values() for numbers in group]
     axes.set_ylim(min(0.0, 2.0 * min(lost)), 1.5 * max(lost))
     steps = sorted({num for _, num in bounds})
