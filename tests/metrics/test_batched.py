@@ -33,6 +33,17 @@ def test_padding_is_cut_off_and_order_kept(batched):
     np.testing.assert_array_equal(found, np.arange(10))
 
 
+def test_a_batch_is_prepared_with_the_key_that_its_function_gets(batched):
+    def drawn(model, params, stats, batch, rng):
+        return {"value": batch.encoded - jax.random.uniform(rng, (8,))}
+
+    def prepare(params, stats, batch, rng):
+        return dataclasses.replace(batch, encoded=jax.random.uniform(rng, (8,)))
+
+    found = batched.map(drawn, None, {}, {}, ARRAYS, prepare=prepare)["value"]
+    np.testing.assert_array_equal(found, np.zeros(10))
+
+
 def test_two_functions_never_share_a_program(smoke_run):
     """Both have one name, one signature and one code but for a constant."""
     run = vdp.load(smoke_run)

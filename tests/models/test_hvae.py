@@ -16,7 +16,9 @@ from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.metrics import dvp_reference, refinement
 from vdp.metrics import likelihood as estimators
+from vdp.metrics.batched import Batched
 from vdp.models import ladder
+from vdp.runtime import parallel
 from vdp.types import Batch
 
 LEVELS = 256
@@ -256,19 +258,27 @@ def test_refined_features_are_the_best_for_their_image():
     The means of z_2, z_1 and z_1 - A z_2 are 0.3, 0.33 and 0.12 times the feature f of a pixel.
     """
     model, params, constants = linear()
-    batch, how = batch_of(), dict(steps=1500, rate=0.01)
-    found = refinement.refined(model, params, constants, batch, jax.random.key(1), **how)
+    batch = batch_of()
+    ascent = refinement.Ascent(Batched(parallel.make_mesh(), 5, 0), model, steps=1500, rate=0.01)
+    found = ascent(params, constants, batch, jax.random.key(1))
     x = 2 * np.asarray(batch.target, np.float64) / (LEVELS - 1) - 1
     best = 0.33 * x / SCALE**2 / (0.33**2 / SCALE**2 + 0.3**2 + 0.12**2 / B**2)
     assert np.abs(best - x).mean() > 0.2, "far from what the encoder says"
     assert np.abs(found.encoded[0] - best).mean() < 0.1
-    gained = [
-        refinement.flat_terms(model, params, constants, batch, key, **how)["value"]
-        - model.elbo(params, constants, batch, key).value
-        for key in jax.random.split(jax.random.key(2), 20)
-    ]
-    assert np.mean(gained) > 0, "judged by the draws of the encoder's bound"
-    weights = refinement.iwae_terms(
-        model, params, constants, batch, jax.random.key(4), **how, num_samples=4000, chunk=1000
+    keys = jax.random.split(jax.random.key(2), 2000)
+    bound = lambda given: jax.vmap(lambda k: model.elbo(params, constants, given, k).value)(keys)
+    assert np.all(bound(found).mean(0) > bound(batch).mean(0)), "by the same draws"
+    weights = estimators.iwae(
+        model, params, constants, found, jax.random.key(4), num_samples=4000, chunk=1000
     )
-    np.testing.assert_allclose(weights["value"], exact_log_prob(batch), atol=0.1)
+    np.testing.assert_allclose(weights, exact_log_prob(batch), atol=0.1)
+
+
+def test_an_ascent_has_the_gradient_of_the_bound_and_the_blocks_of_training():
+    fields = [("model.prior.weights", "simple_all")]
+    settings = config.settings("digits_dvp:depth=4,smoke", fields)
+    model = build.model(settings.model, datasets.load(settings.data).facts)
+    ascended = model.ascended()
+    assert (model.prior.weights, ascended.prior.weights) == ("simple_all", "bound")
+    assert (model.decoder.blocks_by, ascended.decoder.blocks_by) == ("auto", "loop")
+    assert linear()[0].ascended() == linear()[0], "nothing to change"

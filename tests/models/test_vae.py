@@ -10,6 +10,8 @@ from starting import started
 from vdp import build
 from vdp.metrics import likelihood as estimators
 from vdp.metrics import refinement
+from vdp.metrics.batched import Batched
+from vdp.runtime import parallel
 from vdp.types import Batch
 
 SCALE, LEVELS = 0.5, 256
@@ -149,6 +151,13 @@ def test_the_code_has_the_density_of_the_prior_at_the_posteriors_mean(form):
     np.testing.assert_allclose(found, bound, rtol=1e-5)
 
 
+def refined(model, params, model_stats, batch, key, *, steps, rate):
+    batched = Batched(parallel.make_mesh(), 6, 0)
+    return refinement.Ascent(batched, model, steps=steps, rate=rate)(
+        params, model_stats, batch, key
+    )
+
+
 def test_refined_posteriors_are_the_best_of_their_family_wherever_the_encoder_lies():
     """Of independent z the best has the exact means and variances 1/P_ii, P the true precision."""
     model, params, model_stats = linear_gaussian(widen=1.0)
@@ -157,7 +166,7 @@ def test_refined_posteriors_are_the_best_of_their_family_wherever_the_encoder_li
     precision = np.eye(Z) + W.T @ W / SCALE**2
     lost = (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1]) / 2
     how = dict(steps=3000, rate=0.01)
-    found = refinement.refined(model, params, model_stats, batch, jax.random.key(1), **how)
+    found = refined(model, params, model_stats, batch, jax.random.key(1), **how)
     q = model._normal(params, found.encoded)
     expected = np.broadcast_to(-np.log(np.diag(precision)), (6, Z))
     np.testing.assert_allclose(q.log_var, expected, atol=0.1)
@@ -168,10 +177,12 @@ def test_refined_posteriors_are_the_best_of_their_family_wherever_the_encoder_li
 
 def test_refined_weights_are_of_the_same_model_and_more_of_them_count():
     model, params, model_stats = linear_gaussian(widen=1.5)
-    args = (model, params, model_stats, batch_of(), jax.random.key(1))
-    how = dict(num_samples=2000, chunk=500)
-    plain = estimators.iwae_terms(*args, **how)
-    found = refinement.iwae_terms(*args, **how, steps=200, rate=0.05)
+    batch, how = batch_of(), dict(num_samples=2000, chunk=500)
+    better = refined(model, params, model_stats, batch, jax.random.key(1), steps=200, rate=0.05)
+    plain, found = (
+        estimators.iwae_terms(model, params, model_stats, given, jax.random.key(1), **how)
+        for given in (batch, better)
+    )
     np.testing.assert_allclose(found["value"], exact_log_prob(batch_of()), atol=0.05)
     assert np.all(found["ess"] > 1.3 * plain["ess"])
 

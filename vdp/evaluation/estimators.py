@@ -50,23 +50,6 @@ class Estimator:
     by_ode: bool = False
     refined: bool = False
 
-    def options(self, chosen: Eval) -> dict[str, int | float]:
-        """What the function of this estimator takes besides a batch."""
-        options: dict[str, int | float] = {}
-        if self.weighted:
-            chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
-            options |= dict(num_samples=chosen.iwae_samples, chunk=chunk)
-        if self.refined:
-            options |= dict(steps=chosen.refine_steps, rate=chosen.refine_rate)
-        return options
-
-    @property
-    def function(self) -> Callable[..., dict[str, Any]]:
-        """What `Batched.map` maps."""
-        if self.refined:
-            return refinement.iwae_terms if self.weighted else refinement.flat_terms
-        return likelihood.iwae_terms if self.weighted else score.flat_terms
-
     def tag(self, model: Any) -> str:
         """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
         return model.weight_model if self.weighted else model.bound_model
@@ -137,9 +120,18 @@ def terms(
     def moved(done: int) -> None:
         progress.update(done, None if done < len(arrays[0]) else "")
 
-    estimator = ESTIMATORS[name]
-    model, options = estimator.model(run.model), estimator.options(run.settings.eval)
-    found = run.map(estimator.function, arrays, model=model, progress=moved, kept=kept, **options)
+    estimator, chosen = ESTIMATORS[name], run.settings.eval
+    model = estimator.model(run.model)
+    function: Callable = score.flat_terms
+    how: dict[str, Any] = dict(progress=moved, kept=kept)
+    if estimator.weighted:
+        chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
+        function = likelihood.iwae_terms
+        how |= dict(num_samples=chosen.iwae_samples, chunk=chunk)
+    if estimator.refined:
+        steps, rate = chosen.refine_steps, chosen.refine_rate
+        how["prepare"] = refinement.Ascent(run.batched, model, steps=steps, rate=rate)
+    found = run.batched.map(function, model, run.params, run.stats, arrays, **how)
     progress.close()
     return found
 

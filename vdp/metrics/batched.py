@@ -10,7 +10,7 @@ import numpy as np
 
 from vdp.data.transforms import padded_batches
 from vdp.runtime import interruption, parallel
-from vdp.types import Arrays, Key, Params, Stats
+from vdp.types import Arrays, Batch, Key, Params, Stats
 
 PROGRAMS = 64  # compiled functions that are kept
 
@@ -92,6 +92,7 @@ class Batched:
         /,
         *,
         start: int = 0,
+        prepare: Callable[[Params, Stats, Batch, Key], Batch] = lambda p, s, batch, rng: batch,
         **options: Any,
     ) -> Iterator[Any]:
         """Yields the results of all examples batch by batch, as numpy, without those of padding.
@@ -105,13 +106,14 @@ class Batched:
           stats: of the model.
           arrays: (target, input, labels): uint8 images twice, and labels, of one length N.
           start: batches before this one are left out.
+          prepare: makes of a batch the one that the function gets, with the same key.
           options: of the function.
         """
         program = self.compiled(function, model, **options)
         batches = enumerate(padded_batches(*arrays, self.batch_size))
         for index, (batch, real) in itertools.islice(batches, start, None):
             rng = jax.random.fold_in(jax.random.key(self.seed), index)
-            result = program(params, stats, batch, rng)
+            result = program(params, stats, prepare(params, stats, batch, rng), rng)
             yield jax.tree.map(lambda x, real=real: np.asarray(x)[:real], result)
             interruption.check()
 
@@ -126,6 +128,7 @@ class Batched:
         *,
         progress: Callable[[int], None] = lambda done: None,
         kept: Kept | None = None,
+        prepare: Callable[[Params, Stats, Batch, Key], Batch] = lambda p, s, batch, rng: batch,
         **options: Any,
     ) -> Any:
         """Results of all examples of `arrays` = (target, input, labels), [N, ...].
@@ -138,13 +141,15 @@ class Batched:
           arrays: uint8 images twice, and labels, of one length N.
           progress: told how many examples are done.
           kept: results to go on from: what it has is not computed again.
+          prepare: as of `each`.
           options: of the function.
         """
         length = lambda result: len(jax.tree.leaves(result)[0])
         results = [rows] if kept and (rows := kept.read()) else []
         done = sum(map(length, results))
         first = -(-done // self.batch_size)
-        for result in self.each(function, model, params, stats, arrays, start=first, **options):
+        how = dict(start=first, prepare=prepare, **options)
+        for result in self.each(function, model, params, stats, arrays, **how):
             results.append(result)
             done += length(result)
             if kept:

@@ -1,4 +1,4 @@
-"""Bounds with a posterior found for every image by itself, in place of the encoder's.
+"""Posteriors found for every image by itself, in place of the encoder's.
 
 log p(x) >= E_q[log p(x, z) - log q(z)] holds for every q, so also for one that was chosen by
 looking at x. An encoder has to say it for all images at once, and loses by that: the amortisation
@@ -15,92 +15,72 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
-from vdp.metrics import likelihood, score
+from vdp.metrics.batched import Batched
+from vdp.runtime import interruption
 from vdp.types import Array, Batch, Key, Params, Refinable, Stats
 
-ASCENT = 0xA5CE
+ASCENT = 0xA5CEA5CE  # above every index that a key can be split to
 
 
-def refined(
-    model: Refinable,
-    params: Params,
-    stats: Stats,
-    batch: Batch,
-    rng: Key,
-    *,
-    steps: int,
-    rate: float,
-) -> Batch:
-    """The batch with encoder's outputs that ascend the bound of its images.
+class Ascent:
+    """From a batch to the same one with outputs of the encoder that ascend its images' bounds.
+
+    It is called (params, stats, batch, rng), as `prepare` of `Batched.map`. The key rng itself is
+    left for the judging draws: they are then those of the encoder's bound too, and the difference
+    is paired. Every step is a program of its own, because gradients of convolutions inside a scan
+    are slow on CPUs.
 
     Args:
-      model: whose `elbo` is ascended, at one draw a step.
-      params: of the model.
-      stats: of the model.
-      batch: B examples.
-      rng: a key.
+      batched: compiles the two programs.
+      model: whose bound is ascended, at one draw a step.
       steps: of Adam.
       rate: of its first step, in the unit of the encoder's outputs; falls to 0 as a cosine.
     """
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1)))
-    start = jax.tree.map(jnp.float32, model.encoded(params, stats, batch))
 
-    def objective(encoded: Any, key: Key) -> Float[Array, ""]:
-        draw_rng, rng = jax.random.split(key)
-        noise = model.draw(draw_rng, batch, purpose="loss")  # one time an image, where there are
+    def __init__(self, batched: Batched, model: Refinable, *, steps: int, rate: float) -> None:
+        self._steps = steps
+        self._start = batched.compiled(start, model, steps=steps, rate=rate)
+        self._ascend = batched.compiled(ascend, model.ascended(), steps=steps, rate=rate)
+
+    def __call__(self, params: Params, stats: Stats, batch: Batch, rng: Key) -> Batch:
+        """The batch with `encoded`; the arguments are those of a function that is mapped."""
+        key = jax.random.fold_in(rng, ASCENT)
+        encoded, state = self._start(params, stats, batch, key)
+        for step in range(self._steps):
+            given = batch, encoded, state
+            encoded, state = self._ascend(params, stats, given, jax.random.fold_in(key, step))
+            interruption.check()
+        return dataclasses.replace(batch, encoded=encoded)
+
+
+def _adam(steps: int, rate: float) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def start(
+    model: Refinable, params: Params, stats: Stats, batch: Batch, rng: Key,
+    *, steps: int, rate: float,
+) -> tuple[Any, Any]:  # fmt: skip
+    """(the encoder's outputs as float32, a state of Adam for every image), leaves [B, ...]."""
+    encoded = jax.tree.map(jnp.float32, model.encoded(params, stats, batch))
+    return encoded, jax.vmap(_adam(steps, rate).init)(encoded)
+
+
+def ascend(
+    model: Refinable, params: Params, stats: Stats, given: tuple[Batch, Any, Any], rng: Key,
+    *, steps: int, rate: float,
+) -> tuple[Any, Any]:  # fmt: skip
+    """One step: what `start` gives, from (batch, what it gave).
+
+    Raises: as of the model's bound.
+    """
+    batch, encoded, state = given
+    draw_rng, rest_rng = jax.random.split(rng)
+    noise = model.draw(draw_rng, batch, purpose="loss")  # one time an image, where there are
+
+    def minus_bounds(encoded: Any) -> Float[Array, ""]:
         given = dataclasses.replace(batch, encoded=encoded)
-        return -model.elbo(params, stats, given, rng, noise=noise).value.sum()
+        return -model.elbo(params, stats, given, rest_rng, noise=noise).value.sum()
 
-    def step(carry: tuple, key: Key) -> tuple[tuple, None]:
-        encoded, state = carry
-        updates, state = optimizer.update(jax.grad(objective)(encoded, key), state)
-        return (optax.apply_updates(encoded, updates), state), None
-
-    keys = jax.random.split(rng, steps)
-    (encoded, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), keys)
-    return dataclasses.replace(batch, encoded=encoded)
-
-
-def _of_ascent(rng: Key) -> Key:
-    """A key for the ascent: rng itself is for the judging draws, those of the encoder's bound too.
-
-    So the difference of the two bounds is paired by draw. The number is none of those that a split
-    of rng gives.
-    """
-    return jax.random.fold_in(rng, ASCENT)
-
-
-def flat_terms(
-    model: Refinable,
-    params: Params,
-    stats: Stats,
-    batch: Batch,
-    rng: Key,
-    *,
-    steps: int,
-    rate: float,
-) -> dict[str, Float[Array, "b"]]:
-    """For `Batched.map`: `score.flat_terms` with refined posteriors; arguments as of `refined`."""
-    batch = refined(model, params, stats, batch, _of_ascent(rng), steps=steps, rate=rate)
-    return score.flat_terms(model, params, stats, batch, rng)
-
-
-def iwae_terms(
-    model: Refinable,
-    params: Params,
-    stats: Stats,
-    batch: Batch,
-    rng: Key,
-    *,
-    steps: int,
-    rate: float,
-    num_samples: int,
-    chunk: int,
-) -> dict[str, Float[Array, "b"]]:
-    """For `Batched.map`: `likelihood.iwae_terms` with refined posteriors.
-
-    The arguments are those of `refined` and of `likelihood.iwae_with_ess`.
-    """
-    batch = refined(model, params, stats, batch, _of_ascent(rng), steps=steps, rate=rate)
-    how = dict(num_samples=num_samples, chunk=chunk)
-    return likelihood.iwae_terms(model, params, stats, batch, rng, **how)
+    updates, state = jax.vmap(_adam(steps, rate).update)(jax.grad(minus_bounds)(encoded), state)
+    return optax.apply_updates(encoded, updates), state

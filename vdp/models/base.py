@@ -106,6 +106,13 @@ class WithPrior:
         model: Any = self
         return dataclasses.replace(model, prior=self.prior.fitted(reverse, num_steps))
 
+    def ascended(self) -> "WithPrior":
+        """The model for gradients of the bound itself, whatever the prior was trained by."""
+        if getattr(self.prior, "weights", "bound") == "bound":
+            return self
+        model: Any = self
+        return dataclasses.replace(model, prior=dataclasses.replace(self.prior, weights="bound"))
+
     def check_sampler(self, **options: Any) -> None:
         """Refuses options of `sample` that the prior's sampler does not have, or cannot take.
 

@@ -19,6 +19,7 @@ from vdp.models.scales import Scales
 from vdp.nets import stateful
 from vdp.nets.bottleneck import pool
 from vdp.nets.ladder import Moments, top_posterior
+from vdp.runtime import backend
 from vdp.settings.rules import LogVariance, Positive, Size
 from vdp.types import AnyArray, Array, Images, Key, Levels, Likelihood, Params, Shape, Stats
 
@@ -89,6 +90,13 @@ class Ladder(Scales, WithPrior):
     def shows_prior(self) -> bool:
         """Whether the prior is over something that can be looked at: u; not z_L."""
         return self.over_code
+
+    def ascended(self) -> "Ladder":
+        """As of `WithPrior`, with the decoder's blocks as in training: gradients will be taken."""
+        model: Any = super().ascended()
+        if backend.on_tpu() or getattr(self.decoder, "blocks_by", "") != "auto":
+            return model
+        return dataclasses.replace(model, decoder=self.decoder.clone(blocks_by="loop"))
 
     @property
     def parameter_ranges(self) -> dict[str, tuple[float, float]]:

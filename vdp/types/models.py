@@ -113,9 +113,11 @@ class Refinable(Weighted, Protocol):
     """One whose posterior is a function of an encoder's outputs, which others can stand for.
 
     With `batch.encoded` its bound and its weights are of the posterior that this describes.
+    `ascended` is the model for gradients of that bound by what stands for the outputs.
     """
 
     def encoded(self, params: Params, stats: Stats, batch: Batch) -> Any: ...  # leaves [B, ...]
+    def ascended(self) -> "Refinable": ...
 
 
 @runtime_checkable
