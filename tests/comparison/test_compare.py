@@ -151,6 +151,21 @@ def test_other_numbers_of_weights_are_not_subtracted(pair, tmp_path):
     assert any("iwae of k4 has K=4 and of k8 K=8" in note for note in found.notes)
 
 
+def test_other_ascents_are_not_subtracted(pair, tmp_path):
+    runs = []
+    for steps, prior in ((20, "normal"), (100, "vdm")):
+        refined = entry(EASE, refine_steps=steps, refine_rate=0.05)
+        estimators = {"elbo_refined": refined}
+        runs.append(make_run(tmp_path / prior, prior=prior, estimators=estimators, keep=False))
+    found = vdp.compare(runs)
+    assert not found.differences
+    told = "elbo_refined of normal has 20 steps of rate 0.05 and of vdm 100 steps of rate 0.05"
+    assert any(told in note for note in found.notes)
+    same = vdp.compare([runs[0], make_run(tmp_path / "b", prior="vdm", keep=False,
+                        estimators={"elbo_refined": refined | {"refine_steps": 20}})])  # fmt: skip
+    assert len(same.differences) == 1
+
+
 def test_what_bounds_nothing_makes_no_model_better(tmp_path):
     runs = [
         make_run(

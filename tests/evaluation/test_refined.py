@@ -25,8 +25,8 @@ def test_what_is_gained_stands_beside_them_paired_by_image(cli, copied_run):
         assert entry["gained"]["mean"] == pytest.approx(gained.mean(), abs=1e-4)
         assert entry["gained"]["se"] == pytest.approx(gained.std(ddof=1) / 40**0.5, rel=1e-3)
         assert f"test {name} (" in out
-    assert "20 steps an image" in out
-    assert "more than with the encoder's posteriors" in out
+    assert "20 steps of rate 0.05" in out
+    assert "over the encoder's posteriors" in out
     assert np.all(each["iwae_refined.ess"] <= 4)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from vdp.evaluation import noisy
+from vdp.evaluation import noisy, report
 from vdp.metrics import divergence
 
 NO_LIKELIHOOD = "no likelihood"
@@ -33,6 +33,7 @@ class Estimate:
       nats: log-probability of an image; of a density where `bits` is None.
       bits: per dimension, positive.
       num_samples: K of importance weights; None of a bound without them.
+      ascent: how its posteriors were found, where each image has its own; else "".
       seconds: that it took; None in older results.
       note: what its prior has to say of it, or why it is no bound; "" for nothing.
       step: of the checkpoint, where it is an earlier one than the rest is of.
@@ -45,6 +46,7 @@ class Estimate:
     nats: Mean
     bits: Mean | None
     num_samples: int | None
+    ascent: str
     seconds: float | None
     note: str
     step: int | None
@@ -53,8 +55,9 @@ class Estimate:
 
     @property
     def label(self) -> str:
-        """The name, with K."""
-        return self.name if self.num_samples is None else f"{self.name}, K = {self.num_samples}"
+        """The name, with what its tightness depends on."""
+        of = [f"K = {self.num_samples}"] if self.num_samples is not None else []
+        return ", ".join([self.name, *of, *[self.ascent] * bool(self.ascent)])
 
     @property
     def is_bound(self) -> bool:
@@ -163,6 +166,7 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         nats=Mean(**entry["nats"]),
         bits=Mean(**entry["bits_per_dim"]) if entry["bits_per_dim"] else None,
         num_samples=entry.get("k"),
+        ascent=report.ascent(entry),
         seconds=entry.get("seconds"),
         note="; ".join(filter(None, (why, noise, str(entry.get("note") or "")))),
         step=entry.get("step"),

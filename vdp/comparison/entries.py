@@ -9,7 +9,7 @@ import numpy as np
 from vdp.comparison import statistics
 from vdp.comparison.runs import Arm
 from vdp.comparison.statistics import Estimate
-from vdp.evaluation import noisy
+from vdp.evaluation import noisy, report
 from vdp.metrics import divergence
 
 
@@ -22,6 +22,7 @@ class Entry:
       bits: its bits per dimension, with the error of the whole; None of what has none.
       model: what the estimate is of: "exact", "T=inf", ..., "" of a score.
       k: how many importance weights; None where it uses none.
+      ascent: how its posteriors were found, where each image has its own; else "".
       unit: of the estimate.
       better: "higher" or "lower".
       noisy: whether the weights of a seed were too few, so that its IWAE is loose by an unknown
@@ -34,6 +35,7 @@ class Entry:
     bits: Estimate | None
     model: str
     k: int | None
+    ascent: str
     unit: str
     better: str
     noisy: bool
@@ -57,7 +59,7 @@ def of_arm(arm: Arm, name: str, num: int, notes: list[str]) -> Entry | None:
             notes.append(f"{name} is left out for {arm.label}: {len(entries)} of {len(stored)} "
                          "seeds have it")  # fmt: skip
         return None
-    kinds = {(entry.get("model", ""), entry.get("k")) for entry in entries}
+    kinds = {(entry.get("model", ""), entry.get("k"), report.ascent(entry)) for entry in entries}
     if len(kinds) > 1:
         notes.append(f"{name} is left out for {arm.label}: its seeds were evaluated differently")
         return None
@@ -76,12 +78,13 @@ def of_arm(arm: Arm, name: str, num: int, notes: list[str]) -> Entry | None:
         if each is None
         else statistics.mean(each)
     )
-    model, k = kinds.pop()
+    model, k, ascent = kinds.pop()
     return Entry(
         estimate=estimate,
         bits=_bits(entries[0], estimate),
         model=model,
         k=k,
+        ascent=ascent,
         unit="nats" if "nats" in entries[0] else entries[0]["unit"],
         better=entries[0].get("better", "higher" if "nats" in entries[0] else "lower"),
         noisy=any(noisy.is_noisy(entry) for entry in entries),

@@ -127,6 +127,13 @@ def _difference(
             "eval.iwae_samples"
         )
         return None
+    if of_a.ascent != of_b.ascent:
+        notes.append(
+            f"{name} of {label_a} has {of_a.ascent} and of {label_b} {of_b.ascent}: their "
+            "difference is not shown; evaluate both with the same eval.refine_steps and "
+            "eval.refine_rate"
+        )
+        return None
     if of_a.unit != of_b.unit:
         return None
     if of_a.each is not None and of_b.each is not None:

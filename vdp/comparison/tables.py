@@ -77,9 +77,10 @@ def _cell(values: Any, text: Callable[[Any], str]) -> Callable[[str], str]:
 
 
 def _title(name: str, entries: Iterable[Entry]) -> str:
-    kinds = list(dict.fromkeys((entry.k, entry.unit) for entry in entries))
-    of = {f"K={k}" for k, _ in kinds if k}
-    return ", ".join([name, *sorted(of), " / ".join(dict.fromkeys(unit for _, unit in kinds))])
+    kinds = list(dict.fromkeys((entry.k, entry.ascent, entry.unit) for entry in entries))
+    of = {f"K={k}" for k, _, _ in kinds if k} | {ascent for _, ascent, _ in kinds if ascent}
+    units = " / ".join(dict.fromkeys(unit for _, _, unit in kinds))
+    return ", ".join([name, *sorted(of), units])
 
 
 def _estimate(entry: Entry) -> str:

@@ -172,7 +172,9 @@ def estimate(
     if note:
         extra["note"] = note
     if not np.all(np.isfinite(values)):
-        raise UserError(f"the estimator {name} is not finite: the checkpoint {run.step} diverged")
+        why = f"the checkpoint {run.step} diverged"
+        why = "lower eval.refine_rate" if estimator.refined else why
+        raise UserError(f"the estimator {name} is not finite: {why}")
     assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
     entry = {

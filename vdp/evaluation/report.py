@@ -118,15 +118,27 @@ def checkpoint(result: Mapping[str, Any]) -> str:
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> str:
     """A bound in nats, of probabilities in bits too; of densities that is said."""
-    extras = f", {entry['refine_steps']} steps an image" if "refine_steps" in entry else ""
-    extras += f", K={entry['k']}, ESS {entry['ess']:.1f}" if "k" in entry else ""
+    extras = "".join(f", {words}" for words in (ascent(entry), weights(entry)) if words)
+    extras += f", ESS {entry['ess']:.1f}" if "ess" in entry else ""
     bits = entry["bits_per_dim"]
     unit = f"nats = {_with_error(bits, 4)} bits/dim" if bits else "nats of a density"
     doubt = ", not a bound" if entry.get(divergence.NOT_A_BOUND) else ""
     doubt += f" (noisy: {words})" if (words := noisy.in_words(entry)) else ""
     if "gained" in entry:
-        unit += f", {_with_error(entry['gained'], 2)} more than with the encoder's posteriors"
+        unit += f", gained {_with_error(entry['gained'], 2)} over the encoder's posteriors"
     return f"{name} ({entry['model']}{extras}): {_with_error(entry['nats'], 2)} {unit}{doubt}"
+
+
+def weights(entry: Mapping[str, Any]) -> str:
+    """How many importance weights an estimate has, "K=64"; "" of others."""
+    return f"K={entry['k']}" if entry.get("k") else ""
+
+
+def ascent(entry: Mapping[str, Any]) -> str:
+    """How a refined estimate came to its posteriors, "100 steps of rate 0.05"; "" of others."""
+    if "refine_steps" not in entry:
+        return ""
+    return f"{entry['refine_steps']} steps of rate {entry['refine_rate']:g}"
 
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:
