@@ -5,7 +5,7 @@ python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--sol
     [--samples=32] [--drawn=10000] [--out=runs/few_steps] [--write=NAME]
 
 Every run, one for each seed, is measured on its test images (the first --images of them; 0: all;
-its IWAE on the first --weighed, which are as many if nothing is said) with the chains `fixed`,
+its IWAE on the first --weighed, as many if nothing is said) with the chains `fixed`,
 `calibrated` and `optimised` of every T; --others with the chain they were trained with: they went
 on from one of the runs (`train.init_from`, also by steps), or are of the same seed. Nats below
 T=inf are those below that run; of a fine-tuned chain, where --others has it, below a run that went
@@ -231,7 +231,8 @@ def main() -> int:
         dataset=datasets.load(read_run(flags.runs[0]).settings.data),
     )
     groups = measure_all(asked, flags.runs, flags.others, flags.solvers, flags.steps)
-    table = in_table(groups, weighed="" if asked.weighed == asked.images else f"{asked.weighed:,}")
+    of = f"{asked.weighed:,}" if asked.weighed else "all"
+    table = in_table(groups, weighed="" if asked.weighed == asked.images else of)
     print(table)
     if flags.write:
         draw(groups, DOCS / "img" / f"few_steps_{flags.write}.png")

@@ -4,7 +4,8 @@ python -m benchmarks.refined RUN [RUN ...] [--write]
 
 The newest evaluation of every run that has `elbo`, `elbo_refined`, `iwae` and `iwae_refined` (made
 by `--mode=eval --config.eval.estimators=elbo,elbo_refined,iwae,iwae_refined`) is read, nothing is
-computed. Runs of one config are seeds of one row. --write puts the table into the docs.
+computed. Runs of one training, evaluated alike, are seeds of one row. --write puts the table into
+the docs.
 """
 
 import argparse
@@ -18,16 +19,17 @@ from benchmarks.pages import write_table
 from benchmarks.results import started
 from launch.table import mean_and_error, qualified
 from vdp.errors import UserError
-from vdp.evaluation.evaluate import REFINED
+from vdp.evaluation.estimators import ESTIMATORS
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
 MARKS = "<!-- refined -->", "<!-- end of refined -->"
 HEADS = (
-    "config", "seeds", "images", "ELBO", "refined", "gained", "IWAE", "refined", "gained",
-    "ESS", "refined",
+    "config", "seeds", "images", "ELBO", "refined ELBO", "gained", "IWAE", "refined IWAE", "gained",
+    "ESS", "refined ESS",
 )  # fmt: skip
+REFINED = {name: each.refines for name, each in ESTIMATORS.items() if each.refines}
 
 Result = Mapping[str, Any]
 
@@ -41,6 +43,13 @@ def evaluated(workdir: pathlib.Path) -> Result:
         if all(there.get(name) for name in wanted):
             return result
     raise UserError(f"{workdir} has no evaluation with {', '.join(sorted(wanted))}")
+
+
+def kind(result: Result) -> tuple:
+    """What an evaluation has in common with those of other seeds."""
+    entry = result["estimators"]["iwae_refined"]
+    about = tuple(entry[name] for name in ("model", "k", "refine_steps", "refine_rate"))
+    return (*about, result["split"], result["num_examples"])
 
 
 def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> str:
@@ -72,12 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     parser.add_argument("--write", action="store_true")
     flags = parser.parse_args(argv)
-    groups: dict[str, list[Result]] = {}
+    groups: dict[tuple, list[Result]] = {}
     for workdir in flags.runs:
         stored = files.read_json(workdir / RUN_FILE, RUN_FILE)
-        config, _ = started(stored.get("command"), workdir)
-        groups.setdefault(config, []).append(evaluated(workdir))
-    table = "\n".join(markdown.table(HEADS, (row(*group) for group in groups.items())))
+        config, changed = started(stored.get("command"), workdir)
+        result = evaluated(workdir)
+        groups.setdefault((config, *changed, *kind(result)), []).append(result)
+    table = "\n".join(markdown.table(HEADS, (row(key[0], group) for key, group in groups.items())))
     print(table)
     if flags.write:
         write_table(table, PAGE, MARKS)

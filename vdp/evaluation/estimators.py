@@ -41,14 +41,14 @@ class Estimator:
       model: from the run's model to the one that is estimated, with the same parameters.
       weighted: whether it averages importance weights; else it is the bound.
       by_ode: whether it needs a prior with a probability flow.
-      refined: whether the posterior is found for every image by itself.
+      refines: the estimate by the encoder's posteriors, where here every image has its own.
     """
 
     of: type
     model: Callable[[Any], Any] = lambda model: model
     weighted: bool = False
     by_ode: bool = False
-    refined: bool = False
+    refines: str = ""
 
     def tag(self, model: Any) -> str:
         """What the estimate is of: "exact", "T=25", "T=inf", "ode"."""
@@ -59,12 +59,12 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "elbo": Estimator(of=Probabilistic),
     "elbo_discrete": Estimator(of=Reinterpretable, model=lambda model: model.discretized()),
     "elbo_ode": Estimator(of=Reinterpretable, model=lambda model: model.as_ode(), by_ode=True),
-    "elbo_refined": Estimator(of=Refinable, refined=True),
+    "elbo_refined": Estimator(of=Refinable, refines="elbo"),
     "iwae": Estimator(of=Weighted, weighted=True),
     "iwae_ode": Estimator(
         of=Reinterpretable, model=lambda model: model.as_ode(), weighted=True, by_ode=True
     ),
-    "iwae_refined": Estimator(of=Refinable, weighted=True, refined=True),
+    "iwae_refined": Estimator(of=Refinable, weighted=True, refines="iwae"),
     "dvp_reference": Estimator(of=Hierarchical, model=dvp_reference.ReferenceTerms, weighted=True),
 }
 
@@ -128,7 +128,7 @@ def terms(
         chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
         function = likelihood.iwae_terms
         how |= dict(num_samples=chosen.iwae_samples, chunk=chunk)
-    if estimator.refined:
+    if estimator.refines:
         steps, rate = chosen.refine_steps, chosen.refine_rate
         how["prepare"] = refinement.Ascent(run.batched, model, steps=steps, rate=rate)
     found = run.batched.map(function, model, run.params, run.stats, arrays, **how)
@@ -163,7 +163,7 @@ def estimate(
         extra = {"k": chosen.iwae_samples, "weight": weight, "ess": float(sizes.mean())}
         if tag != dvp_reference.LABEL:
             extra |= enough_weights(sizes, chosen.iwae_samples)
-    if estimator.refined:
+    if estimator.refines:
         extra |= {"refine_steps": chosen.refine_steps, "refine_rate": chosen.refine_rate}
     if tag == "ode":
         assert isinstance(run.model, Reinterpretable)
@@ -173,7 +173,7 @@ def estimate(
         extra["note"] = note
     if not np.all(np.isfinite(values)):
         why = f"the checkpoint {run.step} diverged"
-        why = "lower eval.refine_rate" if estimator.refined else why
+        why = "lower eval.refine_rate" if estimator.refines else why
         raise UserError(f"the estimator {name} is not finite: {why}")
     assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)

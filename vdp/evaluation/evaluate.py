@@ -40,7 +40,6 @@ from vdp.types import (
     Stochastic,
 )
 
-REFINED = {"elbo_refined": "elbo", "iwae_refined": "iwae"}  # of which the encoder's is the other
 BOUNDS = ("elbo", "elbo_discrete", "elbo_ode")  # the first that is there says what latents cost
 
 
@@ -129,8 +128,8 @@ def evaluate(
             entry, each = estimate(name, run, question.arrays, kept.rows(name))
             question.estimators[name] = entry
             question.values.update(each)
-    for name in REFINED:
-        if refined := question.estimators[name]:
+    for name, refined in question.estimators.items():
+        if refined and ESTIMATORS[name].refines:
             refined |= _gained(question, name)
     for capability, measure in MEASURES:
         if isinstance(run.model, capability):
@@ -158,7 +157,7 @@ def _gained(question: Question[Any], name: str) -> dict[str, Any]:
 
     Of the bound itself that is the amortisation gap, or as much of it as the ascent has closed.
     """
-    if (encoders := question.values.get(REFINED[name])) is None:
+    if (encoders := question.values.get(ESTIMATORS[name].refines)) is None:
         return {}
     return {"gained": likelihood.mean_and_error(question.values[name] - encoders)}
 

@@ -136,7 +136,7 @@ class VAE(WithPrior):
         return Normal(mean, log_var)
 
     def encoded(self, params: Params, stats: Stats, batch: Batch) -> Float[Array, "b m *z"]:
-        """The encoder's outputs: mean and, in the separate form, raw log-variance of z."""
+        """The encoder's outputs, which `_normal` reads: mean and, if separate, raw log-variance."""
         return self._moments(params, stats, self._scaled(batch.input))[0]
 
     def _posterior_of(
