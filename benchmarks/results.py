@@ -19,6 +19,8 @@ from benchmarks.pages import write_table
 from launch.table import mean_and_error, qualified
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
+from vdp.settings import compare
+from vdp.settings.parse import parse, to_json
 
 MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
 PAGE = MEASURED.parent.parent / "docs" / "results.md"
@@ -82,10 +84,12 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs, those that differ in their seed alone together, in the order of their names.
 
     The best checkpoints of two seeds may be of different steps; two of one seed are two rows.
+    Configs of older versions have what they lacked.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        config = {k: v for k, v in run["run"]["config"].items() if k not in IDLE}
+        whole = to_json(parse(run["run"]["config"]))
+        config = compare.ADDED | compare.flatten({k: whole[k] for k in whole.keys() - IDLE})
         result, hardware = run["result"], run["run"]["hardware"]
         same = json.dumps([config, _asked(result), hardware], sort_keys=True)
         if seed_of(run) in map(seed_of, groups.get(same, [])):

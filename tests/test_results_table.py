@@ -29,6 +29,17 @@ def measured(smoke_run, tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_seed_of_an_older_version_is_in_the_same_row(measured):
+    path = measured / "1.json"
+    older = json.loads(path.read_text())
+    del older["run"]["config"]["train"]["microbatches"]
+    path.write_text(json.dumps(older))
+    runs = [json.loads(path.read_text()) for path in sorted(measured.glob("*.json"))]
+    assert [len(group) for group in results.grouped(runs)] == [3]
+    runs[1]["run"]["config"]["train"]["microbatches"] = 2
+    assert sorted(len(group) for group in results.grouped(runs)) == [1, 2]
+
+
 def test_what_is_kept_names_no_place(smoke_run, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "MEASURED", tmp_path)
     workdir = shutil.copytree(smoke_run, tmp_path / "private" / "run")
