@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import beside, command, rates, results, stability
+from benchmarks import beside, command, rates, refined, results, stability
 from vdp import build
 from vdp.dists import Normal
 
@@ -129,3 +129,27 @@ def test_without_entropy_a_prior_is_trained_on_its_rate_less_the_entropy_and_mea
     whole, without = ({train: rate(p, train) for train in (True, False)} for p in priors)
     np.testing.assert_array_equal(whole[False], without[False])
     np.testing.assert_allclose(whole[True] - without[True], q.entropy(), rtol=1e-5)
+
+
+def test_what_refined_posteriors_gain_is_a_row_of_the_seeds_that_were_evaluated_alike(
+    smoke_run, tmp_path, capsys
+):
+    for seed, steps in ((0, 100), (1, 100), (2, 7)):
+        run = shutil.copytree(smoke_run, tmp_path / str(seed))
+        stored = json.loads((run / "config.json").read_text())
+        stored["command"] = f"python -m vdp.main --config=digits_vae:smoke --config.seed={seed}"
+        (run / "config.json").write_text(json.dumps(stored))
+        result = json.loads((run / "eval.json").read_text())
+        found = result["estimators"]
+        how = {"refine_steps": steps, "refine_rate": 0.05}
+        for name in ("elbo", "iwae"):
+            more = {"gained": {"mean": 2.0 + seed, "se": 0.1}}
+            found[f"{name}_refined"] = copy.deepcopy(found[name]) | how | more
+        (run / "eval-latest-test.json").write_text(json.dumps(result))
+    runs = [str(tmp_path / str(seed)) for seed in range(3)]
+    assert refined.main(runs) == 0
+    _, _, first, second = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
+    assert (first[1], second[1]) == ("2", "1")
+    assert (first[5], second[5]) == ("2.50 ± 0.50", "4.00 ± 0.10")
+    with pytest.raises(refined.UserError, match="has no evaluation with elbo, elbo_refined"):
+        refined.main([str(smoke_run)])
