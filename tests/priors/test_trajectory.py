@@ -116,7 +116,7 @@ def test_its_estimators_are_those_of_a_model_that_stands_for_no_other():
     model = build.build("model", vae, levels=2, input_levels=2)
     assert model.bound_model == model.weight_model == "T=3, trajectory"
     has = {name for name in estimators.ESTIMATORS if estimators.has_its_own(name, model)}
-    assert has == {"elbo", "iwae"}
+    assert has == {"elbo", "elbo_refined", "iwae", "iwae_refined"}
     with pytest.raises(UserError, match="elbo_ode"):
         estimators.check(["elbo_ode"], model)
     for asked in (0, 3):
