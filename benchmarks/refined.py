@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks import command
 from benchmarks.pages import write_table
-from benchmarks.results import started
-from launch.table import mean_and_error, qualified
+from benchmarks.results import estimate, started
+from launch.table import mean_and_error
 from vdp.errors import UserError
 from vdp.evaluation.estimators import ESTIMATORS
 from vdp.record import RUN_FILE
@@ -65,12 +65,10 @@ def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> s
 
 def row(config: str, results: Sequence[Result]) -> list[str]:
     """The cells of the seeds of one config."""
-    first = results[0]
-    about = lambda name: max((qualified(r["estimators"][name]) for r in results), key=len)
+    first, runs = results[0], [{"result": result} for result in results]
     cells = [f"`{config}`", str(len(results)), f"{first['num_examples']:,} {first['split']}"]
     for name, base in REFINED.items():
-        both = [f"{number(results, each, 'nats')} ({about(each)})" for each in (base, name)]
-        cells += [*both, number(results, name, "gained")]
+        cells += [estimate(runs, base), estimate(runs, name), number(results, name, "gained")]
     return cells + [number(results, name, "ess", digits=1) for name in ("iwae", "iwae_refined")]
 
 

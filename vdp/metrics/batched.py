@@ -28,6 +28,14 @@ class Kept(Protocol):
         ...
 
 
+Prepare = Callable[[Params, Stats, Batch, Key], Batch]
+
+
+def unprepared(params: Params, stats: Stats, batch: Batch, rng: Key) -> Batch:
+    """The batch as it is."""
+    return batch
+
+
 class Batched:
     """Maps functions of one batch over arrays of any length.
 
@@ -92,7 +100,7 @@ class Batched:
         /,
         *,
         start: int = 0,
-        prepare: Callable[[Params, Stats, Batch, Key], Batch] = lambda p, s, batch, rng: batch,
+        prepare: Prepare = unprepared,
         **options: Any,
     ) -> Iterator[Any]:
         """Yields the results of all examples batch by batch, as numpy, without those of padding.
@@ -128,7 +136,7 @@ class Batched:
         *,
         progress: Callable[[int], None] = lambda done: None,
         kept: Kept | None = None,
-        prepare: Callable[[Params, Stats, Batch, Key], Batch] = lambda p, s, batch, rng: batch,
+        prepare: Prepare = unprepared,
         **options: Any,
     ) -> Any:
         """Results of all examples of `arrays` = (target, input, labels), [N, ...].

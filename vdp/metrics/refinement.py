@@ -1,10 +1,10 @@
 """Posteriors found for every image by itself, in place of the encoder's.
 
 log p(x) >= E_q[log p(x, z) - log q(z)] holds for every q, so also for one that was chosen by
-looking at x. An encoder has to say it for all images at once, and loses by that: the amortisation
-gap (Cremer et al. 2018). Here its outputs are where a gradient ascent on each image's own bound
-starts (Kim et al. 2018); parameters stay as they are. The draws that the ascent has used are not
-those by which its result is judged.
+looking at x. An encoder gives the posteriors of all images by one function, and loses by that: the
+amortisation gap (Cremer et al. 2018). Here a gradient ascent on each image's own bound starts at
+its outputs (Kim et al. 2018); parameters stay as they are. The draws that the ascent has used are
+not those by which its result is judged.
 """
 
 import dataclasses
@@ -70,10 +70,7 @@ def ascend(
     model: Refinable, params: Params, stats: Stats, given: tuple[Batch, Any, Any], rng: Key,
     *, steps: int, rate: float,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """One step: what `start` gives, from (batch, what it gave).
-
-    Raises: as of the model's bound.
-    """
+    """One step up the bound: what `start` gives, from the batch and what it gave before."""
     batch, encoded, state = given
     draw_rng, rest_rng = jax.random.split(rng)
     noise = model.draw(draw_rng, batch, purpose="loss")  # one time an image, where there are
