@@ -2,7 +2,7 @@
 
 Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
-`latent=40|100|200`, `training=joint|detached|prior`, `smoke`.
+`latent=40|8|20|100|200`, `training=joint|detached|prior`, `smoke`.
 """
 
 from vdp import variants
@@ -13,7 +13,7 @@ def get_config(arg=""):
     return variants.dcgan(
         arg,
         data=dict(name="cifar10", num_validation=5000),
-        latents=(40, 100, 200),
+        latents=(40, 8, 20, 100, 200),
         channels=(64, 128, 256),
         likelihood=dict(name="normal", scale="learned"),
         epochs=250,
