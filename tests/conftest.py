@@ -40,9 +40,12 @@ modules = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glo
 own = [name for name in modules - UNCHECKED if not name.endswith("__init__")]
 jaxtyping.install_import_hook(own, "typecheck.checked")
 
+from undrawn import pictures  # noqa: E402
+
 from vdp import main  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet are written out
+gc.set_threshold(50_000, 20, 20)  # traces are many small objects, and few of them are garbage
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,6 +53,13 @@ def less_to_collect():
     """Traces and programs stay in jax's caches; they are not searched for garbage again."""
     yield
     gc.freeze()
+
+
+@pytest.fixture
+def undrawn():
+    """The runs of a test draw no pictures."""
+    with pictures(drawn=False):
+        yield
 
 
 @pytest.fixture
@@ -69,7 +79,8 @@ def smoke_run(tmp_path_factory):
     with open(folder / "smoke.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (workdir / "card.html").exists():
-            assert main.run(["--config=digits_vae:smoke", f"--workdir={workdir}"]) == 0
+            with pictures(drawn=True):
+                assert main.run(["--config=digits_vae:smoke", f"--workdir={workdir}"]) == 0
     return workdir
 
 

@@ -15,10 +15,12 @@ ROUNDED = {  # no gradient near zero is made a step of full size, and no mask is
 }  # fmt: skip
 
 
-def setup(num_steps=1, *, mesh=None, parts=False, packed=False, rolled=True, **overrides):
+def setup(
+    num_steps=1, *, variant="smoke", mesh=None, parts=False, packed=False, rolled=True, **overrides
+):
     """(state, chunk function, feed) of the digits smoke config, and its (model, optimizer)."""
     mesh = mesh or parallel.make_mesh(jax.devices()[:1])
-    cfg = config.settings("digits_vae:smoke", list(overrides.items()))
+    cfg = config.settings(f"digits_vae:{variant}", list(overrides.items()))
     dataset = datasets.load(cfg.data)
     facts = dataset.facts
     model = build.model(cfg.model, facts)

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from undrawn import pictures
 
 NAMES = ("elbo", "elbo_discrete", "elbo_ode", "iwae", "iwae_ode", "dvp_reference")
 
@@ -19,7 +20,9 @@ def run(tmp_path_factory):
         "model.prior.ode_steps": 2, "model.scales": "((4,1,2),(2,1,2))",
     }  # fmt: skip
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
-    assert main.run(["--config=digits_dvp:depth=4,smoke", f"--workdir={workdir}", *flags]) == 0
+    command = ["--config=digits_dvp:depth=4,smoke", f"--workdir={workdir}", *flags]
+    with pictures(drawn=False):
+        assert main.run(command) == 0
     return workdir
 
 
@@ -44,6 +47,7 @@ def test_every_estimator_is_of_its_own_model(run):
 
 @pytest.mark.slow
 def test_temperatures_and_every_picture(cli, copied):
+    assert cli("--mode=sample", f"--workdir={copied}")[0] == 0
     before = (copied / "samples" / "samples.png").read_bytes()
     code, out, err = cli(
         "--mode=sample", f"--workdir={copied}", "--config.sample.z_temperature=0.3",

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-QUICK = ("--config=digits_classifier", "--config.train.steps=30", "--config.eval.batch_size=60")
+QUICK = (
+    "--config=digits_classifier", "--config.train.steps=30", "--config.eval.batch_size=60",
+    "--config.model.net.channels=(8,16)", "--config.train.batch_size=32",
+    "--config.optim.warmup_steps=5", "--config.optim.learning_rate=1e-2",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_reference_statistics_are_computed_once_per_images_and_features(tmp_path
 @pytest.fixture(scope="module")
 def classifier_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("classifier") / "run"
-    short = ["--config.train.steps=300", "--config.eval.every=300"]
+    short = ["--config.train.steps=200", "--config.eval.every=200"]
     command = [sys.executable, "-m", "vdp.main", "--config=digits_classifier", *short]
     # with XLA's optimiser: convolutions are worth its compile time here
     environment = {**os.environ, "XLA_FLAGS": ""}

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from starting import started
 
 from vdp import build
 from vdp.types import Batch
@@ -69,7 +70,8 @@ def test_bound_is_what_the_equations_say():
     grey = jax.random.randint(jax.random.key(3), (2, 8, 8, 1), 0, 17).astype(jnp.uint8)
     target = (grey > 8).astype(jnp.uint8)
     batch = Batch(target=target, input=grey, label=jnp.zeros(2, jnp.int32))
-    params, stats = jax.jit(lambda k: model.init(k, (8, 8, 1), data=grey))(jax.random.key(0))
+    params, stats = started(model, jax.random.key(0), (8, 8, 1), data=grey)
+    params = jax.tree.map(np.asarray, params)
     net = params["decoder"]["net"]
     noise = jax.jit(model.draw)(jax.random.key(1), batch)
     found = jax.jit(model.elbo)(params, stats, batch, jax.random.key(2), noise=noise)

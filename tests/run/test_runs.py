@@ -174,6 +174,7 @@ def test_evaluation_refuses_another_model_or_split(refused, smoke_run, field):
     refused("--mode=eval", SMOKE, f"--workdir={smoke_run}", f"--config.{field}")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     code, _, err = cli(SMOKE, f"--workdir={copied_run}")
     assert code == 0
@@ -191,6 +192,7 @@ def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
     assert (copied_run / "eval.json.bad").read_text() == partial
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_run):
     result = lambda: json.loads((copied_run / "eval.json").read_text())["estimators"]["iwae"]["k"]
     assert result() == 4
@@ -201,6 +203,7 @@ def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_r
         assert result() == 6
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
     before = (copied_run / "eval.json").read_text()
     shutil.rmtree(copied_run / "checkpoints")

@@ -48,6 +48,7 @@ def damage(folder, step, *, flip):
             path.write_bytes(content[: len(content) // 3])
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("flip", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_damaged_checkpoints_are_refused_and_training_falls_back(refused, cli, copied_run, flip):
     damage(copied_run, 20, flip=flip)

@@ -7,11 +7,14 @@ import signal
 
 import pytest
 from processes import COMMAND, assert_bitwise, final_state, metrics, start, stopped_at, wait_for
+from undrawn import pictures
 
 from vdp import config
 from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,8 @@ def uninterrupted(tmp_path_factory):
     from vdp import main
 
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    assert main.run([*COMMAND, f"--workdir={workdir}"]) == 0
+    with pictures(drawn=False):
+        assert main.run([*COMMAND, f"--workdir={workdir}"]) == 0
     return workdir
 
 

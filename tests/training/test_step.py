@@ -24,9 +24,16 @@ GOLDEN = {  # digits_vae:smoke at step 0; changes with the model, the noise or t
 }
 
 
-def test_golden_metrics_of_the_first_step():
+@pytest.fixture(scope="module")
+def first():
+    """(state, compiled step, feed)."""
     start, chunk, feed = setup()
-    after, metrics = jax.jit(chunk)(start, feed.feed(0, 1))
+    return start, jax.jit(chunk), feed
+
+
+def test_golden_metrics_of_the_first_step(first):
+    start, step, feed = first
+    after, metrics = step(start, feed.feed(0, 1))
     mean = {name: float(value[0]) for name, value in metrics.items()}
     for name, value in GOLDEN.items():
         np.testing.assert_allclose(mean[name], value, rtol=1e-4, err_msg=name)
@@ -38,10 +45,9 @@ def test_golden_metrics_of_the_first_step():
     np.testing.assert_allclose(mean["update_norm"], np.linalg.norm(after - before), rtol=1e-3)
 
 
-def test_one_chunk_is_its_steps():
-    start, chunk, feed = setup(num_steps=4)
-    together, metrics = jax.jit(chunk)(start, feed.feed(0, 4))
-    single = jax.jit(setup()[1])
+def test_one_chunk_is_its_steps(first):
+    start, single, feed = first
+    together, metrics = jax.jit(setup(num_steps=4)[1])(start, feed.feed(0, 4))
     apart, singly = start, []
     for i in range(4):
         apart, m = single(apart, feed.feed(i, 1))
@@ -68,10 +74,10 @@ def test_jit_changes_nothing_but_rounding():
         np.testing.assert_allclose(plain[name], jitted[name], rtol=2e-4, err_msg=name)
 
 
-def test_bad_updates_are_skipped_and_counted():
-    start, chunk, feed = setup()
+def test_bad_updates_are_skipped_and_counted(first):
+    start, step, feed = first
     poisoned = start.replace(params=jax.tree.map(lambda x: x * jnp.nan, start.params))
-    after, metrics = jax.jit(chunk)(poisoned, feed.feed(0, 1))
+    after, metrics = step(poisoned, feed.feed(0, 1))
     assert int(metrics["bad_steps"][0]) == 1
     assert int(after.step) == 1
     for a, b in zip(
@@ -80,14 +86,14 @@ def test_bad_updates_are_skipped_and_counted():
         np.testing.assert_array_equal(a, b)
     for a, b in zip(jax.tree.leaves(start.ema), jax.tree.leaves(after.ema), strict=True):
         np.testing.assert_array_equal(a, b)
-    healed, metrics = jax.jit(chunk)(start.replace(bad_steps=jnp.int32(3)), feed.feed(0, 1))
+    healed, metrics = step(start.replace(bad_steps=jnp.int32(3)), feed.feed(0, 1))
     assert int(healed.bad_steps) == 0
 
 
 @pytest.mark.parametrize(("warmup", "decays"), [("False", [0.2] * 3), ("True", [0.1, 2 / 11, 0.2])])
 def test_ema_is_the_exponential_average(warmup, decays):
     given = {"train.ema_decay": "0.2", "train.ema_warmup": warmup, "optim.warmup_steps": "0"}
-    start, chunk, feed = setup(**given)
+    start, chunk, feed = setup(variant="prior=normal,smoke", **given)
     expected, current, jitted = start.params, start, jax.jit(chunk)
     for i, decay in enumerate(decays):
         current, _ = jitted(current, feed.feed(i, 1))

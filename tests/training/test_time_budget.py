@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from vdp.runtime.metric_log import read_metrics, train_seconds
 
 ARGUMENTS = [
@@ -11,6 +13,7 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_training_stops_when_its_seconds_are_spent_and_goes_on_with_more(cli, tmp_path):
     arguments = [*ARGUMENTS, f"--workdir={tmp_path}"]
     ends = []

@@ -1,6 +1,7 @@
 """Joint, detached and second-stage training of one model; running statistics in the state."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -14,6 +15,7 @@ from vdp import build, config, main
 from vdp.data import datasets
 from vdp.dists import standard_normal
 from vdp.priors.noise import PosteriorNoise
+from vdp.runtime import uncompiled
 from vdp.training import step
 from vdp.types import Batch
 
@@ -105,13 +107,14 @@ def test_statistics_are_averaged_like_the_parameters(joint):
     model, rest, _ = joint
     cfg = config.settings("digits_dcgan:smoke")
     optimizer = optim.make(cfg.optim, 10, rest[0])
-    start = state.create(model, optimizer, jax.random.key(0), (8, 8, 1))
+    create = functools.partial(state.create, model, optimizer)
+    start = uncompiled.evaluated(create)(jax.random.key(0), (8, 8, 1))
     metrics = {"loss": jnp.float32(1.0)}
     new_stats = jax.tree.map(lambda x: x + 1.0, start.stats)
-    zero = jax.tree.map(jnp.zeros_like, start.params)
-    after, _ = step.apply_gradients(
-        start, metrics, new_stats, zero, optimizer=optimizer, ema_decay=0.9, ema_warmup=False
-    )
+    zero = jax.tree.map(np.zeros_like, start.params)
+    how = dict(optimizer=optimizer, ema_decay=0.9, ema_warmup=False)
+    update = jax.jit(functools.partial(step.apply_gradients, **how))
+    after, _ = update(start, metrics, new_stats, zero)
     close(after.stats, new_stats)
     close(after.ema_stats, jax.tree.map(lambda x: x + 0.1, start.stats))
     for a, b in zip(jax.tree.leaves(after.ema), jax.tree.leaves(start.params), strict=True):
