@@ -32,13 +32,31 @@ def trained(settings: Settings, dataset: datasets.Dataset) -> Run[Model]:
       settings: of the run whose samples are judged; its `data` is what the classifier sees.
       dataset: of settings.data.
     """
-    chosen = parse(variants.classifier(to_config(settings).data))
-    folder = fid.cache_folder() / "classifiers" / _name(chosen, dataset.splits["train"])
+    chosen, folder = _place(settings, dataset)
     opened = _finished(folder)
     if opened is None:
         _train(_on(jax.device_count(), chosen), folder)
         opened = _opened(folder)
     return opened
+
+
+def check_place(settings: Settings, dataset: datasets.Dataset) -> None:
+    """Refuses a cache that cannot keep the classifier, before a run is trained that needs it.
+
+    Raises:
+      UserError: there is none yet, and its folder cannot be written.
+    """
+    if settings.eval.fid_features == "classifier" and parallel.is_writer():
+        folder = _place(settings, dataset)[1]
+        if not (folder / DONE).exists():
+            _prepare(folder)
+
+
+def _place(settings: Settings, dataset: datasets.Dataset) -> tuple[Settings, pathlib.Path]:
+    """(the classifier's settings, its folder)."""
+    chosen = parse(variants.classifier(to_config(settings).data))
+    name = _name(chosen, dataset.splits["train"])
+    return chosen, fid.cache_folder() / "classifiers" / name
 
 
 def _name(chosen: Settings, images: Split) -> str:

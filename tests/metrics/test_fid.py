@@ -133,6 +133,17 @@ def test_cached_classifiers_keep_their_names_across_versions():
     assert classifier._name(chosen, images) == "digits-d7f7160bac407b11"
 
 
+def test_a_cache_that_cannot_keep_the_classifier_is_said_before_training(
+    refused, monkeypatch, tmp_path
+):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = f"--workdir={tmp_path / 'run'}"
+    asked = ("--config=digits_vae:smoke", "--config.eval.estimators=elbo,fid", place)
+    refused(*asked, says=["XDG_CACHE_HOME", str(tmp_path / "cache")])
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
     import vdp

@@ -14,7 +14,7 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.runtime import parallel
 from vdp.training import state
-from vdp.training.checkpoint import Checkpoints, Damaged
+from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
 from vdp.training.fingerprint import fingerprint
 from vdp.training.state import State
 
@@ -201,3 +201,27 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(UserError, match="checkpoints is no folder"):
         Checkpoints(tmp_path)
+
+
+def test_a_checkpoint_that_gets_its_score_later_is_never_missing(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(make_state(10), metric=None)
+    checkpoints.wait()
+
+    def cut(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.manager, "save", cut)
+        with pytest.raises(UserError, match="earlier checkpoints are intact"):
+            checkpoints.save(make_state(10), metric=-1.0)
+    assert saved_steps(tmp_path) == [10]
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps == [10]
+    checkpoints.restore(10, template())
+    checkpoints.save(make_state(10), metric=-1.0)
+    checkpoints.close()
+    again = Checkpoints(tmp_path, read_only=True)
+    assert again.manager.metrics(10) == {"elbo": -1.0}
+    again.restore(10, template())
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from vdp import build, config, run
+from vdp import build, classifier, config, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
@@ -75,6 +75,8 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     try:
         model = build.assemble(settings.model, dataset.facts)
         asked.check(settings.replace(eval=dict(split="test")), model, dataset)
+        if settings.eval.wants_features and isinstance(model, Generative):
+            classifier.check_place(settings, dataset)
         fit(
             settings,
             workdir,

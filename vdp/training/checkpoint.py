@@ -20,10 +20,17 @@ from jax.experimental import multihost_utils
 
 from vdp.errors import UserError
 from vdp.metrics.score import stored
-from vdp.runtime import files
+from vdp.runtime import files, parallel
 from vdp.training.fingerprint import fingerprint
 from vdp.training.state import Evaluated, State
-from vdp.training.storage import Manager, cause, check_room, quiet_orbax
+from vdp.training.storage import (
+    REPLACED,
+    Manager,
+    cause,
+    check_room,
+    end_replacements,
+    quiet_orbax,
+)
 from vdp.types import ELBO, Score
 
 FOLDER = "checkpoints"  # in the run's
@@ -37,7 +44,8 @@ def saved_steps(workdir: pathlib.Path) -> list[int]:
     """The steps of complete checkpoints in a workdir, ascending; nothing is opened."""
     folder = workdir / FOLDER
     entries = folder.iterdir() if folder.is_dir() else ()
-    return sorted(int(entry.name) for entry in entries if entry.name.isdigit())
+    names = {entry.name.removeprefix(REPLACED) for entry in entries}
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _check(step: int, restored: State | Evaluated, sums: dict[str, Any]) -> None:
@@ -46,6 +54,12 @@ def _check(step: int, restored: State | Evaluated, sums: dict[str, Any]) -> None
         raise Damaged(f"checkpoint {step} is damaged (its bits do not match its fingerprint)")
     if int(restored.step) != step:
         raise Damaged(f"checkpoint {step} is damaged (it holds the state of {int(restored.step)})")
+
+
+def _await_all(what: str) -> None:
+    """Waits until every process of this program has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
 
 
 class Checkpoints:
@@ -75,6 +89,11 @@ class Checkpoints:
         self._warn = warn
         self.folder = pathlib.Path(workdir).absolute() / FOLDER
         files.check_folder(self.folder)  # Orbax would fail, and its threads not end
+        self._replaces = not read_only and parallel.is_writer()
+        if self._replaces:
+            end_replacements(self.folder)
+        if not read_only:
+            _await_all("vdp: checkpoints are found")
         self._loud = quiet_orbax(self)
         self.manager = Manager(
             self.folder,
@@ -121,7 +140,8 @@ class Checkpoints:
             return
         check_room(self.folder, state)  # before anything goes
         if exists:
-            self.manager.delete(step)
+            self.wait()
+            self._rename([step], lambda step: f"{REPLACED}{step}")  # until the new one is whole
         if jax.default_backend() == "cpu":  # there the asynchronous save would read donated buffers
             state = jax.tree.map(jnp.copy, state)
         items = {
@@ -139,6 +159,8 @@ class Checkpoints:
             self.manager.wait_until_finished()
         except Exception as error:
             raise self._write_error(error) from error
+        if self._replaces:
+            end_replacements(self.folder)
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
@@ -208,13 +230,14 @@ class Checkpoints:
 
     def _set_aside(self, steps: list[int]) -> None:
         """Renames damaged checkpoints, so that their steps can be saved again."""
-        if not steps:
-            return
-        if jax.process_index() == 0:
+        if steps:
+            self._rename(steps, lambda step: f"damaged-{step}-{time.time_ns()}")
+
+    def _rename(self, steps: list[int], name: Callable[[int], str]) -> None:
+        if parallel.is_writer():
             for step in steps:
-                (self.folder / str(step)).rename(self.folder / f"damaged-{step}-{time.time_ns()}")
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("vdp: damaged checkpoints are set aside")
+                (self.folder / str(step)).rename(self.folder / name(step))
+        _await_all("vdp: checkpoints are renamed")
         self.manager.reload()
 
     def resolve(self, which: str | int) -> int:

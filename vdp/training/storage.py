@@ -20,6 +20,7 @@ from vdp.runtime import files
 from vdp.runtime.metric_log import is_finite
 
 SCORE = "metrics"  # Orbax's name for what `best` is chosen by
+REPLACED = "replaced-"  # before the step of a checkpoint that is being written anew
 ABOUT = "_CHECKPOINT_METADATA"  # Orbax's list of what a checkpoint was saved with
 
 
@@ -135,6 +136,16 @@ def quiet_orbax(owner: object) -> weakref.finalize:
 
     logger.addFilter(others)
     return weakref.finalize(owner, logger.removeFilter, others)
+
+
+def end_replacements(folder: pathlib.Path) -> None:
+    """Removes checkpoints that are replaced, and puts back those whose successor never came."""
+    for old in folder.glob(f"{REPLACED}*"):
+        place = folder / old.name.removeprefix(REPLACED)
+        if place.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(place)
 
 
 def check_room(folder: pathlib.Path, state: Any) -> None:
