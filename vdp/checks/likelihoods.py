@@ -12,7 +12,7 @@ import numpy as np
 
 from vdp.checks import outputs
 from vdp.checks.report import ERRORS, Report, Verdict, close, tried, unreached
-from vdp.types import Array, Likelihood, Shape
+from vdp.types import AnyArray, Array, Likelihood, Shape
 
 MOST = 1 << 17  # images that are enumerated
 OUTPUTS = 4  # of one pixel each
@@ -31,43 +31,47 @@ class _Case:
     def key(self, purpose: int) -> Array:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
 
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Of what is given to the likelihood: nothing is compiled for its numbers."""
+        return np.random.default_rng([self.seed, purpose])
+
     def outputs(self, num: int, shape: Shape, scale: float = 1.0) -> Array:
         height, width, channels = shape
         features = self.likelihood.num_features(channels)
-        drawn = scale * jax.random.normal(self.key(0), (num, height, width, features))
-        return self.likelihood.attach(self.likelihood.init(), drawn)
+        drawn = scale * self.rng(0).standard_normal((num, height, width, features), np.float32)
+        return self.likelihood.attach(self.likelihood.init(), jnp.asarray(drawn))
 
-    def images(self, num: int) -> Array:
+    def images(self, num: int) -> np.ndarray:
         shape = (num, *self.x_shape)
-        return jax.random.randint(self.key(1), shape, 0, self.levels).astype(self.dtype)
+        return self.rng(1).integers(0, self.levels, shape).astype(self.dtype)
 
     @functools.cached_property
-    def log_prob(self) -> Callable[[Array, Array], Array]:
+    def log_prob(self) -> Callable[[AnyArray, AnyArray], Array]:
         """The likelihood's, compiled."""
         return jax.jit(self.likelihood.log_prob)
 
     @functools.cached_property
     def samples(self) -> np.ndarray:
         """DRAWS images of the same outputs, drawn once for all laws."""
-        given = jnp.repeat(self.outputs(1, self.x_shape), DRAWS, axis=0)
+        given = np.repeat(self.outputs(1, self.x_shape), DRAWS, axis=0)
         return np.asarray(jax.jit(self.likelihood.sample)(given, self.key(3)))
 
     @property
     def dtype(self):
-        return jnp.uint8 if self.levels <= 256 else jnp.uint16
+        return np.uint8 if self.levels <= 256 else np.uint16
 
-    def pixels(self, channels: int) -> Array:
+    def pixels(self, channels: int) -> np.ndarray:
         """Every image of one pixel, [levels^channels, 1, 1, channels]."""
         values = itertools.product(range(self.levels), repeat=channels)
-        return jnp.asarray(list(values), self.dtype).reshape(-1, 1, 1, channels)
+        return np.asarray(list(values), self.dtype).reshape(-1, 1, 1, channels)
 
     @functools.cached_property
     def masses(self) -> np.ndarray:
         """The probability of each of `pixels` at OUTPUTS outputs, [OUTPUTS, levels^channels]."""
         channels = self.x_shape[2]
         pixels = self.pixels(channels)
-        at = lambda given: self.log_prob(jnp.repeat(given[None], len(pixels), axis=0), pixels)
-        every = [at(given) for given in self.outputs(OUTPUTS, (1, 1, channels))]
+        at = lambda given: self.log_prob(np.repeat(given[None], len(pixels), axis=0), pixels)
+        every = [at(given) for given in np.asarray(self.outputs(OUTPUTS, (1, 1, channels)))]
         return np.exp(np.asarray(every, np.float64))
 
 
@@ -114,7 +118,7 @@ def check_likelihood(
 
 
 def _jit(case: _Case) -> Verdict:
-    given, images = case.outputs(3, case.x_shape), case.images(3)
+    given, images = case.outputs(3, case.x_shape), jnp.asarray(case.images(3))
     plain = case.likelihood.log_prob(given, images)
     return close(plain, case.log_prob(given, images), "compiled and not")
 
@@ -122,12 +126,13 @@ def _jit(case: _Case) -> Verdict:
 def _alone(case: _Case) -> Verdict:
     """The first of three, with two others beside it than before: nothing is compiled for that."""
     every = case.outputs(5, case.x_shape), case.images(5)
-    at = lambda *rows: case.log_prob(*(array[jnp.array(rows)] for array in every))[:1]
+    at = lambda *rows: np.asarray(case.log_prob(*(np.asarray(a)[[*rows]] for a in every)))[:1]
     return close(at(0, 1, 2), at(0, 3, 4), "beside two examples and two others")
 
 
 def _extremes(case: _Case) -> Verdict:
-    images = case.images(2).at[0].set(0).at[1].set(case.levels - 1)
+    ends = np.array([0, case.levels - 1], case.dtype).reshape(2, 1, 1, 1)
+    images = jnp.asarray(np.broadcast_to(ends, (2, *case.x_shape)))
 
     @jax.jit
     @jax.value_and_grad
@@ -145,7 +150,7 @@ def _extremes(case: _Case) -> Verdict:
 def _gradients(case: _Case) -> Verdict:
     height, width, channels = case.x_shape
     shape = (3, height, width, case.likelihood.num_features(channels))
-    features = jax.random.normal(case.key(0), shape)
+    features = case.rng(0).standard_normal(shape, np.float32)
 
     def total(params, features):
         return case.likelihood.log_prob(
@@ -196,7 +201,7 @@ def _frequencies(small: _Case | None) -> Verdict:
         return None, "too many values of a pixel"
     channels = small.x_shape[2]
     digits = small.levels ** np.arange(channels)[::-1]
-    given = jnp.repeat(small.outputs(OUTPUTS, (1, 1, channels)), 4 * DRAWS, axis=0)
+    given = np.repeat(small.outputs(OUTPUTS, (1, 1, channels)), 4 * DRAWS, axis=0)
     drawn = np.asarray(jax.jit(small.likelihood.sample)(given, small.key(3)), np.int64)
     values = (drawn.reshape(-1, channels) @ digits).reshape(OUTPUTS, -1)
     pairs = zip(values, small.masses, strict=True)
