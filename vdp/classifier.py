@@ -44,11 +44,11 @@ def check_place(settings: Settings, dataset: datasets.Dataset) -> None:
     """Refuses a cache that cannot keep the classifier, before a run is trained that needs it.
 
     Raises:
-      UserError: there is none yet, and its folder cannot be written.
+      UserError: there is none that can be used, and its folder cannot be written.
     """
     if settings.eval.fid_features == "classifier" and parallel.is_writer():
         folder = _place(settings, dataset)[1]
-        if not (folder / DONE).exists():
+        if _finished(folder) is None:
             _prepare(folder)
 
 
@@ -78,7 +78,7 @@ def _name(chosen: Settings, images: Split) -> str:
 
 def _on(devices: int, settings: Settings) -> Settings:
     """The settings with batches that fall evenly on the devices."""
-    upwards = lambda size: -(-size // devices) * devices
+    upwards = lambda size: parallel.next_multiple(size, devices)
     return settings.replace(
         train=dict(batch_size=upwards(settings.train.batch_size)),
         eval=dict(batch_size=upwards(settings.eval.batch_size)),

@@ -160,7 +160,8 @@ def _parse(field: str, text: str, kind: type) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # bare words
         value = text
         if kind is tuple:
-            value = tuple(part.strip() for part in text.strip("()[]").split(",") if part.strip())
+            inside = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+            value = tuple(part.strip() for part in inside.split(",") if part.strip())
     if kind is tuple and not isinstance(value, tuple):
         value = tuple(value) if isinstance(value, list) else (value,)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -21,12 +21,13 @@ def report(run, dataset, features, images, folder, **settings):
     """The report of these images in place of samples."""
     asked = dataclasses.replace(run, settings=run.settings.replace(eval=settings))
     two = dataset.splits["test"].take(slice(2))
+    arrays = (two.images, two.images, two.labels)
     return fid_convergence.report(
         Asked(
             run=asked,
-            arrays=(two.images, two.images, two.labels),
+            arrays=arrays,
             dataset=dataset,
-            kept=resume.Unfinished(run, folder),
+            kept=resume.Unfinished(run, folder, arrays),
             features=features,
             samples=lambda: features.apply(images),
         )

@@ -93,7 +93,7 @@ def test_a_ladder_has_likelihood_ratios_and_what_is_kept_is_not_computed_again(
     run = asking(ladder_run, noise)
     inside = run.arrays(run.images()[:50])
     others = ood.load(run.settings, run.facts, run.model)
-    kept = resume.Unfinished(run, tmp_path)
+    kept = resume.Unfinished(run, tmp_path, inside)
     compared = ood.compare(run, inside, others, kept, {})[noise]
     assert set(compared.inside) == {"elbo", "code", "llr_0", "complexity", "corrected"}
     assert compared.entry()["llr_0"]["higher"] == "out"

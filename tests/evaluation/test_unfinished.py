@@ -96,11 +96,14 @@ def test_other_settings_begin_anew(evaluation, copied_run):
 
 def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
     run = vdp.load(smoke_run)
-    resume.Unfinished(run, tmp_path).rows("elbo")._write(0, {"value": np.ones(3)}, 1.0)
-    assert len(resume.Unfinished(run, tmp_path).rows("elbo").read()["value"]) == 3
+    arrays = run.arrays(run.images()[:3])
+    kept = lambda run, arrays=arrays: resume.Unfinished(run, tmp_path, arrays).rows("elbo")
+    kept(run)._write(0, {"value": np.ones(3)}, 1.0)
+    assert len(kept(run).read()["value"]) == 3
+    assert kept(run, run.arrays(run.images()[1:4])).read() == {}, "of other images"
     params = {name: dict(leaves) for name, leaves in run.params.items()}
     run = dataclasses.replace(run, params=params | {"decoder": params["encoder"]})
-    assert resume.Unfinished(run, tmp_path).rows("elbo").read() == {}
+    assert kept(run).read() == {}
 
 
 def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeypatch):

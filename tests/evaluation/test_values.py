@@ -62,3 +62,13 @@ def test_what_is_no_file_of_values_is_none(tmp_path):
         assert values.read(path) is None
     path.with_suffix(".npz").write_bytes(b"PK\x03\x04 cut")
     assert values.read(path) is None
+
+
+def test_results_of_other_images_are_told_apart(tmp_path):
+    path, images = tmp_path / "eval.json", np.arange(3, dtype=np.uint64)
+    of = lambda image: {values.IMAGE: image}
+    assert not values.of_others(path, of(images)), "nothing is there"
+    values.write(path, of(images), {})
+    assert not values.of_others(path, of(images))
+    assert values.of_others(path, of(images + 1))
+    assert not values.of_others(path, of(images[:2])), "fewer of them"

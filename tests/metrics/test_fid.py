@@ -134,14 +134,19 @@ def test_cached_classifiers_keep_their_names_across_versions():
 
 
 def test_a_cache_that_cannot_keep_the_classifier_is_said_before_training(
-    refused, monkeypatch, tmp_path
+    refused, cli, copied_run, monkeypatch, tmp_path
 ):
     (tmp_path / "cache").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    place = f"--workdir={tmp_path / 'run'}"
+    place = f"--workdir={tmp_path / 'new'}"
     asked = ("--config=digits_vae:smoke", "--config.eval.estimators=elbo,fid", place)
     refused(*asked, says=["XDG_CACHE_HOME", str(tmp_path / "cache")])
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "new").exists()
+    found = json.loads((copied_run / "eval.json").read_text())
+    found["question"]["estimators"] = ["elbo", "fid"]
+    (copied_run / "eval.json").write_text(json.dumps(found))
+    code, _, err = cli(*asked[:2], f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, True), "a finished run needs none"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import vdp
 from vdp import config
 from vdp.errors import UserError
 from vdp.evaluation import naming
-from vdp.runtime import metric_log, progress
+from vdp.runtime import metric_log, parallel, progress
 from vdp.runtime.progress import Progress
 from vdp.settings import compare
 from vdp.settings.parse import parse
@@ -207,11 +207,41 @@ def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_r
 def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
     before = (copied_run / "eval.json").read_text()
     shutil.rmtree(copied_run / "checkpoints")
+    others = ("eval-latest-test.json", "eval-latest-test.npz", "wandb.json", "codes-best-test")
+    for name in others:
+        (copied_run / name).write_text("{}")
     code, _, err = cli(SMOKE, f"--workdir={copied_run}")
     assert (code, "nothing left to do" in err) == (0, False)
     assert "eval.json is of an earlier training: moved to eval.json.bad" in err
     assert (copied_run / "eval.json.bad").read_text() == before
     assert (copied_run / "eval.json").exists()
+    for name in others:
+        assert (copied_run / f"{name}.bad").exists()
+        assert not (copied_run / name).exists()
+    (entry,) = json.loads((copied_run / "evals.json").read_text())
+    assert entry["file"] == "eval.json"
+
+
+def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_run):
+    """By `--mode=eval`, say: the best of fewer validations then, and no pictures of it."""
+    result = json.loads((copied_run / "eval.json").read_text())
+    whole = result["validations"]
+    result["validations"] = {"num": 1, "last_step": 10}
+    (copied_run / "eval.json").write_text(json.dumps(result))
+    for path in (copied_run / "samples").iterdir():
+        if not path.name.startswith("step-"):
+            path.unlink()
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, True)
+    assert json.loads((copied_run / "eval.json").read_text())["validations"] == whole
+    assert (copied_run / "samples" / "samples.png").exists()
+    assert "evaluated at step 10 of" not in (copied_run / "card.md").read_text()
+
+
+def test_another_number_of_devices_takes_the_next_larger_batches(smoke_run, monkeypatch):
+    assert [parallel.next_multiple(250, devices) for devices in (1, 3, 8)] == [250, 252, 256]
+    monkeypatch.setattr(parallel, "next_multiple", lambda size, devices: size + devices)
+    assert vdp.load(smoke_run).batched.batch_size == 33
 
 
 def test_another_config_on_a_workdir_names_the_fields(refused, cli, copied_run):

@@ -6,6 +6,7 @@ from vdp import config
 from vdp.errors import UserError
 from vdp.settings import compare, epochs, notes
 from vdp.settings.parse import parse, to_json
+from vdp.training import first_stage
 
 GIVEN = {
     "train.epochs": "3",
@@ -51,6 +52,17 @@ def test_a_model_without_a_warm_up_is_told():
     pixel = config.settings("digits_vdm", [("train.kl_warmup_epochs", "1")])
     with pytest.raises(UserError, match=r"train\.kl_warmup_epochs is of models with a KL warm-up"):
         epochs.resolve(pixel, 1280)
+
+
+def test_a_run_is_evaluated_with_the_flags_that_it_was_trained_with():
+    """What a run keeps is what training has made of them."""
+    asked = settings(**{"train.init_from": "there", "train.init_parts": "all"})
+    run = first_stage.without_warmup(epochs.resolve(asked, 1280))
+    assert run.model["kl_warmup_steps"] == 0
+    compare.check_same_run(run, asked)
+    other = settings(**{"optim.warmup_epochs": "0.5"})
+    with pytest.raises(UserError, match=r"optim\.warmup_steps"):
+        compare.check_same_run(run, other)
 
 
 def test_a_run_goes_on_by_the_steps_that_its_epochs_came_to():

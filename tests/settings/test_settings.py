@@ -116,3 +116,17 @@ def test_overrides_reach_the_settings_and_are_checked_before_anything_is_built(r
     flags = ("--config.train.ema_decay=2", f"--workdir={tmp_path / 'run'}")
     refused("--config=mnist_vae", *flags, says=["config.train.ema_decay"])  # no data is there
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("folder:/data/cats (1)", ("folder:/data/cats (1)",)),
+        ("(mnist, npz:a.npz)", ("mnist", "npz:a.npz")),
+        ("[mnist]", ("mnist",)),
+        ("mnist,digits", ("mnist", "digits")),
+        ("()", ()),
+    ],
+)
+def test_names_in_a_list_keep_their_brackets(text, expected):
+    assert config.settings("digits_vae", [("eval.ood", text)]).eval.ood == expected

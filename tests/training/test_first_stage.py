@@ -136,3 +136,12 @@ def test_everything_but_the_prior_has_to_be_frozen():
     with pytest.raises(UserError, match=r"set optim\.groups\.pseudoinput=0"):
         first_stage.check_frozen(loose, EMA | {"pseudoinput": {"w": 1.0}})
     first_stage.check_frozen(loose, EMA | {"pseudoinput": {}})
+
+
+def test_the_same_data_split_otherwise_are_other_images(refused, smoke_run, tmp_path):
+    """Test images of the new run were training images of the first."""
+    refused(
+        "--config=digits_vae:smoke", f"--config.train.init_from={smoke_run}",
+        "--config.train.init_parts=encoder_decoder", "--config.data.split_seed=3",
+        f"--workdir={tmp_path / 'run'}", says=["its images differ"],
+    )  # fmt: skip

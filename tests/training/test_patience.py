@@ -41,6 +41,14 @@ def test_a_run_that_goes_on_remembers_its_validations(until, exhausted):
     assert patience.exhausted == exhausted
 
 
+def test_a_validation_that_was_not_finite_counts_as_one_that_was_no_better():
+    """In metrics.jsonl its score is null."""
+    values = {0: -3.0, 10: None, 20: -2.0, 30: None}
+    lines = [{"step": step, "eval/elbo": value} for step, value in values.items()]
+    patience = Patience.from_lines(2, lines, "eval/elbo", 1.0, 99)
+    assert patience.standing == "no better than at step 20, 1 of 2 in a row (train.patience)"
+
+
 @pytest.mark.slow
 def test_training_ends_early_and_says_so(cli, tmp_path):
     """At a rate of 1 nothing improves: the start stays the best, and more patience goes on."""

@@ -107,7 +107,7 @@ def evaluate(
     result = {
         "step": run.step,
         "checkpoint": chosen.checkpoint,
-        "validations": _validations(run, workdir) if chosen.checkpoint == "best" else None,
+        "validations": validations(run, workdir) if chosen.checkpoint == "best" else None,
         "split": chosen.split,
         "settings": {field: after for field, (_, after) in changes.items()},
         "question": naming.question(run.settings),
@@ -122,7 +122,7 @@ def evaluate(
         "convergence": None,
         "train_seconds": None if spent is None else round(spent, 3),
     }
-    kept = Unfinished(run, workdir)
+    kept = Unfinished(run, workdir, question.arrays)
     for name in chosen.estimators:
         if name in ESTIMATORS and has_its_own(name, run.model):
             entry, each = estimate(name, run, question.arrays, kept.rows(name))
@@ -178,7 +178,7 @@ def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
     return split, (target, inputs, split.labels)
 
 
-def _validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
+def validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
     """Among how many validations the best was chosen, and the step of the last; None: unknown."""
     metrics = read_metrics(workdir / METRICS_FILE)
     name = score.series_name(score.score_of(run.model), metrics)

@@ -1,7 +1,8 @@
 """What an evaluation that was stopped has computed, kept in the workdir to go on from.
 
-A result depends on the checkpoint, the settings and the place of its batch alone: what is kept is
-what would be computed again. Every process keeps its own, for all of them hold all results.
+A result depends on the checkpoint, the settings, the images and the place of its batch alone: what
+is kept is what would be computed again. Every process keeps its own, for all of them hold all
+results.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from vdp.run import Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
 from vdp.settings.parse import to_json
-from vdp.types import Model
+from vdp.types import Arrays, Model
 
 FOLDER = "unfinished"
 SECONDS = 10.0  # of work that may be lost; an estimator that takes less writes nothing
@@ -32,10 +33,11 @@ class Unfinished:
     Args:
       run: the checkpoint with the settings.
       workdir: where the folder `unfinished` is.
+      arrays: (target, input, labels) of the images.
     """
 
-    def __init__(self, run: Run[Model], workdir: pathlib.Path) -> None:
-        name = _fingerprint(run)[:32]
+    def __init__(self, run: Run[Model], workdir: pathlib.Path, arrays: Arrays) -> None:
+        name = _fingerprint(run, arrays)[:32]
         self._folder = pathlib.Path(workdir) / FOLDER / name / str(jax.process_index())
 
     def rows(self, name: str) -> "Rows":
@@ -120,7 +122,7 @@ def _follows(rows: dict[str, np.ndarray], parts: list[dict[str, np.ndarray]]) ->
     return kinds[0] == kinds[-1]
 
 
-def _fingerprint(run: Run[Model]) -> str:
+def _fingerprint(run: Run[Model], images: Arrays) -> str:
     settings = to_json(run.settings)
     for field in ("estimators", "probe", "ood", "convergence"):  # rows are the same beside others
         del settings["eval"][field]
@@ -132,4 +134,4 @@ def _fingerprint(run: Run[Model]) -> str:
         del settings["train"][field]
     leaves = map(jnp.asarray, jax.tree.leaves((run.params, run.stats)))
     arrays = (np.asarray(x if x.is_fully_addressable else x.addressable_data(0)) for x in leaves)
-    return fid.fingerprint(json.dumps(settings, sort_keys=True), *arrays)
+    return fid.fingerprint(json.dumps(settings, sort_keys=True), *arrays, *images)

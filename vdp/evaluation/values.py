@@ -42,6 +42,13 @@ def path_of(result: pathlib.Path) -> pathlib.Path:
     return result.with_suffix(".npz")
 
 
+def of_others(result: pathlib.Path, values: Values) -> bool:
+    """Whether a result is of as many images as these values are, and of others."""
+    before = (npz.read(path_of(result)) or {}).get(IMAGE)
+    now = values[IMAGE]
+    return before is not None and before.shape == now.shape and not np.array_equal(before, now)
+
+
 def write(result: pathlib.Path, values: Values, earlier: Mapping[str, Any]) -> None:
     """Writes the values of a result.
 

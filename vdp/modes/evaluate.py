@@ -101,7 +101,8 @@ def evaluate(
         space = features.named(run.settings, dataset, trained)
     found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
-    result = index.with_earlier(found.result, index.read(path))
+    before = None if values.of_others(path, found.values) else index.read(path)
+    result = index.with_earlier(found.result, before)
     if parallel.is_writer():
         sample.write_latent_bars(run, workdir, result)
         _draw(run.settings, path, result, found.compared)

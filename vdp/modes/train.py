@@ -12,12 +12,8 @@ from vdp import build, classifier, config, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
-from vdp.evaluation import (
-    asked,
-    naming,
-    report,
-    resume,
-)
+from vdp.evaluation import asked, index, naming, report, resume
+from vdp.evaluation.evaluate import validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -32,6 +28,7 @@ from vdp.training.state import Evaluated, State
 from vdp.types import Generative, Model
 
 PREVIEW = 36  # samples in the picture of each validation
+PREVIEWS = "step-"  # before its step, the name of that picture
 FOLDERS = (
     checkpoint.FOLDER, profile.FOLDER, resume.FOLDER, sinks.EVENTS_FOLDER, wandb_sink.FOLDER,
     calibration.FOLDER, "samples", "plots",
@@ -75,15 +72,13 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     try:
         model = build.assemble(settings.model, dataset.facts)
         asked.check(settings.replace(eval=dict(split="test")), model, dataset)
-        if settings.eval.wants_features and isinstance(model, Generative):
-            classifier.check_place(settings, dataset)
         fit(
             settings,
             workdir,
             dataset,
             progress,
             start_from=_start(given, model, dataset, workdir, progress),
-            on_start=lambda: _begin(settings, workdir, progress),
+            on_start=lambda: _begin(settings, model, dataset, workdir, progress),
             on_validation=_preview(settings, workdir, dataset),
         )
         progress.close()
@@ -92,16 +87,23 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
         progress.close()
 
 
-def _begin(settings: Settings, workdir: pathlib.Path, progress: Progress) -> None:
+def _begin(
+    settings: Settings,
+    model: Model,
+    dataset: datasets.Dataset,
+    workdir: pathlib.Path,
+    progress: Progress,
+) -> None:
     """What a run says of its config at a start: choices made for the data, a warm-up too long.
 
     Numbers that lie in the folder of a new run are of checkpoints that are no more.
     """
+    if settings.eval.wants_features and isinstance(model, Generative):
+        classifier.check_place(settings, dataset)
     if not checkpoint.saved_steps(workdir):
-        for name in (RESULT, calibration.FOLDER):
-            if parallel.is_writer() and (workdir / name).exists():
-                aside = files.set_aside(workdir / name)
-                progress.say(f"{name} is of an earlier training: moved to {aside.name}")
+        for path in _results(workdir) if parallel.is_writer() else ():
+            aside = files.set_aside(path)
+            progress.say(f"{path.name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
     warmup, steps = settings.model.get("kl_warmup_steps", 0), settings.train.steps
     if warmup > steps and settings.model.get("training") != "prior":
@@ -110,6 +112,13 @@ def _begin(settings: Settings, workdir: pathlib.Path, progress: Progress) -> Non
             f"training: at the last of them the rate has {steps / warmup:.2g} of its weight in the "
             "loss, and all of it in every bound that is reported"
         )
+
+
+def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """What evaluations, encodings and logs elsewhere have left in the folder of a run."""
+    patterns = ("eval*.json", "eval*.npz", "codes-*", wandb_sink.ID_FILE, calibration.FOLDER)
+    found = (path for pattern in patterns for path in sorted(workdir.glob(pattern)))
+    return [path for path in found if path.name != index.LIST]
 
 
 def _start(
@@ -126,14 +135,17 @@ def _start(
         students.check(model, has_teacher=False)
         return lambda start: start
     first = run.load(settings.train.init_from)
-    same_images = first.facts == dataset.facts
-    if compare.same_images(first.trained.data, settings.data):
-        changed = identity.changed(first.hashes, identity.hashes(dataset))
-        same_images = same_images and not changed
+    if first.hashes:
+        same = not identity.changed(first.hashes, identity.hashes(dataset))
+    else:  # a run of a version that kept none
+        same = compare.same_images(first.trained.data, settings.data)
     stats = calibration.as_trained(first.stats)
     evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=stats)
     other = first_stage.Other(
-        settings=first.trained, facts=first.facts, evaluated=evaluated, same_images=same_images
+        settings=first.trained,
+        facts=first.facts,
+        evaluated=evaluated,
+        same_images=same and first.facts == dataset.facts,
     )
     taken = first_stage.plan(settings, other, dataset.facts)
     students.check(model, has_teacher="prior" in taken.roles)
@@ -169,7 +181,7 @@ def _preview(
             batched=batched,
             trained=settings,
         )
-        name = f"step-{opened.step:07d}"
+        name = f"{PREVIEWS}{opened.step:07d}"
         written = sample.write_samples(opened, workdir / "samples", name=name)
         return [path for path in written if path.suffix == ".png"]
 
@@ -193,9 +205,10 @@ def _evaluate(
     same_step = earlier is not None and earlier[0].get("step") == trained.step
     if earlier is not None and same_step and naming.answered(earlier[0], final):
         _say(earlier[1], progress)
+        result = _ended(trained, workdir, dataset, earlier[0])
         progress.say(f"{path} is there: nothing left to do")
-        _say(report.warnings(earlier[0]), progress)
-        return earlier[0]
+        _say(report.warnings(result), progress)
+        return result
     trained = calibration.ensured(trained, workdir, dataset)
     sample.write_all(trained, workdir / "samples", dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
@@ -205,6 +218,26 @@ def _evaluate(
     progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
     _say(report.warnings(result), progress)
     return result
+
+
+def _ended(
+    trained: run.Run[Model],
+    workdir: pathlib.Path,
+    dataset: datasets.Dataset,
+    result: dict[str, Any],
+) -> dict[str, Any]:
+    """The result of an evaluation from before the end of training, as it is after it."""
+    now = result | {"validations": validations(trained, workdir)}
+    folder = workdir / "samples"
+    there = folder.is_dir() and any(not p.name.startswith(PREVIEWS) for p in folder.iterdir())
+    drawn = parallel.least(int(there))
+    if not drawn:  # by all processes, or by none
+        sample.write_all(calibration.ensured(trained, workdir, dataset), folder, dataset)
+    if parallel.is_writer() and (now != result or not drawn):
+        files.write_json(workdir / RESULT, now)
+        index.write(workdir)
+        write.card(workdir)
+    return now
 
 
 def _earlier(path: pathlib.Path, progress: Progress) -> tuple[dict[str, Any], list[str]] | None:

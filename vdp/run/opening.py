@@ -121,6 +121,10 @@ def load(
       UserError: no run is there, no such checkpoint, or its components or the data are not there.
     """
     record = read_run(workdir)
+    even = parallel.next_multiple(record.settings.eval.batch_size, jax.device_count())
+    record = dataclasses.replace(
+        record, settings=record.settings.replace(eval=dict(batch_size=even))
+    )
     if data is None:
         return restore(record.settings, record, step)
     asked = located.fields(record.settings.data, data)

@@ -117,6 +117,11 @@ def is_alone(error: BaseException) -> bool:
     return jax.process_count() > 1 and any(words in str(error) for words in GONE)
 
 
+def next_multiple(size: int, devices: int) -> int:
+    """The smallest batch of `size` or more that falls evenly on so many devices."""
+    return -(-size // devices) * devices
+
+
 def is_writer() -> bool:
     """Whether this process writes the run's files and prints."""
     return jax.process_index() == 0

@@ -14,7 +14,11 @@ Changes = Mapping[str, tuple[Any, Any]]  # {field: (before, after)}
 PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depends on them
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
-EPOCHS = ("train.epochs", "train.kl_warmup_epochs", "optim.warmup_epochs")  # their steps compare
+EPOCHS = {  # lengths in epochs, and the steps that are compared in their place
+    "train.epochs": "train.steps",
+    "train.kl_warmup_epochs": "model.kl_warmup_steps",
+    "optim.warmup_epochs": "optim.warmup_steps",
+}
 WHERE = (  # of `train`: what lies where, when it is computed, and how it was compiled
     "fsdp", "microbatches", "steps_per_dispatch", "quick_compile",
 )  # fmt: skip
@@ -121,8 +125,22 @@ def check_same_run(stored: Settings, current: Settings) -> None:
       UserError: fields outside FREE_ON_EVALUATION differ.
     """
     before, after = to_json(stored), to_json(current)
-    changes = differences(before, after, free=FREE_ON_EVALUATION)
+    changes = differences(before, after, free=(*FREE_ON_EVALUATION, *_resolved(before, after)))
     _refuse(changes | differences(before["data"], after["data"], only=SPLITTING))
+
+
+def _resolved(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Fields that a run keeps with what training has made of them, where that is of one command.
+
+    Lengths in epochs are kept as steps, and after train.init_parts=all there is no KL warm-up.
+    """
+    old, new = flatten(stored), flatten(current)
+    same = lambda field: old.get(field) == new.get(field)
+    fields = [steps for epochs, steps in EPOCHS.items() if same(epochs) and old.get(epochs)]
+    goes_on = old.get("train.init_from") and old.get("train.init_parts") == "all"
+    if goes_on and same("train.init_from") and same("train.init_parts"):
+        fields.append("model.kl_warmup_steps")
+    return fields
 
 
 def _refuse(changes: Changes, otherwise: str = "") -> None:

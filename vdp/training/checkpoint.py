@@ -89,8 +89,8 @@ class Checkpoints:
         self._warn = warn
         self.folder = pathlib.Path(workdir).absolute() / FOLDER
         files.check_folder(self.folder)  # Orbax would fail, and its threads not end
-        self._replaces = not read_only and parallel.is_writer()
-        if self._replaces:
+        self._writes = not read_only and parallel.is_writer()
+        if self._writes:
             end_replacements(self.folder)
         if not read_only:
             _await_all("vdp: checkpoints are found")
@@ -152,6 +152,10 @@ class Checkpoints:
             self.manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
         except Exception as error:
             raise self._write_error(error) from error
+        if exists:  # its score is logged when this returns: the checkpoint has it by then
+            self.wait()
+            if self._writes:
+                end_replacements(self.folder)
 
     def wait(self) -> None:
         """Blocks until what was started is on disk."""
@@ -159,8 +163,6 @@ class Checkpoints:
             self.manager.wait_until_finished()
         except Exception as error:
             raise self._write_error(error) from error
-        if self._replaces:
-            end_replacements(self.folder)
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(

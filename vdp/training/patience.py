@@ -25,7 +25,7 @@ class Patience:
 
         Args:
           limit: as of the class.
-          lines: in order.
+          lines: in order; a score of None was not finite.
           name: of the score in a line.
           sign: what makes it one of which higher is better.
           until: the last step that counts; what comes later is trained anew.
@@ -33,7 +33,8 @@ class Patience:
         patience = cls(limit)
         for line in lines:
             if name in line and line["step"] <= until:
-                patience.add(line["step"], sign * line[name])
+                score = math.nan if line[name] is None else sign * line[name]
+                patience.add(line["step"], score)
         return patience
 
     def add(self, step: int, score: float) -> None:
