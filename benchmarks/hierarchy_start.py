@@ -26,7 +26,9 @@ from vdp.training import state
 def main():
     """Prints one JSON line."""
     flags, given = arguments(__doc__, default="mnist_dvp", steps=400, every=200, held_out=9000)
-    settings = given.replace(data=dict(num_validation=flags.held_out))
+    settings = given.replace(
+        data=dict(num_validation=flags.held_out), train=dict(steps_per_dispatch=1)
+    )
     bench = Bench(settings)
     split = bench.dataset.splits["validation"]
     held_out = (*datasets.fixed_images(split, bench.facts, settings.data), split.labels)

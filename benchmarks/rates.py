@@ -73,6 +73,7 @@ def keep(numbers: Numbers) -> pathlib.Path:
     """Writes what was measured; returns the file."""
     words = [numbers["config"], *numbers["changed"], f"seed={numbers['seed']}", numbers["model"]]
     words += [numbers["split"], str(numbers["images"])]
+    words += [f"step={numbers['step']}", f"lanes={numbers['lanes']}"]
     path = KEPT / f"{file_name(words)}.json"
     path.parent.mkdir(exist_ok=True)
     files.write_json(path, dict(numbers))

@@ -63,10 +63,12 @@ def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> s
     return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
-def row(config: str, results: Sequence[Result]) -> list[str]:
-    """The cells of the seeds of one config."""
+def row(config: str, changed: Sequence[str], results: Sequence[Result]) -> list[str]:
+    """The cells of the seeds of one config with changed fields."""
     first, runs = results[0], [{"result": result} for result in results]
-    cells = [f"`{config}`", str(len(results)), f"{first['num_examples']:,} {first['split']}"]
+    fields = " ".join(changed)
+    about = f"`{config}`" + (f" `{fields}`" if fields else "")
+    cells = [about, str(len(results)), f"{first['num_examples']:,} {first['split']}"]
     for name, base in REFINED.items():
         cells += [estimate(runs, base), estimate(runs, name), number(results, name, "gained")]
     return cells + [number(results, name, "ess", digits=1) for name in ("iwae", "iwae_refined")]
@@ -84,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stored = files.read_json(workdir / RUN_FILE, RUN_FILE)
         config, changed = started(stored.get("command"), workdir)
         result = evaluated(workdir)
-        groups.setdefault((config, *changed, *kind(result)), []).append(result)
-    table = "\n".join(markdown.table(HEADS, (row(key[0], group) for key, group in groups.items())))
+        groups.setdefault((config, tuple(changed), *kind(result)), []).append(result)
+    rows = (row(config, changed, group) for (config, changed, *_), group in groups.items())
+    table = "\n".join(markdown.table(HEADS, rows))
     print(table)
     if flags.write:
         write_table(table, PAGE, MARKS)

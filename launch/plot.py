@@ -12,7 +12,7 @@ from launch.table import (
     nats,
     sampling_seconds,
 )
-from vdp.evaluation import noisy
+from vdp.evaluation import noisy, report
 from vdp.pictures import style
 
 BOUND = "Bound, nats"
@@ -29,7 +29,7 @@ def draw(path: pathlib.Path, results: Sequence[Result]) -> None:
     panels = [
         (BOUND, bounds),
         ("FID", [("", lambda result: result.get("fid.value"))]),
-        ("Training, s", [("", lambda result: result.get("train_seconds"))]),
+        ("Training, s", [("", report.training_seconds)]),
         ("Sampling, s per 1,000 images", [("", sampling_seconds)]),
     ]
     if not bounds:  # autoencoders

@@ -171,7 +171,7 @@ COLUMNS = (
     _Column("nonlinearity", between_codes("nonlinearity"), 3),
     _Column("parameters", lambda result: result.get("parameters.total"), 0),
     _Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
-    _Column("training, s", lambda result: result.get("train_seconds")),
+    _Column("training, s", report.training_seconds),
     _Column("sampling, s per 1,000 images", sampling_seconds, tag=_sampler),
 )
 

@@ -128,6 +128,8 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
         (["--config=digits_vae:prior=normal,smoke", "--config.sample.eta=0.5"], ["exactly", "eta"]),
         (["--config=digits_vae:prior=flow,schedule=linear"], ["schedule", "vdm"]),
         (["--config=digits_dvp:ladder,transform=spline"], ["is of prior=flow"]),
+        (["--config=digits_dvp:ladder,schedule=linear"], ["schedule is of a diffusion prior"]),
+        (["--config=digits_dvp:vamp,schedule=cosine"], ["schedule is of a diffusion prior"]),
         ([SMOKE, "--config.model.prior.weights=simpel"], ["simpel", "simple_all"]),
         (
             [SMOKE, "--config.eval.estimators=fid", "--config.eval.fid_features=foo.bar"],

@@ -50,8 +50,9 @@ def test_every_run_is_listed_as_what_it_is(runs, cli):
 def test_a_run_that_went_on_is_not_finished(tmp_path):
     longer = {**CONFIG["config"], "train": {"steps": 80, "batch_size": 8}}
     run_folder.write(tmp_path / "a", config={**CONFIG, "config": longer})
-    longer = {**longer, "train": {**longer["train"], "patience": 3}}
-    run_folder.write(tmp_path / "b", config={**CONFIG, "config": longer})
+    longer = {**longer, "train": {**longer["train"], "patience": 1}}
+    best = run_folder.result(step=20)  # of validations at 0, 20 and 40
+    run_folder.write(tmp_path / "b", config={**CONFIG, "config": longer}, evaluated=best)
     index.write(tmp_path)
     text = (tmp_path / "index.md").read_text()
     assert "a (unfinished: evaluated at step 40 of 80)" in text.replace("[", "").replace("]", "")

@@ -65,6 +65,19 @@ def test_images_pair_differences(pair):
     assert any("one seed" in note for note in found.notes)
 
 
+def test_the_same_seed_again_is_no_other_seed(tmp_path):
+    for place, seed in (("a/run", 0), ("b/run", 0), ("c/run", 1)):
+        make_run(tmp_path / place, seed=seed)
+    found = vdp.compare([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
+    assert [len(arm.runs) for arm in found.arms] == [2, 1]
+
+
+def test_runs_that_draw_otherwise_are_no_seeds_of_one_model(tmp_path):
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", seed=1, fields=[("sample.temperature", "0.5")])
+    assert len(vdp.compare([tmp_path / "a", tmp_path / "b"]).arms) == 2
+
+
 def test_seeds_of_one_model_are_one_arm(tmp_path):
     for seed in (0, 1, 2):
         make_run(tmp_path / f"prior=normal/seed-{seed}", seed=seed, gain=0.2 * seed)

@@ -83,6 +83,23 @@ def test_without_images_errors_add_up():
     assert not statistics.of_summaries([1.0], [None]).beyond
 
 
+def test_a_single_seed_spreads_as_those_of_the_other_also_where_images_are_unknown():
+    """Three seeds that differ, against one: as many errors as of the paired difference."""
+    rng = np.random.default_rng(4)
+    several = rng.standard_normal((3, 1)) + 0.01 * rng.standard_normal((3, 400))
+    one = 0.01 * rng.standard_normal((1, 400))
+    summaries = [
+        statistics.of_summaries(list(x.mean(1)), [s.std(ddof=1) / 20 for s in x])
+        for x in (several, one)
+    ]
+    paired = statistics.difference(several, one)
+    for found in (statistics.unpaired(*summaries), statistics.unpaired(*summaries[::-1])):
+        assert found.over_seeds == pytest.approx(paired.over_seeds, rel=1e-3)
+        assert found.freedom == pytest.approx(paired.freedom, rel=1e-2)
+    means = [statistics.mean(x) for x in (several, one)]
+    assert statistics.unpaired(*means).over_seeds == pytest.approx(paired.over_seeds, rel=1e-3)
+
+
 def test_degrees_of_freedom_are_satterthwaites():
     three, five = (
         statistics.Estimate(mean=0.0, over_images=1.0, freedom=freedom) for freedom in (3.0, 5.0)

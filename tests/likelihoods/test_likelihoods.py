@@ -7,6 +7,7 @@ import pytest
 
 from vdp import build
 from vdp.checks import check_likelihood
+from vdp.errors import UserError
 
 SPECS = [
     ({"name": "bernoulli"}, 2),
@@ -63,3 +64,14 @@ def test_learned_scale_receives_a_gradient_and_normal_is_the_density():
 def test_bernoulli_on_grey_images_says_what_to_do(refused):
     refused("--config=mnist_vae", "--mode=describe", "--config.data.binarization=none",
             says=["2 levels", "binarization"])  # fmt: skip
+
+
+def test_a_fixed_scale_may_be_a_number_in_words():
+    """As it comes from the command line, where the field holds "learned"."""
+    made = [
+        build.build("likelihood", {"name": "normal", "scale": s}, levels=4) for s in ("0.5", 0.5)
+    ]
+    assert made[0] == made[1]
+    for wrong, says in (("wide", "neither"), ("-1", "positive"), ("nan", "positive")):
+        with pytest.raises(UserError, match=says):
+            build.build("likelihood", {"name": "normal", "scale": wrong}, levels=4)

@@ -56,7 +56,8 @@ def test_eval_file_has_every_key(smoke_run):
     assert set(result) == {
         "step", "checkpoint", "split", "num_examples", "binarization_seed", "augmentation",
         "estimators", "active_units", "rates", "latents", "clipped", "mse", "interpolation",
-        "accuracy", "fid", "sampling", "train_seconds", "information", "settings", "score",
+        "accuracy", "fid", "sampling", "train_seconds", "train_seconds_total", "information",
+        "settings", "score",
         "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
     }  # fmt: skip
     assert set(result["estimators"]) == {

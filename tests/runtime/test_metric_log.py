@@ -83,7 +83,7 @@ def test_lines_after_the_step_of_a_start_are_cut(tmp_path, step, left):
 def test_seconds_and_curves_of_edited_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
     write(path, b'{"step": 3, "train/seconds": null}')
-    assert train_seconds(path, 10) == 4.0
+    assert train_seconds(path, 10) == train_seconds(path) == 4.0
     assert train_seconds(path, 4) is None
     same_step = [{"step": 5, "train/elbo": value} for value in (-3.0, -2.0, -1.0, -1.0)]
     assert series(same_step, "train/elbo") == [(5, -3.0)]

@@ -20,7 +20,7 @@ from vdp.runtime.progress import duration
 
 ENTRIES = (  # of a result that older versions lack, as are those that `report` reads
     "fid", "sampling", "active_units", "rates", "latents", "information", "mse", "interpolation",
-    "accuracy", "score", "train_seconds",
+    "accuracy", "score", "train_seconds", "train_seconds_total",
 )  # fmt: skip
 
 
@@ -137,10 +137,10 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
         title=words.title(record),
         phrase=words.phrase(record),
         sentences=[words.trained_on(record, trained_for), *_checkpoint(result)],
-        state=state(record, result, trained_for),
+        state=state(record, result, metrics),
         date=date(workdir),
         headline=numbers.headline(result) if result else None,
-        figures=_figures(record, result),
+        figures=_figures(record, result, trained_for),
         curves=drawn,
         pictures=pictures.gather(workdir, drawn=[n for n, is_so in is_drawn.items() if is_so]),
         steps=pictures.of_steps(workdir),
@@ -158,14 +158,21 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
     )
 
 
-def state(record: Record, result: Mapping[str, Any] | None, trained_for: int) -> str:
-    """How far a run has come: "finished", or what is missing."""
-    train = record.settings.train
+def state(
+    record: Record, result: Mapping[str, Any] | None, metrics: Sequence[Mapping[str, Any]]
+) -> str:
+    """How far a run has come: "finished", or what is missing.
+
+    Args:
+      record: of the run.
+      result: eval.json, where there is one.
+      metrics: the lines of metrics.jsonl.
+    """
+    train, trained_for = record.settings.train, metric_log.last_step(metrics)
     if result is not None:
         ends = train.steps if record.weights is not None else trained_for  # without validations
         last = (result.get("validations") or {}).get("last_step", ends)
-        stops_early = train.patience or train.seconds
-        if stops_early or last >= train.steps:
+        if last >= train.steps or _stopped_early(record, result, metrics):
             return "finished"
         return f"unfinished: evaluated at step {last:,} of {train.steps:,}"
     if record.weights is not None:
@@ -173,6 +180,19 @@ def state(record: Record, result: Mapping[str, Any] | None, trained_for: int) ->
     if trained_for >= train.steps:
         return "unfinished: not evaluated"
     return f"unfinished: trained for {trained_for:,} of {train.steps:,} steps"
+
+
+def _stopped_early(
+    record: Record, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether the seconds or the patience of training were spent before its steps."""
+    train = record.settings.train
+    if record.weights is not None:  # of whose training no lines are kept
+        return bool(train.patience or train.seconds)
+    spent = sum(line.get("train/seconds") or 0.0 for line in metrics)
+    validated = {line["step"] for line in metrics if any(k.startswith("eval/") for k in line)}
+    since = sum(step > result["step"] for step in validated)
+    return 0 < train.seconds <= spent or 0 < train.patience <= since
 
 
 def date(workdir: pathlib.Path) -> str:
@@ -206,13 +226,13 @@ def _estimated(result: Mapping[str, Any]) -> str:
     )
 
 
-def _figures(record: Record, result: Mapping[str, Any] | None) -> dict[str, str]:
+def _figures(record: Record, result: Mapping[str, Any] | None, trained_for: int) -> dict[str, str]:
     """The small numbers of the head of a card."""
     total, shown = record.parameters.get("total"), result or {}
-    fid, spent = shown.get("fid"), shown.get("train_seconds")
+    fid, spent = shown.get("fid"), report.training_seconds(shown)
     known = {
         "parameters": f"{total:,}" if total else None,
-        "steps": f"{record.settings.train.steps:,}",
+        "steps": f"{trained_for or record.settings.train.steps:,}",
         "training": duration(spent) if spent is not None else None,
         "FID": f"{fid['value']:.2f}" if fid else None,
         "accuracy": f"{shown['accuracy']:.4f}" if shown.get("accuracy") is not None else None,
@@ -238,7 +258,7 @@ def _machine(
     """Hardware, and what took how long; names without a value are left out."""
     shown = result or {}
     speeds = [v for _, v in metric_log.series(metrics, "train/steps_per_second")]
-    sampling, spent = report.sampling_seconds(shown), shown.get("train_seconds")
+    sampling, spent = report.sampling_seconds(shown), report.training_seconds(shown)
     known = {
         "hardware": words.hardware(record.hardware),
         "training": f"{duration(spent)} in steps" if spent is not None else "",

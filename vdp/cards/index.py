@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from vdp.cards import facts, html, markdown, numbers, pictures, words
 from vdp.cards.write import CARD, card, is_stale
 from vdp.errors import UserError
+from vdp.evaluation import report
 from vdp.evaluation.index import NO_RESULT
 from vdp.record import RESULT, read_run, runs_below
 from vdp.runtime import files, metric_log
@@ -123,15 +124,12 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
 def _cells(name: str, workdir: pathlib.Path) -> tuple[list[Cell], str]:
     """(the cells of a run, its state); an error of whatever kind where it is damaged."""
     record, result = read_run(workdir), facts.read_result(workdir)
-    steps = record.settings.train.steps
-    trained_for = steps
-    if result is None:
-        metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
-        trained_for = metric_log.last_step(metrics)
-    state = facts.state(record, result, trained_for)
+    metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
+    state = facts.state(record, result, metrics)
+    steps = metric_log.last_step(metrics) or record.settings.train.steps
     prior = (record.settings.model.get("prior") or {}).get("name") or ""
     shown = result or {}
-    fid, spent, date = shown.get("fid"), shown.get("train_seconds"), facts.date(workdir)
+    fid, spent, date = shown.get("fid"), report.training_seconds(shown), facts.date(workdir)
     data = words.data_name(record)
     cells = _row(
         name,

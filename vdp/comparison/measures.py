@@ -7,12 +7,12 @@ from vdp.comparison.runs import Arm
 from vdp.comparison.statistics import Estimate, of_summaries
 from vdp.evaluation import report
 
-OF_FID = ("features", "num_samples", "reference", "num_reference")  # what decides its value
+OF_FID = ("features", "num_samples", "reference", "num_reference", "sampler")  # what decides it
 
 
 MEASURES: Mapping[str, Callable[[Any], float | None]] = {
     "FID": lambda run: (run.result.get("fid") or {}).get("value"),
-    "training, s": lambda run: run.result.get("train_seconds"),
+    "training, s": lambda run: report.training_seconds(run.result),
     "sampling, s per 1,000 images": lambda run: report.sampling_seconds(run.result),
     "parameters": lambda run: run.record.parameters.get("total"),
 }

@@ -17,7 +17,8 @@ from vdp.settings import compare
 from vdp.settings.parse import to_json
 
 NOT_THE_MODEL = (  # settings in which seeds of one model may differ
-    "seed", "data.split_seed", *compare.NO_TRAINING, *compare.EPOCHS, *compare.OF_TRAIN,
+    "seed", "data.split_seed", *(s for s in compare.NO_TRAINING if s != "sample"),
+    "sample.num", "sample.seed", "sample.checkpoint", *compare.EPOCHS, *compare.OF_TRAIN,
     *(f"data.{place}" for place in compare.PLACES),
 )  # fmt: skip
 ROUNDING = 1e-4  # of a mean of float32 values, relative
@@ -94,7 +95,7 @@ def arms(names: Sequence[str | os.PathLike]) -> list[Arm]:
             groups.append(given)
             continue
         for run in given:
-            same = next((g for g in groups if len(g) and _same_model(g[0], run)), None)
+            same = next((g for g in groups if g and _is_a_seed(run, g)), None)
             if same is None:
                 groups.append([run])
             else:
@@ -138,6 +139,12 @@ def _open(path: pathlib.Path) -> Evaluated:
         raise UserError(f"{path} is no result of an evaluation: evaluate the run again")
     result = {"settings": {}, **result}
     return Evaluated(path=path, record=record, result=result, values=values.read(path))
+
+
+def _is_a_seed(run: Evaluated, group: Sequence[Evaluated]) -> bool:
+    """Whether a run is one more seed of a group's model: the same seed again tells nothing new."""
+    seeds = {other.record.settings.seed for other in group}
+    return _same_model(group[0], run) and run.record.settings.seed not in seeds
 
 
 def _same_model(a: Evaluated, b: Evaluated) -> bool:

@@ -28,12 +28,14 @@ class Estimate:
       over_seeds: the part that the choice of seeds has; None where no model has two seeds.
       freedom: degrees of freedom of the error; infinite where the error is taken as known
         exactly.
+      seeds: of how many runs a mean is.
     """
 
     mean: float
     over_images: float | None
     over_seeds: float | None = None
     freedom: float = math.inf
+    seeds: int = 1
 
     @property
     def se(self) -> float | None:
@@ -87,7 +89,7 @@ def _freedom(parts: Sequence[tuple[float, float]]) -> float:
 
 def mean(values: Float[np.ndarray, "s n"]) -> Estimate:
     """The mean of one model's numbers, of S seeds on N images."""
-    return _estimate(np.asarray(values, np.float64), None)
+    return dataclasses.replace(_estimate(np.asarray(values, np.float64), None), seeds=len(values))
 
 
 def difference(a: Float[np.ndarray, "s n"], b: Float[np.ndarray, "t n"]) -> Estimate:
@@ -148,20 +150,30 @@ def of_summaries(means: Sequence[float], errors: Sequence[float | None]) -> Esti
         over_images=images,
         over_seeds=math.sqrt(between),
         freedom=_freedom([(images**2, math.inf), (between, len(means) - 1)]),
+        seeds=len(means),
     )
 
 
 def unpaired(a: Estimate, b: Estimate) -> Estimate:
     """The difference of two means whose images are not known to be the same: errors add up.
 
-    Of the same images the error is too large where they are easy and hard for both alike.
+    Of the same images the error is too large where they are easy and hard for both alike. Where one
+    of the two has a single seed, that is taken to spread as those of the other.
     """
     if a.over_images is None or b.over_images is None:
         return Estimate(mean=a.mean - b.mean, over_images=None)
-    seeds = [part.over_seeds for part in (a, b) if part.over_seeds is not None]
+    images = math.hypot(a.over_images, b.over_images)
+    several = [part for part in (a, b) if part.over_seeds is not None]
+    if len(several) == 1:
+        (known,) = several
+        between = (known.over_seeds or 0.0) ** 2 * (1 + known.seeds)
+        parts = [(images**2, math.inf), (between, known.seeds - 1)]
+    else:
+        between = sum((part.over_seeds or 0.0) ** 2 for part in several)
+        parts = [((part.se or 0.0) ** 2, part.freedom) for part in (a, b)]
     return Estimate(
         mean=a.mean - b.mean,
-        over_images=math.hypot(a.over_images, b.over_images),
-        over_seeds=math.hypot(*seeds) if seeds else None,
-        freedom=_freedom([((part.se or 0.0) ** 2, part.freedom) for part in (a, b)]),
+        over_images=images,
+        over_seeds=math.sqrt(between) if several else None,
+        freedom=_freedom(parts),
     )

@@ -95,7 +95,8 @@ def evaluate(
     """
     chosen, data = run.settings.eval, run.settings.data
     split, arrays = _images(run, dataset)
-    spent = train_seconds(workdir / METRICS_FILE, run.step)
+    spent = [train_seconds(workdir / METRICS_FILE, step) for step in (run.step, None)]
+    to_step, in_all = (None if each is None else round(each, 3) for each in spent)
     changes = naming.changed(run.trained, run.settings)
     question = Question(
         run=run,
@@ -120,7 +121,8 @@ def evaluate(
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
         "representation": None,
         "convergence": None,
-        "train_seconds": None if spent is None else round(spent, 3),
+        "train_seconds": to_step,
+        "train_seconds_total": in_all,
     }
     kept = Unfinished(run, workdir, question.arrays)
     for name in chosen.estimators:

@@ -70,6 +70,16 @@ def sampling_seconds(result: Mapping[str, Any]) -> float | None:
     return 1000 * seconds / num if seconds is not None and num else None
 
 
+def training_seconds(result: Any) -> float | None:
+    """Seconds of all training steps; of versions that kept none, of those up to the checkpoint.
+
+    Args:
+      result: of an evaluation, or what has `get` like one.
+    """
+    total = result.get("train_seconds_total")
+    return result.get("train_seconds") if total is None else total
+
+
 def warnings(result: Mapping[str, Any]) -> list[str]:
     """Which of the estimates are no bounds, and why; said last, after `in_words`."""
     every = {**result["estimators"], **(result.get("earlier") or {})}

@@ -37,7 +37,12 @@ class LocationScale:
         if self.levels < 2:
             raise UserError(f"images need at least 2 levels, not {self.levels}")
         if isinstance(self.scale, str) and self.scale not in ("predicted", "learned"):
-            raise UserError(f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number")
+            try:  # of the command line, where the field holds a word
+                object.__setattr__(self, "scale", float(self.scale))
+            except ValueError:
+                raise UserError(
+                    f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number"
+                ) from None
         if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
             raise UserError(f"a fixed scale must be positive and finite, not {self.scale}")
 

@@ -20,6 +20,7 @@ from vdp.pictures import sample
 from vdp.record import RESULT
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
+from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
 from vdp.training import checkpoint, first_stage, profile
@@ -227,7 +228,9 @@ def _ended(
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation from before the end of training, as it is after it."""
-    now = result | {"validations": validations(trained, workdir)}
+    spent = train_seconds(workdir / METRICS_FILE)
+    total = None if spent is None else round(spent, 3)
+    now = result | {"validations": validations(trained, workdir), "train_seconds_total": total}
     folder = workdir / "samples"
     there = folder.is_dir() and any(not p.name.startswith(PREVIEWS) for p in folder.iterdir())
     drawn = parallel.least(int(there))

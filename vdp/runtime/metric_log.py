@@ -126,9 +126,14 @@ def last_step(metrics: Sequence[Mapping[str, Any]]) -> int:
     return max((line["step"] for line in metrics), default=0)
 
 
-def train_seconds(path: pathlib.Path, step: int) -> float | None:
-    """Seconds spent in training steps up to `step`, over all resumptions; None where unknown."""
-    lines = [line for line in read_metrics(path) if line["step"] <= step]
+def train_seconds(path: pathlib.Path, step: int | None = None) -> float | None:
+    """Seconds spent in training steps up to `step`, over all resumptions; None where unknown.
+
+    Args:
+      path: of metrics.jsonl.
+      step: the last that counts; None: all do.
+    """
+    lines = [line for line in read_metrics(path) if step is None or line["step"] <= step]
     spent = [line["train/seconds"] for line in lines if line.get("train/seconds") is not None]
     return sum(spent) if spent else None
 

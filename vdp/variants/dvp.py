@@ -215,23 +215,22 @@ def parse_argument(
 
 def _check(variant: Variant, code: str) -> None:
     """Refuses words and keys that contradict each other."""
-    if variant.has("ladder") and variant.has("vamp"):
+    ladder, vamp = variant.has("ladder"), variant.has("vamp")
+    if ladder and vamp:
         raise UserError("ladder and vamp are two models: choose one")
     check_transform(variant)
     chosen = variant["pseudoinput"] != CODES[0] or variant["size"]
     if code == "none" and (variant["size"] or variant["form"] != "auto"):
         raise UserError("size and form are of pseudo-inputs: leave them out, or choose one")
-    if variant["components"] and not (variant.has("vamp") or variant["prior"] == "mixture"):
-        raise UserError(
-            "components are of vamp and of prior=mixture: leave them out, or choose one"
-        )
-    if (variant.has("ladder") or variant.has("vamp")) and (chosen or variant["prior"] != "auto"):
+    if variant["components"] and not (vamp or variant["prior"] == "mixture"):
+        raise UserError("components are of vamp and prior=mixture: leave them out, or choose one")
+    if (ladder or vamp) and (chosen or variant["prior"] != "auto"):
         raise UserError("ladder and vamp have no pseudo-inputs and no other prior: leave those out")
-    alone = code == "none" and variant["prior"] == "auto" and not variant.has("vamp")
+    alone = code == "none" and variant["prior"] == "auto" and not vamp
+    if (alone or vamp) and variant["schedule"] != "auto":
+        raise UserError("schedule is of a diffusion prior, and there is none: leave it out")
     if alone and variant["training"] != "joint":
-        raise UserError(
-            "training is of a ladder with a prior beside it: choose a prior or a pseudoinput"
-        )
+        raise UserError("training is of a prior beside a ladder: choose one, or a pseudoinput")
 
 
 def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | None:
