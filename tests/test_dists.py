@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from vdp import dists, draws
 
@@ -64,6 +64,31 @@ def test_discretized_logistic_far_from_the_mean_has_a_gradient():
     value, slope = jax.value_and_grad(log_mass)(jnp.float32(-0.9))
     assert jnp.isfinite(value)
     np.testing.assert_allclose(slope, np.exp(7.0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("log_scale", [-8.0, -4.6, -1.0])
+def test_a_discretized_normal_has_its_gradient_in_the_far_tail(log_scale):
+    """In float64: d/dmean log Phi((edge - mean) / scale) of the lowest level."""
+    edge, mean, scale = -1 + 1 / 255, np.float32(0.9), np.exp(np.float64(log_scale))
+
+    def log_mass(mean):
+        return dists.discretized_normal_log_prob(jnp.uint8(0), mean, jnp.float32(log_scale), 256)
+
+    value, slope = jax.value_and_grad(log_mass)(jnp.float32(mean))
+    z = (edge - np.float64(mean)) / scale
+    np.testing.assert_allclose(value, special.log_ndtr(z), rtol=1e-4)
+    expected = -np.exp(stats.norm.logpdf(z) - special.log_ndtr(z)) / scale
+    np.testing.assert_allclose(slope, expected, rtol=1e-3)
+
+
+def test_the_tail_of_a_normal_meets_its_middle():
+    x = jnp.linspace(2 * dists.TAIL, 3, 400)
+    slope = jax.vmap(jax.grad(dists.normal_log_cdf))(x)
+    x = np.asarray(x, np.float64)
+    found = dists.normal_log_cdf(jnp.float32(x))
+    np.testing.assert_allclose(found, special.log_ndtr(x), rtol=1e-5, atol=1e-7)
+    exact = np.exp(stats.norm.logpdf(x) - special.log_ndtr(x))
+    np.testing.assert_allclose(slope, exact, rtol=1e-4)
 
 
 def test_bernoulli_at_extreme_logits():

@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, Num
 from vdp.types import AnyArray, Array
 
 LOG_2PI = float(np.log(2 * np.pi))
+TAIL = -15.0  # deviations below the mean, from where on a normal tail is its asymptotic series
 Value = Float[AnyArray, "*#s"] | float  # of an elementwise function
 
 
@@ -103,6 +104,20 @@ def discretized_logistic_log_prob(
     return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
+def normal_log_cdf(x: Float32[Array, "*s"]) -> Float32[Array, "*s"]:
+    """log Phi(x) of the standard normal, with a gradient that keeps its digits far below 0.
+
+    There that of `log_ndtr` is the exponential of a difference of two numbers near x^2 / 2, and the
+    asymptotic series takes its place (Abramowitz & Stegun 1964, 26.2.12).
+    """
+    far = x < TAIL
+    tail = jnp.where(far, x, TAIL)
+    r = 1 / tail**2
+    series = jnp.log1p(-r * (1 - 3 * r * (1 - 5 * r)))
+    log_tail = -0.5 * (tail**2 + LOG_2PI) - jnp.log(-tail) + series
+    return jnp.where(far, log_tail, log_ndtr(jnp.where(far, TAIL, x)))
+
+
 def discretized_normal_log_prob(
     x: Num[AnyArray, "*#s"], mean: Value, log_scale: Value, levels: int
 ) -> Float32[Array, "*s"]:
@@ -123,9 +138,10 @@ def discretized_normal_log_prob(
     a, b = (centred + half) * inverse_scale, (centred - half) * inverse_scale
     above = centred > 0
     upper, lower = jnp.where(above, -b, a), jnp.where(above, -a, b)
-    log_upper = log_ndtr(upper)
-    inside = log_upper + jnp.log(-jnp.expm1(log_ndtr(lower) - log_upper))
-    return jnp.where(x == 0, log_ndtr(a), jnp.where(x == levels - 1, log_ndtr(-b), inside))
+    log_upper = normal_log_cdf(upper)
+    inside = log_upper + jnp.log(-jnp.expm1(normal_log_cdf(lower) - log_upper))
+    lowest, highest = normal_log_cdf(a), normal_log_cdf(-b)
+    return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
 def discretized_mean(
