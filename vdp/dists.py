@@ -104,7 +104,7 @@ def discretized_logistic_log_prob(
     return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
-def normal_log_cdf(x: Float32[Array, "*s"]) -> Float32[Array, "*s"]:
+def normal_log_cdf(x: Float32[AnyArray, "*s"]) -> Float32[Array, "*s"]:
     """log Phi(x) of the standard normal, with a gradient that keeps its digits far below 0.
 
     There that of `log_ndtr` is the exponential of a difference of two numbers near x^2 / 2, and the
