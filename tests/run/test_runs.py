@@ -237,6 +237,9 @@ def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_ru
     assert json.loads((copied_run / "eval.json").read_text())["validations"] == whole
     assert (copied_run / "samples" / "samples.png").exists()
     assert "evaluated at step 10 of" not in (copied_run / "card.md").read_text()
+    written = [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
+    assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
+    assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
 
 
 def test_another_number_of_devices_takes_the_next_larger_batches(smoke_run, monkeypatch):

@@ -228,19 +228,23 @@ def _ended(
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation from before the end of training, as it is after it."""
-    spent = train_seconds(workdir / METRICS_FILE)
-    total = None if spent is None else round(spent, 3)
-    now = result | {"validations": validations(trained, workdir), "train_seconds_total": total}
-    folder = workdir / "samples"
+    chosen_of = validations(trained, workdir)
+    changed = chosen_of != result.get("validations")
+    if changed:
+        spent = train_seconds(workdir / METRICS_FILE)
+        total = None if spent is None else round(spent, 3)
+        result = result | {"validations": chosen_of, "train_seconds_total": total}
+    folder, written = workdir / "samples", []
     there = folder.is_dir() and any(not p.name.startswith(PREVIEWS) for p in folder.iterdir())
-    drawn = parallel.least(int(there))
-    if not drawn:  # by all processes, or by none
-        sample.write_all(calibration.ensured(trained, workdir, dataset), folder, dataset)
-    if parallel.is_writer() and (now != result or not drawn):
-        files.write_json(workdir / RESULT, now)
+    if not parallel.least(int(there)):  # drawn by all processes, or by none
+        whole = calibration.ensured(trained, workdir, dataset)
+        written = sample.write_all(whole, folder, dataset)
+    if parallel.is_writer() and changed:
+        files.write_json(workdir / RESULT, result)
         index.write(workdir)
+    if parallel.is_writer() and (changed or written):
         write.card(workdir)
-    return now
+    return result
 
 
 def _earlier(path: pathlib.Path, progress: Progress) -> tuple[dict[str, Any], list[str]] | None:
