@@ -1,6 +1,7 @@
 """The start of a run whose prior learns from that of another run."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -90,6 +91,16 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
     gradients = jax.jit(jax.grad(loss))(params)
     assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"].pop("denoiser")))
     assert not any(leaf.any() for leaf in jax.tree.leaves(gradients))
+
+
+def test_the_student_of_a_student_has_its_last_checkpoint_for_a_teacher(copied_run, monkeypatch):
+    """Its best is chosen by a bound that it is not trained for, and may be its start."""
+    monkeypatch.setattr(students, "load", lambda workdir, which: which)
+    assert students.first_run(copied_run) == "best"
+    stored = json.loads((copied_run / "config.json").read_text())
+    stored["config"]["model"]["prior"]["teacher_steps"] = 2
+    (copied_run / "config.json").write_text(json.dumps(stored))
+    assert students.first_run(copied_run) == "latest"
 
 
 def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened):

@@ -135,7 +135,7 @@ def _start(
     if not settings.train.init_from:
         students.check(model, has_teacher=False)
         return lambda start: start
-    first = run.load(settings.train.init_from)
+    first = students.first_run(settings.train.init_from)
     if first.hashes:
         same = not identity.changed(first.hashes, identity.hashes(dataset))
     else:  # a run of a version that kept none

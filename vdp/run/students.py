@@ -1,5 +1,6 @@
 """How a run starts whose prior learns from another run: with a fitted chain, or a teacher."""
 
+import pathlib
 from typing import Any
 
 import jax
@@ -8,8 +9,10 @@ import jax.numpy as jnp
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.priors.diffusion import DiffusionPrior
+from vdp.record import read_run
 from vdp.run import calibration
 from vdp.run.opened import M, Run
+from vdp.run.opening import load
 from vdp.types import Fittable, Params, Stats
 
 
@@ -26,6 +29,18 @@ def check(model: Any, *, has_teacher: bool) -> None:
             "model.prior.teacher_steps distils a trained prior: name its run in "
             "config.train.init_from, with config.train.init_parts=all"
         )
+
+
+def first_run(workdir: str | pathlib.Path) -> Run[Any]:
+    """Opens the run that another one goes on from: its best checkpoint, of a student the latest.
+
+    Validations compare bounds. A student is trained for its samples, and its bound falls: the best
+    checkpoint is hardly the student yet.
+    """
+    record = read_run(workdir)
+    prior = record.settings.model.get("prior") or {}
+    is_student = prior.get("teacher_steps") and record.weights is None  # exported: one checkpoint
+    return load(workdir, "latest" if is_student else "best")
 
 
 def start(run: Run[M], model: Any, dataset: datasets.Dataset) -> tuple[Params, Stats]:
