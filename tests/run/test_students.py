@@ -93,14 +93,18 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
     assert not any(leaf.any() for leaf in jax.tree.leaves(gradients))
 
 
-def test_the_student_of_a_student_has_its_last_checkpoint_for_a_teacher(copied_run, monkeypatch):
+def test_the_student_of_a_student_has_its_last_checkpoint_for_a_teacher(
+    opened, copied_run, monkeypatch
+):
     """Its best is chosen by a bound that it is not trained for, and may be its start."""
-    monkeypatch.setattr(students, "load", lambda workdir, which: which)
-    assert students.first_run(copied_run) == "best"
+    asked = []
+    monkeypatch.setattr(students, "load", lambda _, which: asked.append(which) or opened[0])
+    students.first_run(copied_run)
     stored = json.loads((copied_run / "config.json").read_text())
     stored["config"]["model"]["prior"]["teacher_steps"] = 2
     (copied_run / "config.json").write_text(json.dumps(stored))
-    assert students.first_run(copied_run) == "latest"
+    students.first_run(copied_run)
+    assert asked == ["best", "latest"]
 
 
 def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened):
