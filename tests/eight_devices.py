@@ -84,9 +84,8 @@ def streamed():
 
 
 def decoder_of(state):
-    """The state of the decoder alone: fewer arrays to save and to read, and some are sharded."""
-    params, ema = state.params["decoder"], state.ema["decoder"]
-    return state.replace(params=params, ema=ema, opt_state=())
+    """The parameters of the decoder alone: fewer arrays to save and to read."""
+    return state.replace(params=state.params["decoder"], ema=state.ema["decoder"])
 
 
 def restored_elsewhere(state):

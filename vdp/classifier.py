@@ -44,11 +44,11 @@ def check_place(settings: Settings, dataset: datasets.Dataset) -> None:
     """Refuses a cache that cannot keep the classifier, before a run is trained that needs it.
 
     Raises:
-      UserError: there is none that can be used, and its folder cannot be written.
+      UserError: there is none yet, and its folder cannot be written.
     """
     if settings.eval.fid_features == "classifier" and parallel.is_writer():
         folder = _place(settings, dataset)[1]
-        if _finished(folder) is None:
+        if not (folder / DONE).exists():  # opening it would be for all processes to do
             _prepare(folder)
 
 

@@ -1,56 +1,15 @@
 """Runs laid side by side: which are seeds of one model, what is refused, and what is written."""
 
-import csv
-import json
-import shutil
-import subprocess
 
-import numpy as np
 import pytest
+from evaluated_runs import EASE, NUM, entry, make_run
 
 import vdp
-from vdp import comparison, config
-from vdp.comparison import formats, tables, write
+from vdp import comparison
+from vdp.comparison import tables
 from vdp.errors import UserError
 from vdp.evaluation import values
 from vdp.main import run as command_line
-from vdp.record import write_run
-
-NUM = 50
-DATA = {"name": "digits", "shape": [8, 8, 1], "levels": 17, "num_classes": 10, "counts": {}}
-EMPTY = dict.fromkeys(("fid", "latents", "rates", "active_units", "interpolation", "accuracy"))
-EASE = np.random.default_rng(0).normal(-30, 5, NUM)  # of the images, the same for every model
-
-
-def entry(each, **more):
-    nats = {"mean": float(np.mean(each)), "se": float(np.std(each, ddof=1) / len(each) ** 0.5)}
-    bits = {"mean": -nats["mean"] / 44.36, "se": nats["se"] / 44.36}
-    return {"nats": nats, "bits_per_dim": bits, "model": "exact", "parts": {}, **more}
-
-
-def make_run(folder, *, prior="normal", seed=0, gain=0.0, keep=True, num=NUM, fields=(), **result):
-    """A finished run whose bound is that of every image's ease, better by `gain` nats."""
-    settings = config.settings(f"digits_vae:prior={prior}", [("seed", str(seed)), *fields])
-    folder.mkdir(parents=True)
-    write_run(folder, settings, {"total": 100}, DATA, hashes={})
-    noise = np.random.default_rng(seed + 10).normal(0, 0.1, NUM)
-    each = np.float32(EASE + gain + noise)[:num]
-    images = np.arange(num, dtype=np.uint8)[:, None]
-    content = {
-        **EMPTY, "step": 20, "checkpoint": "best", "split": "test", "settings": {}, "mse": 0.01,
-        "num_examples": num, "binarization_seed": None, "augmentation": "none",
-        "train_seconds": 5.0 + seed, "estimators": {"elbo": entry(each)}, **result,
-    }  # fmt: skip
-    (folder / "eval.json").write_text(json.dumps(content))
-    if keep:
-        arrays = {values.IMAGE: values.image_hashes(images)} | values.named("elbo", each, {})
-        values.write(folder / "eval.json", arrays, {})
-    return folder
-
-
-@pytest.fixture
-def pair(tmp_path):
-    return [make_run(tmp_path / "plain"), make_run(tmp_path / "better", prior="vdm", gain=0.5)]
 
 
 def test_images_pair_differences(pair):
@@ -234,53 +193,6 @@ def test_models_without_an_estimator_in_common_are_refused(pair, tmp_path):
     other = make_run(tmp_path / "ae2", prior="vdm", keep=False, estimators={"elbo": None},
                      score=score | {"mean": 0.5})  # fmt: skip
     assert vdp.compare([scored, other]).differences[0].better == "ae2"
-
-
-def test_the_command_writes_every_format(pair, tmp_path, capsys):
-    out = tmp_path / "out"
-    runs = ",".join(map(str, pair))
-    assert command_line(["--mode=compare", f"--runs={runs}", f"--out={out}"]) == 0
-    assert "better" in capsys.readouterr().out
-    page = (out / "comparison.md").read_text()
-    assert "| elbo | plain - better | -0.5" in page
-    with (out / "comparison.csv").open(newline="") as file:
-        (row,) = [line for line in csv.DictReader(file) if line["kind"] == "difference"]
-    assert (row["model"], row["minus"], row["better"]) == ("plain", "better", "better")
-    assert float(row["mean"]) == pytest.approx(-0.5, abs=1e-5)
-    assert (out / "comparison.png").stat().st_size > 5000
-    text = (out / "comparison.tex").read_text()
-    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 2
-    for line in text.splitlines():
-        if line.endswith(r"\\"):
-            assert line.replace(r"\&", "").count("&") in (2, 5)
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
-def test_latex_compiles(tmp_path):
-    runs = [make_run(tmp_path / "a_b & 50%", prior="vdm"), make_run(tmp_path / "#1 ~^{x}")]
-    (tmp_path / "table.tex").write_text(write.latex(vdp.compare(runs)))
-    head = r"\documentclass{article}\usepackage{booktabs}"
-    document = head + r"\begin{document}\input{table}\end{document}"
-    (tmp_path / "document.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
-def test_latex_means_what_is_written():
-    assert formats.escaped("a_b & 50% ± 1 {x}^~\\") == (
-        r"a\_b \& 50\% $\pm$ 1 \{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}"
-    )
-
-
-def test_many_arms_are_rows(tmp_path):
-    names = ("normal", "mixture", "vamp", "flow", "ddpm", "vdm")
-    runs = [make_run(tmp_path / name, prior=name) for name in names]
-    runs.append(make_run(tmp_path / "wide", fields=[("model.latent_shape", "(3,)")]))
-    header, rows = tables.arms(vdp.compare(runs))
-    assert header[:2] == ["model", "elbo, nats"]
-    assert [row[0] for row in rows] == [*names, "wide"]
-    assert comparison.Comparison is type(vdp.compare(runs[:2]))
 
 
 def test_what_is_no_bound_is_better_than_nothing(pair, tmp_path):

@@ -222,6 +222,7 @@ def test_free_bits_stop_the_gain_of_latents_below_them():
         encoder={"name": "LadderEncoder", "blocks": 1, **body},
         decoder={"name": "LadderDecoder", **body},
         x_shape=(8, 8, 1),
+        **CODE,
     )
     params = moved(params, scale=0.05)  # at its start every KL is 0
     batch = batch_of(6, (8, 8, 1))

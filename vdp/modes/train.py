@@ -95,9 +95,12 @@ def _begin(
     workdir: pathlib.Path,
     progress: Progress,
 ) -> None:
-    """What a run says of its config at a start: choices made for the data, a warm-up too long.
+    """What comes before the first step of a start: what a run says of its config, and a last check.
 
     Numbers that lie in the folder of a new run are of checkpoints that are no more.
+
+    Raises:
+      UserError: the classifier that FID needs in the end could not be kept.
     """
     if settings.eval.wants_features and isinstance(model, Generative):
         classifier.check_place(settings, dataset)
@@ -228,12 +231,12 @@ def _ended(
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation from before the end of training, as it is after it."""
-    chosen_of = validations(trained, workdir)
-    changed = chosen_of != result.get("validations")
+    among = validations(trained, workdir)
+    changed = among != result.get("validations")
     if changed:
         spent = train_seconds(workdir / METRICS_FILE)
         total = None if spent is None else round(spent, 3)
-        result = result | {"validations": chosen_of, "train_seconds_total": total}
+        result = result | {"validations": among, "train_seconds_total": total}
     folder, written = workdir / "samples", []
     there = folder.is_dir() and any(not p.name.startswith(PREVIEWS) for p in folder.iterdir())
     if not parallel.least(int(there)):  # drawn by all processes, or by none

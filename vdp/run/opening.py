@@ -121,6 +121,7 @@ def load(
       UserError: no run is there, no such checkpoint, or its components or the data are not there.
     """
     record = read_run(workdir)
+    # what was trained on one number of devices is opened on any other
     even = parallel.next_multiple(record.settings.eval.batch_size, jax.device_count())
     record = dataclasses.replace(
         record, settings=record.settings.replace(eval=dict(batch_size=even))

@@ -1,0 +1,60 @@
+"""What a comparison writes: a page, tables in every format, a picture."""
+
+import csv
+import shutil
+import subprocess
+
+import pytest
+from evaluated_runs import make_run
+
+import vdp
+from vdp import comparison
+from vdp.comparison import formats, tables, write
+from vdp.main import run as command_line
+
+
+def test_the_command_writes_every_format(pair, tmp_path, capsys):
+    out = tmp_path / "out"
+    runs = ",".join(map(str, pair))
+    assert command_line(["--mode=compare", f"--runs={runs}", f"--out={out}"]) == 0
+    assert "better" in capsys.readouterr().out
+    page = (out / "comparison.md").read_text()
+    assert "| elbo | plain - better | -0.5" in page
+    with (out / "comparison.csv").open(newline="") as file:
+        (row,) = [line for line in csv.DictReader(file) if line["kind"] == "difference"]
+    assert (row["model"], row["minus"], row["better"]) == ("plain", "better", "better")
+    assert float(row["mean"]) == pytest.approx(-0.5, abs=1e-5)
+    assert (out / "comparison.png").stat().st_size > 5000
+    text = (out / "comparison.tex").read_text()
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 2
+    for line in text.splitlines():
+        if line.endswith(r"\\"):
+            assert line.replace(r"\&", "").count("&") in (2, 5)
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
+def test_latex_compiles(tmp_path):
+    runs = [make_run(tmp_path / "a_b & 50%", prior="vdm"), make_run(tmp_path / "#1 ~^{x}")]
+    (tmp_path / "table.tex").write_text(write.latex(vdp.compare(runs)))
+    head = r"\documentclass{article}\usepackage{booktabs}"
+    document = head + r"\begin{document}\input{table}\end{document}"
+    (tmp_path / "document.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_latex_means_what_is_written():
+    assert formats.escaped("a_b & 50% ± 1 {x}^~\\") == (
+        r"a\_b \& 50\% $\pm$ 1 \{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}"
+    )
+
+
+def test_many_arms_are_rows(tmp_path):
+    names = ("normal", "mixture", "vamp", "flow", "ddpm", "vdm")
+    runs = [make_run(tmp_path / name, prior=name) for name in names]
+    runs.append(make_run(tmp_path / "wide", fields=[("model.latent_shape", "(3,)")]))
+    header, rows = tables.arms(vdp.compare(runs))
+    assert header[:2] == ["model", "elbo, nats"]
+    assert [row[0] for row in rows] == [*names, "wide"]
+    assert comparison.Comparison is type(vdp.compare(runs[:2]))

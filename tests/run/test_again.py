@@ -1,0 +1,77 @@
+"""The command of a training, given again where its run has ended."""
+
+import json
+import shutil
+
+import pytest
+
+SMOKE = "--config=digits_vae:smoke"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_finished_run_says_so_and_evaluates_again_if_needed(cli, copied_run):
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert "already trained" in err
+    assert "nothing left to do" in err
+    assert "test elbo (" in err
+    before = json.loads((copied_run / "eval.json").read_text())
+    partial = json.dumps({"step": before["step"], "estimators": {}})
+    (copied_run / "eval.json").write_text(partial)
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert code == 0
+    assert "is no result of an evaluation; moved to eval.json.bad" in err
+    after = json.loads((copied_run / "eval.json").read_text())
+    assert after["estimators"]["elbo"]["nats"] == before["estimators"]["elbo"]["nats"]
+    assert (copied_run / "eval.json.bad").read_text() == partial
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_run):
+    result = lambda: json.loads((copied_run / "eval.json").read_text())["estimators"]["iwae"]["k"]
+    assert result() == 4
+    for samples, answered in ((6, False), (6, True), (4, True)):
+        more = f"--config.eval.iwae_samples={samples}"
+        code, _, err = cli(SMOKE, f"--workdir={copied_run}", more)
+        assert (code, "nothing left to do" in err) == (0, answered), err
+        assert result() == 6
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
+    before = (copied_run / "eval.json").read_text()
+    shutil.rmtree(copied_run / "checkpoints")
+    others = ("eval-latest-test.json", "eval-latest-test.npz", "wandb.json", "codes-best-test")
+    for name in others:
+        (copied_run / name).write_text("{}")
+    (copied_run / "codes-long-ago.bad").mkdir()
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, False)
+    assert "eval.json is of an earlier training: moved to eval.json.bad" in err
+    assert (copied_run / "eval.json.bad").read_text() == before
+    assert (copied_run / "eval.json").exists()
+    for name in others:
+        assert (copied_run / f"{name}.bad").exists()
+        assert not (copied_run / name).exists()
+    assert (copied_run / "codes-long-ago.bad").exists(), "it is aside already"
+    (entry,) = json.loads((copied_run / "evals.json").read_text())
+    assert entry["file"] == "eval.json"
+
+
+def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_run):
+    """By `--mode=eval`, say: the best of fewer validations then, and no pictures of it."""
+    result = json.loads((copied_run / "eval.json").read_text())
+    whole = result["validations"]
+    result["validations"] = {"num": 1, "last_step": 10}
+    (copied_run / "eval.json").write_text(json.dumps(result))
+    for path in (copied_run / "samples").iterdir():
+        if not path.name.startswith("step-"):
+            path.unlink()
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, True)
+    assert json.loads((copied_run / "eval.json").read_text())["validations"] == whole
+    assert (copied_run / "samples" / "samples.png").exists()
+    assert "evaluated at step 10 of" not in (copied_run / "card.md").read_text()
+    written = [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
+    assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
+    assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
