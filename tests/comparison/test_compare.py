@@ -1,6 +1,5 @@
 """Runs laid side by side: which are seeds of one model, what is refused, and what is written."""
 
-
 import pytest
 from evaluated_runs import EASE, NUM, entry, make_run
 
