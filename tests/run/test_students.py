@@ -13,6 +13,8 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.run import students
+from vdp.runtime import parallel
+from vdp.training import state
 from vdp.types import Batch
 
 
@@ -89,8 +91,18 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
         return model.loss(params, stats, batch, jax.random.key(1), step=0, train=True)[0].mean()
 
     gradients = jax.jit(jax.grad(loss))(params)
-    assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"].pop("denoiser")))
-    assert not any(leaf.any() for leaf in jax.tree.leaves(gradients))
+    assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"]["denoiser"]))
+    others = gradients | {"prior": {"schedule": gradients["prior"]["schedule"]}}
+    assert not any(leaf.any() for leaf in jax.tree.leaves(others))
+
+    adds = dict(name="adamax", l2=1e-6, warmup_steps=0, groups={"encoder": 0, "decoder": 0})
+    settings = run.settings.replace(optim=adds)
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    optimizer, _ = state.template(settings, model, run.facts.shape, mesh)
+    given = optimizer.pack((gradients, optimizer.init(params), params))
+    updates = optimizer.unpack(optimizer.update(*given)[0])
+    assert any(leaf.any() for leaf in jax.tree.leaves(updates["prior"].pop("denoiser")))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(updates)), "L2 moves what is held"
 
 
 def test_the_student_of_a_student_has_its_last_checkpoint_for_a_teacher(

@@ -63,6 +63,18 @@ def test_leaves_of_one_group_are_one_vector_and_come_back():
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_what_is_held_stays_though_l2_has_a_gradient(packed):
+    """Of one part in a million Adamax makes a whole step where the loss has no gradient."""
+    cfg = optimizer_config(name="adamax", l2=1e-6)
+    for held, moved in (((), 0.1), (("prior",), 0.0)):
+        optimizer = optim.make(cfg, 100, PARAMS, packed=packed, held=held)
+        given = jax.tree.map(jnp.zeros_like, PARAMS), optimizer.init(PARAMS), PARAMS
+        updates = optimizer.unpack(optimizer.update(*optimizer.pack(given))[0])
+        np.testing.assert_allclose(updates["prior"]["kernel"], -moved, rtol=0.02)
+        np.testing.assert_allclose(updates["encoder"]["bias"], -0.1, rtol=0.02)
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_no_update_leads_out_of_a_range(packed):
     """Neither the gradient nor L2, which a clamp in the model would not stop; and back at once."""
     cfg = optimizer_config(name="adamax", l2=0.1)

@@ -13,6 +13,7 @@ from vdp.diffusion.noise import required
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.levels import to_unit
+from vdp.models import stages
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
@@ -63,6 +64,11 @@ class WithPrior:
     def merged(self) -> bool:
         """Whether the posterior's noise is the diffusion prior's own."""
         return isinstance(self.prior, DiffusionLike) and self.prior.merged
+
+    @property
+    def held_parameters(self) -> tuple[str, ...]:
+        """What no update of the optimiser may move: a student has its teacher's schedule."""
+        return ("prior/schedule",) if stages.is_student(self.prior) else ()
 
     @property
     def shows_prior(self) -> bool:

@@ -36,7 +36,7 @@ def check(training: str, prior: Any, *, merged: bool) -> None:
     """
     if training not in TRAINING:
         raise UserError(f"training={training!r} is not one of {', '.join(TRAINING)}")
-    student = isinstance(prior, DiffusionPrior) and prior.teacher_steps > 0
+    student = is_student(prior)
     if student and training != "prior":
         raise UserError("a student of teacher_steps is trained alone: training='prior'")
     if training == "joint":
@@ -45,6 +45,11 @@ def check(training: str, prior: Any, *, merged: bool) -> None:
         raise UserError("the merged form is trained jointly: training='joint'")
     if prior is None:
         raise UserError("a model without a prior beside it is trained jointly: training='joint'")
+
+
+def is_student(prior: Any) -> bool:
+    """Whether a prior learns from the denoiser of another run."""
+    return isinstance(prior, DiffusionPrior) and prior.teacher_steps > 0
 
 
 def frozen(training: str, params: Params, train: bool) -> tuple[Params, bool]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.models import stages
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
 from vdp.run import calibration
@@ -24,7 +25,7 @@ def check(model: Any, *, has_teacher: bool) -> None:
       has_teacher: whether it starts with all of another run.
     """
     prior = getattr(model, "prior", None)
-    if isinstance(prior, DiffusionPrior) and prior.teacher_steps and not has_teacher:
+    if stages.is_student(prior) and not has_teacher:
         raise UserError(
             "model.prior.teacher_steps distils a trained prior: name its run in "
             "config.train.init_from, with config.train.init_parts=all"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -141,6 +141,7 @@ def make(
     bits_per_nat: float = 1.0,
     packed: bool = False,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    held: Sequence[str] = (),
 ) -> Optimizer:
     """Builds the optimiser.
 
@@ -155,6 +156,8 @@ def make(
       packed: whether leaves treated alike are updated as one vector: less to compile; sharded
         parameters must stay apart.
       ranges: {path: (low, high)} of parameters that no update may lead out of.
+      held: paths below which nothing is updated: `l2` has a gradient where the loss has none, and
+        an adaptive optimiser makes a whole step of the smallest.
 
     Raises:
       UserError: a group that changes something and matches no parameter.
@@ -165,6 +168,7 @@ def make(
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
     unit = bits_per_nat if settings.gradient_unit == "bits_per_dim" else 1.0
+    groups |= dict.fromkeys(held, 0.0)
     labels = _grouped(params, groups, ranges or {}, decay=settings.weight_decay > 0)
     rate = learning_rate(settings, total_steps)
     apart = _chain(settings, rate, unit, labels)

@@ -33,6 +33,7 @@ from vdp.types.models import (
     Fittable,
     Generative,
     Hierarchical,
+    Holding,
     Latent,
     LatentGenerative,
     Model,

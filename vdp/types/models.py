@@ -5,7 +5,7 @@ asks for a method by its name. Whoever adds a model adds no line anywhere else.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
@@ -272,3 +272,10 @@ class Ranged(Model, Protocol):
     """One with parameters that no update may lead out of a range: {path: (low, high)}."""
 
     parameter_ranges: Mapping[str, tuple[float, float]]
+
+
+@runtime_checkable
+class Holding(Model, Protocol):
+    """One that is trained but for the parameters below these paths, whatever the optimiser adds."""
+
+    held_parameters: Sequence[str]
