@@ -262,6 +262,9 @@ def dcgan(
     )
     set_training(config, variant["training"])
     config.optim.update(name="adam", learning_rate=5e-4, schedule="constant")
+    # An untrained flow meets latents of which the rate, not annealed yet, holds none back: a few
+    # gradients of a million times the usual would fill Adam's second moments for a thousand steps.
+    config.optim.clip_norm = 1000.0  # nats: more than those of grey images have
     config.train.update(steps=epochs * epoch_steps, batch_size=128)
     config.eval.update(every=max(epochs // 50, 1) * epoch_steps)
     config.eval.estimators = ("elbo", "elbo_discrete", "iwae", "fid")
