@@ -136,9 +136,6 @@ class Asked:
 def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.Dataset) -> Run:
     """The run with a chain, fitted to its training images where that is not its own.
 
-    A student of another run is what it has become in the end: its validations compare bounds, and
-    the denoiser that it started with may have the best.
-
     Raises:
       UserError: another chain than its own is asked for, and it has no diffusion prior.
     """
@@ -148,8 +145,7 @@ def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.
     else:
         asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
         settings = record.settings.replace(eval=asked)
-    is_student = bool((settings.model.get("prior") or {}).get("teacher_steps"))
-    run = restore(settings, record, "latest" if is_student else "best")
+    run = restore(settings, record, "best")
     if chain != OWN and not isinstance(getattr(run.model, "prior", None), DiffusionPrior):
         raise UserError(f"{workdir} has no diffusion prior, whose chains could be measured")
     return calibration.ensured(run, workdir, dataset)

@@ -1,7 +1,6 @@
 """The start of a run whose prior learns from that of another run."""
 
 import dataclasses
-import json
 
 import jax
 import numpy as np
@@ -11,9 +10,11 @@ from starting import started
 import vdp
 from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.evaluation import evaluate
 from vdp.metrics import score
 from vdp.run import students
 from vdp.runtime import parallel
+from vdp.settings import Train
 from vdp.training import state
 from vdp.types import Batch
 
@@ -57,7 +58,7 @@ def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
     images = jax.numpy.asarray(run.images("test")[:8])
     for steps, taught in ((1, False), (4, True)):
         model = with_prior(run.model, reverse="fixed", teacher_steps=steps)
-        students.check(model, has_teacher=True)
+        students.check(model, Train(), has_teacher=True)
         params, stats = students.start(run, model, dataset)
         assert set(stats["prior"]) == {"teacher"}
         q = model.encode(params, stats, images)
@@ -105,25 +106,23 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
     assert not any(leaf.any() for leaf in jax.tree.leaves(updates)), "L2 moves what is held"
 
 
-def test_the_student_of_a_student_has_its_last_checkpoint_for_a_teacher(
-    opened, copied_run, monkeypatch
-):
-    """Its best is chosen by a bound that it is not trained for, and may be its start."""
-    asked = []
-    monkeypatch.setattr(students, "load", lambda _, which: asked.append(which) or opened[0])
-    students.first_run(copied_run)
-    stored = json.loads((copied_run / "config.json").read_text())
-    stored["config"]["model"]["prior"]["teacher_steps"] = 2
-    (copied_run / "config.json").write_text(json.dumps(stored))
-    students.first_run(copied_run)
-    assert asked == ["best", "latest"]
+def test_no_checkpoint_of_a_student_is_chosen_by_its_bound(opened, smoke_run):
+    """For which it is not trained: it would choose the start."""
+    run, _ = opened
+    student = with_prior(run.model, reverse="fixed", teacher_steps=2)
+    for model, chooses in ((run.model, True), (student, False)):
+        assert score.score_of(model).chooses == chooses
+        among = evaluate.validations(dataclasses.replace(run, model=model), smoke_run)
+        assert (among is not None) == chooses
 
 
 def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened):
     run, _ = opened
     model = with_prior(run.model, reverse="fixed", teacher_steps=2)
     with pytest.raises(UserError, match=r"name its run in config\.train\.init_from"):
-        students.check(model, has_teacher=False)
+        students.check(model, Train(), has_teacher=False)
+    with pytest.raises(UserError, match=r"train\.patience=3 waits for a better bound"):
+        students.check(model, Train(patience=3), has_teacher=True)
     for training in ("joint", "detached"):
         with pytest.raises(UserError, match="is trained alone: training='prior'"):
             dataclasses.replace(model, training=training)

@@ -1,5 +1,6 @@
 """Checkpoints: what is kept, what is trusted."""
 
+import dataclasses
 import hashlib
 import shutil
 
@@ -17,6 +18,7 @@ from vdp.training import state
 from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
 from vdp.training.fingerprint import fingerprint
 from vdp.training.state import State
+from vdp.types import ELBO
 
 
 def make_state(step):
@@ -91,6 +93,19 @@ def test_best_is_kept_apart_from_the_latest(tmp_path):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(UserError, match="best, latest, 20, 50, 60"):
         checkpoints.resolve(30)
+
+
+def test_where_no_score_chooses_the_newest_is_the_best(tmp_path):
+    """Of a student's run: its bound falls from the start on."""
+    shown = dataclasses.replace(ELBO, chooses=False)
+    checkpoints = Checkpoints(tmp_path, score=shown)
+    for step, metric in [(0, -3.0), (10, -5.0), (20, -7.0)]:
+        checkpoints.save(make_state(step), metric=metric)
+    checkpoints.close()
+    for read, best in ((ELBO, 0), (shown, 20)):
+        checkpoints = Checkpoints(tmp_path, score=read, read_only=True)
+        assert checkpoints.resolve("best") == best
+        checkpoints.close()
 
 
 def test_nothing_there(tmp_path):

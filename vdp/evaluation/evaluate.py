@@ -181,9 +181,14 @@ def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
 
 
 def validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
-    """Among how many validations the best was chosen, and the step of the last; None: unknown."""
-    metrics = read_metrics(workdir / METRICS_FILE)
-    name = score.series_name(score.score_of(run.model), metrics)
+    """Among how many validations the best was chosen, and the step of the last.
+
+    None: unknown, or it was not chosen.
+    """
+    shown, metrics = score.score_of(run.model), read_metrics(workdir / METRICS_FILE)
+    if not shown.chooses:
+        return None
+    name = score.series_name(shown, metrics)
     steps = [step for step, _ in series(metrics, f"eval/{name}")]
     return {"num": len(steps), "last_step": steps[-1]} if steps else None
 

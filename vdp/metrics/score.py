@@ -4,6 +4,7 @@ Older runs: until 0.1.1 every score was called "elbo", with the sign of `Terms`,
 that of a classifier in metrics.jsonl too. `stored` and `series_name` are the places that know.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from vdp.types import (
     Array,
     Batch,
     Key,
+    Learning,
     Model,
     Params,
     Probabilistic,
@@ -34,11 +36,14 @@ NOT_OF_PRIOR = re.compile(r"value|likelihood|z_\d+")  # of the parts of a bound
 def score_of(model: Model) -> Score:
     """The score of a model: a bound in nats, or what it declares itself.
 
+    The bound of a student chooses no checkpoint: it falls, as the samples get better.
+
     Raises:
       UserError: it is neither `Probabilistic` nor `Scored`.
     """
     if isinstance(model, Probabilistic):
-        return ELBO
+        is_student = isinstance(model, Learning) and model.is_student
+        return dataclasses.replace(ELBO, chooses=not is_student)
     if isinstance(model, Scored):
         return model.score
     raise UserError(

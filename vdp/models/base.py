@@ -66,9 +66,14 @@ class WithPrior:
         return isinstance(self.prior, DiffusionLike) and self.prior.merged
 
     @property
+    def is_student(self) -> bool:
+        """Whether the prior learns from the denoiser of another run."""
+        return stages.is_student(self.prior)
+
+    @property
     def held_parameters(self) -> tuple[str, ...]:
         """What no update of the optimiser may move: a student has its teacher's schedule."""
-        return ("prior/schedule",) if stages.is_student(self.prior) else ()
+        return ("prior/schedule",) if self.is_student else ()
 
     @property
     def shows_prior(self) -> bool:

@@ -136,9 +136,9 @@ def _start(
     if checkpoint.saved_steps(workdir):
         return lambda start: start  # the run goes on: no state is new
     if not settings.train.init_from:
-        students.check(model, has_teacher=False)
+        students.check(model, settings.train, has_teacher=False)
         return lambda start: start
-    first = students.first_run(settings.train.init_from)
+    first = run.load(settings.train.init_from)
     if first.hashes:
         same = not identity.changed(first.hashes, identity.hashes(dataset))
     else:  # a run of a version that kept none
@@ -152,7 +152,7 @@ def _start(
         same_images=same and first.facts == dataset.facts,
     )
     taken = first_stage.plan(settings, other, dataset.facts)
-    students.check(model, has_teacher="prior" in taken.roles)
+    students.check(model, settings.train, has_teacher="prior" in taken.roles)
     if "prior" in taken.roles:
         params, stats = students.start(first, model, dataset)
         evaluated = dataclasses.replace(evaluated, ema=params, ema_stats=stats)

@@ -31,7 +31,7 @@ def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
     Args:
       settings: what is asked for, usually the run's own.
       record: what the run has stored of itself.
-      which: "best" (by validation score), "latest" or a step.
+      which: "best" (by validation score; of a student the newest), "latest" or a step.
 
     Raises:
       UserError: no such checkpoint, a damaged one, one of another architecture, or a component of
@@ -111,7 +111,7 @@ def load(
 
     Args:
       workdir: the folder that a training run or `--mode=export` wrote.
-      step: "best" (by validation score), "latest" or a step number.
+      step: "best" (by validation score; of a student the newest), "latest" or a step number.
       data: where its images are now: a file, a folder, or a `config.data.name`; or fields of
         `config.data` by their names, as dict(name=PATH, resize="28x20"). They are read at once.
         Images that the run was trained with are recognised by their hashes, wherever they lie

@@ -1,6 +1,5 @@
 """How a run starts whose prior learns from another run: with a fitted chain, or a teacher."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -8,40 +7,33 @@ import jax.numpy as jnp
 
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.models import stages
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.record import read_run
 from vdp.run import calibration
 from vdp.run.opened import M, Run
-from vdp.run.opening import load
-from vdp.types import Fittable, Params, Stats
+from vdp.settings import Train
+from vdp.types import Fittable, Learning, Model, Params, Stats
 
 
-def check(model: Any, *, has_teacher: bool) -> None:
-    """Refuses to train a student without a teacher; UserError.
+def check(model: Model, training: Train, *, has_teacher: bool) -> None:
+    """Refuses to train a student without a teacher, or until its bound is no better; UserError.
 
     Args:
       model: that will be trained.
+      training: how.
       has_teacher: whether it starts with all of another run.
     """
-    prior = getattr(model, "prior", None)
-    if stages.is_student(prior) and not has_teacher:
+    if not (isinstance(model, Learning) and model.is_student):
+        return
+    if not has_teacher:
         raise UserError(
             "model.prior.teacher_steps distils a trained prior: name its run in "
             "config.train.init_from, with config.train.init_parts=all"
         )
-
-
-def first_run(workdir: str | pathlib.Path) -> Run[Any]:
-    """Opens the run that another one goes on from: its best checkpoint, of a student the latest.
-
-    Validations compare bounds. A student is trained for its samples, and its bound falls: the best
-    checkpoint is hardly the student yet.
-    """
-    record = read_run(workdir)
-    prior = record.settings.model.get("prior") or {}
-    is_student = prior.get("teacher_steps") and record.weights is None  # exported: one checkpoint
-    return load(workdir, "latest" if is_student else "best")
+    if training.patience:
+        raise UserError(
+            f"train.patience={training.patience} waits for a better bound, for which a student of "
+            "model.prior.teacher_steps is not trained: leave it out"
+        )
 
 
 def start(run: Run[M], model: Any, dataset: datasets.Dataset) -> tuple[Params, Stats]:

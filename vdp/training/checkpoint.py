@@ -108,9 +108,9 @@ class Checkpoints:
         return sorted(self.manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step of the best validation score; the latest where none was validated."""
+        """The step of the best validation score; the latest without one, or where none counts."""
         self._warn_of_lost()
-        best = self.manager.best_step()
+        best = self.manager.best_step() if self.score.chooses else None
         return best if best is not None else self.manager.latest_step()
 
     def _warn_of_lost(self) -> None:

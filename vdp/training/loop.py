@@ -260,8 +260,8 @@ class Loop:
                 where = f" at step {done}, before its validation; saved"
                 raise interruption.stopped(where) from None
             self.patience.add(done, measured.metric)
-            reached = in_words(measured.values, self.score)
-            self.progress.say(f"validation at step {done}: {reached}, {self.patience.standing}")
+            line = f"validation at step {done}: {in_words(measured.values, self.score)}"
+            self.progress.say(f"{line}, {self.patience.standing}" if self.score.chooses else line)
         self.checkpoints.save(current, metric=measured.metric if measured else None)
         if measured:
             self._log_validation(measured, done)

@@ -13,7 +13,7 @@ from vdp.metrics.likelihood import bits_per_dim
 from vdp.runtime import backend, parallel
 from vdp.settings import Settings
 from vdp.training import optim
-from vdp.types import Array, Holding, Model, Params, Ranged, Stats
+from vdp.types import Array, Learning, Model, Params, Ranged, Stats
 
 PACKED_LEAVES = 100  # from where on an update packs them, on CPU and GPU: copies for fewer kernels
 
@@ -98,7 +98,7 @@ def template(
         bits_per_nat=-bits_per_dim(1.0, x_shape),
         packed=many and not backend.on_tpu() and not settings.train.fsdp,
         ranges=model.parameter_ranges if isinstance(model, Ranged) else None,
-        held=model.held_parameters if isinstance(model, Holding) else (),
+        held=model.held_parameters if isinstance(model, Learning) else (),
     )
     shapes = jax.eval_shape(functools.partial(_started, optimizer), params, stats)
     return optimizer, _placed(shapes, mesh, settings.train.fsdp)

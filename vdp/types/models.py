@@ -36,6 +36,7 @@ class Score:
     label: str  # on the loss curve
     unit: str  # of one number
     sign: float = 1.0  # factor of what is shown; in `Terms` higher is better always
+    chooses: bool = True  # else the newest checkpoint is the one that counts
 
 
 ELBO = Score(name="elbo", label="negative bound", unit="nats")
@@ -275,7 +276,11 @@ class Ranged(Model, Protocol):
 
 
 @runtime_checkable
-class Holding(Model, Protocol):
-    """One that is trained but for the parameters below these paths, whatever the optimiser adds."""
+class Learning(Model, Protocol):
+    """One that may be a student, trained to do what its teacher does and not for its own bound.
 
+    All is trained but the parameters below `held_parameters`, whatever the optimiser adds.
+    """
+
+    is_student: bool
     held_parameters: Sequence[str]
