@@ -104,7 +104,7 @@ def test_errors_between_two_gammas_lie_on_a_line_of_logs():
     np.testing.assert_allclose(found[:, 0], [1.0, 1.0, 0.1, 0.01, 0.01], rtol=1e-5)
 
 
-def test_a_learned_chain_starts_as_the_fixed_one_and_keeps_its_ends():
+def test_the_parameters_of_a_learned_chain_are_those_of_another_and_keep_its_ends():
     params = chains.as_learned(chains.Chain(gamma=GAMMA), 4, (2,))
     start = chains.learned(GAMMA, params)
     t = jnp.arange(5) / 4

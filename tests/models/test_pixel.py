@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from starting import started
 
@@ -196,6 +197,21 @@ def test_equal_weights_train_the_denoiser_alone_and_report_the_bound():
     full = model("ddpm", net, num_steps=10, weights="bound")
     bound = -full.loss(params, stats, batch, jax.random.key(2), **given)[0]
     np.testing.assert_allclose(value, bound, rtol=1e-5)
+
+
+def test_equal_weights_leave_a_learned_schedule_the_gradient_of_the_bound():
+    of = {"schedule": {"name": "learned_scalar", "gamma_0": -4.0, "gamma_1": 4.0}}
+    net, batch = MLPDenoiser(width=8, depth=1), batch_of(IMAGES)
+    bound, simple = (model("vdm", net, weights=w, **of) for w in ("bound", "simple"))
+    start, stats = started(bound, jax.random.key(0), SHAPE)
+    params = jax.tree.map(lambda x: x + 0.1, start)
+    given = dict(step=0, train=True, noise=bound.draw(jax.random.key(1), batch))
+    loss = lambda p, m: m.loss(p, stats, batch, jax.random.key(2), **given)[0].sum()
+    true, found = (jax.grad(loss)(params, m)["prior"] for m in (bound, simple))
+    for name, by in true["schedule"].items():
+        np.testing.assert_allclose(found["schedule"][name], by, rtol=1e-4)
+    norms = [optax.global_norm(each["denoiser"]) for each in (found, true)]
+    assert abs(norms[0] / norms[1] - 1) > 0.1
 
 
 @pytest.mark.slow

@@ -7,10 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from starting import started
 
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.runtime import parallel
 from vdp.settings import Optim
-from vdp.training import optim
+from vdp.training import optim, state
 
 PARAMS = {
     "encoder": {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([0.5])},
@@ -65,13 +69,34 @@ def test_leaves_of_one_group_are_one_vector_and_come_back():
 @pytest.mark.parametrize("packed", [False, True])
 def test_what_is_held_stays_though_l2_has_a_gradient(packed):
     """Of one part in a million Adamax makes a whole step where the loss has no gradient."""
-    cfg = optimizer_config(name="adamax", l2=1e-6)
-    for held, moved in (((), 0.1), (("prior",), 0.0)):
-        optimizer = optim.make(cfg, 100, PARAMS, packed=packed, held=held)
+    cfg = optimizer_config(name="adamax", l2=1e-6, groups={"prior/kernel": 1.0})
+    cases = ({}, 0.1), ({"held": ("prior",)}, 0.0), ({"unshrunk": ("prior",)}, 0.0)
+    for kept, moved in cases:
+        optimizer = optim.make(cfg, 100, PARAMS, packed=packed, **kept)
         given = jax.tree.map(jnp.zeros_like, PARAMS), optimizer.init(PARAMS), PARAMS
         updates = optimizer.unpack(optimizer.update(*optimizer.pack(given))[0])
         np.testing.assert_allclose(updates["prior"]["kernel"], -moved, rtol=0.02)
         np.testing.assert_allclose(updates["encoder"]["bias"], -0.1, rtol=0.02)
+
+
+def test_the_points_of_a_prior_are_not_shrunk():
+    """L2 would make one grey image of a hierarchy's pseudo-inputs within a thousand steps."""
+    kinds = {"normal": {"learned": True}, "mixture": {}, "vamp": {}}
+    for name, fields in (kinds | {"flow": {"net": {"name": "MADE"}}}).items():
+        prior = build.build("prior", {"name": name} | fields, input_levels=256)
+        params, _ = started(prior, jax.random.key(0), (2,), x_shape=(2, 2, 1))
+        assert set(prior.points) == (set(params) if name in kinds else set())
+    settings = config.settings("digits_dvp:smoke,vamp", [("optim.warmup_steps", "0")])
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    assert settings.optim.l2 > 0
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    optimizer, shapes = state.template(settings, model, facts.shape, mesh)
+    ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes.params)
+    given = jax.tree.map(jnp.zeros_like, ones), optimizer.init(ones), ones
+    updates = optimizer.unpack(optimizer.update(*optimizer.pack(given))[0])
+    assert not updates["prior"]["logit_inputs"].any()
+    assert all(leaf.any() for leaf in jax.tree.leaves(updates["encoder"]))
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -72,6 +72,16 @@ def to_eps(
     return sigma(gamma) * y + alpha(gamma) * output
 
 
+def untrained_error(gamma: Float[Array, "n"], parameterization: str) -> Float[Array, "n"]:
+    """E(eps - eps_hat)^2 of a network that still gives 0, for z ~ N(0, 1), [N].
+
+    Of "v" it is alpha^2, the least that is possible; of "x0" alpha^2 / sigma^2.
+    """
+    if parameterization == "eps":
+        return jnp.ones_like(gamma)
+    return jnp.square(alpha(gamma)) / (1.0 if parameterization == "v" else jnp.square(sigma(gamma)))
+
+
 def denoise(
     y: Float[Array, "n *s"], gamma: Float[Array, "n"], eps_hat: Float[Array, "n *s"]
 ) -> Float[Array, "n *s"]:

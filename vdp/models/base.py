@@ -25,6 +25,7 @@ from vdp.types import (
     Levels,
     Noise,
     Params,
+    Placed,
     Shape,
     Stats,
     Terms,
@@ -74,6 +75,15 @@ class WithPrior:
     def held_parameters(self) -> tuple[str, ...]:
         """What no update of the optimiser may move: a student has its teacher's schedule."""
         return ("prior/schedule",) if self.is_student else ()
+
+    @property
+    def unshrunk_parameters(self) -> tuple[str, ...]:
+        """What L2 leaves: the points of a prior, which it would all draw to one.
+
+        The loss has K times less of a gradient for each of K.
+        """
+        names = self.prior.points if isinstance(self.prior, Placed) else ()
+        return tuple(f"prior/{name}" for name in names)
 
     @property
     def shows_prior(self) -> bool:

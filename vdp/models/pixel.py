@@ -166,19 +166,26 @@ class PixelDiffusion(WithPrior):
         z, minus_rate = self.prior.rate(
             params["prior"], stats["prior"], q, prior_rng, noise=noise, train=train
         )
-        outputs = self.outputs(params, z, net_rng if train else None)
+        seen = params
+        if train and self.prior.weights != "bound":
+            held = stop_gradient(params["prior"])
+            seen = {"prior": held | {"schedule": params["prior"]["schedule"]}}
+        outputs = self.outputs(seen, z, net_rng if train else None)
         return Terms.of(likelihood=self.likelihood.log_prob(outputs, batch.target)) + minus_rate
 
     def loss(
         self, params: Params, stats: Stats, batch: Batch, rng: Key,
         *, step: int | Array, train: bool, noise: Noise = None,
     ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
-        """Minus the bound, [B]; with equal weights ("simple") the end terms are not trained."""
+        """Minus the bound, [B]; with equal weights the end terms train a learned schedule alone.
+
+        It needs them: without what both ends cost, it would move them for ever.
+        """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         terms = self._terms(params, stats, batch, rest_rng, noise, train)
         value = terms.value
-        if self.prior.weights != "bound" or self.prior.teacher_steps:
+        if self.is_student:
             value = stop_gradient(value - terms.parts["diffusion"]) + terms.parts["diffusion"]
         return -value, Aux(terms=terms, stats=stats, scalars={})
 

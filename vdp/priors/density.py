@@ -22,6 +22,7 @@ class DensityPrior:
 
     bound_model = "exact"
     weight_model = "exact"
+    points: tuple[str, ...] = ()  # names of parameters that are no weights: L2 leaves them
 
     def log_prob(
         self,

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.diffusion import chains, process
+from vdp.diffusion import chains, process, reverse
 from vdp.diffusion.chains import Chain
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.schedules import Schedule
@@ -159,9 +159,21 @@ class DiffusionModel:
         denoiser = stateful.init_stateless(self.denoiser, rng, y, time, role="a denoiser")
         params = {"denoiser": denoiser, "schedule": self.schedule.init()}
         if self.reverse == "learned":
-            fixed = Chain(gamma=self._gamma(params))
-            params["reverse"] = chains.as_learned(fixed, self.num_steps, z_shape)
+            params["reverse"] = self._untrained_chain(params, z_shape)
         return params, {}
+
+    def _untrained_chain(self, params: Params, z_shape: Shape) -> Params:
+        """A learned chain's start: even times, with the widths that N(0, I) needs.
+
+        Widths of q, as if the denoiser made no error, cost hundreds of nats there, from which a
+        latent flees to where it carries nothing.
+        """
+        gamma, shape = self._gamma(params), (self.num_steps, *chains.widths_shape(z_shape))
+        gammas = jnp.asarray(gamma(jnp.arange(self.num_steps + 1) / self.num_steps))
+        error = process.untrained_error(gammas[1:], self.parameterization)
+        errors = jnp.broadcast_to(process.expand(error, jnp.zeros(shape)), shape)
+        chain = Chain(gamma=gamma, log_v=reverse.best(errors, gammas))
+        return chains.as_learned(chain, self.num_steps, z_shape)
 
     def posterior_log_var(self, params: Params) -> Float[Array, ""]:
         """Log-variance of z given its code in the merged form: gamma_0."""

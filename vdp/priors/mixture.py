@@ -27,6 +27,8 @@ class MixturePrior(DensityPrior):
     num_components: Size = 100
     spread: Positive = 1.0
 
+    points = ("logits", "mean", "log_var")
+
     def __post_init__(self):
         if self.num_components < 1 or not self.spread > 0:
             raise UserError("num_components must be at least 1 and spread above 0")

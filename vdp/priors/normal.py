@@ -15,6 +15,8 @@ from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats, T
 class NormalPrior(DensityPrior):
     """The prior p(z) = N(mean, exp(log_var)); its rate is the KL divergence, exact."""
 
+    points = ("mean", "log_var")
+
     learned: bool = False
 
     def init(

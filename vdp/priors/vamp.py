@@ -30,6 +30,8 @@ class VampPrior(DensityPrior):
       input_levels: levels of the images the encoder sees; given by the data.
     """
 
+    points = ("logit_inputs",)
+
     input_levels: int
     num_components: Size = 500
 

@@ -82,7 +82,7 @@ class Optim(Section):
     b2: Share = 0.999
     eps: Amount = 1e-8
     weight_decay: Amount = 0.0  # decoupled
-    l2: Amount = 0.0  # in the gradient
+    l2: Amount = 0.0  # in the gradient, but not of the points of a prior
     clip_norm: Amount = 0.0  # global norm; 0 switches it off
     gradient_unit: Annotated[str, OneOf("nats", "bits_per_dim")] = "nats"  # of what is clipped
     groups: Mapping[str, Amount] = dataclasses.field(  # rate multipliers by role or path; 0 freezes

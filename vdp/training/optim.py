@@ -24,12 +24,13 @@ SCALINGS = {
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Group:
-    """How a leaf is treated: its learning-rate multiplier, decay of weights, and its range."""
+    """How a leaf is treated: its learning-rate multiplier, decays of weights, and its range."""
 
     multiplier: float
     decayed: bool
     low: float = -math.inf
     high: float = math.inf
+    shrunk: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,16 +99,33 @@ def _grouped(
     ranges: Mapping[str, tuple[float, float]],
     *,
     decay: bool,
+    held: Sequence[str],
+    unshrunk: Sequence[str],
 ) -> Any:
     """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
 
     def of(key_path: jax.tree_util.KeyPath, _: Any) -> Group:
         path = _path_of(key_path)
-        matching = [p for p in multipliers if path == p or path.startswith(f"{p}/")]
+        among = lambda prefixes: [p for p in prefixes if path == p or path.startswith(f"{p}/")]
+        matching = among(multipliers)
         multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
-        return Group(multiplier, decay and path.endswith("kernel"), *ranges.get(path, ()))
+        low, high = ranges.get(path, (-math.inf, math.inf))
+        return Group(
+            multiplier=0.0 if among(held) else multiplier,
+            decayed=decay and path.endswith("kernel"),
+            low=low,
+            high=high,
+            shrunk=not among(unshrunk),
+        )
 
     return jax.tree_util.tree_map_with_path(of, params)
+
+
+def _shrink(l2: Any) -> optax.GradientTransformation:
+    """Adds the gradient of l2/2 |param|^2, leaf by leaf."""
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda u, p, c: u + c * p, updates, params, l2)
+    )
 
 
 def _multiply(factors: Any) -> optax.GradientTransformation:
@@ -142,11 +160,12 @@ def make(
     packed: bool = False,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     held: Sequence[str] = (),
+    unshrunk: Sequence[str] = (),
 ) -> Optimizer:
     """Builds the optimiser.
 
     Args:
-      settings: its fields. `l2` is added to the gradient (all parameters), `weight_decay` is
+      settings: its fields. `l2` is added to the gradient (but of `unshrunk`), `weight_decay` is
         decoupled (kernels only); `groups` maps a prefix of the parameter path ("prior",
         "decoder/net") to a learning-rate multiplier, 0 freezes.
       total_steps: where the decay ends.
@@ -158,6 +177,7 @@ def make(
       ranges: {path: (low, high)} of parameters that no update may lead out of.
       held: paths below which nothing is updated: `l2` has a gradient where the loss has none, and
         an adaptive optimiser makes a whole step of the smallest.
+      unshrunk: paths below which L2 is not added.
 
     Raises:
       UserError: a group that changes something and matches no parameter.
@@ -168,8 +188,8 @@ def make(
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
     unit = bits_per_nat if settings.gradient_unit == "bits_per_dim" else 1.0
-    groups |= dict.fromkeys(held, 0.0)
-    labels = _grouped(params, groups, ranges or {}, decay=settings.weight_decay > 0)
+    about: Any = dict(decay=settings.weight_decay > 0, held=held, unshrunk=unshrunk)
+    labels = _grouped(params, groups, ranges or {}, **about)
     rate = learning_rate(settings, total_steps)
     apart = _chain(settings, rate, unit, labels)
     if not packed:
@@ -185,11 +205,12 @@ def _chain(
     """The transformation for trees of the structure of `labels`, whose leaves are `Group`s."""
     factors = jax.tree.map(lambda group: group.multiplier, labels)
     decayed = jax.tree.map(lambda group: group.decayed, labels)
+    l2 = jax.tree.map(lambda group: settings.l2 * group.shrunk, labels)
     ranges = jax.tree.map(lambda group: (group.low, group.high), labels)
     return optax.chain(
         _multiply(jax.tree.map(lambda factor: unit * (factor != 0), factors)),
         optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
-        optax.add_decayed_weights(settings.l2) if settings.l2 else optax.identity(),
+        _shrink(l2) if settings.l2 else optax.identity(),
         SCALINGS[settings.name](b1=settings.b1, b2=settings.b2, eps=settings.eps),
         optax.add_decayed_weights(settings.weight_decay, mask=decayed)
         if settings.weight_decay

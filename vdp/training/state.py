@@ -99,6 +99,7 @@ def template(
         packed=many and not backend.on_tpu() and not settings.train.fsdp,
         ranges=model.parameter_ranges if isinstance(model, Ranged) else None,
         held=model.held_parameters if isinstance(model, Learning) else (),
+        unshrunk=model.unshrunk_parameters if isinstance(model, Learning) else (),
     )
     shapes = jax.eval_shape(functools.partial(_started, optimizer), params, stats)
     return optimizer, _placed(shapes, mesh, settings.train.fsdp)

@@ -23,7 +23,14 @@ from vdp.types.arrays import (
     Stats,
     Terms,
 )
-from vdp.types.components import Chained, DiffusionLike, Likelihood, Prior, PseudoInput
+from vdp.types.components import (
+    Chained,
+    DiffusionLike,
+    Likelihood,
+    Placed,
+    Prior,
+    PseudoInput,
+)
 from vdp.types.models import (
     ELBO,
     Adjustable,

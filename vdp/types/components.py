@@ -1,5 +1,6 @@
 """The protocols that the components of a model keep: priors, likelihoods, pseudo-inputs."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Float32, UInt8
@@ -92,6 +93,13 @@ class DiffusionLike(Prior, Protocol):
     def denoising(
         self, params: Params, stats: Stats, rng: Key, num: int, *, z_shape: Shape, **options: Any
     ) -> tuple[Float[Array, "{num} *z"], Float[Array, "t {num} *z"]]: ...
+
+
+@runtime_checkable
+class Placed(Prior, Protocol):
+    """A prior whose parameters of these names are points, or moments around them: no weights."""
+
+    points: Sequence[str]
 
 
 @runtime_checkable

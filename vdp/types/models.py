@@ -277,10 +277,12 @@ class Ranged(Model, Protocol):
 
 @runtime_checkable
 class Learning(Model, Protocol):
-    """One that may be a student, trained to do what its teacher does and not for its own bound.
+    """One that says how it is trained: whether as a student, to do what its teacher does.
 
-    All is trained but the parameters below `held_parameters`, whatever the optimiser adds.
+    What the optimiser adds to the gradient moves no parameter below `held_parameters`, and L2 none
+    below `unshrunk_parameters`.
     """
 
     is_student: bool
     held_parameters: Sequence[str]
+    unshrunk_parameters: Sequence[str]
