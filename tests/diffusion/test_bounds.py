@@ -85,7 +85,7 @@ def test_t_step_bound_sums_every_step_once():
                     gamma,
                     Z,
                     num_steps=num_steps,
-                    noise=bounds.draw(rng, Z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1),
+                    noise=bounds.draw(rng, Z.shape, times.low_discrepancy, 1),
                 ).value
             )
         )
@@ -111,11 +111,14 @@ def test_end_terms_are_the_gaussian_expressions():
 
 
 def test_training_times_are_one_grid_over_the_batch():
-    t = np.sort(np.asarray(times.low_discrepancy(jax.random.key(0), 16))[:, 0])
+    t = np.sort(np.asarray(times.low_discrepancy(jax.random.key(0), 16, 1))[:, 0])
     np.testing.assert_allclose(np.diff(t), 1 / 16, atol=1e-6)
     assert t.min() >= 0 and t.max() < 1  # noqa: PT018
-    first = [times.low_discrepancy(jax.random.key(i), 16)[0, 0] for i in range(300)]
+    first = [times.low_discrepancy(jax.random.key(i), 16, 1)[0, 0] for i in range(300)]
     assert abs(np.mean(first) - 0.5) < 5 * 0.29 / np.sqrt(300)
+    several = np.asarray(times.low_discrepancy(jax.random.key(0), 8, 4))
+    assert several.shape == (8, 4)
+    np.testing.assert_allclose(np.diff(np.sort(several.ravel())), 1 / 32, atol=1e-6)
 
 
 def test_evaluation_times_have_one_draw_in_every_stratum():
@@ -128,7 +131,7 @@ def test_importance_of_times_changes_the_variance_and_not_the_mean():
     gamma = linear(-6.0, 6.0)
 
     def draw(key, eps_fn=gaussian_eps_fn(), grid=times.low_discrepancy):
-        noise = bounds.draw(key, Z.shape, lambda r, n, _: grid(r, n), 1)
+        noise = bounds.draw(key, Z.shape, grid, 1)
         other = Quantiles(u=noise.t, eps=noise.eps)
         of = lambda n, steps: (
             (
@@ -218,7 +221,7 @@ def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
     schedule = schedules.learned_monotone(gamma_0=-8.0, gamma_1=6.0, width=3)
     params = schedule.init()
     z = 0.7 + 0.6 * jax.random.normal(jax.random.key(13), (512, 2))
-    noise = bounds.draw(jax.random.key(14), z.shape, lambda r, n, _: times.low_discrepancy(r, n), 1)
+    noise = bounds.draw(jax.random.key(14), z.shape, times.low_discrepancy, 1)
     eps_fn = gaussian_eps_fn()
 
     @jax.jit

@@ -149,7 +149,27 @@ def test_vdm_starts_as_the_standard_normal():
     assert np.all(np.abs(draws.mean(0) - exact) < 5 * error + 5e-3)
 
 
+@pytest.mark.parametrize("bound", ["continuous", "discrete"])
+def test_more_times_in_training_leave_the_mean_of_the_loss_and_make_it_less_noisy(bound):
+    fields = {"bound": bound, "num_steps": 20}
+    spread = []
+    for num in (1, 8):
+        prior = build.build("prior", SPECS["vdm"] | fields | {"train_times": num})
+        params, stats = started(prior, jax.random.key(0), Z_SHAPE)
+
+        def rate(rng, prior=prior, params=params, stats=stats):
+            noise = prior.draw(rng, len(Q.mean), Z_SHAPE, purpose="loss")
+            return prior.rate(params, stats, Q, rng, noise=noise, train=True)[1].value[0]
+
+        values = np.asarray(jax.vmap(rate)(jax.random.split(jax.random.key(1), 2000)))
+        spread.append((values.mean(), values.std()))
+    (one, noise), (several, less) = spread
+    assert abs(one - several) < 5 * noise / np.sqrt(2000)
+    assert less < 0.8 * noise
+
+
 BAD = [
+    {"train_times": 0},
     {"bound": "sideways"},
     {"parameterization": "w"},
     {"num_steps": 0},

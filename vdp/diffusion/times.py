@@ -12,15 +12,17 @@ from vdp.errors import UserError
 from vdp.types import Array, Key
 
 
-def low_discrepancy(rng: Key, num: int) -> Float[Array, "{num} 1"]:
-    """One grid over the global batch, randomly shifted and dealt out: [num, 1].
+def low_discrepancy(rng: Key, num: int, num_times: int) -> Float[Array, "{num} {num_times}"]:
+    """One grid over the global batch, randomly shifted and dealt out: [num, num_times].
 
-    t_b = (t_0 + b/num) mod 1 with b permuted (VDM, appendix I.1); every t_b is uniform on its own.
-    For training: the times of one batch are dependent, so never a standard error over them.
+    t_b = (t_0 + b/N) mod 1 with b permuted (VDM, appendix I.1), N = num num_times; every t_b is
+    uniform on its own. For training: the times of one batch are dependent, so never a standard
+    error over them.
     """
     shift_rng, order_rng = jax.random.split(rng)
-    order = jax.random.permutation(order_rng, num)
-    return ((jax.random.uniform(shift_rng) + order / num) % 1.0)[:, None]
+    order = jax.random.permutation(order_rng, num * num_times)
+    grid = (jax.random.uniform(shift_rng) + order / len(order)) % 1.0
+    return grid.reshape(num, num_times)
 
 
 def stratified(rng: Key, num: int, num_times: int) -> Float[Array, "{num} {num_times}"]:

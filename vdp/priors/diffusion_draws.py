@@ -40,6 +40,8 @@ class DiffusionDraws(DiffusionSamples):
       weights: of the gradient, see `vdp.diffusion.bounds`; what is reported is the bound always.
       times: of training: "low_discrepancy" (uniform) or "importance" (as of N(0, I) data); those of
         a report are stratified.
+      train_times: diffusion times per example in training. Each is another pass of the denoiser,
+        and makes the gradient less noisy, that of the encoder above all.
       num_times: diffusion times per example in a reported continuous bound.
       num_strata: steps per example in a reported T-step bound (that of `discretized` included), one
         drawn from each of as many strata; with 0, or T and more, all T of them are summed.
@@ -53,6 +55,7 @@ class DiffusionDraws(DiffusionSamples):
 
     weights: str = "bound"
     times: str = "low_discrepancy"
+    train_times: Size = 1
     num_times: Size = 32
     num_strata: SizeOrNone = 0
     sequential: bool = False
@@ -96,9 +99,9 @@ class DiffusionDraws(DiffusionSamples):
     def draw(self, rng: Key, num: int, z_shape: Shape, *, purpose: str, **options: Any) -> Any:
         """The noise of a posterior draw and, by purpose, of this prior's estimate; or of samples.
 
-        "loss": one time per example, of a grid over the batch; "elbo": many times, all steps or the
-        ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact trace;
-        "sample": a `SamplerNoise` of the sampler that `options` of `sample` name.
+        "loss": `train_times` per example, of a grid over the batch; "elbo": many times, all steps
+        or the ODE's end, as reports have them; "weight": a path, or the ODE's end with the exact
+        trace; "sample": a `SamplerNoise` of the sampler that `options` of `sample` name.
 
         Raises:
           UserError: the loss of bound="ode", another purpose, or options that mean nothing there.
@@ -117,7 +120,7 @@ class DiffusionDraws(DiffusionSamples):
 
     def _training(self, rng: Key, shape: Shape) -> Times | Quantiles:
         self._check_training()
-        drawn = bounds.draw(rng, shape, lambda rng, num, _: times.low_discrepancy(rng, num), 1)
+        drawn = bounds.draw(rng, shape, times.low_discrepancy, self.train_times)
         return Quantiles(u=drawn.t, eps=drawn.eps) if self.times == "importance" else drawn
 
     def _report(self, rng: Key, shape: Shape) -> Times | AllSteps | ExactOde | HutchinsonOde:

@@ -27,9 +27,10 @@ AUTOENCODER = ("encoder", "decoder", "pseudoinput")  # the roles that are not th
 FREE = (  # fields of a model that say how it is trained or estimated, or where it starts
     "beta", "kl_warmup_steps", "free_bits", "training", "dequantization", "code_log_var",
     "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
-    "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
-    "prior.ode_probes", "prior.weights", "prior.times", "prior.denoiser.dropout",
-    "prior.denoiser.remat", "prior.bound", "prior.reverse", "prior.teacher_steps",
+    "prior.train_times", "prior.num_times", "prior.num_strata", "prior.sequential",
+    "prior.ode_steps", "prior.ode_probes", "prior.weights", "prior.times",
+    "prior.denoiser.dropout", "prior.denoiser.remat", "prior.bound", "prior.reverse",
+    "prior.teacher_steps",
 )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def _pixel(
         name="pixel",
         prior=prior
         | dict(denoiser=body, form="merged", num_strata=64, sequential=True)
-        | dict(ode_steps=32, ode_probes=1, reverse="fixed", teacher_steps=0),
+        | dict(ode_steps=32, ode_probes=1, reverse="fixed", train_times=1, teacher_steps=0),
         **end,
     )
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))

@@ -66,6 +66,7 @@ def prior(
         times="low_discrepancy",
         num_steps=num_steps,
         reverse="fixed",
+        train_times=1,
         teacher_steps=0,
         ode_steps=32,
         ode_probes=0,
