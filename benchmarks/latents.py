@@ -13,37 +13,28 @@ from collections.abc import Sequence
 
 from benchmarks import command
 from benchmarks.pages import write_table
-from benchmarks.results import estimate
-from launch.table import Result, distinct, grouped, mean_and_error, read_all
+from launch.table import COLUMNS, Result, grouped, read_all
 from vdp.comparison import compare
 from vdp.errors import UserError
 from vdp.runtime import markdown
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "results.md"
 KEYS = "prior", "latent"
+SHOWN = "ELBO, nats", "IWAE, nats", "FID", "prior parameters", "training, s"
 
 
-def mean(results: Sequence[Result], path: str, digits: int) -> str:
-    """The mean of a number over seeds ± its standard error; "" where a seed has none."""
-    values = [value for result in results if (value := result.get(path)) is not None]
-    if len(values) < len(results):
-        return ""
-    middle, error = mean_and_error(values)
-    return f"{middle:,.{digits}f}" + ("" if error is None else f" ± {error:,.{digits}f}")
-
-
-def ahead(folder: pathlib.Path, against: pathlib.Path, estimator: str) -> str:
-    """How far `against` lies above the runs of a folder, paired; "" of itself, or not known."""
+def ahead(folder: pathlib.Path, against: pathlib.Path) -> str:
+    """Nats of ELBO that `against` lies above the runs of a folder; "" of itself, or not known."""
     if folder == against:
         return ""
     for found in compare([against, folder]).differences:
-        if found.estimator == estimator and found.paired:
+        if found.estimator == "elbo" and found.paired:
             return f"{found.estimate.mean:.2f} ± {found.estimate.se:.2f}"
     return ""
 
 
 def table(results: Sequence[Result], against: str) -> str:
-    """The lines of every size of latents, priors in the order of the sweep.
+    """The lines of every size of latents, priors by name.
 
     Raises:
       UserError: runs of another sweep; or none of them is finished.
@@ -55,19 +46,14 @@ def table(results: Sequence[Result], against: str) -> str:
         raise UserError("the grid of this sweep is not prior=... and latent=...")
     groups = sorted(grouped(finished), key=lambda each: int(each[0]["latent"]))
     folders = {(p["latent"], p["prior"]): runs[0].folder.parent for p, runs in groups}
-    has_iwae = all(result.get("estimators.iwae") for result in finished)
-    heads = ["latents", "prior", "ELBO, nats", *["IWAE, nats"] * has_iwae]
-    heads += [f"`{against}` above it, ELBO, paired", "FID", "prior parameters", "training, s"]
+    columns = [c for c in COLUMNS if c.title in SHOWN and any(map(c.value, finished))]
+    heads = ["latents", "prior", *(c.title for c in columns), f"`{against}` above it, paired"]
     lines = []
     for point, runs in groups:
         other = folders.get((point["latent"], against))
-        seeds = [{"result": run.values} for run in runs]
         lines.append([
-            point["latent"], f"`{point['prior']}`", estimate(seeds, "elbo"),
-            *[estimate(seeds, "iwae")] * has_iwae,
-            ahead(runs[0].folder.parent, other, "elbo") if other else "",
-            mean(runs, "fid.value", 2), distinct(run.get("parameters.prior") for run in runs),
-            mean(runs, "train_seconds", 0),
+            point["latent"], f"`{point['prior']}`", *(column.cell(runs) for column in columns),
+            ahead(runs[0].folder.parent, other) if other else "",
         ])  # fmt: skip
     return "\n".join(markdown.table(heads, lines))
 

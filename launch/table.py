@@ -135,7 +135,9 @@ def _unbounded(result: Result) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Column:
+class Column:
+    """A number of every run, and how it is written."""
+
     title: str
     value: Callable[[Result], float | None]
     digits: int | None = None  # None: three significant ones
@@ -160,19 +162,19 @@ class _Column:
 
 
 COLUMNS = (
-    _Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
-    _Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
-    _Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
-    _Column("bits/dim", lambda r: r.get("estimators.elbo.bits_per_dim.mean"), 3, _unbounded),
-    _Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
-    _Column("mse of reconstructions", lambda result: result.get("mse")),
-    _Column("path ratio", between_codes("path_ratio"), 3),
-    _Column("unevenness", between_codes("unevenness"), 3),
-    _Column("nonlinearity", between_codes("nonlinearity"), 3),
-    _Column("parameters", lambda result: result.get("parameters.total"), 0),
-    _Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
-    _Column("training, s", report.training_seconds),
-    _Column("sampling, s per 1,000 images", sampling_seconds, tag=_sampler),
+    Column("ELBO, nats", nats("elbo"), 2, _tag("elbo")),
+    Column("ELBO of the T-step model, nats", nats("elbo_discrete"), 2, _tag("elbo_discrete")),
+    Column("IWAE, nats", nats("iwae"), 2, _tag("iwae")),
+    Column("bits/dim", lambda r: r.get("estimators.elbo.bits_per_dim.mean"), 3, _unbounded),
+    Column("FID", lambda result: result.get("fid.value"), 2, _sampler),
+    Column("mse of reconstructions", lambda result: result.get("mse")),
+    Column("path ratio", between_codes("path_ratio"), 3),
+    Column("unevenness", between_codes("unevenness"), 3),
+    Column("nonlinearity", between_codes("nonlinearity"), 3),
+    Column("parameters", lambda result: result.get("parameters.total"), 0),
+    Column("prior parameters", lambda result: result.get("parameters.prior"), 0),
+    Column("training, s", report.training_seconds),
+    Column("sampling, s per 1,000 images", sampling_seconds, tag=_sampler),
 )
 
 

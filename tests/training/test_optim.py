@@ -80,7 +80,7 @@ def test_what_is_held_stays_though_l2_has_a_gradient(packed):
 
 
 def test_the_points_of_a_prior_are_not_shrunk():
-    """L2 would make one grey image of a hierarchy's pseudo-inputs within a thousand steps."""
+    """The loss has next to no gradient there, and L2 would draw all pseudo-inputs to one grey."""
     kinds = {"normal": {"learned": True}, "mixture": {}, "vamp": {}}
     for name, fields in (kinds | {"flow": {"net": {"name": "MADE"}}}).items():
         prior = build.build("prior", {"name": name} | fields, input_levels=256)

@@ -179,7 +179,7 @@ class PixelDiffusion(WithPrior):
     ) -> tuple[Float[Array, "b"], Aux]:  # fmt: skip
         """Minus the bound, [B]; with equal weights the end terms train a learned schedule alone.
 
-        It needs them: without what both ends cost, it would move them for ever.
+        Without what its two ends cost, such a schedule would move them for ever.
         """
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
