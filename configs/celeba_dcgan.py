@@ -4,6 +4,7 @@ The features of its FID are those of a file of Inception weights: CelebA has no 
 
 Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,
+`likelihood=normal|discretized_logistic` (a density of pixels, or masses of their 256 levels),
 `latent=40|100|200`, `training=joint|detached|prior`, `smoke`.
 """
 
@@ -17,7 +18,7 @@ def get_config(arg=""):
         data=dict(name="celeba", num_validation=5000),
         latents=(40, 100, 200),
         channels=(64, 128, 256, 512),
-        likelihood=dict(name="normal", scale="learned"),
+        likelihoods=("normal", "discretized_logistic"),
         epochs=250,
         epoch_steps=1233,
         prior_width=512,

@@ -15,7 +15,7 @@ def get_config(arg=""):
         data=dict(name="digits", num_validation=180),
         latents=(8, 2, 16, 40),
         channels=(32, 64),
-        likelihood=dict(name="discretized_logistic", scale="learned"),
+        likelihoods=("discretized_logistic",),
         epochs=150,
         epoch_steps=10,
         prior_width=128,

@@ -15,7 +15,7 @@ def get_config(arg=""):
         data=dict(name="mnist", num_validation=5000),
         latents=(40, 2, 8, 20, 100, 200),
         channels=(32, 64, 128),
-        likelihood=dict(name="discretized_logistic", scale="learned"),
+        likelihoods=("discretized_logistic",),
         epochs=50,
         epoch_steps=430,
     )

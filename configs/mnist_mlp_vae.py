@@ -37,9 +37,6 @@ def get_config(arg=""):
     )
     variants.set_training(config, variant["training"])
     config.optim.update(learning_rate=1e-3, warmup_steps=200, clip_norm=200.0)
-    if variant["prior"] == "vamp":
-        # logits of black and white lie 8 apart, and a step moves them by the rate at most
-        config.optim.groups.prior = 100.0
     config.train.update(steps=22_000, batch_size=250)  # 100 epochs
     config.eval.update(every=1100)
     if small:

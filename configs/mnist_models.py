@@ -32,7 +32,8 @@ def get_config(arg=""):
             data=DATA,
             latents=(40,),
             channels=(32, 64, 128),
-            likelihood=dict(name="discretized_logistic", scale="predicted"),
+            likelihoods=("discretized_logistic",),
+            scale="predicted",
             epochs=20,  # KL annealing over two of them
             epoch_steps=467,
         )

@@ -113,7 +113,8 @@ def full_size(argument):
     """(config, facts, model, shapes of (params, stats, batch)) of a config."""
     cfg = config.settings(argument)
     if cfg.model.get("training") == "prior":
-        assert cfg.optim.groups["encoder"] == cfg.optim.groups["decoder"] == 0
+        groups = cfg.optim.groups
+        assert not any(groups[g] for g in groups if g.split("/")[0] in ("encoder", "decoder"))
     facts = datasets.describe(cfg.data)
     model = build.model(cfg.model, facts)
     _, template = state.template(cfg, model, facts.shape, parallel.make_mesh())

@@ -1,5 +1,7 @@
 """Networks of tests whose outputs are known in closed form, named by specs as "toys.NAME"."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,18 @@ class Curved(nn.Module):
     def __call__(self, x, out_shape, *, train=False):
         h = jnp.tanh(nn.Dense(8)(x.reshape(len(x), -1)))
         return nn.Dense(int(np.prod(out_shape)))(h).reshape(len(x), *out_shape)
+
+
+class Dropping(nn.Module):
+    """One dense layer that notes the key by which it would drop units in training."""
+
+    keys: ClassVar[list] = []
+
+    @nn.compact
+    def __call__(self, x, out_shape, *, train=False):
+        if train:
+            self.keys.append(self.make_rng("dropout"))
+        return nn.Dense(int(np.prod(out_shape)))(x.reshape(len(x), -1)).reshape(-1, *out_shape)
 
 
 class LinearEncoder(nn.Module):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from starting import moved, started
 
-from vdp import config, draws, nets
+from vdp import config, dists, draws, nets
 from vdp.nets import stateful as running
 from vdp.nets.bottleneck import upsample
 from vdp.nets.conv import TransposedConv
@@ -65,6 +65,21 @@ def test_dcgan_takes_images_of_any_size(size):
     moments, images = jax.eval_shape(both)
     assert moments.shape == (2, 2, 5)
     assert images.shape == (2, size, size, 3)
+
+
+@pytest.mark.parametrize(("output", "reaches"), [("tanh", False), ("linear", True)])
+def test_a_dcgan_decoder_of_discretised_pixels_reaches_beyond_the_edges(output, reaches):
+    """Where a location can be no less than -1, a black pixel's open bin has half its mass."""
+    decoder = nets.DCGANDecoder(channels=(8, 4), output=output)
+    z = draws.normal(jax.random.key(0), (16, 5))
+    params, stats = running.init(decoder, jax.random.key(1), z, (8, 8, 1))
+    params["TransposedConv_1"] = jax.tree.map(lambda leaf: 50 * leaf, params["TransposedConv_1"])
+    locations, _ = running.apply(decoder, params, stats, z, (8, 8, 1))
+    black = dists.discretized_logistic_log_prob(
+        np.zeros_like(locations), locations, np.full(locations.shape, -4.0), 256
+    )
+    assert (locations.min() < -1.1) == reaches
+    assert (black.max() > np.log(0.6)) == reaches
 
 
 def test_running_statistics_follow_the_batches():

@@ -82,3 +82,38 @@ def test_notes_are_said_of_the_fields_that_keep_their_value():
     )
     assert notes.in_words(noted) == ["train.batch_size=128: as it is"]
     compare.check_resumable(noted, noted.replace(notes=()))
+
+
+@pytest.mark.parametrize(
+    ("variant", "fields", "says"),
+    [
+        ("", {"train.steps": "2000"}, []),  # of which 1,500 are the KL warm-up, 100 the rate's
+        ("", {"train.steps": "1600"}, ["at its end the rate has 1 of its weight"]),
+        ("", {"train.steps": "1500"}, ["and has had it for 0 steps"]),
+        ("", {"train.steps": "300", "model.kl_warmup_steps": "1200"}, ["the rate has 0.25 of its"]),
+        (
+            "",
+            {"train.steps": "80", "model.kl_warmup_steps": "0"},
+            ["rises for 100 steps (optim.warmup_steps), the training has 80: its highest is"],
+        ),
+        (  # which has no rate whose weight could rise
+            ":training=prior",
+            {"train.steps": "80", "train.init_from": "there"},
+            ["the learning rate rises"],
+        ),
+    ],
+)
+def test_a_shortened_training_hears_of_the_warm_ups_that_fill_it(variant, fields, says):
+    lines = notes.of_warmups(config.settings(f"digits_vae{variant}", list(fields.items())))
+    assert len(lines) == len(says), lines
+    for line, words in zip(lines, says, strict=True):
+        assert words in line
+
+
+def test_a_training_that_ends_on_the_way_of_its_rate_says_so():
+    falling = config.settings("digits_vae", [("optim.schedule", "cosine")])
+    line = notes.of_early_end(falling, 1000, falling.optim.learning_rate / 4)
+    assert "ended after 1,000 of train.steps=2,000, where optim.schedule=cosine has 0.25 of" in line
+    assert notes.of_early_end(falling, 2000, 0.0) == ""
+    constant = falling.replace(optim=dict(schedule="constant"))
+    assert notes.of_early_end(constant, 1000, 1e-3) == ""

@@ -31,6 +31,19 @@ def test_without_a_limit_nothing_is_exhausted():
     assert patience.standing == "no better than at step 0"
 
 
+def test_validations_inside_a_kl_warmup_do_not_count():
+    """Its bound can fall there, and what is best then is soon better."""
+    patience = Patience(2, after=30)
+    for step, value in ((0, -9.0), (10, -5.0), (20, -6.0), (30, -7.0), (40, -8.0)):
+        patience.add(step, value)
+    assert not patience.exhausted
+    patience.add(50, -8.5)
+    assert patience.exhausted
+    lines = [{"step": step, "eval/elbo": -float(step)} for step in (0, 10, 20, 30)]
+    goes_on = Patience.from_lines(2, lines, "eval/elbo", 1.0, 99, after=20)
+    assert goes_on.standing.startswith("no better than at step 0, 1 of 2 in a row")
+
+
 @pytest.mark.parametrize(("until", "exhausted"), [(20, False), (30, True), (99, True)])
 def test_a_run_that_goes_on_remembers_its_validations(until, exhausted):
     values = {0: 1.0, 10: 0.5, 20: 0.7, 30: 0.6}  # squared errors: lower is better

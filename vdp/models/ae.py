@@ -210,8 +210,8 @@ class Autoencoder:
         noise = self.draw(draw_rng, batch, purpose="loss") if noise is None else noise
         by, instead = f"the loss of kind={self.kind!r}", "draw it with purpose='loss'"
         expect(noise, self._training_noise, by=by, instead=instead)
-        net_kwargs = {"train": train, "rngs": {"dropout": net_rng} if train else None}
-        encode = lambda seen: self.code(params, stats, seen, **net_kwargs)
+        of_net = [stateful.in_mode(train, key) for key in jax.random.split(net_rng)]
+        encode = lambda seen: self.code(params, stats, seen, **of_net[0])
         seen, target = self._images(batch)
         penalty: Any = 0.0
         scalars: dict[str, Array] = {}
@@ -226,7 +226,7 @@ class Autoencoder:
             penalty, scalars = self.weight * squares, {"squared_jacobian": jnp.mean(squares)}
         else:
             z, of_encoder = encode(seen)
-        decoded, of_decoder = self.decode(params, stats, z, target.shape[1:], **net_kwargs)
+        decoded, of_decoder = self.decode(params, stats, z, target.shape[1:], **of_net[1])
         terms = Terms.of(squared_error=-sum_nonbatch(jnp.square(target - decoded)))
         new_stats = {"encoder": of_encoder.running, "decoder": of_decoder.running}
         return penalty - terms.value, Aux(terms=terms, stats=new_stats, scalars=scalars)

@@ -182,11 +182,8 @@ class VAE(WithPrior):
         prior_rng, net_rng = jax.random.split(rng)
         apart = train and self.training != "joint"
         params, train_nets = stages.frozen(self.training, params, train)
-        net_kwargs: dict[str, Any] = {
-            "train": train_nets,
-            "rngs": {"dropout": net_rng} if train_nets else None,
-        }
-        q, of_encoder = self._posterior_of(params, stats, batch, **net_kwargs)
+        of_net = [stateful.in_mode(train_nets, key) for key in jax.random.split(net_rng)]
+        q, of_encoder = self._posterior_of(params, stats, batch, **of_net[0])
         # pseudo-inputs are normalised as the batch is, and never enter the running statistics
         seen = params, stats | {"encoder": of_encoder.used}
         seen = stop_gradient((params | {"prior": {}}, seen[1])) if apart else seen
@@ -200,7 +197,7 @@ class VAE(WithPrior):
             train=train,
         )
         z = q.sample(noise.z) if apart else z
-        outputs, of_decoder = self.decode(params, stats, z, batch.target.shape[1:], **net_kwargs)
+        outputs, of_decoder = self.decode(params, stats, z, batch.target.shape[1:], **of_net[1])
         log_prob = self.likelihood.log_prob(outputs, batch.target)
         new_stats = stats | {"encoder": of_encoder.running, "decoder": of_decoder.running}
         return Terms.of(likelihood=log_prob) + minus_rate, new_stats, q

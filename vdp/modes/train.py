@@ -109,13 +109,7 @@ def _begin(
             aside = files.set_aside(path)
             progress.say(f"{path.name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
-    warmup, steps = settings.model.get("kl_warmup_steps", 0), settings.train.steps
-    if warmup > steps and settings.model.get("training") != "prior":
-        progress.say(
-            f"the KL warm-up of {warmup:,} steps (model.kl_warmup_steps) outlasts the {steps:,} of "
-            f"training: at the last of them the rate has {steps / warmup:.2g} of its weight in the "
-            "loss, and all of it in every bound that is reported"
-        )
+    _say(notes.of_warmups(settings), progress)
 
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:

@@ -1,14 +1,14 @@
 """The DCGAN encoder and decoder (Radford et al. 2016) as VAEs use them, for images of any size."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.nets.conv import TransposedConv
-from vdp.settings.rules import Dtype, Size
+from vdp.settings.rules import Dtype, OneOf, Size
 from vdp.types import AnyArray, Array, Shape
 
 SLOPE = 0.2
@@ -49,10 +49,13 @@ class DCGANDecoder(nn.Module):
     """Dense to the smallest map, then 4x4 transposed convolutions of stride 2, BatchNorm and ReLU.
 
     The first map is ceil(size / 2^n) for n entries of `channels`; what is grown beyond the wanted
-    size is cropped. The output passes a tanh: with a predicted scale that too.
+    size is cropped. An `output` of "tanh" keeps every feature in (-1, 1), as the locations of a
+    Gaussian are. It is not meant for a discretised likelihood, whose open bins at the edges have
+    all their mass only where locations go beyond -1 and 1, nor for a predicted log-scale.
     """
 
     channels: tuple[Size, ...] = (256, 128, 64)
+    output: Annotated[str, OneOf("tanh", "linear")] = "tanh"
     dtype: Dtype = "float32"
 
     @nn.compact
@@ -69,4 +72,5 @@ class DCGANDecoder(nn.Module):
             h = nn.relu(nn.BatchNorm(not train, dtype=self.dtype, **BATCH_NORM)(h))
             last = index == len(self.channels)
             h = TransposedConv(finer, use_bias=last, dtype=self.dtype)(h)
-        return jnp.tanh(h[:, :height, :width].astype(jnp.float32))
+        h = h[:, :height, :width].astype(jnp.float32)
+        return jnp.tanh(h) if self.output == "tanh" else h

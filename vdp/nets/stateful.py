@@ -118,6 +118,11 @@ def apply(
     return output, Statistics(_to_stats(written), _to_stats(running))
 
 
+def in_mode(train: bool, rng: Key) -> dict[str, Any]:
+    """Keywords of `apply`. Every net has an `rng` of its own: by one, two drop the same units."""
+    return {"train": train, "rngs": {"dropout": rng} if train else None}
+
+
 def _to_stats(collections: Mapping[str, Any]) -> Stats:
     others = {name: tree for name, tree in collections.items() if name != "batch_stats"}
     return {**collections.get("batch_stats", {})} | ({OTHERS: others} if others else {})

@@ -1,4 +1,6 @@
-"""Why fields are what they are: the notes of a config, for the person who starts a run of it."""
+"""What the person who starts a run is told of its config: its notes, and what its lengths mean."""
+
+from typing import Any
 
 from vdp.settings.compare import flatten
 from vdp.settings.parse import to_json
@@ -14,3 +16,41 @@ def in_words(settings: Settings) -> list[str]:
         if field in values:
             lines.append(f"{field}={values[field]}: {why}")
     return lines
+
+
+def kl_warmup(settings: Settings) -> int:
+    """Steps in which the weight of the rate rises; 0 where the loss has none, or not in full."""
+    if settings.model.get("training") == "prior":
+        return 0
+    return int(settings.model.get("kl_warmup_steps", 0))
+
+
+def of_warmups(settings: Settings) -> list[str]:
+    """Lines for a warm-up of most of the training, as shortened runs have them."""
+    steps, warmup, rise = settings.train.steps, kl_warmup(settings), settings.optim.warmup_steps
+    lines = []
+    if 10 * warmup >= 9 * steps:
+        lines.append(
+            f"the KL warm-up takes {warmup:,} steps (model.kl_warmup_steps), the training {steps:,}"
+            f": at its end the rate has {min(steps / max(warmup, 1), 1):.2g} of its weight in the "
+            "loss, and has had it for "
+            f"{max(steps - warmup, 0):,} steps, but all of it in every bound that is reported"
+        )
+    if 2 * rise >= steps:
+        lines.append(
+            f"the learning rate rises for {rise:,} steps (optim.warmup_steps), the training has "
+            f"{steps:,}: its highest is {min(steps / max(rise, 1), 1):.2g} of optim.learning_rate"
+        )
+    return lines
+
+
+def of_early_end(settings: Settings, done: int, rate: Any) -> str:
+    """A line for a training that ended at `done` on the way of its schedule, with its last rate."""
+    optim, steps = settings.optim, settings.train.steps
+    if done >= steps or optim.schedule == "constant" or not optim.learning_rate:
+        return ""
+    return (
+        f"ended after {done:,} of train.steps={steps:,}, where optim.schedule={optim.schedule} has "
+        f"{float(rate) / optim.learning_rate:.2g} of optim.learning_rate: with the steps that "
+        "there is time for as train.steps, it comes to its end"
+    )

@@ -17,7 +17,7 @@ from vdp.metrics.likelihood import bits_per_dim
 from vdp.runtime import backend, interruption, parallel, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, Metrics, read_metrics, train_seconds
 from vdp.runtime.progress import Progress, duration
-from vdp.settings import Settings
+from vdp.settings import Settings, notes
 from vdp.settings.parse import to_json
 from vdp.training import profile, program, state
 from vdp.training.checkpoint import Checkpoints
@@ -85,16 +85,17 @@ class Loop:
     def _patience(self) -> Patience:
         """What the validations until the start have come to; the process that writes knows them."""
         limit, path = self.settings.train.patience, self.workdir / METRICS_FILE
+        warmup = notes.kl_warmup(self.settings)
         lines = read_metrics(path) if parallel.is_writer() else []
         name = f"eval/{score.series_name(self.score, lines)}"
-        return Patience.from_lines(limit, lines, name, self.score.sign, self.start)
+        return Patience.from_lines(limit, lines, name, self.score.sign, self.start, after=warmup)
 
     def run(self, current: State, *, fresh: bool) -> None:
         """Trains `current` to its end; a `fresh` one is validated first."""
         settings = self.settings
         first = done = int(current.step)
         if fresh:  # lines of an earlier start that saved nothing are cut
-            self.patience = Patience(settings.train.patience)
+            self.patience = Patience(settings.train.patience, notes.kl_warmup(settings))
         owed = fresh or self.owes_validation
         if parallel.is_writer():
             log, say = settings.log, self.progress.say
@@ -141,6 +142,8 @@ class Loop:
                     raise interruption.stopped(f" at step {done}; saved")
             if self.patience.exhausted and done < settings.train.steps:
                 self.progress.say(self.patience.in_words(done))
+            if line := notes.of_early_end(settings, done, self.optimizer.learning_rate(done)):
+                self.progress.say(line)
             self.checkpoints.wait()
             interruption.check("; training is saved, run again to evaluate")
         finally:

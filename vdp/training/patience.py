@@ -9,17 +9,27 @@ class Patience:
 
     Args:
       limit: so many in a row without a better one are enough; 0: never.
+      after: the step from which they count. In a KL warm-up a bound can fall while all is well:
+        the rate, which it has in full, is not held back yet.
     """
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, after: int = 0):
         self.limit = limit
+        self.after = after
         self.best_step = 0
         self._best = -math.inf
         self._since = 0  # validations after the best one
 
     @classmethod
     def from_lines(
-        cls, limit: int, lines: Iterable[Mapping], name: str, sign: float, until: int
+        cls,
+        limit: int,
+        lines: Iterable[Mapping],
+        name: str,
+        sign: float,
+        until: int,
+        *,
+        after: int = 0,
     ) -> "Patience":
         """What the validations in lines of metrics.jsonl have come to.
 
@@ -29,8 +39,9 @@ class Patience:
           name: of the score in a line.
           sign: what makes it one of which higher is better.
           until: the last step that counts; what comes later is trained anew.
+          after: as of the class.
         """
-        patience = cls(limit)
+        patience = cls(limit, after)
         for line in lines:
             if name in line and line["step"] <= until:
                 score = math.nan if line[name] is None else sign * line[name]
@@ -41,7 +52,7 @@ class Patience:
         """Counts a validation; a score that is not a number is none that is better."""
         if score > self._best:
             self.best_step, self._best, self._since = step, score, 0
-        else:
+        elif step > self.after:
             self._since += 1
 
     @property

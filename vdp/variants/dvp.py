@@ -259,6 +259,7 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
         log_var_floor=Z_FLOOR["vdm"],
         num_components=components,
         num_steps=shape.num_steps,
+        train_times=1,
     )
     if diffusion:
         width, depth, dropout = (16, 1, 0.0) if small else shape.denoiser

@@ -24,6 +24,7 @@ PRIOR_CHOICES: dict[str, Sequence] = {
     "transform": ("affine", "spline"),
 }
 TRAINING = ("joint", "detached", "prior")
+POINT_RATES = {"vamp": 100.0, "mixture": 10.0}  # multiples for priors whose parameters are places
 
 
 def prior(
@@ -34,6 +35,7 @@ def prior(
     log_var_floor: float = -7.0,
     num_components: int = 100,
     num_steps: int = 100,
+    train_times: int = 4,
 ) -> dict:
     """The spec of a prior over a vector latent, with every field it accepts, if it is vdp's.
 
@@ -46,6 +48,7 @@ def prior(
         but not in the merged form. The cosine table of 100 betas starts at gamma_0 = -7.4.
       num_components: of vamp and mixture.
       num_steps: T of the diffusion priors.
+      train_times: of them too. A small denoiser costs little beside encoder and decoder.
     """
     name, schedule, form = variant["prior"], variant["schedule"], variant["form"]
     foreign = (schedule != SCHEDULES[0] and name != "vdm") or (
@@ -66,7 +69,7 @@ def prior(
         times="low_discrepancy",
         num_steps=num_steps,
         reverse="fixed",
-        train_times=1,
+        train_times=train_times,
         teacher_steps=0,
         ode_steps=32,
         ode_probes=0,
@@ -123,12 +126,18 @@ def _schedule(name: str, form: str, log_var_floor: float) -> dict:
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
     """Sets `training=MODE`: "joint", "detached", or "prior", alone on a frozen autoencoder.
 
+    Over flat latents the means of a mixture and the pseudo-inputs of a VampPrior move faster than
+    networks: a step of Adam moves a number by about the rate, and they have far to go.
+
     "joint" is what a model does without the field, which runs of version 0.1 do not have.
     """
+    if config.model.name == "vae" and (rate := POINT_RATES.get(config.model.prior.name)):
+        config.optim.groups.prior = rate
     if mode != "joint":
         config.model.training = mode
     if mode == "prior":
-        config.optim.groups.update(encoder=0.0, decoder=0.0)
+        held = [g for g in config.optim.groups if g.split("/")[0] in ("encoder", "decoder")]
+        config.optim.groups.update(dict.fromkeys(held, 0.0))
         if config.model.get("pseudoinput", {}).get("name") == "linear":  # the one that learns
             config.optim.groups.pseudoinput = 0.0
 
@@ -215,16 +224,19 @@ def dcgan(
     data: dict,
     latents: tuple[int, ...],
     channels: tuple[int, ...],
-    likelihood: dict,
+    likelihoods: tuple[str, ...],
     epochs: int,
     epoch_steps: int,
+    scale: str = "learned",
     prior_width: int = 256,
     log_var_floor: float = -7.0,
 ) -> config_dict.ConfigDict:
     """A DCGAN VAE with any prior (Wehenkel & Louppe 2021).
 
     Adam at a constant 5e-4, batches of 128, KL annealing over the first tenth of training, one
-    learned observation scale, means in [-1, 1]. What the paper leaves open, the number of diffusion
+    learned observation scale. The Gaussian's means are in [-1, 1]; those of a discretised
+    likelihood are not bounded: a location of -1 leaves half the mass of a black pixel's open bin,
+    so that each would cost 0.69 nats at least. What the paper leaves open, the number of diffusion
     steps, is T = 100.
 
     Args:
@@ -232,14 +244,17 @@ def dcgan(
       data: fields of `config.data`.
       latents: sizes of the latent vector, the default first.
       channels: of the encoder; the decoder's are the reverse.
-      likelihood: its spec.
+      likelihoods: names of those there are, the default first.
       epochs: of training.
       epoch_steps: steps of one.
+      scale: of the likelihood: "learned", one for all pixels, or "predicted".
       prior_width: of the prior's networks.
       log_var_floor: of the posterior.
     """
     choices: dict[str, Sequence] = {"latent": latents, "training": TRAINING}
+    choices |= {"likelihood": likelihoods} if len(likelihoods) > 1 else {}
     variant = parse(arg, choices=PRIOR_CHOICES | choices)
+    likelihood = dict(name=variant.get("likelihood", likelihoods[0]), scale=scale)
     small = variant.has("smoke")
     config = defaults()
     config.data.update(data)
@@ -249,7 +264,11 @@ def dcgan(
         name="vae",
         latent_shape=(variant["latent"],),
         encoder=dict(name="DCGANEncoder", channels=channels),
-        decoder=dict(name="DCGANDecoder", channels=channels[::-1]),
+        decoder=dict(
+            name="DCGANDecoder",
+            channels=channels[::-1],
+            output="tanh" if likelihood["name"] == "normal" else "linear",
+        ),
         prior=prior(
             variant,
             width=prior_width,
@@ -261,8 +280,11 @@ def dcgan(
         kl_warmup_steps=epochs * epoch_steps // 10,
         training="joint",
     )
-    set_training(config, variant["training"])
     config.optim.update(name="adam", learning_rate=5e-4, schedule="constant")
+    if scale == "learned":
+        # one number for all pixels, which a step of Adam moves by the rate at most
+        config.optim.groups["decoder/likelihood"] = 20.0
+    set_training(config, variant["training"])
     # An untrained flow meets latents of which the rate, not annealed yet, holds none back: a few
     # gradients of a million times the usual would fill Adam's second moments for a thousand steps.
     config.optim.clip_norm = 1000.0  # nats: more than those of grey images have

@@ -1,0 +1,34 @@
+"""What the DCGAN configs choose by their likelihood, and what a second stage holds of it."""
+
+import pytest
+
+from vdp import config, variants
+
+
+@pytest.mark.parametrize("name", ["digits_dcgan", "mnist_dcgan", "cifar10_dcgan", "celeba_dcgan"])
+def test_dcgan_decoders_bound_the_means_of_gaussians_alone(name):
+    """A discretised likelihood has mass at the edges only where a location goes beyond them."""
+    named = [f"{name}:likelihood={other}" for other in ("normal", "discretized_logistic")]
+    for argument in named if name in ("cifar10_dcgan", "celeba_dcgan") else [name]:
+        cfg = config.load(argument)
+        bounded = cfg.model.likelihood.name == "normal"
+        assert cfg.model.decoder.output == ("tanh" if bounded else "linear")
+        assert cfg.model.likelihood.scale == "learned"
+        assert cfg.optim.groups["decoder/likelihood"] == 20.0
+    predicted = config.load("mnist_models:model=vae")
+    assert predicted.model.decoder.output == "linear"
+    assert "decoder/likelihood" not in predicted.optim.groups
+
+
+def test_points_of_priors_move_faster_than_networks_and_a_frozen_autoencoder_not_at_all():
+    for prior, rate in (("vamp", 100), ("mixture", 10), ("normal", 1), ("vdm", 1)):
+        for name in ("digits_dcgan", "mnist_vae", "digits_vae", "mnist_mlp_vae"):
+            assert config.load(f"{name}:prior={prior}").optim.groups.prior == rate, name
+    held = config.load("digits_dcgan:prior=vamp,training=prior").optim.groups
+    assert (held.encoder, held.decoder, held["decoder/likelihood"], held.prior) == (0, 0, 0, 100)
+
+
+@pytest.mark.parametrize("form", variants.PRIOR_CHOICES["form"])
+def test_a_diffusion_over_flat_latents_looks_at_four_times_of_an_image_in_a_step(form):
+    assert config.load(f"mnist_dcgan:form={form}").model.prior.train_times == 4
+    assert config.load("digits_dvp").model.prior.train_times == 1  # its denoiser is not small
