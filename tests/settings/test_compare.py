@@ -2,16 +2,48 @@
 
 import pytest
 
-from vdp import config
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.settings import compare
 
+HAVING = {  # a config that has the field, with what it meant before there was one
+    "model.free_bits": ("digits_dvp", "0.5"),
+    "model.decoder.output": ("cifar10_dcgan", "linear"),
+    "model.prior.reverse": ("digits_dvp", "learned"),
+    "model.prior.teacher_steps": ("digits_dvp", "2"),
+    "model.prior.train_times": ("digits_dvp", "4"),
+}
 
-def test_a_run_from_before_a_field_goes_on_where_it_has_no_effect():
-    now = config.settings("digits_dvp")
-    before = now.replace(model={k: v for k, v in now.model.items() if k != "free_bits"})
+
+def without(settings, path):
+    """The settings as a run from before the field has them."""
+
+    def left(tree, names):
+        here = {k: v for k, v in tree.items() if len(names) > 1 or k != names[0]}
+        return here | ({names[0]: left(tree[names[0]], names[1:])} if len(names) > 1 else {})
+
+    return settings.replace(model=left(settings.model, path.split(".")[1:]))
+
+
+@pytest.mark.parametrize("path", compare.ADDED)
+def test_a_run_from_before_a_field_goes_on_where_it_has_no_effect(path):
+    argument, otherwise = HAVING[path]
+    now = config.settings(argument)
+    before = without(now, path)
+    assert before != now
     compare.check_resumable(before, now)
     compare.check_resumable(now, before)
-    other = config.settings("digits_dvp", [("model.free_bits", "0.5")])
-    with pytest.raises(UserError, match="free_bits"):
+    compare.check_same_run(before, now)
+    other = config.settings(argument, [(path, otherwise)])
+    with pytest.raises(UserError, match=path.replace(".", r"\.")):
         compare.check_resumable(before, other)
+
+
+@pytest.mark.parametrize("path", compare.ADDED)
+def test_a_model_without_the_field_is_the_one_that_it_meant(path):
+    now = config.settings(HAVING[path][0])
+    facts = datasets.describe(now.replace(data=dict(name="synthetic:32x32x3")).data)
+    facts = facts if "cifar10" in HAVING[path][0] else datasets.describe(now.data)
+    built = [build.assemble(each.model, facts) for each in (now, without(now, path))]
+    assert built[0] == built[1]

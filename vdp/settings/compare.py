@@ -26,7 +26,13 @@ OF_TRAIN = tuple(f"train.{field}" for field in WHERE)
 NO_TRAINING = (  # sections that no training depends on
     "eval", "sample", "codec", "log", "checkpoint", "notes", "describe",
 )  # fmt: skip
-ADDED = {"model.free_bits": 0.0}  # what a field meant before there was one
+ADDED = {  # what a field meant before there was one
+    "model.free_bits": 0.0,
+    "model.decoder.output": "tanh",
+    "model.prior.reverse": "fixed",
+    "model.prior.teacher_steps": 0,
+    "model.prior.train_times": 1,
+}
 FREE_ON_RESUME = (
     *(f"data.{place}" for place in PLACES), *OF_TRAIN, "train.patience", *NO_TRAINING, *EPOCHS,
 )  # fmt: skip
