@@ -147,8 +147,11 @@ def test_groups_scale_and_freeze():
     np.testing.assert_allclose(updated["prior"]["kernel"], PARAMS["prior"]["kernel"] + 0.5 * moved)
     longest = optimizer_config(groups={"encoder": 0.0, "encoder/bias": 1.0})
     assert update(longest)["encoder"]["bias"] != PARAMS["encoder"]["bias"]
-    with pytest.raises(UserError, match="enc"):
-        optim.make(optimizer_config(groups={"enc": 0.0}), 10, PARAMS)
+    for groups in ({"enc": 0.0}, {"encoder/scale": 20.0}):
+        with pytest.raises(UserError, match="enc"):
+            optim.make(optimizer_config(groups=groups), 10, PARAMS)
+    fixed = PARAMS | {"decoder": {"likelihood": {}}}  # a part that is there, with nothing to learn
+    optim.make(optimizer_config(groups={"decoder/likelihood": 20.0}), 10, fixed)
 
 
 def test_clipping_is_by_global_norm_of_what_is_trained():

@@ -180,10 +180,12 @@ def make(
       unshrunk: paths below which L2 is not added.
 
     Raises:
-      UserError: a group that changes something and matches no parameter.
+      UserError: a group that changes something and matches no part.
     """
     groups = dict(settings.groups)
-    paths = [_path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    empty = lambda tree: isinstance(tree, Mapping) and not tree  # as a likelihood of fixed scale
+    found = jax.tree_util.tree_leaves_with_path(params, is_leaf=empty)
+    paths = [_path_of(path) for path, _ in found]
     for group, factor in groups.items():
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})

@@ -252,14 +252,14 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
     schedule = variant["schedule"]
     if schedule == "auto":
         schedule = "linear" if reference and name == "vdm" else SCHEDULES[0]
-    transform = variant["transform"]
     spec = prior(
-        {"prior": name, "schedule": schedule, "form": form, "transform": transform},
+        {"prior": name, "schedule": schedule, "form": form, "transform": variant["transform"]},
         width=16 if small else 128,
         log_var_floor=Z_FLOOR["vdm"],
         num_components=components,
         num_steps=shape.num_steps,
         train_times=1,
+        learned=code != "none",  # an encoder can make its latents N(0, I), and u is what it is
     )
     if diffusion:
         width, depth, dropout = (16, 1, 0.0) if small else shape.denoiser

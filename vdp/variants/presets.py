@@ -36,6 +36,7 @@ def prior(
     num_components: int = 100,
     num_steps: int = 100,
     train_times: int = 4,
+    learned: bool = False,
 ) -> dict:
     """The spec of a prior over a vector latent, with every field it accepts, if it is vdp's.
 
@@ -49,6 +50,7 @@ def prior(
       num_components: of vamp and mixture.
       num_steps: T of the diffusion priors.
       train_times: of them too. A small denoiser costs little beside encoder and decoder.
+      learned: whether the moments of normal are.
     """
     name, schedule, form = variant["prior"], variant["schedule"], variant["form"]
     foreign = (schedule != SCHEDULES[0] and name != "vdm") or (
@@ -75,7 +77,7 @@ def prior(
         ode_probes=0,
     )
     return {
-        "normal": dict(name="normal", learned=False),
+        "normal": dict(name="normal", learned=learned),
         "mixture": dict(name="mixture", num_components=num_components, spread=1.0),
         "vamp": dict(name="vamp", num_components=num_components),
         "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3)
@@ -117,8 +119,10 @@ def check_transform(variant: Mapping) -> bool:
 def _schedule(name: str, form: str, log_var_floor: float) -> dict:
     if name.startswith("beta_"):
         return dict(name=name, num_steps=1000)
+    if form == "merged":  # gamma_0 is the posterior's own log-variance, and where it starts is near
+        return dict(name=name, gamma_0=log_var_floor + 2.0, gamma_1=6.0)
     spec = dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
-    if name.startswith("learned_") and form == "separate":
+    if name.startswith("learned_"):
         spec["gamma_0_max"] = log_var_floor
     return spec
 

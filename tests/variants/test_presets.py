@@ -1,4 +1,4 @@
-"""What the DCGAN configs choose by their likelihood, and what a second stage holds of it."""
+"""What presets choose by the likelihood and by the prior, and what a second stage holds of it."""
 
 import pytest
 
@@ -32,3 +32,13 @@ def test_points_of_priors_move_faster_than_networks_and_a_frozen_autoencoder_not
 def test_a_diffusion_over_flat_latents_looks_at_four_times_of_an_image_in_a_step(form):
     assert config.load(f"mnist_dcgan:form={form}").model.prior.train_times == 4
     assert config.load("digits_dvp").model.prior.train_times == 1  # its denoiser is not small
+
+
+def test_a_gaussian_over_a_fixed_code_learns_its_moments():
+    """An encoder can make its latents N(0, I); a pseudo-input has the moments it has."""
+    for argument, learned in (
+        ("digits_dvp:prior=normal", True),
+        ("digits_dvp:prior=normal,pseudoinput=none", False),
+        ("digits_vae:prior=normal", False),
+    ):
+        assert config.load(argument).model.prior.learned == learned, argument
