@@ -256,6 +256,7 @@ def test_values_are_read_as_the_type_of_their_field():
         "data.verify": "false",
         "data.dir": "3",
         "optim.groups.prior": "0",
+        "optim.groups.decoder/net/Dense_0": "2",
     }
     config.override(cfg, list(given.items()))
     assert cfg.eval.estimators == ("elbo", "iwae")
@@ -264,6 +265,7 @@ def test_values_are_read_as_the_type_of_their_field():
     assert cfg.data.verify is False
     assert cfg.data.dir == "3"
     assert cfg.optim.groups.prior == 0.0
+    assert cfg.optim.groups["decoder/net/Dense_0"] == 2.0
     for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
         config.override(cfg, [("eval.estimators", text)])
         assert cfg.eval.estimators == ("elbo",), text

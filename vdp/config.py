@@ -122,6 +122,8 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
     """
     for field, text in overrides:
         *parents, leaf = field.split(".")
+        if parents == ["optim", "groups"] and leaf not in config.optim.groups:
+            config.optim.groups[leaf] = 1.0  # of any part of the model: the optimiser knows them
         node = config
         for depth, key in enumerate([*parents, leaf]):
             if not isinstance(node, config_dict.ConfigDict) or key not in node:

@@ -51,3 +51,12 @@ def test_a_model_without_the_field_is_the_one_that_it_meant(path):
     said = [re.sub(" at 0x[0-9a-f]+", "", repr(model)) for model in built]  # every field of it
     assert said[0] == said[1]
     assert path.split(".")[-1] in said[0]
+
+
+def test_a_part_without_a_rate_of_its_own_has_that_of_what_it_lies_in():
+    now = config.settings("digits_dcgan", [("optim.groups.decoder/likelihood", "1")])
+    groups = {k: v for k, v in now.optim.groups.items() if k != "decoder/likelihood"}
+    compare.check_resumable(now.replace(optim=dict(groups=groups)), now)
+    held = now.replace(optim=dict(groups=groups | {"decoder": 0.0}))
+    with pytest.raises(UserError, match=r"decoder/likelihood \(was 0.0, now 1.0\)"):
+        compare.check_resumable(held, now)

@@ -21,7 +21,7 @@ def plan(
 ):
     """The plan of a config that starts from another one."""
     settings = config.settings(argument, [*FROM, *overrides])
-    there = config.settings(first, fields)
+    there = config.settings(first, fields) if isinstance(first, str) else first
     other = first_stage.Other(
         settings=there,
         facts=datasets.describe(there.data),
@@ -87,6 +87,18 @@ def test_what_is_trained_and_estimated_otherwise_is_the_same_model():
 def test_another_model_or_other_images_are_refused(argument, overrides, says):
     with pytest.raises(UserError, match=says):
         plan(argument, *overrides, first="digits_vae", same_images=False)
+
+
+def test_a_first_stage_from_before_a_field_is_the_one_that_it_meant():
+    """The decoder of a run that does not say how it ends, ends in a tanh."""
+    there = config.settings("digits_dcgan:prior=normal")
+    decoder = {k: v for k, v in there.model["decoder"].items() if k != "output"}
+    first = there.replace(model={**there.model, "decoder": decoder})
+    tanh = ("model.decoder.output", "tanh")
+    taken, _ = plan("digits_dcgan:prior=normal", tanh, first=first)
+    assert taken.roles == ("encoder", "decoder", "prior")
+    with pytest.raises(UserError, match=r"decoder\.output \(there 'tanh', here 'linear'\)"):
+        plan("digits_dcgan:prior=normal", first=first)
 
 
 def test_a_hierarchy_gives_its_pseudo_input_with_the_ladder():

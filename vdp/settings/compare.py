@@ -72,14 +72,21 @@ def differences(
     """
     old, new = flatten(stored), flatten(current)
     under = lambda field, names: any(field == n or field.startswith(f"{n}.") for n in names)
-    value = lambda flat, field: flat.get(field, ADDED.get(field))
+    values = {field: (_meant(old, field), _meant(new, field)) for field in {*old, *new}}
     return {
-        field: (old.get(field), new.get(field))
-        for field in sorted(old.keys() | new.keys())
-        if value(old, field) != value(new, field)
-        and not under(field, free)
-        and (not only or under(field, only))
+        field: (before, after)
+        for field, (before, after) in sorted(values.items())
+        if before != after and not under(field, free) and (not only or under(field, only))
     }
+
+
+def _meant(flat: Mapping[str, Any], field: str) -> Any:
+    """The value of a field, or what goes without saying where it is left out."""
+    section = "optim.groups."
+    if field in flat or not field.startswith(section):
+        return flat.get(field, ADDED.get(field))
+    around = [name for name in flat if name.startswith(section) and field.startswith(f"{name}/")]
+    return flat[max(around, key=len)] if around else 1.0
 
 
 def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict[str, tuple]:

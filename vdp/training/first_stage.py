@@ -72,10 +72,11 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
         listed; or its images are others than train.init_parts allows.
     """
     where = f"train.init_from={settings.train.init_from}"
-    there, here = to_json(other.settings)["model"], to_json(settings)["model"]
-    table = here.get("prior", {}).get("name") == "ddpm"  # whose betas are as many as its steps
-    free = FREE if table else (*FREE, "prior.num_steps")
-    changed = compare.differences(there, here, free=free)
+    there, here = to_json(other.settings), to_json(settings)
+    table = here["model"].get("prior", {}).get("name") == "ddpm"  # with as many betas as steps
+    free = [f"model.{field}" for field in (FREE if table else (*FREE, "prior.num_steps"))]
+    found = compare.differences(there, here, free=free, only=["model"])
+    changed = {field.removeprefix("model."): values for field, values in found.items()}
     of_prior = {f: v for f, v in changed.items() if f == "prior" or f.startswith("prior.")}
     listed = _listed({field: v for field, v in changed.items() if field not in of_prior})
     there_are = other.evaluated.ema
