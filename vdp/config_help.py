@@ -64,6 +64,6 @@ def _fields(argument: str) -> list[str]:
     flat = compare.flatten(config.load(argument).to_dict())
     said, lines = comments(), []
     for field, value in flat.items():
-        left = f"  {field} = {value}"
-        lines.append(f"{left:{WIDTH}}  # {said[field]}" if field in said else left)
+        left, what = f"  {field} = {value}", said.get(field, said.get(field.rpartition(".")[0]))
+        lines.append(f"{left:{WIDTH}}  # {what}" if what else left)
     return lines

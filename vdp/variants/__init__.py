@@ -6,16 +6,8 @@ from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
 from vdp.variants.own import Facts, own_dvp, own_vae, own_vdm
 from vdp.variants.pixel import VDM_BLOCKS, ddpm, vdm
-from vdp.variants.presets import (
-    PRIOR_CHOICES,
-    PRIORS,
-    TRAINING,
-    classifier,
-    conv_vae,
-    dcgan,
-    prior,
-    set_training,
-)
+from vdp.variants.presets import classifier, conv_vae, dcgan
+from vdp.variants.priors import PRIOR_CHOICES, PRIORS, TRAINING, prior, set_training
 
 __all__ = [
     "PRIORS",

@@ -8,7 +8,7 @@ from ml_collections import config_dict
 from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, Variant, parse
-from vdp.variants.presets import (
+from vdp.variants.priors import (
     PRIOR_CHOICES,
     SCHEDULES,
     TRAINING,

@@ -18,7 +18,7 @@ from vdp.variants.dvp import Shape, dvp, parse_argument
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import parse
 from vdp.variants.pixel import vdm
-from vdp.variants.presets import PRIOR_CHOICES, TRAINING, prior, set_training
+from vdp.variants.priors import PRIOR_CHOICES, TRAINING, prior, set_training
 
 VALIDATIONS = 40  # of one run
 PATIENCE = 10  # of them in a row without a better one end it

@@ -7,7 +7,7 @@ from ml_collections import config_dict
 
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
-from vdp.variants.presets import SCHEDULES
+from vdp.variants.priors import SCHEDULES
 
 # of 128 channels; DDPM's too
 VDM_BLOCKS = dict(time_width=512, time_as="shift", groups=32, epsilon=1e-6)
