@@ -117,3 +117,12 @@ def test_a_training_that_ends_on_the_way_of_its_rate_says_so():
     assert notes.of_early_end(falling, 2000, 0.0) == ""
     constant = falling.replace(optim=dict(schedule="constant"))
     assert notes.of_early_end(constant, 1000, 1e-3) == ""
+
+
+def test_a_batch_of_more_than_all_images_is_said():
+    plain = config.settings("digits_vae")
+    assert notes.of_batch(plain, 1257) == notes.of_batch(plain, 128) == []
+    assert (
+        "is more than the 64 training images, so that a step sees each of them 2.0"
+        in (notes.of_batch(plain, 64)[0])
+    )

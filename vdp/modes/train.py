@@ -109,7 +109,8 @@ def _begin(
             aside = files.set_aside(path)
             progress.say(f"{path.name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
-    _say(notes.of_warmups(settings), progress)
+    images = len(dataset.splits["train"])
+    _say([*notes.of_warmups(settings), *notes.of_batch(settings, images)], progress)
 
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:

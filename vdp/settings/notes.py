@@ -44,6 +44,17 @@ def of_warmups(settings: Settings) -> list[str]:
     return lines
 
 
+def of_batch(settings: Settings, images: int) -> list[str]:
+    """A line for a batch that is larger than all the training images."""
+    size = settings.train.batch_size
+    if size <= images:
+        return []
+    return [
+        f"train.batch_size={size:,} is more than the {images:,} training images, so that a step "
+        f"sees each of them {size / images:.1f} times"
+    ]
+
+
 def of_early_end(settings: Settings, done: int, rate: Any) -> str:
     """A line for a training that ended at `done` on the way of its schedule, with its last rate."""
     optim, steps = settings.optim, settings.train.steps
