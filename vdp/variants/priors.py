@@ -118,12 +118,11 @@ def check_transform(variant: Mapping) -> bool:
 def _schedule(name: str, form: str, log_var_floor: float) -> dict:
     if name.startswith("beta_"):
         return dict(name=name, num_steps=1000)
-    if form == "merged":  # gamma_0 is the posterior's own log-variance, and where it starts is near
+    if not name.startswith("learned_"):
+        return dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
+    if form == "merged":  # gamma_0 is the posterior's own log-variance, and stays near its start
         return dict(name=name, gamma_0=log_var_floor + 2.0, gamma_1=6.0)
-    spec = dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
-    if name.startswith("learned_"):
-        spec["gamma_0_max"] = log_var_floor
-    return spec
+    return dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0, gamma_0_max=log_var_floor)
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
