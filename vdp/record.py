@@ -121,8 +121,16 @@ def is_run(path: pathlib.Path) -> bool:
 
 
 def runs_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folders of runs at or below a folder; folders inside a run are not runs."""
-    for path, folders, _ in os.walk(root):
+    """The folders of runs at or below a folder, behind links too, each of them once.
+
+    Folders inside a run are not runs.
+    """
+    seen: set[str] = set()
+    for path, folders, _ in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:  # as of a link to a folder around it
+            folders.clear()
+            continue
+        seen.add(real)
         if is_run(pathlib.Path(path)):
             folders.clear()
             yield pathlib.Path(path)

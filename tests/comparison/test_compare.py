@@ -160,7 +160,21 @@ def test_what_lies_inside_a_run_is_no_seed_of_it(pair, tmp_path):
     assert [(arm.label, len(arm.runs)) for arm in found.arms] == [("better", 1), ("plain", 1)]
 
 
+def test_runs_that_are_linked_into_one_folder_are_found_once(pair, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for run in pair:
+        (linked / run.name).symlink_to(run, target_is_directory=True)
+    (linked / "again").symlink_to(pair[0], target_is_directory=True)
+    (linked / "around").symlink_to(linked, target_is_directory=True)
+    found = vdp.compare([linked])
+    assert [len(arm.runs) for arm in found.arms] == [1, 1]
+
+
 def test_wrong_names_say_what_is_wrong(pair, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert command_line(["--mode=compare", f"--runs={tmp_path / 'empty'}"]) == 2
+    assert "empty is no run, and no folder of runs\n" in capsys.readouterr().err
     for runs, words in (
         ([tmp_path / "pliin", pair[1]], "pliin is no run, and no folder of runs (did you mean"),
         (

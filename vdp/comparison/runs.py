@@ -122,7 +122,8 @@ def _open_all(name: str) -> list[Evaluated]:
         return found
     if below:
         raise UserError(f"no run below {name} has an {RESULT}: they are not finished")
-    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    there = [p.name for p in beside if p != path]
     hint = did_you_mean(path.name, there)
     raise UserError(f"{name} is no run, and no folder of runs{hint}")
 
