@@ -69,7 +69,7 @@ def test_dcgan_takes_images_of_any_size(size):
 
 @pytest.mark.parametrize(("output", "reaches"), [("tanh", False), ("linear", True)])
 def test_a_dcgan_decoder_of_discretised_pixels_reaches_beyond_the_edges(output, reaches):
-    """Where a location can be no less than -1, a black pixel's open bin has half its mass."""
+    """Where a location can be no less than -1, a wide scale leaves a black bin half the mass."""
     decoder = nets.DCGANDecoder(channels=(8, 4), output=output)
     z = draws.normal(jax.random.key(0), (16, 5))
     params, stats = running.init(decoder, jax.random.key(1), z, (8, 8, 1))

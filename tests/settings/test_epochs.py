@@ -112,11 +112,12 @@ def test_a_shortened_training_hears_of_the_warm_ups_that_fill_it(variant, fields
 
 def test_a_training_that_ends_on_the_way_of_its_rate_says_so():
     falling = config.settings("digits_vae", [("optim.schedule", "cosine")])
-    line = notes.of_early_end(falling, 1000, falling.optim.learning_rate / 4)
-    assert "ended after 1,000 of train.steps=2,000, where optim.schedule=cosine has 0.25 of" in line
-    assert notes.of_early_end(falling, 2000, 0.0) == ""
+    rate = lambda step: falling.optim.learning_rate * (1 - step / 2000)
+    line = notes.of_early_end(falling, 1500, rate)
+    assert "after 1,500 of train.steps=2,000, where optim.schedule=cosine is still at 0.25" in line
+    assert notes.of_early_end(falling, 2000, rate) == ""
     constant = falling.replace(optim=dict(schedule="constant"))
-    assert notes.of_early_end(constant, 1000, 1e-3) == ""
+    assert notes.of_early_end(constant, 1000, rate) == ""
 
 
 def test_a_batch_of_more_than_all_images_is_said():

@@ -150,6 +150,8 @@ def test_groups_scale_and_freeze():
     for groups in ({"enc": 0.0}, {"encoder/scale": 20.0}):
         with pytest.raises(UserError, match="enc"):
             optim.make(optimizer_config(groups=groups), 10, PARAMS)
+    with pytest.raises(UserError, match=r"did you mean encoder/kernel\?"):
+        optim.make(optimizer_config(groups={"encoder/kernal": 2.0}), 10, PARAMS)
     fixed = PARAMS | {"decoder": {"likelihood": {}}}  # a part that is there, with nothing to learn
     optim.make(optimizer_config(groups={"decoder/likelihood": 20.0}), 10, fixed)
 

@@ -34,6 +34,17 @@ def test_a_diffusion_over_flat_latents_looks_at_four_times_of_an_image_in_a_step
     assert config.load("digits_dvp").model.prior.train_times == 1  # its denoiser is not small
 
 
+def test_a_learned_range_of_noise_starts_where_it_is_needed():
+    """Of the merged form gamma_0 is the posterior's log-variance, and moves by the rate a step."""
+    for argument, start, most in (
+        ("digits_vae", -7.0, -5.0),
+        ("digits_vae:form=merged", -3.0, None),
+        ("digits_vae:form=merged,schedule=linear", -7.0, None),  # which stays where it is
+    ):
+        schedule = config.load(argument).model.prior.schedule
+        assert (schedule.gamma_0, schedule.get("gamma_0_max")) == (start, most), argument
+
+
 def test_a_gaussian_over_a_fixed_code_learns_its_moments():
     """An encoder can make its latents N(0, I); a pseudo-input has the moments it has."""
     for argument, learned in (

@@ -87,7 +87,7 @@ class Classifier:
     ) -> tuple[Float[Array, "b {self.num_classes}"], Stats]:
         """Returns (log p(class|x) [B, classes], new stats); with `rng` in training mode."""
         images = to_unit(batch.input, self.input_levels)
-        net_kwargs: dict[str, Any] = {} if rng is None else dict(train=True, rngs={"dropout": rng})
+        net_kwargs: dict[str, Any] = {} if rng is None else stateful.in_mode(True, rng)
         hidden: Any
         hidden, new_stats = self.features(params, stats, images, **net_kwargs)
         if rng is not None:

@@ -51,7 +51,7 @@ class DCGANDecoder(nn.Module):
     The first map is ceil(size / 2^n) for n entries of `channels`; what is grown beyond the wanted
     size is cropped. An `output` of "tanh" keeps every feature in (-1, 1), as the locations of a
     Gaussian are. It is not meant for a discretised likelihood, whose open bins at the edges have
-    all their mass only where locations go beyond -1 and 1, nor for a predicted log-scale.
+    nearly all of the mass only where locations go beyond -1 and 1, nor for a predicted log-scale.
     """
 
     channels: tuple[Size, ...] = (256, 128, 64)

@@ -1,5 +1,6 @@
-"""What the person who starts a run is told of its config: its notes, and what its lengths mean."""
+"""What a person who trains is told of the settings: a config's notes, and what lengths mean."""
 
+from collections.abc import Callable
 from typing import Any
 
 from vdp.settings.compare import flatten
@@ -18,16 +19,9 @@ def in_words(settings: Settings) -> list[str]:
     return lines
 
 
-def kl_warmup(settings: Settings) -> int:
-    """Steps in which the weight of the rate rises; 0 where the loss has none, or not in full."""
-    if settings.model.get("training") == "prior":
-        return 0
-    return int(settings.model.get("kl_warmup_steps", 0))
-
-
 def of_warmups(settings: Settings) -> list[str]:
     """Lines for a warm-up of most of the training, as shortened runs have them."""
-    steps, warmup, rise = settings.train.steps, kl_warmup(settings), settings.optim.warmup_steps
+    steps, warmup, rise = settings.train.steps, settings.kl_warmup, settings.optim.warmup_steps
     lines = []
     if 10 * warmup >= 9 * steps:
         lines.append(
@@ -55,13 +49,19 @@ def of_batch(settings: Settings, images: int) -> list[str]:
     ]
 
 
-def of_early_end(settings: Settings, done: int, rate: Any) -> str:
-    """A line for a training that ended at `done` on the way of its schedule, with its last rate."""
+def of_early_end(settings: Settings, done: int, rate: Callable[[int], Any]) -> str:
+    """A line for a training that ended before its schedule did, else "".
+
+    Args:
+      settings: of the run.
+      done: its last step.
+      rate: the learning rate of a step.
+    """
     optim, steps = settings.optim, settings.train.steps
     if done >= steps or optim.schedule == "constant" or not optim.learning_rate:
         return ""
     return (
-        f"ended after {done:,} of train.steps={steps:,}, where optim.schedule={optim.schedule} has "
-        f"{float(rate) / optim.learning_rate:.2g} of optim.learning_rate: with the steps that "
-        "there is time for as train.steps, it comes to its end"
+        f"ended after {done:,} of train.steps={steps:,}, where optim.schedule={optim.schedule} is "
+        f"still at {float(rate(done)) / optim.learning_rate:.2g} of optim.learning_rate: set "
+        "train.steps to what there is time for, and the rate falls to its end"
     )

@@ -190,6 +190,12 @@ class Settings:
                 "optim.groups.decoder=0, as the variant training=prior does"
             )
 
+    @property
+    def kl_warmup(self) -> int:
+        """Steps in which the weight of the rate rises; 0 where the loss has no such weight."""
+        alone = self.model.get("training") == "prior"
+        return 0 if alone else int(self.model.get("kl_warmup_steps") or 0)
+
     def replace(self, **sections: Any) -> "Settings":
         """The settings with other values: `settings.replace(train=dict(steps=5), seed=1)`."""
         changed: dict[str, Any] = {}

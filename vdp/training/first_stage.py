@@ -123,7 +123,7 @@ def in_words(settings: Settings, taken: Plan, other: Other) -> str:
         line += f"; left the prior, {taken.left}"
     if without_warmup(settings) != settings:
         line += "; the KL warm-up is not repeated"
-        warmup, step = other.settings.model.get("kl_warmup_steps") or 0, int(other.evaluated.step)
+        warmup, step = other.settings.kl_warmup, int(other.evaluated.step)
         if step < warmup:
             line += (
                 f", although at step {step:,} that run was inside its own warm-up of {warmup:,} "

@@ -85,17 +85,17 @@ class Loop:
     def _patience(self) -> Patience:
         """What the validations until the start have come to; the process that writes knows them."""
         limit, path = self.settings.train.patience, self.workdir / METRICS_FILE
-        warmup = notes.kl_warmup(self.settings)
         lines = read_metrics(path) if parallel.is_writer() else []
         name = f"eval/{score.series_name(self.score, lines)}"
-        return Patience.from_lines(limit, lines, name, self.score.sign, self.start, after=warmup)
+        within = dict(until=self.start, after=self.settings.kl_warmup)
+        return Patience.from_lines(limit, lines, name, self.score.sign, **within)
 
     def run(self, current: State, *, fresh: bool) -> None:
         """Trains `current` to its end; a `fresh` one is validated first."""
         settings = self.settings
         first = done = int(current.step)
         if fresh:  # lines of an earlier start that saved nothing are cut
-            self.patience = Patience(settings.train.patience, notes.kl_warmup(settings))
+            self.patience = Patience(settings.train.patience, settings.kl_warmup)
         owed = fresh or self.owes_validation
         if parallel.is_writer():
             log, say = settings.log, self.progress.say
@@ -142,7 +142,7 @@ class Loop:
                     raise interruption.stopped(f" at step {done}; saved")
             if self.patience.exhausted and done < settings.train.steps:
                 self.progress.say(self.patience.in_words(done))
-            if line := notes.of_early_end(settings, done, self.optimizer.learning_rate(done)):
+            if line := notes.of_early_end(settings, done, self.optimizer.learning_rate):
                 self.progress.say(line)
             self.checkpoints.wait()
             interruption.check("; training is saved, run again to evaluate")

@@ -188,7 +188,8 @@ def make(
     paths = [_path_of(path) for path, _ in found]
     for group, factor in groups.items():
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
-            raise choose_from("optim.groups entry", group, {p.split("/")[0] for p in paths})
+            roles = {path.split("/")[0] for path in paths}
+            raise choose_from("optim.groups entry", group, roles, near=_parts(paths))
     unit = bits_per_nat if settings.gradient_unit == "bits_per_dim" else 1.0
     about: Any = dict(decay=settings.weight_decay > 0, held=held, unshrunk=unshrunk)
     labels = _grouped(params, groups, ranges or {}, **about)
@@ -199,6 +200,12 @@ def make(
     together = _chain(settings, rate, unit, {g: g for g in jax.tree.leaves(labels)})
     packing = Packing(labels=labels, shapes=params)
     return Optimizer(init=apart.init, update=together.update, learning_rate=rate, packing=packing)
+
+
+def _parts(paths: Sequence[str]) -> list[str]:
+    """Every path and all beginnings of it: what an entry of optim.groups can name."""
+    split = [path.split("/") for path in paths]
+    return ["/".join(names[:end]) for names in split for end in range(1, len(names) + 1)]
 
 
 def _chain(

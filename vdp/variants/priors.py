@@ -45,7 +45,8 @@ def prior(
       width: of its networks.
       depth: of its networks.
       log_var_floor: the posterior's; a diffusion prior's gamma_0 starts 2 below and stays below,
-        but not in the merged form. The cosine table of 100 betas starts at gamma_0 = -7.4.
+        but a learned one of the merged form starts 2 above. The cosine table of 100 betas starts
+        at gamma_0 = -7.4.
       num_components: of vamp and mixture.
       num_steps: T of the diffusion priors.
       train_times: of them too. A small denoiser costs little beside encoder and decoder.
@@ -126,10 +127,11 @@ def _schedule(name: str, form: str, log_var_floor: float) -> dict:
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
-    """Sets `training=MODE`: "joint", "detached", or "prior", alone on a frozen autoencoder.
+    """Sets how the prior is trained beside its model: `training=MODE`, and the rate of its points.
 
-    Over flat latents the means of a mixture and the pseudo-inputs of a VampPrior move faster than
-    networks: a step of Adam moves a number by about the rate, and they have far to go.
+    MODE is "joint", "detached", or "prior", alone on a frozen autoencoder. Over flat latents the
+    means of a mixture and the pseudo-inputs of a VampPrior move faster than networks: a step of
+    Adam moves a number by about the rate, and they have far to go.
 
     "joint" is what a model does without the field, which runs of version 0.1 do not have.
     """
