@@ -82,7 +82,11 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
         ([SMOKE, "--config.model.prior.name=vdn"], ["vdn", "vdm"]),
         ([SMOKE, "--config.model.encoder.name=no.such.Net"], ["no.such.Net"]),
         ([SMOKE, "--config.model.latent_shape=0"], ["latent_shape"]),
-        ([SMOKE, "--config.model.prior.name=normal"], ["bound", "accepted", "learned"]),
+        (  # the fields of the prior before stay
+            [SMOKE, "--config.model.prior.name=normal"],
+            ["fields bound, denoiser, form", "--config.model.prior.name= alone", "prior=vamp"],
+        ),
+        ([SMOKE, "config.seed=1"], ["two dashes are missing: --config.seed=1"]),
         ([SMOKE, "--config.train.steps_per_dispatch=-1"], ["steps_per_dispatch"]),
         ([SMOKE, "--config.data.binarization_seed=-1"], ["at least 0"]),
         ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model.latent_shape", "int"]),

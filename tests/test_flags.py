@@ -1,6 +1,7 @@
 """What answers at once: the version, the programs by their names, completion in a shell."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,9 +77,18 @@ def test_help_of_a_config_lists_what_can_be_changed(cli):
     assert code == 0
     names = "vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal"
     assert f"  prior={names}|MODULE.NAME (without it: vdm)" in text
-    assert "  model.prior.name = flow\n" in text
+    assert "\n  model.prior.name = flow " in text
     lines = [line for line in text.splitlines() if line.startswith("  eval.max_examples = 0")]
     assert lines == [f"{'  eval.max_examples = 0':44}  # 0: the whole split"]
+    said = dict(re.findall(r"^  (model\S+) = .*?# (.*)$", text, re.M))
+    assert said["model.prior.net.width"] == "of the hidden layers", "of the component's docstring"
+    assert said["model.prior.name"].startswith("A normalising flow: ")
+    assert said["model.kl_warmup_steps"].startswith("the weight rises linearly"), "of a base"
+    known = config_help.of_components({"name": "vdm", "num_steps": 3, "bound": "ode"}, "prior")
+    assert known["prior.num_steps"].startswith("T of the ancestral sampler"), "as of another class"
+    assert known["prior.name"].startswith("A diffusion prior in continuous time"), "of its module"
+    nowhere = {"name": "mine.Prior", "net": {"name": "MLP", "width": 3}}
+    assert config_help.of_components(nowhere, "prior") == {}
     assert cli("--config", "digits_vae", "-h")[1].startswith("A VAE with a diffusion prior")
     assert cli("--help")[1].startswith("usage: ")
     assert cli("--help", "--config=digits_vea")[0] == 2

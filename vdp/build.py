@@ -138,6 +138,13 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
             fields[key] = value
     what = f"{room} {spec['name']}"
     parameters = _parameters(what, maker)
+    unknown = [key for key in fields if key not in parameters]
+    if len(unknown) > 1:
+        raise UserError(
+            f"{what} does not have the fields {', '.join(unknown)}: those of another {room} stay "
+            f"where {path}.name= alone is changed. A config's argument changes all of them, as in "
+            "digits_vae:prior=vamp"
+        )
     for key, value in fields.items():
         if key not in parameters:
             raise choose_from(f"field of {what}:", key, parameters)

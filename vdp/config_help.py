@@ -4,14 +4,21 @@ import ast
 import dataclasses
 import inspect
 import re
+import sys
+import textwrap
 import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from vdp import config
+from vdp.errors import Fault, UserError
 from vdp.settings import Settings, compare
 from vdp.variants import grammar
 
 COMMENT = re.compile(r"^    (\w+): [^#\n]+?  # (.*)$", re.MULTILINE)  # of a field, in its class
+ENTRY = re.compile(r"^  (\w+(?:, \w+)*): (.*(?:\n    .*)*)", re.MULTILINE)  # of a docstring's list
 WIDTH = 44  # of "field = value", up to its comment
+LONGEST = 100  # of a comment that was cut from a docstring
 
 
 def choices(name: str) -> grammar.Choices:
@@ -34,6 +41,53 @@ def comments() -> dict[str, str]:
             for field, comment in COMMENT.findall(_source(section.type)):
                 said[f"{section.name}.{field}"] = comment
     return said
+
+
+def of_components(spec: Mapping[str, Any], room: str = "model") -> dict[str, str]:
+    """What components say of their fields, {"model.prior.num_steps": ...}: docstrings, shortened.
+
+    Args:
+      spec: of a component; of one that cannot be found nothing is said, nor of what it contains.
+      room: the field it stands under.
+    """
+    from vdp import build  # with jax, which takes a second
+
+    try:
+        maker = build.resolve(room, spec.get("name"))
+    except (UserError, Fault):
+        return {}
+    documented = list(_docstrings(maker))
+    entries = {name: text for doc in documented for name, text in _entries(doc)}
+    module = sys.modules.get(f"{build.MODULE_ROOMS.get(room)}.{spec['name']}")
+    whole = documented[-1] if module is None else module.__doc__ or ""
+    entries["name"] = whole.partition("\n")[0].rstrip(".")
+    said: dict[str, str] = {}
+    for key, value in spec.items():
+        if isinstance(value, Mapping):
+            said |= {f"{room}.{field}": text for field, text in of_components(value, key).items()}
+        elif key in entries:
+            said[f"{room}.{key}"] = entries[key]
+    return said
+
+
+def _docstrings(maker: Callable) -> Iterator[str]:
+    """Of the bases of a class, or of what a function makes, the farthest first; its own last."""
+    made = maker if isinstance(maker, type) else inspect.signature(maker).return_annotation
+    classes = inspect.getmro(made) if isinstance(made, type) else ()
+    for documented in (*classes[::-1][1:], maker):
+        yield documented.__doc__ or ""
+
+
+def _entries(doc: str) -> Iterator[tuple[str, str]]:
+    """(field, the first sentence said of it) of a docstring with a list of attributes or Args.
+
+    What only says where the field is described, "as of `X`", is left out.
+    """
+    for names, text in ENTRY.findall(inspect.cleandoc(doc)):
+        sentence = re.split(r"(?<!al)[.] |[.]$", " ".join(text.split()))[0]
+        if not re.match(r"(as )?(of|in) `\w+`", sentence):
+            for name in names.split(", "):
+                yield name, textwrap.shorten(sentence, LONGEST, placeholder=" ...")
 
 
 def _source(cls: type) -> str:
@@ -61,8 +115,9 @@ def text(argument: str) -> str:
 
 
 def _fields(argument: str) -> list[str]:
-    flat = compare.flatten(config.load(argument).to_dict())
-    said, lines = comments(), []
+    fields = config.load(argument).to_dict()
+    flat = compare.flatten(fields)
+    said, lines = comments() | of_components(fields.get("model", {})), []
     for field, value in flat.items():
         left, what = f"  {field} = {value}", said.get(field, said.get(field.rpartition(".")[0]))
         lines.append(f"{left:{WIDTH}}  # {what}" if what else left)

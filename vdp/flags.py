@@ -144,6 +144,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
 
         print(config_help.text(config))
         raise SystemExit(0)
+    if bare := [item for item in rest if item.startswith("config.") and "=" in item]:
+        raise UserError(f"two dashes are missing: --{bare[0]}")
     flags = parser.parse_args(rest)
     if flags.completion:
         print(_completion(parser))

@@ -17,7 +17,6 @@ from vdp.errors import UserError
 from vdp.metrics import dvp_reference, refinement
 from vdp.metrics import likelihood as estimators
 from vdp.metrics.batched import Batched
-from vdp.models import ladder
 from vdp.runtime import parallel
 from vdp.types import Batch
 
@@ -99,14 +98,10 @@ def test_weights_average_to_the_bound_and_their_exponentials_to_the_likelihood(f
 
 def test_with_a_code_the_exponentials_average_to_the_joint_likelihood():
     """u ~ N(0, 1) shifts z_2 by u/2, so x ~ N(0, A^2 (1 + 1/4) + ...); q(u|x) is a narrow peak."""
-    model, params, constants = linear(**CODE)
+    model, params, constants = linear(**CODE, log_var_u=(-12.0, 5.0))
     wide = jnp.full((2, 2, 1), 0.0)  # the test needs a q(u|x) that covers p(u|x)
     params["decoder"]["noise"] = wide
-    old, ladder.CODE_LOG_VAR = ladder.CODE_LOG_VAR, (-12.0, 5.0)
-    try:
-        log_w = weights(model, params, constants, 60_000)
-    finally:
-        ladder.CODE_LOG_VAR = old
+    log_w = weights(model, params, constants, 60_000)
     ratio = np.exp(log_w - exact_log_prob(batch_of(), extra=0.25))
     assert np.all(np.abs(ratio.mean(0) - 1) < 5 * ratio.std(0) / np.sqrt(len(ratio)))
 
@@ -146,6 +141,10 @@ def test_the_code_keeps_its_range_and_its_gradient():
         np.testing.assert_allclose(gradient.sum(), 1.0, rtol=1e-5)
     merged, _, _ = linear()
     assert not merged.parameter_ranges
+    wider = dataclasses.replace(model, log_var_u=(-12.0, -2.0))
+    assert wider.parameter_ranges == {"decoder/noise": (-12.0, -2.0)}
+    with pytest.raises(UserError, match=r"code_log_var=-5.5 is not in \(-12.0, -6.0\), log_var_u"):
+        dataclasses.replace(model, log_var_u=(-12.0, -6.0))
 
 
 def test_a_diffusion_over_the_top_latent_is_as_sharp_as_its_posterior():

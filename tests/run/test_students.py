@@ -69,6 +69,12 @@ def test_a_student_starts_as_its_teacher_and_learns_of_it_alone(opened):
             rate = model.prior.rate(of_prior, stats["prior"], q, jax.random.key(1), **how)[1]
             return -rate.value.mean()
 
+        rate = model.prior.rate(
+            params["prior"], stats["prior"], q, jax.random.key(1), noise=noise, train=True
+        )[1]
+        error = float(rate.aside["distillation"].mean())
+        assert (error > 1e-3) == taught, "what a training shows of it"
+        np.testing.assert_allclose(rate.value, sum(rate.parts.values()), rtol=1e-6)
         gradients = jax.jit(jax.grad(loss))(params["prior"])
         largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(gradients["denoiser"]))
         assert (largest > 1e-3) == taught, largest
@@ -91,6 +97,8 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
     def loss(params):
         return model.loss(params, stats, batch, jax.random.key(1), step=0, train=True)[0].mean()
 
+    aux = model.loss(params, stats, batch, jax.random.key(1), step=0, train=True)[1]
+    assert set(aux.terms.aside) == {"distillation"}
     gradients = jax.jit(jax.grad(loss))(params)
     assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"]["denoiser"]))
     others = gradients | {"prior": {"schedule": gradients["prior"]["schedule"]}}

@@ -11,6 +11,7 @@ from vdp.settings import compare
 
 HAVING = {  # a config that has the field, with what it meant before there was one
     "model.free_bits": ("digits_dvp", "0.5"),
+    "model.log_var_u": ("mnist_dvp:reference", "(-12.0,-4.0)"),
     "model.decoder.output": ("cifar10_dcgan", "linear"),
     "model.prior.reverse": ("digits_dvp", "learned"),
     "model.prior.teacher_steps": ("digits_dvp", "2"),
@@ -51,6 +52,14 @@ def test_a_model_without_the_field_is_the_one_that_it_meant(path):
     said = [re.sub(" at 0x[0-9a-f]+", "", repr(model)) for model in built]  # every field of it
     assert said[0] == said[1]
     assert path.split(".")[-1] in said[0]
+
+
+def test_of_a_component_of_another_kind_the_kind_alone_is_listed():
+    now, other = config.settings("digits_dcgan:prior=vamp"), config.settings("digits_dcgan")
+    with pytest.raises(UserError) as error:
+        compare.check_resumable(now, other)
+    listed = re.findall(r"([\w./]+) \(was", str(error.value))
+    assert listed == ["model.prior.name", "optim.groups.prior"]
 
 
 def test_a_part_without_a_rate_of_its_own_has_that_of_what_it_lies_in():

@@ -82,6 +82,12 @@ def test_what_is_trained_and_estimated_otherwise_is_the_same_model():
         ("digits_vae", [("data.name", "synthetic:9x8x1x17")], r"data\.resize=8x8"),
         ("digits_vae", [("data.name", "synthetic:8x8x1")], r"data\.levels=17"),
         ("digits_vae", [("train.init_parts", "encoder_decoder")], "its images differ"),
+        (  # of what is of another kind, the kind alone is said
+            "digits_dcgan:prior=normal",
+            [],
+            r"another model: decoder\.name \(there 'MLPDecoder', here 'DCGANDecoder'\); "
+            r"encoder\.name \(there 'MLPEncoder', here 'DCGANEncoder'\); likelihood\.name",
+        ),
     ],
 )
 def test_another_model_or_other_images_are_refused(argument, overrides, says):

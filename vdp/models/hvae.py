@@ -128,6 +128,8 @@ class HVAE(LadderSamples):
         kls = self.per_latent(reports, lambda q, p, z: -q.kl(p))
         log_prob = self.likelihood.log_prob(outputs, batch.target)
         terms = Terms.of(likelihood=log_prob, **parts, **kls)
+        if minus_rate:
+            terms = dataclasses.replace(terms, aside=minus_rate.aside)
         return terms, minus_rate.value if minus_rate else None, q
 
     def loss(

@@ -29,7 +29,6 @@ Conditions = list[Float[Array, "b _ _ _"] | None]  # likewise, of the pseudo-inp
 Reports = list[dict[str, Any]]  # of every scale, coarsest first: {"z", "p", "q"} of its latents
 
 POSTERIORS = ("free", "precision")
-CODE_LOG_VAR = (-12.0, -5.0)  # of q(u|x) in the separate form
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,7 @@ class Ladder(Scales, WithPrior):
         Soenderby et al. 2016).
       log_var_p, log_var_q: what the log-variances of p and q are clamped to.
       code_log_var: start of q(u|x)'s log-variance in the separate form.
+      log_var_u: the range that it stays in.
       input_mean, input_std: of the encoder's input, for images in [0, 1].
     """
 
@@ -61,6 +61,7 @@ class Ladder(Scales, WithPrior):
     log_var_p: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
     log_var_q: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
     code_log_var: LogVariance = -6.0
+    log_var_u: tuple[LogVariance, LogVariance] = (-12.0, -5.0)
     input_mean: float = 0.5
     input_std: Positive = 0.5
 
@@ -78,6 +79,10 @@ class Ladder(Scales, WithPrior):
             raise UserError("a VampPrior is one over z_L: leave the pseudo-inputs out")
         if self.pseudoinput is None and self.merged:
             raise UserError("the merged form is one of a pseudo-input's prior: form='separate'")
+        if not self.log_var_u[0] <= self.code_log_var <= self.log_var_u[1]:
+            raise UserError(
+                f"code_log_var={self.code_log_var} is not in {self.log_var_u}, log_var_u"
+            )
         if not self.over_code:
             self.check_floor(self.log_var_q[0])
 
@@ -101,7 +106,7 @@ class Ladder(Scales, WithPrior):
     @property
     def parameter_ranges(self) -> dict[str, tuple[float, float]]:
         """What no update of the optimiser may leave: q(u|x)'s log-variances."""
-        return {"decoder/noise": CODE_LOG_VAR} if self.over_code and not self.merged else {}
+        return {"decoder/noise": self.log_var_u} if self.over_code and not self.merged else {}
 
     def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: u, or z_L."""
@@ -180,7 +185,7 @@ class Ladder(Scales, WithPrior):
             log_var = self.prior.posterior_log_var(params["prior"])
         else:
             log_var = params["decoder"]["noise"]  # in its range at every update: straight through
-            log_var += jax.lax.stop_gradient(jnp.clip(log_var, *CODE_LOG_VAR) - log_var)
+            log_var += jax.lax.stop_gradient(jnp.clip(log_var, *self.log_var_u) - log_var)
         return Normal(mean, jnp.broadcast_to(log_var, mean.shape))
 
     def prior_images(

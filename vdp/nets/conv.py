@@ -11,7 +11,14 @@ from vdp.types import AnyArray, Array, Shape
 
 
 class ConvEncoder(nn.Module):
-    """A 4x4 convolution of stride 2 per entry of `channels`, then a dense layer and the output."""
+    """A 4x4 convolution of stride 2 per entry of `channels`, then a dense layer and the output.
+
+    Attributes:
+      channels: of the convolutions.
+      hidden: units of the dense layer.
+      zero_output: whether the last layer starts at zero: q(z|x) is N(0, I) then.
+      dtype: of the arithmetic.
+    """
 
     channels: tuple[Size, ...] = (32, 64)
     hidden: Size = 256
@@ -70,6 +77,11 @@ class ConvDecoder(nn.Module):
     Doubling is sub-pixel (Shi et al. 2016), not a strided transposed convolution, whose gradient
     is several times slower on CPU (benchmarks/upsampling.py). The first map is ceil(size / 2^n);
     what is grown beyond the wanted size is cropped.
+
+    Attributes:
+      channels: of the doublings.
+      hidden: units of the first dense layer.
+      dtype: of the arithmetic.
     """
 
     channels: tuple[Size, ...] = (64, 32)

@@ -18,7 +18,10 @@ BATCH_NORM: dict[str, Any] = dict(momentum=0.9, epsilon=1e-5)
 class DCGANEncoder(nn.Module):
     """4x4 convolutions of stride 2 with LeakyReLU, BatchNorm after all but the first; then dense.
 
-    `zero_output` starts the last layer at zero: q(z|x) then begins as N(0, I).
+    Attributes:
+      channels: of the convolutions.
+      zero_output: whether the last layer starts at zero: q(z|x) is N(0, I) then.
+      dtype: of the arithmetic.
     """
 
     channels: tuple[Size, ...] = (64, 128, 256)
@@ -49,9 +52,14 @@ class DCGANDecoder(nn.Module):
     """Dense to the smallest map, then 4x4 transposed convolutions of stride 2, BatchNorm and ReLU.
 
     The first map is ceil(size / 2^n) for n entries of `channels`; what is grown beyond the wanted
-    size is cropped. An `output` of "tanh" keeps every feature in (-1, 1), as the locations of a
-    Gaussian are. It is not meant for a discretised likelihood, whose open bins at the edges have
-    nearly all of the mass only where locations go beyond -1 and 1, nor for a predicted log-scale.
+    size is cropped.
+
+    Attributes:
+      channels: of the maps that the convolutions see, the smallest first.
+      output: "tanh", which keeps every feature in (-1, 1), or "linear". A tanh is for the locations
+        of a Gaussian: a discretised likelihood has open bins at the edges, which have nearly all of
+        the mass only where locations go beyond -1 and 1, and a log-scale has no such bounds.
+      dtype: of the arithmetic.
     """
 
     channels: tuple[Size, ...] = (256, 128, 64)

@@ -43,6 +43,11 @@ class MADE(nn.Module):
     Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
     degree d sees inputs 0..d-1. Log-scales are bounded by tanh. A context, where there is one, is
     added to every layer, the last of which starts at zero there too: all outputs see all of it.
+
+    Attributes:
+      width: of the hidden layers.
+      depth: hidden layers.
+      dtype: of the arithmetic.
     """
 
     width: Size = 256

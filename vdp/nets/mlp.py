@@ -40,7 +40,12 @@ class ResidualBlock(nn.Module):
 class MLP(nn.Module):
     """A residual MLP between any two shapes, encoder or decoder.
 
-    `zero_output` starts the last layer at zero: an encoder then begins with q(z|x) = N(0, I).
+    Attributes:
+      width: of the hidden layers.
+      depth: residual blocks of two layers each.
+      dropout: share of a block's hidden units that is left out in training.
+      zero_output: whether the last layer starts at zero: an encoder's q(z|x) is N(0, I) then.
+      dtype: of the arithmetic.
     """
 
     width: Size = 256
@@ -64,7 +69,12 @@ class MLP(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Dense layers with ReLU between any two shapes, encoder or decoder; no norm, no shortcuts."""
+    """Dense layers with ReLU between any two shapes, encoder or decoder; no norm, no shortcuts.
+
+    Attributes:
+      widths: of the hidden layers.
+      dtype: of the arithmetic.
+    """
 
     widths: tuple[Size, ...] = (512, 256)
     dtype: Dtype = "float32"
@@ -105,7 +115,15 @@ def features_at(
 
 
 class MLPDenoiser(nn.Module):
-    """A residual MLP conditioned on time, for vector latents; its output starts at zero."""
+    """A residual MLP conditioned on time, for vector latents; its output starts at zero.
+
+    Attributes:
+      width: of the hidden layers.
+      depth: residual blocks of two layers each.
+      embedding: numbers that the time becomes.
+      dropout: share of a block's hidden units that is left out in training.
+      dtype: of the arithmetic.
+    """
 
     width: Size = 256
     depth: Depth = 3
@@ -129,6 +147,13 @@ class ConditionalMADE(nn.Module):
     The outputs for entry i depend on e[:, :i] through a MADE, and on y and time through features
     of a network without masks. If y were an input of the MADE, only its units of the lowest degree
     could carry y to the first output.
+
+    Attributes:
+      width: of both networks.
+      depth: residual blocks of the one without masks, and hidden layers of the MADE.
+      embedding: numbers that the time becomes.
+      dropout: share of a block's hidden units that is left out in training.
+      dtype: of the arithmetic.
     """
 
     width: Size = 256

@@ -116,19 +116,27 @@ class Attention(nn.Module):
 class UNetDenoiser(nn.Module):
     """`depth` blocks, a middle with attention, `depth` + 1 blocks on the skips; zero output.
 
-    With several `multipliers` of the width there is one resolution for each, half the one before:
-    `depth` blocks on the way down and `depth` + 1 on the way up at every one of them (DDPM), with
-    attention where the height is one of `attention`. `fourier` appends the sines and cosines of
-    2^n 2 pi y for its n, and `add_input` the input to the output (VDM). `remat` keeps the first
-    convolution of a block for the backward pass, which computes the rest again.
+    With several `multipliers` there is one resolution for each, half the one before: `depth` blocks
+    on the way down and `depth` + 1 on the way up at every one of them (DDPM).
 
-    The time goes through two layers of `time_width` (0: the width) and into every block as
-    `time_as`, with normalisation in `groups` and with `epsilon` added to variances; VDM's are (4
-    width, "shift", 32, 1e-6).
-
-    `published` is for weights carried over from the DVP program: it embeds time/1000, in [0, 1],
-    by frequencies of at most 1, so that most of the embedding is constant; kernels and biases that
-    do not start at zero then start in U(+-1/sqrt(fan_in)).
+    Attributes:
+      width: channels of the features.
+      depth: blocks on the way down, of every resolution.
+      dropout: before the second convolution of a block.
+      published: whether it is for weights carried over from the DVP program: it then embeds
+        time/1000, in [0, 1], by frequencies of at most 1, so that most of the embedding is
+        constant; kernels and biases that do not start at zero start in U(+-1/sqrt(fan_in)).
+      multipliers: of the width, one for each resolution, the finest first.
+      attention: heights of the maps with attention beside those in the middle.
+      fourier: n for which sines and cosines of 2^n 2 pi y are appended to the input (VDM).
+      add_input: whether the output is a change of the input (VDM).
+      time_width: of the two layers that the time goes through; 0: the width (VDM: 4 of it).
+      time_as: how it goes into every block, as of `TimeResBlock` (VDM: "shift").
+      groups: of the normalisation (VDM: 32).
+      epsilon: of the normalisation: what is added to a variance (VDM: 1e-6).
+      remat: whether the backward pass keeps only the first convolution of a block, and computes the
+        rest again.
+      dtype: of the arithmetic.
     """
 
     width: Size = 32

@@ -72,17 +72,19 @@ class DiffusionPrior(DiffusionDraws):
                 inner = self._gamma(params, "shape")
                 objective = bounds.shape_objective(eps_fn, inner, z, noise)
                 terms.parts["diffusion"] = terms.parts["diffusion"] - objective
+        aside = {}
         if self.teacher_steps and dropout_rng is not None:
             taught = distillation.objective(
                 eps_fn, self.eps_fn(stats["teacher"]), self._gamma(params), z, noise,
                 num_steps=self.num_steps, teacher_steps=self.teacher_steps,
             )  # fmt: skip
+            aside["distillation"] = jax.lax.stop_gradient(taught)
             parts = jax.lax.stop_gradient(terms.parts)
-            parts["diffusion"] = parts["diffusion"] - (taught - jax.lax.stop_gradient(taught))
+            parts["diffusion"] = parts["diffusion"] - (taught - aside["distillation"])
             terms = Terms.of(**parts)
         if self.merged:
             del terms.parts["latent_0"]
-        return Terms.of(**terms.parts)
+        return dataclasses.replace(Terms.of(**terms.parts), aside=aside)
 
     def rate(
         self,

@@ -28,6 +28,7 @@ NO_TRAINING = (  # sections that no training depends on
 )  # fmt: skip
 ADDED = {  # what a field meant before there was one
     "model.free_bits": 0.0,
+    "model.log_var_u": [-12.0, -5.0],
     "model.decoder.output": "tanh",
     "model.prior.reverse": "fixed",
     "model.prior.teacher_steps": 0,
@@ -87,6 +88,17 @@ def _meant(flat: Mapping[str, Any], field: str) -> Any:
         return flat.get(field, ADDED.get(field))
     around = [name for name in flat if name.startswith(section) and field.startswith(f"{name}/")]
     return flat[max(around, key=len)] if around else 1.0
+
+
+def of_kinds(changes: Changes) -> Changes:
+    """The changes of a model without the fields of components that are of another kind."""
+    kinds = [f.removesuffix("name") for f in changes if f"{f}.".endswith("name.")]
+    kinds = [kind for kind in kinds if kind.startswith("model.")]
+    return {
+        field: values
+        for field, values in changes.items()
+        if not any(field.startswith(kind) and field != f"{kind}name" for kind in kinds)
+    }
 
 
 def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict[str, tuple]:
@@ -158,6 +170,7 @@ def _resolved(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str
 
 def _refuse(changes: Changes, otherwise: str = "") -> None:
     if changes:
+        changes = of_kinds(changes)
         listed = "; ".join(f"{k} (was {old!r}, now {new!r})" for k, (old, new) in changes.items())
         raise UserError(
             f"this workdir holds a run with another config: {listed}; use the same values, or "

@@ -75,7 +75,7 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
     there, here = to_json(other.settings), to_json(settings)
     table = here["model"].get("prior", {}).get("name") == "ddpm"  # with as many betas as steps
     free = [f"model.{field}" for field in (FREE if table else (*FREE, "prior.num_steps"))]
-    found = compare.differences(there, here, free=free, only=["model"])
+    found = compare.of_kinds(compare.differences(there, here, free=free, only=["model"]))
     changed = {field.removeprefix("model."): values for field, values in found.items()}
     of_prior = {f: v for f, v in changed.items() if f == "prior" or f.startswith("prior.")}
     listed = _listed({field: v for field, v in changed.items() if field not in of_prior})
@@ -98,8 +98,7 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
     roles = tuple(role for role in every if role != "prior")
     if not roles:
         raise UserError(f"{where} is another model: {_listed(of_prior)}")
-    kind = {field: v for field, v in of_prior.items() if field in ("prior", "prior.name")}
-    return Plan(roles=roles, left=f"for it is another: {_listed(kind or of_prior)}")
+    return Plan(roles=roles, left=f"for it is another: {_listed(of_prior)}")
 
 
 def _listed(changes: compare.Changes) -> str:

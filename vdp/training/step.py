@@ -39,7 +39,7 @@ def loss_and_gradients(
         )
         means = jax.tree.map(jnp.mean, aux.terms)
         metrics = score.shown(score.score_of(model), means.value, means.parts)
-        return jnp.mean(loss), (metrics | aux.scalars, aux.stats)
+        return jnp.mean(loss), (metrics | means.aside | aux.scalars, aux.stats)
 
     (loss, (metrics, stats)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     return {"loss": loss, **metrics}, stats, gradients

@@ -1,5 +1,6 @@
 """The data that flows between the rooms: kinds of arrays by name, and structures of them."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -32,10 +33,14 @@ Purpose = Literal["loss", "elbo", "weight", "sample"]
 
 @struct.dataclass(kw_only=True)
 class Terms:
-    """Log-probabilities in nats, higher is better: `value` [B] is the sum of `parts` [B]."""
+    """Log-probabilities in nats, higher is better: `value` [B] is the sum of `parts` [B].
+
+    `aside`, [B] too, is no part of the value: a training writes it into metrics.jsonl.
+    """
 
     value: Float[Array, "b"]
     parts: dict[str, Float[Array, "b"]]
+    aside: dict[str, Float[Array, "b"]] = struct.field(default_factory=dict)
 
     @classmethod
     def of(cls, **parts: Float[Array, "b"]) -> "Terms":
@@ -44,7 +49,8 @@ class Terms:
         return cls(value=sum(others, first), parts=parts)
 
     def __add__(self, other: "Terms") -> "Terms":
-        return Terms.of(**self.parts, **other.parts)
+        both = Terms.of(**self.parts, **other.parts)
+        return dataclasses.replace(both, aside=self.aside | other.aside)
 
 
 @struct.dataclass(kw_only=True)

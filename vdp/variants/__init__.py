@@ -1,13 +1,14 @@
 """What configs are written with: the argument's grammar, default fields, presets; no jax here."""
 
 from vdp.variants.autoencoder import autoencoder
-from vdp.variants.dvp import Shape, dvp
+from vdp.variants.dvp import dvp
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
 from vdp.variants.own import Facts, own_dvp, own_vae, own_vdm
 from vdp.variants.pixel import VDM_BLOCKS, ddpm, vdm
 from vdp.variants.presets import classifier, conv_vae, dcgan
 from vdp.variants.priors import PRIOR_CHOICES, PRIORS, TRAINING, prior, set_training
+from vdp.variants.shapes import Shape
 
 __all__ = [
     "PRIORS",

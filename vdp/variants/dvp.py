@@ -1,6 +1,5 @@
-"""The hierarchical configs: a ladder with pseudo-inputs, its variants, and the published shapes."""
+"""The hierarchical configs: a ladder with pseudo-inputs, and its variants."""
 
-import dataclasses
 from typing import Any
 
 from ml_collections import config_dict
@@ -16,69 +15,12 @@ from vdp.variants.priors import (
     prior,
     set_training,
 )
+from vdp.variants.shapes import Shape
 
 CODES = ("dct", "downsample", "linear", "none")
 OVER_CODE = ("vdm", "ddpm", "flow", "tarflow", "trajectory", "mixture", "normal")
 Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
 # no sharper than its first noise: tables of 1000 betas, and cosine ones from 25 on, start below
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape:
-    """A size of the hierarchy and how it is trained.
-
-    Attributes:
-      scales: (height, latents, channels), finest first.
-      width, hidden: channels of the features, and inside the bottlenecks.
-      blocks: of the encoder, per scale.
-      head_blocks: bottlenecks before the likelihood.
-      patch: side of the squares of pixels that encoder and head see as one.
-      code_size: side of the pseudo-input.
-      denoiser: (width, depth, dropout) of the UNet over it.
-      gamma: the range its noise starts with.
-      num_steps: T of its sampler.
-      batch_size, epochs: of training.
-      rates: peak and final learning rate.
-      warmup_epochs: of the learning rate.
-      kl_warmup_epochs: of the rate's weight.
-      clip_norm: of the gradient of bits per dimension.
-    """
-
-    scales: tuple[tuple[int, int, int], ...]
-    width: int
-    hidden: int
-    blocks: int
-    head_blocks: int = 0
-    patch: int = 1
-    code_size: int
-    denoiser: tuple[int, int, float]
-    gamma: tuple[float, float]
-    num_steps: int
-    batch_size: int
-    epochs: int
-    rates: tuple[float, float]
-    warmup_epochs: float
-    kl_warmup_epochs: float = 0.0
-    clip_norm: float
-
-    def replace(self, **fields: Any) -> "Shape":
-        """The shape with other values of these fields."""
-        return dataclasses.replace(self, **fields)
-
-    def light(self) -> "Shape":
-        """The default of 28x28 images: half the arithmetic and a faster start.
-
-        2x2 patches, one encoder block per scale, most latents at 7x7, small batches, a short
-        warm-up (docs/results.md).
-        """
-        return self.replace(
-            scales=((14, 2, 2), (7, 6, 2)),
-            blocks=1,
-            patch=2,
-            head_blocks=1,
-            batch_size=100,
-            warmup_epochs=0.1,
-        )
 
 
 def dvp(
@@ -173,6 +115,8 @@ def dvp(
     if code != "none":
         assert chosen is not None  # u has a prior always
         config.model.code_log_var = shape.gamma[0] if chosen["name"] in ("vdm", "ddpm") else -6.0
+        if chosen.get("form") != "merged":
+            config.model.log_var_u = (-12.0, -5.0 if reference else -2.0)
     _training(config, shape, epoch_steps, reference)
     set_training(config, variant["training"])
     if reference and code != "none" and chosen and chosen["name"] in ("vdm", "ddpm"):
@@ -259,7 +203,7 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
         num_components=components,
         num_steps=shape.num_steps,
         train_times=1,
-        learned=code != "none",  # an encoder can make its latents N(0, I), and u is what it is
+        over_code=code != "none",
     )
     if diffusion:
         width, depth, dropout = (16, 1, 0.0) if small else shape.denoiser

@@ -14,11 +14,12 @@ import math
 from ml_collections import config_dict
 
 from vdp.errors import UserError
-from vdp.variants.dvp import Shape, dvp, parse_argument
+from vdp.variants.dvp import dvp, parse_argument
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import parse
 from vdp.variants.pixel import vdm
 from vdp.variants.priors import PRIOR_CHOICES, TRAINING, prior, set_training
+from vdp.variants.shapes import Shape
 
 VALIDATIONS = 40  # of one run
 PATIENCE = 10  # of them in a row without a better one end it

@@ -35,7 +35,7 @@ def prior(
     num_components: int = 100,
     num_steps: int = 100,
     train_times: int = 4,
-    learned: bool = False,
+    over_code: bool = False,
 ) -> dict:
     """The spec of a prior over a vector latent, with every field it accepts, if it is vdp's.
 
@@ -50,7 +50,9 @@ def prior(
       num_components: of vamp and mixture.
       num_steps: T of the diffusion priors.
       train_times: of them too. A small denoiser costs little beside encoder and decoder.
-      learned: whether the moments of normal are.
+      over_code: whether the latent is a pseudo-input u. An encoder can make its latents N(0, I),
+        but u is what it is, with a variance near 0.05 on MNIST: normal learns its moments there,
+        and trajectory has lower gammas.
     """
     name, schedule, form = variant["prior"], variant["schedule"], variant["form"]
     foreign = (schedule != SCHEDULES[0] and name != "vdm") or (
@@ -77,7 +79,7 @@ def prior(
         ode_probes=0,
     )
     return {
-        "normal": dict(name="normal", learned=learned),
+        "normal": dict(name="normal", learned=over_code),
         "mixture": dict(name="mixture", num_components=num_components, spread=1.0),
         "vamp": dict(name="vamp", num_components=num_components),
         "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3)
@@ -94,7 +96,11 @@ def prior(
             name="trajectory",
             net=dict(name="ConditionalMADE", width=width, depth=2),
             # the first state has gamma(1/T): a flow step can remove more noise than a Gaussian
-            schedule=dict(name="linear", gamma_0=-3.0, gamma_1=4.0),
+            schedule=dict(
+                name="linear",
+                gamma_0=-6.0 if over_code else -3.0,
+                gamma_1=2.0 if over_code else 4.0,
+            ),
             num_steps=4,
         ),
         "ddpm": dict(name="ddpm", betas="cosine", bound="discrete", **diffusion),
