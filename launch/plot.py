@@ -40,7 +40,7 @@ def draw(path: pathlib.Path, results: Sequence[Result]) -> None:
         return
     groups = [(point, [r for r in group if r in finished]) for point, group in grouped(results)]
     labels = [
-        ", ".join(map("=".join, point.items())) + ("" if group else "\n(none finished)")
+        style.plain(", ".join(map("=".join, point.items()))) + "\n(none finished)" * (not group)
         for point, group in groups
     ]
     width = 0.085 * max(map(len, labels)) + 2.9 * len(panels)

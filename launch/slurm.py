@@ -206,9 +206,13 @@ def _parameters(options: dict[str, str], workdir: pathlib.Path) -> dict:
 
 
 def _queued() -> set[str]:
-    """The ids of this user's jobs that wait or run."""
+    """The ids of this user's jobs that wait or run; UserError where Slurm does not say."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
     try:
-        return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+        done = subprocess.run(command, capture_output=True, text=True)
     except OSError:
         return set()
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
+        raise UserError(f"squeue does not say which jobs wait or run ({said}): try again later")
+    return set(done.stdout.split())

@@ -1,5 +1,6 @@
 """What finished runs say, side by side: a Markdown table and a CSV file."""
 
+import contextlib
 import csv
 import dataclasses
 import math
@@ -47,24 +48,36 @@ def read(folder: pathlib.Path, point: dict[str, str], seed: int) -> Result:
     """Reads one run."""
     record, values, status = {}, {}, "unfinished"
     if (folder / RECORD).exists():
-        record = files.read_json(folder / RECORD, RECORD)
+        record = _read(folder / RECORD)
     code = record.get("exit_code", None if record else 0)  # a run by hand has no record
     if code == 0 and (folder / RESULT).exists():
-        status, values = "finished", files.read_json(folder / RESULT, RESULT)
-        if (folder / RUN_FILE).exists():
-            config = files.read_json(folder / RUN_FILE, RUN_FILE)
-            values["parameters"] = config.get("parameters")
+        values = _read(folder / RESULT)
+        status = "finished" if values else "unfinished"
+        if values:
+            values["parameters"] = _read(folder / RUN_FILE).get("parameters")
     elif record and code not in (None, STOPPED):
         status = "failed"
     return Result(point, seed, folder, status, record, values)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none, as of a file that is damaged or missing.
+
+    Such a run is unfinished: starting it again mends it.
+    """
+    with contextlib.suppress(UserError):
+        found = files.read_json(path, path.name)
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def read_all(workdir: pathlib.Path) -> list[Result]:
     """Reads every run of a sweep's folder, sorted by name."""
     results = []
     for path in sorted(workdir.glob(f"*/seed-*/{RECORD}")):
-        record = files.read_json(path, RECORD)
-        results.append(read(path.parent, record["point"], record["seed"]))
+        record = _read(path)
+        if {"point", "seed"} <= record.keys():
+            results.append(read(path.parent, record["point"], record["seed"]))
     if not results:
         raise UserError(f"{workdir} holds no runs of a sweep: give --config and --grid to run some")
     return results

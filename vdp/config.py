@@ -181,8 +181,9 @@ def settings(argument: str, overrides: Overrides = ()) -> Settings:
 
     A config whose `get_config(arg, facts=None)` asks for facts is one for any images: it is run
     once for its `data`, the images that these and the overrides name are looked at, and it is run
-    again with what is known of them. All overrides come last. What a config says of its own data
-    set (`OF_ITS_DATA`) is left out where an override names another one.
+    again with what is known of them. All overrides come last; where train.epochs is one, the
+    lengths that the config chose in epochs beside it keep their proportion to it. What a config
+    says of its own data set (`OF_ITS_DATA`) is left out where an override names another one.
     """
     name, _, variant = argument.partition(":")
     path = find(name)
@@ -190,11 +191,22 @@ def settings(argument: str, overrides: Overrides = ()) -> Settings:
     if asks:
         override(config, [(field, text) for field, text in overrides if field.startswith("data.")])
         config, _ = _made(path, variant, _facts(parse(config).data, name))
-    before = config.get("data", {}).get("name")
+    before, length = config.get("data", {}).get("name"), config.get("train", {}).get("epochs", 0)
     override(config, overrides)
+    if asks:
+        _keep_proportions(config, overrides, length)
     if before and config.data.name != before:
         _leave_out_what_is_of_its_data(config, before, {field for field, _ in overrides})
     return parse(config)
+
+
+def _keep_proportions(config: config_dict.ConfigDict, overrides: Overrides, before: float) -> None:
+    now = config.train.epochs
+    for field in epochs.in_proportion(overrides, before, now):
+        section, leaf = field.split(".")
+        if config[section][leaf]:
+            config[section][leaf] *= now / before
+            config.notes = (*config.notes, f"{field}: in proportion to train.epochs")
 
 
 def _facts(data: Data, config: str) -> variants.Facts:

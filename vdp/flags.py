@@ -73,8 +73,8 @@ examples:
   python -m vdp.main --mode=report --workdir=runs
 
 exit codes: 0 done; 2 something you can mend, said in one sentence; 1 a component or config of your
-own failed, with its traceback; 143 stopped by SIGTERM or Ctrl-C, saved; 130 by a second Ctrl-C;
-141 nobody reads what is written any more
+own failed, with its traceback; 143 stopped by SIGTERM, SIGHUP or Ctrl-C, saved; 130 by a second
+Ctrl-C; 141 nobody reads what is written any more
 """
 
 

@@ -118,6 +118,35 @@ ENTRY %main (p0: bf16[64,128], p1: f32[8], p2: pred[]) -> f32[16] {
 """
 
 
+FUSED = """HloModule jit_h
+
+%all-reduce-scatter.1 (p: f32[64]) -> f32[16] {
+  %p = f32[64]{0} parameter(0)
+  %all = f32[64]{0} all-reduce(%p), channel_id=1, to_apply=%add
+  ROOT %mine = f32[16]{0} dynamic-slice(%all, %zero), dynamic_slice_sizes={16}
+}
+
+ENTRY %main (p0: f32[64], p1: f32[128,6144]) -> f32[32,6144] {
+  %p0 = f32[64]{0} parameter(0)
+  %p1 = f32[128,6144]{1,0} parameter(1)
+  %scattered = f32[16]{0} fusion(%p0), kind=kCustom, calls=%all-reduce-scatter.1
+  %start = ((f32[128,6144]{1,0}), f32[32,6144]{1,0}, s32[]) slice-start(%p1), slice={[0:32], [0:6144]}
+  %done = f32[32,6144]{1,0} slice-done(%start)
+  ROOT %named = f32[32,6144]{1,0} custom-call(%done), custom_call_target="ConcatBitcast"
+}
+"""
+
+
+def test_collectives_in_fusions_and_slices_that_are_started_are_what_they_are():
+    """As a TPU has them: by reading the operand whole, the slice would count eight times."""
+    work = Reader(hlo.parse(FUSED), near=True).work()
+    assert work.kernels == {COLLECTIVE: 1, MOVING: 1}
+    assert work.collectives == {"all-reduce": 1}
+    assert work.payload == {"all-reduce": 4 * 64}
+    slicing = 2 * 4 * 32 * 6144
+    assert work.moved == slicing + 4 * (64 + 16)
+
+
 def test_a_gpu_program_is_counted_with_its_loop():
     work = Reader(hlo.parse(GPU), near=False).work()
     assert work.kernels == {COMPUTING: 1 + 5, LIBRARY: 1, MOVING: 1 + 5, COLLECTIVE: 1}

@@ -1,5 +1,8 @@
 """Runs laid side by side: which are seeds of one model, what is refused, and what is written."""
 
+import dataclasses
+import pathlib
+
 import pytest
 from evaluated_runs import EASE, NUM, entry, make_run
 
@@ -9,6 +12,7 @@ from vdp.comparison import tables
 from vdp.errors import UserError
 from vdp.evaluation import values
 from vdp.main import run as command_line
+from vdp.modes import compare
 
 
 def test_images_pair_differences(pair):
@@ -194,6 +198,30 @@ def test_wrong_names_say_what_is_wrong(pair, tmp_path, capsys):
     assert "--mode=compare takes no --workdir" in capsys.readouterr().err
     assert command_line(["--mode=compare"]) == 2
     assert "--mode=compare needs --runs=A,B,..." in capsys.readouterr().err
+
+
+def test_names_of_any_kind_are_shown_as_they_are(tmp_path, monkeypatch, capsys):
+    """No markup of a terminal, no formula of a picture, and lists longer than a file's name."""
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "exp[a]$_$")
+    make_run(tmp_path / "exp[b]", prior="vdm", gain=1.0)
+    long = [make_run(tmp_path / ("x" * 150 + str(i)), prior="vdm", seed=i).name for i in range(2)]
+    assert command_line(["--mode=compare", f"--runs=exp[a]$_$,exp[b],{','.join(long)}"]) == 0
+    shown = capsys.readouterr().out
+    assert "exp[a]$_$" in shown
+    assert "exp[b]" in shown
+    assert (tmp_path / "comparison/comparison.png").is_file()
+    run = comparison.compare(["exp[a]$_$", "exp[b]"]).arms[0].runs[0]
+    places = tuple(dataclasses.replace(run, path=pathlib.Path(f"/{name}/run/x")) for name in "ab")
+    arms = (dataclasses.replace(comparison.compare(long + ["exp[b]"]).arms[0], runs=places),)
+    assert compare._beside(arms) == pathlib.Path("comparison"), "not in the root of all files"
+
+
+def test_a_run_that_is_named_twice_is_one(pair):
+    (plain, other) = map(str, pair)
+    assert [len(arm.runs) for arm in vdp.compare([f"{plain}+{plain}", other]).arms] == [1, 1]
+    with pytest.raises(UserError, match="names no run that was not named before"):
+        vdp.compare([f"{plain}+{other}", f"{other}+{plain}"])
 
 
 def test_models_without_an_estimator_in_common_are_refused(pair, tmp_path):

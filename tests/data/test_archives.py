@@ -182,6 +182,7 @@ def test_mat_files_of_every_layout(tmp_path):
     colour = np.random.default_rng(1).integers(0, 256, (12, 4, 5, 3)).astype(np.uint8)
     flat = colour[:, :, :4].transpose(0, 3, 2, 1).reshape(12, 48)
     one_hot = np.eye(3)[np.arange(12) % 3]
+    wide = np.random.default_rng(2).integers(0, 256, (11, 13, 13)).astype(np.uint8)
     for variables, expected in [
         ({"ff": columns, "names": "cat"}, images[..., None]),
         ({"X": columns.T, "y": np.arange(12.0) % 3 + 1}, images[..., None]),
@@ -190,6 +191,8 @@ def test_mat_files_of_every_layout(tmp_path):
         ({"X": np.moveaxis(colour, 0, 3)}, colour),
         ({"X": colour}, colour),
         ({"X": flat}, colour[:, :, :4]),
+        ({"X": np.moveaxis(wide, 0, 2)}, wide[..., None]),  # fewer than their sides
+        ({"X": wide}, wide[..., None]),
     ]:
         scipy.io.savemat(path, variables)
         dataset = load(path, kind="mat")
@@ -208,6 +211,18 @@ def test_mat_variables_are_chosen_by_name(tmp_path):
     assert np.array_equal(dataset.splits["test"].images[..., 0], second)
     assert dataset.splits["train"].images.sum() == first.sum()
     assert load(path, kind="mat", name="#other").facts.levels == 256
+    scipy.io.savemat(
+        path, {"testdata": IMAGES[:12], "target": np.arange(20), "testlabels": [*range(12)]}
+    )
+    named = load(path, kind="mat", name="#testdata").splits
+    assert sum(len(split) for split in named.values()) == 12, "with labels of its own, not train's"
+    one_hot = np.eye(4)[np.arange(20) % 3 + 1]  # no image of class 0
+    scipy.io.savemat(path, {"X": IMAGES, "y": one_hot})
+    assert load(path, kind="mat").facts.info.num_classes == 4
+    (tmp_path / "c#").mkdir()
+    scipy.io.savemat(tmp_path / "c#" / "x.mat", {"X": IMAGES})
+    assert load(tmp_path / "c#" / "x.mat", kind="mat").facts.shape == (4, 4, 1)
+    scipy.io.savemat(path, {"train_data": first, "testdata": second, "other": IMAGES[:15]})
     with pytest.raises(UserError, match=r"'othr' \(did you mean other\?\)"):
         load(path, kind="mat", name="#othr")
     scipy.io.savemat(path, {"a": IMAGES, "b": IMAGES})

@@ -1,5 +1,7 @@
 """Images of one's own: archives, folders, tensorflow-datasets copies, synthetic draws."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from vdp.data import datasets
 from vdp.data.core import Request
 from vdp.data.sources import synthetic
 from vdp.errors import UserError
+from vdp.run import located
 from vdp.settings import Data
 
 
@@ -139,6 +142,44 @@ def test_tfds_copies_are_read_without_tensorflow():
     assert "tensorflow" not in sys.modules
     with pytest.raises(UserError, match="needs the name"):
         source.load("", Request(dir=None))
+
+
+def test_a_folder_of_pictures_is_no_place_of_a_source_without_files(tmp_path):
+    for name in ("digits", "synthetic:8x8x1", "npz:/nowhere.npz"):
+        assert located.named(Data(name=name), str(tmp_path)) == {"name": f"folder:{tmp_path}"}
+    assert located.named(Data(name="mnist"), str(tmp_path)) == {"dir": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (
+            ("train", "validation", "test"),
+            {"train": "train", "validation": "validation", "test": "test"},
+        ),
+        (("train", "validation"), {"train": "train", "test": "validation"}),
+        (("test",), None),
+    ],
+)
+def test_splits_of_tfds_keep_their_names(tmp_path, monkeypatch, there, expected):
+    import tensorflow_datasets as tfds
+
+    from vdp.data.sources import tfds as source
+
+    info = types.SimpleNamespace(splits=dict.fromkeys(there), features={})
+    builder = types.SimpleNamespace(info=info, as_data_source=lambda split: split)
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: builder)
+    monkeypatch.setattr(source, "_data_dir", lambda name, request: tmp_path)
+    marked = lambda split: np.full((1, 1, 1, 1), len(split), np.uint8)  # by the name it has there
+    stored = lambda split, convert, where: (marked(split), np.zeros(1, np.int32))
+    monkeypatch.setattr(source, "_decode", stored)
+    read = lambda: source._prepared("mine", Request(dir=None), "a copy", "mine", np.asarray)
+    if expected is None:
+        with pytest.raises(UserError, match="no split named train to learn from, but test"):
+            read()
+    else:
+        found = {name: images for name, (images, _) in read()[0].items()}
+        assert found == {name: marked(split) for name, split in expected.items()}
 
 
 def test_records_of_tfds_keep_their_depth_and_name_their_sizes():

@@ -64,13 +64,15 @@ def test_the_same_command_skips_what_is_finished(swept, tmp_path):
     assert (code, again) == (0, out)
     assert "4 of them finished before" in err
     (tmp_path / "sweep" / names[0] / "eval.json").unlink()
+    (tmp_path / "sweep" / names[1] / "eval.json").write_text('{"est')  # cut off
+    assert "not finished" in swept("--table-only", base=())[1]
     swept("--seeds=0,1,2")
     new = {f"{NORMAL}2": 1, f"{VDM}2": 1}
-    assert calls(tmp_path) == dict.fromkeys(names, 1) | {names[0]: 2} | new
+    assert calls(tmp_path) == dict.fromkeys(names, 1) | {names[0]: 2, names[1]: 2} | new
     code, everything, _ = swept("--table-only", base=())
     assert code == 0
     assert "| vdm | 3 | -81.00 ± 0.58 (T=inf) |" in everything
-    assert sum(calls(tmp_path).values()) == 7
+    assert sum(calls(tmp_path).values()) == 8
 
 
 def test_a_failing_run_is_named_and_stops_no_other(swept, fake, tmp_path):

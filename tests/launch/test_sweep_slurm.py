@@ -76,6 +76,10 @@ def test_slurm_gets_one_array_and_no_job_twice(swept, tmp_path, monkeypatch):
         assert f"#SBATCH {line}" in script.read_text()
     code, out, _ = swept(*flags)
     assert (code, out.count("in the queue as job 12_")) == (0, 2)
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho timed out >&2\nexit 1\n")
+    code, _, err = swept(*flags)  # what waits is not known: nothing is submitted again
+    assert code == 2
+    assert "squeue does not say which jobs wait or run (timed out): try again later" in err
     code, _, err = swept("--launcher=slurm", "--slurm.partiton=gpu")
     assert code == 2
     assert "partiton" in err.splitlines()[-1]

@@ -37,6 +37,14 @@ def test_dispatches_and_packing_follow_it(monkeypatch):
         assert packing() is not None
     with backend.tracing_for("tpu"):
         assert program.chunk_steps(Settings()) == 100
+        for steps, every, expected in (
+            (1216, 152, 76),  # both are multiples
+            (1350, 77, 90),  # no length from 10 on divides both
+            (1217, 100, 100),  # a prime number of steps
+            (10**7, 1000, 100),
+        ):
+            told = Settings().replace(train=dict(steps=steps), eval=dict(every=every))
+            assert program.chunk_steps(told) == expected
         assert packing() is None
     assert program.chunk_steps(Settings().replace(train=dict(steps_per_dispatch=7))) == 7
 

@@ -1,6 +1,7 @@
 """Signals at any moment: noted, never raised, and answered even where Python does not run."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -50,6 +51,26 @@ def test_what_waits_outside_of_python_is_ended(code, numbers, ends, says):
     assert process.wait(timeout=20) == ends
     assert says in err
     assert "Traceback" not in err
+
+
+def test_a_closed_terminal_is_a_signal_to_stop_and_what_is_said_after_it_no_error(tmp_path):
+    code = (
+        "import sys, time\nfrom vdp.runtime import signals\nsignals.listen(watched=True)\n"
+        "print('there', flush=True)\nwhile not signals.reason(): time.sleep(0.01)\n"
+        "time.sleep(0.3)\nprint('said', flush=True)\n"
+        f"open({str(tmp_path / 'saved')!r}, 'w').write(signals.reason())\n"
+    )
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=end, stdout=end, stderr=end,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(end)
+    assert os.read(terminal, 100).startswith(b"there")
+    process.send_signal(signal.SIGHUP)
+    os.close(terminal)
+    assert process.wait(timeout=20) == 0
+    assert (tmp_path / "saved").read_text() == "SIGHUP, of a closed terminal"
 
 
 def test_a_signal_where_exceptions_are_swallowed_is_not_lost(listening):

@@ -43,6 +43,23 @@ def test_a_save_that_fails_at_the_start_leaves_no_trace(refused, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_others_have_made_stays_and_so_do_results_that_were_moved_aside(
+    refused, tmp_path, monkeypatch
+):
+    (tmp_path / "eval.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 7, "train/loss": 1.0}\n')
+
+    def full(*args, **kwargs):
+        (tmp_path / "thesis.tex").write_text("mine")
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    refused(SMOKE, f"--workdir={tmp_path}", says=["the disk is full"])
+    left = {path.name: text for path, text in contents(tmp_path).items()}
+    assert {"eval.json.bad", "metrics.jsonl.bad", "thesis.tex"} <= set(left)
+    assert b'"step": 7' in left["metrics.jsonl.bad"]
+
+
 @pytest.mark.parametrize("name", ["checkpoints", "plots", "samples", "tensorboard", "unfinished"])
 def test_files_in_place_of_folders_are_named_before_anything_is_trained(refused, tmp_path, name):
     (tmp_path / name).write_text("mine")

@@ -86,6 +86,17 @@ def test_overrides_come_last_and_take_their_note_along():
     assert len(smaller.model["encoder"]["channels"]) == 1
 
 
+def test_other_epochs_keep_the_proportions_that_were_chosen():
+    plain = chosen("own_vae", "8x8x1x17")
+    shorter = chosen("own_vae", "8x8x1x17", ("train.epochs", "30"), ("optim.warmup_steps", "7"))
+    factor = 30 / plain.train.epochs
+    assert factor != 1
+    assert shorter.train.kl_warmup_epochs == pytest.approx(factor * plain.train.kl_warmup_epochs)
+    assert shorter.eval.every_epochs == pytest.approx(factor * plain.eval.every_epochs)
+    assert (shorter.optim.warmup_epochs, shorter.optim.warmup_steps) == (0, 7)
+    assert "eval.every_epochs: in proportion to train.epochs" in shorter.notes
+
+
 def test_images_have_to_be_named(refused):
     for name in CONFIGS:
         refused(f"--config={name}", "--mode=describe", says=["--config.data.name=folder:PATH"])

@@ -18,14 +18,20 @@ FREE = {  # only give arrays a name, a shape or an order: no kernel
 }  # fmt: skip
 RESHAPING = {  # move numbers without computing
     "copy", "transpose", "reshape", "slice", "dynamic-slice", "dynamic-update-slice", "concatenate",
-    "pad", "broadcast", "reverse", "copy-start",
+    "pad", "broadcast", "reverse", "copy-start", "slice-start", "dynamic-slice-start",
 }  # fmt: skip
 COLLECTIVES = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute",
     "collective-broadcast", "ragged-all-to-all",
 )  # fmt: skip
-ALLOCATING = ("AllocateBuffer", "Sharding", "AssumeGatherIndicesInBound")  # calls that run nothing
-SLICING = ("dynamic-slice", "slice", "gather")
+NAMING = (  # calls that run nothing
+    "AllocateBuffer", "ConcatBitcast", "Sharding", "AssumeGatherIndicesInBound",
+)  # fmt: skip
+SLICING = ("dynamic-slice", "slice", "gather", "slice-start", "dynamic-slice-start")
+WITH_OPERANDS = (  # what starts them has the shape (operands, results, ...)
+    "all-gather-start", "collective-permute-start", "reduce-scatter-start", "slice-start",
+    "dynamic-slice-start",
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -102,23 +108,35 @@ class Reader:
         elif kind := self.kind(instruction):
             total.kernels[kind] += 1
             total.moved += self._moved(instruction, computation)
-            if kind == COLLECTIVE:
-                name = opcode.removesuffix("-start")
+            for each, around in self._collectives(instruction, computation):
+                name = each.opcode.removesuffix("-start")
                 total.collectives[name] += 1
-                both = (self._read(instruction, computation), _results(instruction))
+                both = (self._read(each, around), _results(each))
                 total.payload[name] += max(sum(a.nbytes for a in arrays) for arrays in both)
+
+    def _collectives(
+        self, instruction: Instruction, computation: Computation
+    ) -> list[tuple[Instruction, Computation]]:
+        """The instruction itself, or those in a fusion, as a TPU has them; with what is around."""
+        around = computation
+        if instruction.opcode == "fusion":
+            around = self.program.computations[instruction.called["calls"]]
+        found = around.values() if around is not computation else (instruction,)
+        return [(each, around) for each in found if _is_collective(each)]
 
     def kind(self, instruction: Instruction) -> str | None:
         """The kind of kernel an instruction is; None where it is none."""
         opcode = instruction.opcode
         if opcode in FREE or opcode.endswith(("-done", "-update")):
             return None
-        if opcode.removesuffix("-start") in COLLECTIVES:
+        if _is_collective(instruction):
             return COLLECTIVE
         if opcode == "custom-call":
-            return None if instruction.target in ALLOCATING else LIBRARY
+            return None if instruction.target in NAMING else LIBRARY
         if opcode == "fusion":
             inside = self.program.computations[instruction.called["calls"]].values()
+            if any(map(_is_collective, inside)):
+                return COLLECTIVE
             moves = all(inner.opcode in FREE | RESHAPING for inner in inside)
             return MOVING if moves else COMPUTING
         return MOVING if opcode in RESHAPING else COMPUTING
@@ -185,13 +203,17 @@ class Reader:
         return written
 
 
+def _is_collective(instruction: Instruction) -> bool:
+    return instruction.opcode.removesuffix("-start") in COLLECTIVES
+
+
 def _results(instruction: Instruction) -> tuple[Array, ...]:
     """The arrays that an instruction computes; its shape may list operands and buffers too."""
     opcode, arrays, given = instruction.opcode, instruction.arrays, len(instruction.operands)
     if opcode == "copy-start":  # (copy, original, context)
         return arrays[:1]
-    if opcode in ("all-gather-start", "collective-permute-start"):  # (operands, results, ...)
-        return arrays[given : 2 * given]
+    if opcode in WITH_OPERANDS:
+        return arrays[given : 2 * given] if "slice-" not in opcode else arrays[1:2]
     if opcode == "custom-call" and len(arrays) > 1 and arrays[-1].dtype in ("s8", "u8"):
         return arrays[:-1]  # the last is room to work in
     return arrays

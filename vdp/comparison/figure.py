@@ -30,6 +30,7 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
     grid = figure.subplots(len(shown), 2, squeeze=False)
     for (left, right), (name, entries) in zip(grid, shown.items(), strict=True):
         labels = list(entries)
+        names = [style.plain(label) for label in labels]
         sign = 1 if entries[labels[0]].better == "higher" else -1
         best = max(labels, key=lambda label: sign * entries[label].estimate.mean)
         for place, label in enumerate(labels):
@@ -39,8 +40,10 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
                 _bar(right, place, _turned(found, label), style.ORANGE if told else style.DARK)
         right.axvline(0, color="0.6", lw=1)
         unit = entries[labels[0]].unit
-        left.set(xlabel=f"{name}, {unit}", yticks=range(len(labels)), yticklabels=labels)
-        right.set(xlabel=f"minus {best}, {unit}", yticks=range(len(labels)), yticklabels=[])
+        left.set(xlabel=f"{name}, {unit}", yticks=range(len(labels)), yticklabels=names)
+        right.set(
+            xlabel=f"minus {style.plain(best)}, {unit}", yticks=range(len(labels)), yticklabels=[]
+        )
         for axes in (left, right):
             axes.set_ylim(len(labels) - 0.5, -0.5)
             style.dress(axes, grid="x")

@@ -6,6 +6,7 @@ import io
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from vdp.comparison.side_by_side import Comparison
 from vdp.comparison.statistics import Estimate
@@ -88,9 +89,9 @@ def show(table: Table, title: str) -> None:
     """Prints a table on the terminal."""
     header, rows = table
     console = Console(highlight=False)
-    grid = Grid(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for place, name in enumerate(header):
-        grid.add_column(name, justify="right" if place else "left", overflow="fold")
+    grid = Grid(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    for place, name in enumerate(header):  # texts: names of runs can look like markup
+        grid.add_column(Text(name), justify="right" if place else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))
     console.print(grid)

@@ -89,8 +89,11 @@ def arms(names: Sequence[str | os.PathLike]) -> list[Arm]:
     seen: set[pathlib.Path] = set()
     for name in map(str, names):
         together = _split(name)
-        given = [run for part in together for run in _open_all(part) if run.path not in seen]
-        seen |= {run.path for run in given}
+        opened = {run.path: run for part in together for run in _open_all(part)}
+        given = [run for path, run in opened.items() if path not in seen]
+        seen |= opened.keys()
+        if len(together) > 1 and not given:
+            raise UserError(f"{name} names no run that was not named before it: leave it out")
         if len(together) > 1:
             groups.append(given)
             continue
@@ -107,7 +110,7 @@ def arms(names: Sequence[str | os.PathLike]) -> list[Arm]:
 
 
 def _split(name: str) -> list[str]:
-    return [name] if files.located(name).exists() else name.split("+")
+    return [name] if os.path.exists(files.located(name)) else name.split("+")
 
 
 def _open_all(name: str) -> list[Evaluated]:

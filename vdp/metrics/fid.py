@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from vdp.runtime import npz
+from vdp.runtime import files, npz
 
 logger = logging.getLogger("vdp")
 
@@ -75,7 +75,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 def cache_folder() -> pathlib.Path:
     """Where statistics and classifiers for features are kept: in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(base).expanduser() / "vdp"
+    return files.located(base) / "vdp"
 
 
 def fingerprint(*arrays: np.ndarray | str) -> str:

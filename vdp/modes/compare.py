@@ -35,7 +35,7 @@ def _names(runs: str) -> list[str]:
     pieces, names = [piece.strip() for piece in runs.split(",")], []
     while pieces:
         joined = [",".join(pieces[:end]) for end in range(len(pieces), 0, -1)]
-        there = (name for name in joined if name and files.located(name).exists())
+        there = (name for name in joined if name and os.path.exists(files.located(name)))
         name = next(there, pieces[0])
         pieces = pieces[name.count(",") + 1 :]
         names += [name] if name else []
@@ -45,4 +45,5 @@ def _names(runs: str) -> list[str]:
 def _beside(arms: tuple[Arm, ...]) -> pathlib.Path:
     """The folder `comparison` in the folder that all runs have in common."""
     places = [run.path.parent.parent for arm in arms for run in arm.runs]
-    return pathlib.Path(os.path.commonpath(places)) / "comparison"
+    common = pathlib.Path(os.path.commonpath(places))
+    return ("." if common == common.parent else common) / pathlib.Path("comparison")

@@ -37,6 +37,8 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         raise UserError(f"config.codec.out=NAME{ENDING} says where the compressed images go")
     run = restore(settings, record, settings.codec.checkpoint)
     images = _images(run)
+    if parallel.is_writer():
+        files.prepare(out.parent)
     name = out.name
     progress = Progress(f"compressing into {name}", len(images), enabled=parallel.is_writer())
     start = time.perf_counter()

@@ -115,7 +115,14 @@ def _begin(
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
     """What evaluations, encodings and logs elsewhere have left in the folder of a run."""
-    patterns = ("eval*.json", "eval*.npz", "codes-*", wandb_sink.ID_FILE, calibration.FOLDER)
+    patterns = (
+        METRICS_FILE,
+        "eval*.json",
+        "eval*.npz",
+        "codes-*",
+        wandb_sink.ID_FILE,
+        calibration.FOLDER,
+    )
     found = (path for pattern in patterns for path in sorted(workdir.glob(pattern)))
     return [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
 

@@ -40,6 +40,11 @@ def dress(axes: Any, *, grid: str | None = "both") -> None:
         axes.set_axisbelow(True)
 
 
+def plain(text: str) -> str:
+    """A text that is a name, in which a $ is one and begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def text_width(text: str, *, size: float = LABEL_SIZE) -> float:
     """The width of a line of text in points."""
     from matplotlib.textpath import TextPath

@@ -10,6 +10,8 @@ from vdp.record import PATH_KINDS
 from vdp.runtime import files
 from vdp.settings import Data
 
+WITHOUT_FILES = ("digits", "synthetic")  # sources that look for none
+
 
 def fields(data: Data, given: str | pathlib.Path | Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `data` that somebody gives, as a path, a name or themselves.
@@ -46,7 +48,8 @@ def named(data: Data, given: str) -> dict[str, str]:
     path = files.located(given)
     kind = (data.name or "").partition(":")[0]
     if path.is_dir():
-        return {"name": f"folder:{path}"} if kind in PATH_KINDS else {"dir": str(path)}
+        holds_images = kind in (*PATH_KINDS, *WITHOUT_FILES)
+        return {"name": f"folder:{path}"} if holds_images else {"dir": str(path)}
     if path.is_file():
         kinds = {".npz": "npz", ".mat": "mat"}
         if path.suffix not in kinds:

@@ -35,10 +35,10 @@ def enabled() -> Iterator[None]:
 def _configure() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = pathlib.Path(base).expanduser() / "vdp" / "xla"
         try:
+            folder = pathlib.Path(base).expanduser() / "vdp" / "xla"
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
+        except (OSError, RuntimeError):  # it cannot be written, or there is no home
             return
         jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

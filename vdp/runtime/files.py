@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import tempfile
 import time
@@ -16,6 +17,10 @@ from vdp.errors import Interrupted, UserError
 from vdp.runtime import signals
 
 LOCK = ".lock"
+MADE = (  # what a start writes into a workdir before there is a checkpoint
+    LOCK, "config.json", "metrics.jsonl", "wandb.json", "checkpoints", "calibration", "samples",
+    "plots", "tensorboard", "profile", "source",
+)  # fmt: skip
 POLL = 0.2  # s between two looks at a lock that is waited for
 
 
@@ -66,7 +71,8 @@ def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[Non
     """Creates, where needed, and locks the folder of a run for one command.
 
     A command that fails before it has made anything of use takes away what it has made, folders
-    around the workdir included; what was there before stays.
+    around the workdir included; what was there before stays, also under a name that it was moved
+    to (`set_aside`), and what others have put there meanwhile.
 
     Args:
       workdir: the folder.
@@ -83,8 +89,9 @@ def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[Non
         except BaseException:
             with contextlib.suppress(OSError):  # what has failed is what is said
                 kept = in_use()
+                made_here = (LOCK,) if kept else MADE
                 new = [path for path in workdir.iterdir() if path.name not in before]
-                _remove([path for path in new if path.name == LOCK or not kept])
+                _remove([path for path in new if path.name in made_here])
                 _remove_empty(made)
             raise
 
@@ -162,9 +169,12 @@ def clear(workdir: pathlib.Path) -> None:
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a temporary name in the same folder, renamed to `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
+        if temporary.is_file():
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())  # else a machine that fails leaves an empty file
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What a run says on the terminal while it works."""
 
+import os
 import sys
 import time
 from typing import Any
@@ -15,7 +16,7 @@ class Progress:
         self.total = total
         self._said = time.monotonic()
         self._bar = None
-        if enabled and sys.stderr.isatty():
+        if enabled and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as RichProgress

@@ -1,13 +1,15 @@
 """The signals that stop a command: one handler for every mode and phase, which raises nothing.
 
-SIGTERM (a scheduler's) and the first Ctrl-C are noted, so that no library can swallow them or take
-them for an error of its own; `vdp.runtime.interruption` looks where work can be cut. A second
-Ctrl-C ends the command at once. No jax here: this is the first that a command does.
+SIGTERM (a scheduler's), SIGHUP (of a terminal that was closed) and the first Ctrl-C are noted, so
+that no library can swallow them or take them for an error of its own; `vdp.runtime.interruption`
+looks where work can be cut. A second Ctrl-C ends the command at once. No jax here: this is the
+first that a command does.
 """
 
 import contextlib
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -15,7 +17,11 @@ from typing import Any, NoReturn
 
 from vdp.errors import STOPPED
 
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+NAMES = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGHUP: "SIGHUP, of a closed terminal",
+}
 KILLED = 130  # the exit code after a second Ctrl-C
 FIRST = "stopping as soon as everything is saved; Ctrl-C again stops at once\n"
 SECOND = "interrupted; the same command continues from the last checkpoint\n"
@@ -89,6 +95,8 @@ class _Listener:
             self._interrupts[listener] += number == signal.SIGINT
             after = max(self._interrupts.values())
             self.reason = self.reason or NAMES[signal.Signals(number)]
+            if number == signal.SIGHUP:
+                _leave_terminal()
             if after > before == 0 and self.saves:
                 _say(FIRST)
             return after > max(before, 1)
@@ -98,6 +106,16 @@ def _say(text: str) -> None:
     """Writes to the terminal as a handler may: no buffer that it may have interrupted."""
     with contextlib.suppress(OSError):  # closed
         os.write(2, text.encode())
+
+
+def _leave_terminal() -> None:
+    """Sends what is still said to nowhere: writing to a closed terminal is an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode):
+                os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _end(code: int, why: str) -> NoReturn:

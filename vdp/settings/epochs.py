@@ -5,6 +5,8 @@ steps that it stands beside; both are recorded, so that a run of a config and it
 the same. Of the two the one that is set later wins: `unset` is what setting the other does.
 """
 
+from collections.abc import Sequence
+
 from vdp.errors import UserError
 from vdp.settings.sections import Settings
 
@@ -43,6 +45,21 @@ def resolve(settings: Settings, images: int) -> Settings:
     if "model" in changed:
         changed["model"] = {**settings.model, **changed["model"]}
     return settings.replace(**changed) if changed else settings
+
+
+def in_proportion(overrides: Sequence[tuple[str, str]], before: float, now: float) -> list[str]:
+    """The lengths in epochs that follow train.epochs where it alone is changed.
+
+    Args:
+      overrides: [(field, text)].
+      before: train.epochs of the config.
+      now: the same with the overrides.
+    """
+    given = {field for field, _ in overrides}
+    if "train.epochs" not in given or not min(before, now) > 0:
+        return []
+    others = [field for field in FIELDS if field != "train.epochs"]
+    return [field for field in others if not given & {field, FIELDS[field]}]
 
 
 def beside(field: str) -> str | None:

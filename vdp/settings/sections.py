@@ -111,7 +111,7 @@ class Train(Section):
     microbatches: Count = 1  # parts of a batch, one after the other, to save memory
     ema_decay: Share = 0.999
     ema_warmup: bool = True  # min(ema_decay, (1 + t)/(10 + t)) at step t
-    steps_per_dispatch: Natural = 0  # 0: 1 on CPU, 100 on accelerators
+    steps_per_dispatch: Natural = 0  # 0: 1 on CPU, up to 100 on accelerators
     max_bad_steps: Natural = 10  # non-finite updates skipped before it stops
     deterministic: bool = False  # deterministic GPU operations, for bitwise resume there
     quick_compile: bool = False  # programs that are ready sooner and slower on CPUs: short runs

@@ -1,5 +1,6 @@
 """The training program: steps of one dispatch, compiled as they run."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,22 @@ from vdp.training import step
 from vdp.training.optim import Optimizer
 from vdp.types import Model
 
-ACCELERATOR_CHUNK = 100
+DISPATCHES = range(10, 101)  # lengths to choose from on accelerators
 
 
 def chunk_steps(settings: Settings) -> int:
-    """Steps of one dispatch: as the settings say, else 1 on CPU and 100 on accelerators."""
-    auto = 1 if backend.on_cpu() else ACCELERATOR_CHUNK
-    return settings.train.steps_per_dispatch or auto
+    """Steps of one dispatch: as the settings say, else 1 on CPU and at most 100 on accelerators.
+
+    There it is one that train.steps, and where there is such a one eval.every too, are multiples
+    of: validations come when they are due, and no last dispatch needs a program of its own.
+    """
+    train = settings.train
+    if train.steps_per_dispatch or backend.on_cpu():
+        return train.steps_per_dispatch or 1
+    for number in (math.gcd(train.steps, settings.eval.every), train.steps):
+        if fitting := [steps for steps in DISPATCHES if number % steps == 0]:
+            return fitting[-1]
+    return DISPATCHES[-1]
 
 
 def chunk(

@@ -26,7 +26,11 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     if path is None:
         raise _files.missing(NAME, f"{MAT} or {NPZ}", request, tfds=False)
     if path.name == NPZ:
-        images = _npz.read(path)["images"]
+        arrays = _npz.read(path)
+        if "images" not in arrays:
+            why = f"it has no array `images`, but {', '.join(sorted(arrays))}"
+            raise _files.corrupt(path, why, "rename the one that holds the faces")
+        images = arrays["images"]
     else:
         # one image a column, stored row by row
         images = _files.of_mat(path, lambda arrays: arrays["ff"].T)

@@ -37,14 +37,14 @@ def info(arg: str, request: Request | None = None) -> Info:
 
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The splits of the file, at the levels that are stored or asked for."""
-    text, _, name = arg.partition("#")
+    text, _, name = (arg, "", "") if arg and files.located(arg).is_file() else arg.partition("#")
     path = files.located(text)
     if not text or not path.is_file():
         raise Absent(f"mat:PATH[#NAME] needs an existing file of MATLAB, and {text!r} is none")
     shapes = _shapes(path)
     chosen = _chosen(path, shapes, name)
     arrays = _read(path, [variable for parts in chosen.values() for variable in parts.values()])
-    images, classes = {}, {}
+    images, classes, one_hot = {}, {}, False
     for split, parts in chosen.items():
         stored = arrays[parts["labels"]] if "labels" in parts else None
         where = f"`{parts['images']}` of {path}"
@@ -52,7 +52,8 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
         if stored is not None:
             where = f"`{parts['labels']}` of {path}"
             classes[split] = _classes(stored, len(images[split]), where)
-    if classes and min(part.min() for part in classes.values()) == 1:
+            one_hot = one_hot or min(stored.shape) > 1
+    if classes and not one_hot and min(part.min() for part in classes.values()) == 1:
         classes = {split: part - 1 for split, part in classes.items()}
     levelled, levels = depth.settle(images, where=str(path), wanted=request.levels)
     splits = {split: Split.of(part, classes.get(split)) for split, part in levelled.items()}
@@ -96,9 +97,10 @@ def _chosen(
     if name:
         if name not in shapes:
             raise choose_from(f"array of numbers in {path}", name, shapes)
-        chosen = {"train": chosen.get("train", {}) | {"images": name}}
-        if chosen["train"].get("labels") == name:
-            del chosen["train"]["labels"]
+        parts = chosen.get(_role(name)[0], {}) | {"images": name}  # with the labels of its split
+        if parts.get("labels") == name:
+            del parts["labels"]
+        chosen = {"train": parts}
     elif "images" not in chosen.get("train", {}):
         sizes = sorted(((math.prod(shape), v) for v, shape in shapes.items()), reverse=True)
         if not sizes or (len(sizes) > 1 and sizes[0][0] == sizes[1][0]):
@@ -135,8 +137,10 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
     if array.ndim == 4:
         return array if array.shape[3] in (1, 3) else np.moveaxis(array, 3, 0)
     if array.ndim == 3:
-        first = array.shape[0] in counts or (
-            array.shape[2] not in counts and array.shape[0] > array.shape[2]
+        before, middle, after = array.shape
+        square = (middle == after) - (before == middle)  # 1: [N, S, S], -1: [S, S, N]
+        first = before in counts or (
+            after not in counts and (square > 0 or (square == 0 and before > after))
         )
         return array if first else np.moveaxis(array, 2, 0)
     is_row, is_column = (n in counts for n in array.shape)  # where the labels say it

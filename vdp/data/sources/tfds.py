@@ -15,6 +15,7 @@ from vdp.data import depth, labels, resizing
 from vdp.data.core import Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files, _pictures
 from vdp.errors import UserError
+from vdp.runtime import files
 
 
 def info(arg: str, request: Request | None = None) -> Info:
@@ -64,7 +65,7 @@ def load_prepared(
 def _data_dir(name: str, request: Request) -> pathlib.Path | None:
     """The first usual place that holds a folder of this builder, without importing anything."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    places = [request.dir, request.dir and request.dir.parent, pathlib.Path(default).expanduser()]
+    places = [request.dir, request.dir and request.dir.parent, files.located(default)]
     prepared = lambda place: any((place / name).glob("**/dataset_info.json"))
     return next((place for place in places if place and prepared(place)), None)
 
@@ -88,9 +89,15 @@ def _prepared(
             builder.download_and_prepare()
         else:
             builder = tfds.builder(name, data_dir=data_dir)
-        test = "test" if "test" in builder.info.splits else "validation"
-        names = {"train": "train", "test": test}
-        names = {k: v for k, v in names.items() if v in builder.info.splits}
+        there = list(builder.info.splits)
+        if "train" not in there:
+            raise UserError(
+                f"{shown} of tensorflow-datasets has no split named train to learn from, but "
+                f"{', '.join(there) or 'none'}"
+            )
+        names = {name: name for name in ("train", "validation", "test") if name in there}
+        if "test" not in names and "validation" in names:
+            names["test"] = names.pop("validation")
         label = dict(builder.info.features).get("label")
         return {
             split: _decode(builder.as_data_source(split=name_there), convert, where=shown)
