@@ -2,7 +2,7 @@
 
 python -m benchmarks.few_steps --runs=runs/a,runs/b [--others=runs/c,...] [--solvers=dpmpp]
     [--steps=1,2,4,8,25,100] [--measure=bound,iwae,fid,seconds] [--images=0] [--weighed=IMAGES]
-    [--samples=32] [--drawn=10000] [--out=runs/few_steps] [--write=NAME]
+    [--samples=32] [--drawn=10000] [--out=runs/few_steps] [--write=NAME [--keep]]
 
 Every run, one for each seed, is measured on its test images (the first --images of them; 0: all;
 its IWAE on the first --weighed, as many if nothing is said) with the chains `fixed`,
@@ -12,7 +12,8 @@ T=inf are those below that run; of a fine-tuned chain, where --others has it, be
 on for as many steps with the bound of infinitely many. --solvers sample the --runs without any
 chain, and have FID and seconds alone. What is measured is kept in --out and not measured again
 (`benchmarks.chains`), and the table shows all that is kept of these chains; seconds ask for a quiet
-machine. --write puts the table and the picture called NAME into the docs.
+machine. --write puts the table and the picture called NAME into the docs; with --keep the rows that
+are there and were not measured now stay.
 """
 
 import argparse
@@ -24,38 +25,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import command
-from benchmarks.chains import IWAE, OWN, QUANTITIES, SOLVERS, TIMED, Asked, Numbers
+from benchmarks.chain_tables import (
+    CHAINS,
+    LONGER,
+    TUNED,
+    Groups,
+    as_text,
+    draw,
+    read,
+    rows_of,
+    together,
+)
+from benchmarks.chains import OWN, QUANTITIES, SOLVERS, Asked, Numbers
 from benchmarks.pages import write_table
-from launch.table import mean_and_error
 from vdp.data import datasets
 from vdp.errors import UserError, choose_from
 from vdp.metrics import likelihood
-from vdp.pictures import style
 from vdp.record import read_run
-from vdp.runtime import markdown
 
-CHAINS = ("fixed", "calibrated", "optimised")
-TUNED, LONGER = "fine-tuned", "trained on"  # with the bound of T steps, of infinitely many
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "few_steps.md"
-LOOKS = {
-    "fixed": dict(color=style.DARK, marker="o"),
-    "calibrated": dict(color=style.BLUE, marker="o"),
-    "optimised": dict(color=style.GREEN, marker="o"),
-    "learned": dict(color=style.ORANGE, marker="s"),
-    TUNED: dict(color=style.ORANGE, marker="D"),
-    "trajectory": dict(color=style.BLUE, marker="^"),
-    "distilled": dict(color=style.DARK, marker="x"),
-}
-COLUMNS = {  # of the table: what is measured
-    "bound": "bound, nats",
-    "below": "below T=inf",
-    "iwae": "IWAE, nats",
-    "ess": "ESS",
-    "fid": "FID",
-    "seconds": f"s for {TIMED:,} samples",
-}
-Groups = dict[tuple[str, int], list[Numbers]]
 
 
 def kind_of(workdir: pathlib.Path) -> tuple[str, int]:
@@ -106,7 +95,7 @@ def measure_all(
     steps: Sequence[int],
 ) -> Groups:
     """The numbers of all runs, by (chain, T)."""
-    groups: Groups = collections.defaultdict(list)
+    groups: dict[tuple[str, int], list[Numbers]] = collections.defaultdict(list)
 
     @functools.cache
     def limit(run: pathlib.Path) -> Sequence[float]:
@@ -132,61 +121,6 @@ def measure_all(
     return groups
 
 
-def estimate(group: Sequence[Numbers], name: str) -> tuple[float, float | None]:
-    """The mean over runs and its standard error; of a single run that over images, if known."""
-    mean, error = mean_and_error([numbers[name] for numbers in group])
-    return mean, group[0].get(f"{name}_se") if error is None else error
-
-
-def cell(group: Sequence[Numbers], name: str) -> str:
-    """An estimate in words; empty where a run lacks it."""
-    if any(name not in numbers for numbers in group):
-        return ""
-    mean, error = estimate(group, name)
-    return f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}"
-
-
-def draw(groups: Groups, path: pathlib.Path) -> None:
-    """Writes the picture: nats against steps."""
-    figure = style.figure(6.4, 3.8)
-    axes = figure.add_subplot()
-    style.dress(axes)
-    bounds = {key: group for key, group in groups.items() if key[1] and "below" in group[0]}
-    if not bounds:
-        raise UserError("the picture is of bounds, and none is measured: --measure=bound")
-    for chain in dict.fromkeys(chain for chain, _ in bounds):
-        line = sorted((num, group) for (name, num), group in bounds.items() if name == chain)
-        each = [estimate(group, "below") for _, group in line]
-        means, errors = zip(*((mean, error or 0.0) for mean, error in each), strict=True)
-        dashes = "-" if chain in CHAINS else "--"
-        look = dict(label=chain, capsize=2, linestyle=dashes, **LOOKS[chain])
-        axes.errorbar([num for num, _ in line], means, errors, **look)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("symlog", linthresh=1.0)
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    lost = [numbers["below"] for group in bounds.values() for numbers in group]
-    axes.set_ylim(min(0.0, 2.0 * min(lost)), 1.5 * max(lost))
-    steps = sorted({num for _, num in bounds})
-    axes.set_xticks(steps, [str(num) for num in steps], minor=False)
-    axes.set_xlabel("steps of the chain")
-    axes.set_ylabel("nats below T=inf")
-    axes.legend(frameon=False)
-    style.save(figure, path)
-
-
-def in_table(groups: Groups, weighed: str = "") -> str:
-    """The table, in Markdown; `weighed` images have an IWAE, where that is said."""
-    known = {name for group in groups.values() for numbers in group for name in numbers}
-    columns = [name for name in COLUMNS if name in known]
-    rows = [
-        (chain, str(num or "inf"), *(cell(group, name) for name in columns))
-        for (chain, num), group in groups.items()
-    ]
-    of = f" ({weighed} images)" if weighed else ""
-    heads = ("chain", "T", *(COLUMNS[name] + of * (name in IWAE) for name in columns))
-    return "\n".join(markdown.table(heads, rows))
-
-
 def parsed() -> argparse.Namespace:
     """The command line."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -195,7 +129,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--runs", type=paths, required=True)
     parser.add_argument("--others", type=paths, default=[])
     parser.add_argument(
-        "--steps", type=lambda t: [int(n) for n in t.split(",")], default="1,2,4,8,25,100"
+        "--steps", type=lambda t: [int(n) for n in t.split(",") if n], default="1,2,4,8,25,100"
     )
     words = lambda text: [word for word in text.split(",") if word]
     parser.add_argument("--solvers", type=words, default=[])
@@ -206,9 +140,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--drawn", type=int, default=10_000)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/few_steps"))
     parser.add_argument("--write", metavar="NAME")
+    parser.add_argument("--keep", action="store_true")
     flags = parser.parse_args()
     if not flags.runs:
         raise UserError("--runs names no run")
+    if flags.keep and not flags.write:
+        raise UserError("--keep is of the rows of a page: name it by --write=NAME")
     for quantity in flags.measure:
         if quantity not in QUANTITIES:
             raise choose_from("--measure", quantity, QUANTITIES)
@@ -232,12 +169,14 @@ def main() -> int:
     )
     groups = measure_all(asked, flags.runs, flags.others, flags.solvers, flags.steps)
     of = f"{asked.weighed:,}" if asked.weighed else "all"
-    table = in_table(groups, weighed="" if asked.weighed == asked.images else of)
-    print(table)
+    rows = rows_of(groups, weighed="" if asked.weighed == asked.images else of)
+    marks = f"<!-- few steps: {flags.write} -->", f"<!-- end of few steps: {flags.write} -->"
+    if flags.keep:
+        rows = together(read(PAGE, marks), rows)
+    print(as_text(rows))
     if flags.write:
-        draw(groups, DOCS / "img" / f"few_steps_{flags.write}.png")
-        marks = f"<!-- few steps: {flags.write} -->", f"<!-- end of few steps: {flags.write} -->"
-        write_table(table, PAGE, marks)
+        draw(rows, DOCS / "img" / f"few_steps_{flags.write}.png")
+        write_table(as_text(rows), PAGE, marks)
     return 0
 
 
