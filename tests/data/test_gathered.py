@@ -7,6 +7,17 @@ from vdp.data import gathered
 from vdp.errors import UserError
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_dark_images_of_whole_numbers_are_taken_as_they_are(tmp_path, dtype):
+    dark = np.arange(12).reshape(3, 2, 2, 1) % 2
+    np.savez(tmp_path / "mine.npz", images=dark.astype(dtype))
+    assert np.array_equal(gathered.read(tmp_path / "mine.npz", 256), dark)
+    np.savez(tmp_path / "said.npz", images=dark.astype(dtype), levels=2)
+    assert np.array_equal(gathered.read(tmp_path / "said.npz", 256), 255 * dark)
+    np.savez(tmp_path / "shares.npz", images=dark.astype(bool))
+    assert np.array_equal(gathered.read(tmp_path / "shares.npz", 256), 255 * dark)
+
+
 def test_splits_of_several_shapes_are_refused(tmp_path):
     path = tmp_path / "mine.npz"
     images = {

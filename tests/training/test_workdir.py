@@ -124,6 +124,18 @@ def test_another_config_json_is_one_sentence(tmp_path, kind):
     assert "\n" not in str(error.value)
 
 
+def test_a_run_on_images_of_ones_own_goes_on_where_they_have_been_moved_to(copied_run):
+    stored = json.loads((copied_run / "config.json").read_text())
+    kept = stored["config"]
+    edit(copied_run, config=kept | {"data": kept["data"] | {"name": "npz:/old/x.npz"}})
+    settings = config.read_run(copied_run).settings.replace(data=dict(name="npz:/new/x.npz"))
+    assert fit._earlier(settings, copied_run, stored["hashes"])
+    others = dict.fromkeys(stored["hashes"], "0")
+    for hashes, name in ((others, "npz:/new/x.npz"), (stored["hashes"], "digits")):
+        with pytest.raises(UserError, match=r"data\.name \(was 'npz:/old/x\.npz', now"):
+            fit._earlier(settings.replace(data=dict(name=name)), copied_run, hashes)
+
+
 def test_what_later_versions_add_is_passed_over(copied_run):
     stored = json.loads((copied_run / "config.json").read_text())
     edit(copied_run, data=stored["data"] | {"new": 1}, another=[])

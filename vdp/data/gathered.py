@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from vdp.data import depth
 from vdp.data.core import Request
-from vdp.data.sources import folder, npz
+from vdp.data.sources import _npz, folder, npz
 from vdp.errors import UserError
 from vdp.settings import SPLITS
 
@@ -17,7 +17,9 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
 
     Args:
       path: a folder of pictures, or a file that ends in .npz.
-      levels: that the images are wanted at; greys are scaled where that loses nothing.
+      levels: that the images are wanted at; greys are scaled where that loses nothing. Whole
+        numbers of an archive that does not say its levels are taken as they are where they fit:
+        dark images would look like ones of few levels.
 
     Raises:
       UserError: there are no images, or they have other levels.
@@ -28,6 +30,8 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     if len(shapes := {part.shape[1:] for part in parts}) > 1:
         raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")
     images = np.concatenate(parts)
+    if source is npz and info.levels < levels and _are_plain_numbers(path):
+        return images
     scaled = depth.scaled(images, info.levels, levels)
     if not np.array_equal(depth.scaled(scaled, levels, info.levels), images):
         raise UserError(
@@ -35,3 +39,10 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
             "without loss: give images of the levels that the run was trained with"
         )
     return scaled
+
+
+def _are_plain_numbers(path: pathlib.Path) -> bool:
+    """Whether an archive has whole numbers and does not say how many levels they have."""
+    arrays = _npz.read(path)
+    kinds = {array.dtype.kind for name, array in arrays.items() if name.endswith("images")}
+    return "levels" not in arrays and kinds <= set("iu")

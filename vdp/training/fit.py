@@ -13,6 +13,7 @@ from vdp.data import datasets, identity
 from vdp.data.transforms import batch_shapes
 from vdp.errors import UserError
 from vdp.metrics import score
+from vdp.record import PATH_KINDS
 from vdp.runtime import interruption, parallel, uncompiled
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
@@ -170,7 +171,11 @@ def _earlier(
     record = config.read_run(workdir)
     if not saved_steps(workdir):
         return None
-    compare.check_resumable(record.settings, settings, run=str(workdir))
+    stored, now = record.settings, settings.data.name or ""
+    of_files = all((n or "").partition(":")[0] in PATH_KINDS for n in (stored.data.name, now))
+    if of_files and record.hashes == hashes:  # the same images, wherever they lie
+        stored = stored.replace(data=dict(name=now))
+    compare.check_resumable(stored, settings, run=str(workdir))
     identity.check_same(record.hashes, hashes, settings.data)
     return record
 
