@@ -11,10 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from first_step import ROUNDED, setup
+from starting import started
 
-from vdp.data import feeds
+from vdp import build, config
+from vdp.data import datasets, feeds
 from vdp.data.core import Split
+from vdp.metrics import per_batch
+from vdp.metrics.batched import Batched
 from vdp.runtime import parallel
+from vdp.training import state as states
 from vdp.training import step
 from vdp.training.checkpoint import Checkpoints
 from vdp.types import Batch
@@ -108,6 +113,25 @@ def restored_elsewhere(state):
     return wrong
 
 
+def drawn():
+    """How samples of eight devices differ from those of one, and their share of arithmetic."""
+    settings = config.settings("digits_vae:smoke")
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    made, flops = [], []
+    for num in (8, 1):
+        mesh = mesh_of(num)
+        shapes = states.evaluated_template(settings, model, facts.shape, mesh)
+        params, stats = started(model, jax.random.key(0), facts.shape)
+        batched = Batched(mesh, 64, 0)
+        draw = dict(function=per_batch.sample, size=64, x_shape=facts.shape)
+        program = batched.compiled(per_batch.drawing, model, **draw)
+        made.append(np.asarray(program(params, stats, {}, jax.random.key(1))))
+        lowered = program.lower(shapes.ema, shapes.ema_stats, {}, jax.random.key(1))
+        flops.append(lowered.compile().cost_analysis()["flops"])
+    return {"difference": float(abs(made[0] - made[1]).max()), "share": flops[0] / flops[1]}
+
+
 def pmap_against_jit():
     """The same pure step under pmap on shards of the same batch and noise."""
     start, _, _, model, optimizer = setup(parts=True, variant="prior=normal,smoke", **BATCH)
@@ -150,6 +174,7 @@ if __name__ == "__main__":
         },
         "fsdp_leaves": sum(is_sharded(sharded[0])),
         "streamed": streamed(),
+        "drawn": drawn(),
         "restored_elsewhere": restored_elsewhere(decoder_of(jax.device_get(one[0]))),
         "pmap": pmap_against_jit(),
     }

@@ -46,6 +46,12 @@ def test_sharded_parameters_change_nothing(eight):
     same_as_one_device(eight, "fsdp")
 
 
+def test_each_device_draws_its_share_of_samples(eight):
+    """Draws have no batch whose images lie on devices: all of them would draw everything."""
+    assert eight["drawn"]["difference"] < 1e-5
+    assert eight["drawn"]["share"] < 0.15
+
+
 def test_streamed_images_are_the_same_and_reach_their_device_alone(eight):
     assert eight["streamed"]["same"]
     assert eight["streamed"]["rows"] == [3 * 2] * 8

@@ -55,6 +55,7 @@ class Batched:
         parallel.check_batch_size(mesh.size, batch_size, "eval.batch_size")
         self.batch_size = batch_size
         self.seed = seed
+        self._devices = mesh.size
         self._constrain = parallel.batch_constraint(mesh)
         self._everywhere = parallel.replicated(mesh)
         self._programs = functools.lru_cache(PROGRAMS)(self._program)
@@ -84,11 +85,17 @@ class Batched:
 
         def on_devices(params: Params, stats: Stats, batch: Any, rng: Key) -> Any:
             batch = self._constrain(batch) if split else batch
-            return function(_value(model), params, stats, batch, rng, **options)
+            result = function(_value(model), params, stats, batch, rng, **options)
+            return self._spread(result) if not jax.tree.leaves(batch) else result
 
         # What a compiler's log and a profile call the program.
         on_devices.__name__ = getattr(function, "__name__", "program")
         return jax.jit(on_devices, out_shardings=self._everywhere)
+
+    def _spread(self, drawn: Any) -> Any:
+        """Draws that no batch spreads over the devices; else each would make all of them."""
+        whole = any(leaf.shape[0] % self._devices for leaf in jax.tree.leaves(drawn))
+        return drawn if whole else self._constrain(drawn)
 
     def each(
         self,
