@@ -25,7 +25,7 @@ from benchmarks import command
 from benchmarks.pages import write_table
 from vdp import config, config_help
 from vdp.accelerators import targets
-from vdp.runtime import markdown
+from vdp.runtime import files, markdown
 from vdp.settings import compare
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "every_config.md"
@@ -92,13 +92,19 @@ def cells(configs: list[str], chips: list[str]) -> Iterator[Cell]:
                 yield Cell(config=name, target=target, dtype=dtype, fsdp=fsdp)
 
 
-def made(cell: Cell) -> dict[str, Any]:
-    """The JSON that the command prints, or {"error": its sentence}, with the cell's fields."""
+def made(cell: Cell) -> dict[str, Any] | None:
+    """The JSON that the command prints, or {"error": its sentence}, with the cell's fields.
+
+    None where it ended otherwise, as for want of this machine's memory: that is no answer.
+    """
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(cell.command, capture_output=True, text=True, env=environment)
     about = {"cell": dataclasses.asdict(cell), "command": ["python", *cell.command[1:]]}
+    if done.returncode == 2:
+        return about | {"error": done.stderr.strip().splitlines()[-1]}
     if done.returncode:
-        return about | {"error": (done.stderr.strip().splitlines() or ["?"])[-1]}
+        print(f"ended with {done.returncode}\n{done.stderr[-2000:]}", file=sys.stderr)
+        return None
     return about | json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -158,7 +164,8 @@ def main(argv: list[str] | None = None) -> None:
         path = flags.out / f"{cell.name}.json"
         if not path.exists():
             print(f"{cell.name} ...", file=sys.stderr, flush=True)
-            path.write_text(json.dumps(made(cell)))
+            if found := made(cell):
+                files.write_json(path, found)
     results = [json.loads(path.read_text()) for path in sorted(flags.out.glob("*.json"))]
     text = tables(results)
     print(text)

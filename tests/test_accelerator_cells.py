@@ -1,6 +1,7 @@
 """The table of all configs on chips: which cells there are, what is made again, what a row says."""
 
 import json
+import subprocess
 
 from benchmarks import accelerators
 
@@ -31,6 +32,23 @@ def test_cells_are_made_once_and_an_error_is_a_row(tmp_path, monkeypatch, capsys
     assert several.count("| yes |") == 3
     stored = json.loads((tmp_path / "digits_vae_h100_float32.json").read_text())
     assert stored["error"].endswith("too large")
+
+
+def test_only_answers_are_kept(tmp_path, monkeypatch, capsys):
+    """What a machine was too small for, or somebody stopped, is made at the next start."""
+    codes = iter([137, 2])
+
+    def ended(command, **kwargs):
+        return subprocess.CompletedProcess(command, next(codes), "", "one\nerror: too large\n")
+
+    monkeypatch.setattr(accelerators.subprocess, "run", ended)
+    flags = [f"--out={tmp_path}", "--config=digits_vae", "--target=h100"]
+    for kept in (0, 1):
+        accelerators.main(flags)
+        assert len(list(tmp_path.glob("*.json"))) == kept
+    out, err = capsys.readouterr()
+    assert "ended with 137" in err
+    assert "| `digits_vae` | float32 | too large |" in out
 
 
 def test_a_batch_is_rounded_up_to_the_devices():

@@ -59,7 +59,10 @@ def describe(
         except TooLarge as error:
             needed = f"it needs {in_bytes(error.size)}" if error.size else "as its compiler says"
             section = "train" if name == "train" else "eval"
-            parts = "raise config.train.microbatches, " if name == "train" else ""
+            parts = ""
+            if name == "train":
+                parts = "raise config.train.microbatches, keep images off it by "
+                parts += "config.data.placement=host, "
             largest_known = ", or ask for the largest by config.describe.fit=True"
             if not (settings.describe.fit and name == "train"):
                 raise UserError(
