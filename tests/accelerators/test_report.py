@@ -10,7 +10,7 @@ import jax
 import pytest
 from checkout import ROOT
 
-from vdp import config
+from vdp import build, config
 from vdp.accelerators import compiling, estimate, programs, report, targets
 from vdp.accelerators.chips import CHIPS
 from vdp.accelerators.compiling import Chips
@@ -19,6 +19,7 @@ from vdp.errors import UserError
 from vdp.modes import describe
 from vdp.runtime import parallel
 from vdp.settings import Settings
+from vdp.training import state
 
 SMOKE = "--config=digits_vae:smoke"
 STEP = {
@@ -79,6 +80,18 @@ def test_the_training_step_is_that_of_an_accelerator():
     assert planned.steps in scans
     described = describe.describe(settings, facts)["flops_per_example"] * planned.batch_size
     assert planned.flops.total() == pytest.approx(described, rel=0.01)
+
+
+def test_the_state_of_a_training_is_written_where_it_was():
+    """Donated: a step needs no room for a second state."""
+    settings = config.settings("digits_vae:prior=normal,smoke")
+    facts, mesh = datasets.describe(settings.data), parallel.make_mesh()
+    chips = Chips(target=targets.parse("h100"), mesh=mesh)
+    planned = programs.planned("train", settings, facts, chips)
+    template = state.template(settings, build.model(settings.model, facts), facts.shape, mesh)[1]
+    memory = planned.traced.lower().compile().memory_analysis()
+    leaves = jax.tree.leaves(template)
+    assert memory.alias_size_in_bytes == sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def test_the_table_says_what_was_found(capsys):
