@@ -218,3 +218,30 @@ def test_only_cpu_makes_products_and_only_of_what_is_asked_for():
     assert operations(1, "cuda") == [2, 0]
     found = jax.jit(jax.grad(loss, argnums=1)).trace(x, kernel, g).lower().as_text()
     assert (found.count("stablehlo.convolution("), found.count("stablehlo.dot_general ")) == (1, 3)
+
+
+def test_gradients_through_convolutions_and_silu_are_those_of_float64():
+    """A compiler that fuses the two wrongly would show here, whatever its forward pass gives."""
+    x, first, second = normal(0, (4, 6, 6, 8)), normal(1, (3, 3, 8, 8)), normal(2, (3, 3, 8, 8))
+
+    def loss(convolution, x, *kernels):
+        for kernel in kernels:
+            x = jax.nn.silu(convolution(x, 0.1 * kernel))
+        return (x * jnp.sin(jnp.arange(x.size, dtype=x.dtype).reshape(x.shape))).sum()
+
+    def by_sums(x, kernel):
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = [(i, j, padded[:, i : i + 6, j : j + 6]) for i in range(3) for j in range(3)]
+        return sum(jnp.einsum("bhwc,cd->bhwd", part, kernel[i, j]) for i, j, part in windows)
+
+    arguments = (x, first, second)
+    gradients = jax.grad(functools.partial(loss, same_conv.conv3x3), argnums=(0, 1, 2))
+    found = jax.jit(gradients)(*arguments)
+    with jax.enable_x64(True):
+        exact = jax.grad(functools.partial(loss, by_sums), argnums=(0, 1, 2))(
+            *(jnp.asarray(np.asarray(each), jnp.float64) for each in arguments)
+        )
+        exact = jax.tree.map(np.asarray, exact)
+    for single, double in zip(found, exact, strict=True):
+        assert double.dtype == np.float64
+        np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-4 * abs(double).max())
