@@ -7,6 +7,7 @@ import pytest
 
 import vdp
 from vdp.errors import UserError
+from vdp.run import Run
 from vdp.runtime import npz
 
 pytest.importorskip("constriction")  # of the extra `codec`
@@ -57,6 +58,22 @@ def test_what_cannot_be_meant_is_said_first(smoke_run, archive, tmp_path, refuse
     assert not (tmp_path / "x.vdp").exists()
     missing = f"--config.codec.files={tmp_path / 'missing.vdp'}"
     refused("--mode=decompress", run, missing, out, says=["cannot be read"])
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    smoke_run, archive, tmp_path, refused, monkeypatch
+):
+    monkeypatch.setattr(Run, "encoded", lambda *args, **kwargs: pytest.fail("the work"))
+    (tmp_path / "file").write_text("")
+    out = f"--config.codec.out={tmp_path / 'file' / 'x.vdp'}"
+    run = f"--workdir={smoke_run}"
+    refused(
+        "--mode=compress",
+        run,
+        f"--config.codec.files={archive[1]}",
+        out,
+        says=["cannot be written"],
+    )
 
 
 def test_without_the_package_its_extra_is_named(smoke_run, archive, monkeypatch):

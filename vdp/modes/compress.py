@@ -38,7 +38,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     run = restore(settings, record, settings.codec.checkpoint)
     images = _images(run)
     if parallel.is_writer():
-        files.prepare(out.parent)
+        files.prepare(out.parent, what="folder")
     name = out.name
     progress = Progress(f"compressing into {name}", len(images), enabled=parallel.is_writer())
     start = time.perf_counter()

@@ -63,6 +63,8 @@ def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:
     """As `main`, of one checkpoint."""
     record = config.read_run(workdir)
     compare.check_same_run(record.settings, settings)
+    if parallel.is_writer():
+        files.prepare(record.workdir)  # before the work, whose numbers are written there
     run = restore(settings, record, settings.eval.checkpoint)
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
     dataset = identity.load(

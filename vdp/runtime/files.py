@@ -39,8 +39,12 @@ def located(path: str | pathlib.Path) -> pathlib.Path:
         ) from error
 
 
-def prepare(workdir: pathlib.Path) -> list[pathlib.Path]:
+def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Path]:
     """Creates the folder and proves that it can be written.
+
+    Args:
+      workdir: the folder.
+      what: it is to the person.
 
     Returns:
       The folders that were made for it, the innermost first.
@@ -61,7 +65,7 @@ def prepare(workdir: pathlib.Path) -> list[pathlib.Path]:
         elif os.path.exists(workdir) and not os.path.isdir(workdir):
             reason = "it is no folder"
         raise UserError(
-            f"the workdir {workdir} cannot be written ({reason}): name another workdir"
+            f"the {what} {workdir} cannot be written ({reason}): name another {what}"
         ) from error
     return missing
 
