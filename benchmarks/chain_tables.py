@@ -1,10 +1,10 @@
 """The table of `benchmarks.few_steps`: its rows, which a page keeps, and the picture of them."""
 
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
 from benchmarks.chains import IWAE, TIMED, Numbers
+from benchmarks.pages import read_table
 from launch.table import mean_and_error
 from vdp.errors import UserError
 from vdp.pictures import style
@@ -55,11 +55,8 @@ def rows_of(groups: Groups, weighed: str = "") -> Rows:
 
 def read(page: pathlib.Path, marks: tuple[str, str]) -> Rows:
     """The rows of a table that stands in a page between two comments."""
-    start, end = map(re.escape, marks)
-    found = re.search(f"{start}\n(.*)\n{end}", page.read_text(), re.S)
-    lines = [line.strip("|").split("|") for line in (found[1] if found else "").splitlines()]
-    cells = [[cell.strip() for cell in line] for line in lines]
-    return {(row[0], row[1]): dict(zip(cells[0][2:], row[2:], strict=True)) for row in cells[2:]}
+    head, *rows = read_table(page, marks) or [[]]
+    return {(row[0], row[1]): dict(zip(head[2:], row[2:], strict=True)) for row in rows}
 
 
 def together(before: Rows, now: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""Puts tables into pages of the documentation, between two comments."""
+"""Tables in pages of the documentation, between two comments."""
 
 import pathlib
 import re
@@ -11,3 +11,12 @@ def write_table(text: str, page: pathlib.Path, marks: tuple[str, str]) -> None:
     whole, found = re.subn(f"{start}.*{end}", lambda _: made, page.read_text(), flags=re.S)
     assert found == 1, f"{page} has not the two comments once"
     page.write_text(whole)
+
+
+def read_table(page: pathlib.Path, marks: tuple[str, str]) -> list[list[str]]:
+    """The cells of the table between the two comments of a page, head first; [] without one."""
+    start, end = map(re.escape, marks)
+    found = re.search(f"{start}\n(.*)\n{end}", page.read_text(), re.S)
+    head, _, *rows = found[1].splitlines() if found else ("", "")
+    lines = [line.strip("|").split("|") for line in (head, *rows) if line]
+    return [[cell.strip() for cell in line] for line in lines]

@@ -1,11 +1,11 @@
 """What the encoder loses: bounds with posteriors of each image's own beside those of the encoder.
 
-python -m benchmarks.refined RUN [RUN ...] [--write]
+python -m benchmarks.refined RUN [RUN ...] [--write] [--keep]
 
 The newest evaluation of every run that has `elbo`, `elbo_refined`, `iwae` and `iwae_refined` (made
 by `--mode=eval --config.eval.estimators=elbo,elbo_refined,iwae,iwae_refined`) is read, nothing is
 computed. Runs of one training, evaluated alike, are seeds of one row. --write puts the table into
-the docs.
+the docs; with --keep the rows that are there of configs without a run now stay.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import read_table, write_table
 from benchmarks.results import estimate, started
 from launch.table import mean_and_error
 from vdp.errors import UserError
@@ -74,12 +74,18 @@ def row(config: str, changed: Sequence[str], results: Sequence[Result]) -> list[
     return cells + [number(results, name, "ess", digits=1) for name in ("iwae", "iwae_refined")]
 
 
+def config_of(cells: Sequence[str]) -> str:
+    """The name of a row's config, without what follows it."""
+    return cells[0].strip("`").partition("`")[0].partition(":")[0]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     flags = parser.parse_args(argv)
     groups: dict[tuple, list[Result]] = {}
     for workdir in flags.runs:
@@ -87,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, changed = started(stored.get("command"), workdir)
         result = evaluated(workdir)
         groups.setdefault((config, tuple(changed), *kind(result)), []).append(result)
-    rows = (row(config, changed, group) for (config, changed, *_), group in groups.items())
+    rows = [row(config, changed, group) for (config, changed, *_), group in groups.items()]
+    if flags.keep:
+        measured = set(map(config_of, rows))
+        there = read_table(PAGE, MARKS)[1:]
+        rows += [cells for cells in there if config_of(cells) not in measured]
     table = "\n".join(markdown.table(HEADS, rows))
     print(table)
     if flags.write:

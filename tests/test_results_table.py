@@ -148,6 +148,11 @@ def test_what_refined_posteriors_gain_is_a_row_of_the_seeds_that_were_evaluated_
             found[f"{name}_refined"] = copy.deepcopy(found[name]) | how | more
         (run / "eval-latest-test.json").write_text(json.dumps(result))
     runs = [str(tmp_path / str(seed)) for seed in range(3)]
+    assert refined.main([*runs, "--keep"]) == 0
+    shown, page = capsys.readouterr().out.splitlines(), refined.PAGE.read_text().splitlines()
+    kept = [line for line in shown if line.startswith("| `digits_dvp`")]
+    assert len(kept) == 1
+    assert kept == [line for line in page if line in kept]
     assert refined.main(runs) == 0
     _, _, first, second = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
     assert (first[1], second[1]) == ("2", "1")
