@@ -191,7 +191,8 @@ def settings(argument: str, overrides: Overrides = ()) -> Settings:
     if asks:
         override(config, [(field, text) for field, text in overrides if field.startswith("data.")])
         config, _ = _made(path, variant, _facts(parse(config).data, name))
-    before, length = config.get("data", {}).get("name"), config.get("train", {}).get("epochs", 0)
+    before = config.get("data", {}).get("name")
+    length = _epochs(config)
     override(config, overrides)
     if asks:
         _keep_proportions(config, overrides, length)
@@ -201,12 +202,18 @@ def settings(argument: str, overrides: Overrides = ()) -> Settings:
 
 
 def _keep_proportions(config: config_dict.ConfigDict, overrides: Overrides, before: float) -> None:
-    now = config.train.epochs
+    now = _epochs(config)
     for field in epochs.in_proportion(overrides, before, now):
         section, leaf = field.split(".")
-        if config[section][leaf]:
+        if config.get(section, {}).get(leaf):
             config[section][leaf] *= now / before
-            config.notes = (*config.notes, f"{field}: in proportion to train.epochs")
+            config.notes = (*config.get("notes", ()), f"{field}: in proportion to train.epochs")
+
+
+def _epochs(config: config_dict.ConfigDict) -> float:
+    """train.epochs, or 0 where a config is not one that can be read; that is said later."""
+    train = config.get("train")
+    return train.get("epochs", 0.0) if isinstance(train, config_dict.ConfigDict) else 0.0
 
 
 def _facts(data: Data, config: str) -> variants.Facts:

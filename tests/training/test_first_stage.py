@@ -85,8 +85,8 @@ def test_what_is_trained_and_estimated_otherwise_is_the_same_model():
         (  # of what is of another kind, the kind alone is said
             "digits_dcgan:prior=normal",
             [],
-            r"another model: decoder\.name \(there 'MLPDecoder', here 'DCGANDecoder'\); "
-            r"encoder\.name \(there 'MLPEncoder', here 'DCGANEncoder'\); likelihood\.name",
+            r"another model: decoder\.name \(there 'MLP', here 'DCGANDecoder'\); "
+            r"encoder\.name \(there 'MLP', here 'DCGANEncoder'\); latent_shape",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from vdp.data import depth
 from vdp.data.core import Request
-from vdp.data.sources import _npz, folder, npz
+from vdp.data.sources import folder, npz
 from vdp.errors import UserError
 from vdp.settings import SPLITS
 
@@ -30,7 +30,7 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     if len(shapes := {part.shape[1:] for part in parts}) > 1:
         raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")
     images = np.concatenate(parts)
-    if source is npz and info.levels < levels and _are_plain_numbers(path):
+    if source is npz and info.levels < levels and npz.has_plain_numbers(path):
         return images
     scaled = depth.scaled(images, info.levels, levels)
     if not np.array_equal(depth.scaled(scaled, levels, info.levels), images):
@@ -39,10 +39,3 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
             "without loss: give images of the levels that the run was trained with"
         )
     return scaled
-
-
-def _are_plain_numbers(path: pathlib.Path) -> bool:
-    """Whether an archive has whole numbers and does not say how many levels they have."""
-    arrays = _npz.read(path)
-    kinds = {array.dtype.kind for name, array in arrays.items() if name.endswith("images")}
-    return "levels" not in arrays and kinds <= set("iu")

@@ -43,6 +43,13 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     return infer_info("npz", splits, levels=levels), splits
 
 
+def has_plain_numbers(path: pathlib.Path) -> bool:
+    """Whether an archive has whole numbers and does not say how many levels they have."""
+    arrays = _npz.read(path)
+    kinds = {array.dtype.kind for name, array in arrays.items() if name.endswith("images")}
+    return "levels" not in arrays and kinds <= set("iu")
+
+
 def _declared(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> int:
     if "levels" not in arrays:
         return 0
