@@ -179,6 +179,10 @@ def test_splits_of_tfds_keep_their_names(tmp_path, monkeypatch, there, expected)
             read()
     else:
         found = {name: images for name, (images, _) in read()[0].items()}
+        known = source._prepared(
+            "mine", Request(dir=None), "a copy", "mine", np.asarray, ("train", "test")
+        )
+        assert known[0].keys() == {"train", "test"}, "of a set known by name"
         assert found == {name: marked(split) for name, split in expected.items()}
 
 

@@ -7,7 +7,7 @@ Read through `tfds.data_source`, which needs array_record files and no TensorFlo
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,7 +53,8 @@ def load_prepared(
     Raises:
       UserError: there is no such copy, or it cannot be read.
     """
-    stored, _ = _prepared(builder_name or info.name, request, wanted, info.name, convert)
+    name, known = builder_name or info.name, tuple(info.counts)
+    stored, _ = _prepared(name, request, wanted, info.name, convert, known)
     splits, _ = _levelled(stored, info.name, declared=info.levels)
     if splits["train"].images.shape[1:] != info.shape:
         raise UserError(
@@ -74,7 +75,12 @@ Stored = tuple[np.ndarray, np.ndarray]  # images [N, H, W, C] of any type, and l
 
 
 def _prepared(
-    name: str, request: Request, wanted: str, shown: str, convert: Callable
+    name: str,
+    request: Request,
+    wanted: str,
+    shown: str,
+    convert: Callable,
+    splits: Sequence[str] = ("train", "validation", "test"),
 ) -> tuple[dict[str, Stored], tuple[str, ...]]:
     """(the splits as they are stored, the names of the classes); arguments as of its callers."""
     data_dir = _data_dir(name.split("/")[0], request)
@@ -95,9 +101,9 @@ def _prepared(
                 f"{shown} of tensorflow-datasets has no split named train to learn from, but "
                 f"{', '.join(there) or 'none'}"
             )
-        names = {name: name for name in ("train", "validation", "test") if name in there}
-        if "test" not in names and "validation" in names:
-            names["test"] = names.pop("validation")
+        names = {split: split for split in splits if split in there}
+        if "test" not in names and "validation" in there:
+            names = {"train": "train", "test": "validation"}
         label = dict(builder.info.features).get("label")
         return {
             split: _decode(builder.as_data_source(split=name_there), convert, where=shown)
