@@ -19,7 +19,7 @@ from vdp.runtime import signals
 LOCK = ".lock"
 MADE = (  # what a start writes into a workdir before there is a checkpoint
     LOCK, "config.json", "metrics.jsonl", "wandb.json", "checkpoints", "calibration", "samples",
-    "plots", "tensorboard", "profile", "source",
+    "plots", "tensorboard", "profile", "source", "unfinished", "wandb",
 )  # fmt: skip
 POLL = 0.2  # s between two looks at a lock that is waited for
 
