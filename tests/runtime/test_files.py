@@ -11,7 +11,7 @@ from vdp.runtime import files, npz
 
 
 def work_and_fail(workdir, in_use):
-    with files.opened(workdir, in_use=lambda: in_use):
+    with files.opened(workdir, made=("checkpoints", "config.json"), in_use=lambda: in_use):
         (workdir / "checkpoints").mkdir()
         (workdir / "checkpoints" / "part").write_text("")
         (workdir / "config.json").write_text("{}")

@@ -8,9 +8,7 @@ import vdp
 from vdp import config
 from vdp.errors import UserError
 from vdp.modes import train
-from vdp.runtime import files, sources
-from vdp.runtime.metric_log import METRICS_FILE
-from vdp.runtime.wandb_sink import ID_FILE
+from vdp.runtime import files
 from vdp.settings import Settings
 from vdp.training import fit, optim
 from vdp.training.checkpoint import Checkpoints
@@ -43,10 +41,6 @@ def test_a_save_that_fails_at_the_start_leaves_no_trace(refused, tmp_path, monke
     monkeypatch.setattr(Checkpoints, "save", full)
     refused(SMOKE, f"--workdir={tmp_path / 'a' / 'run'}", says=["the disk is full"])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_all_folders_of_a_run_are_known_where_a_failed_start_is_cleaned():
-    assert {*train.FOLDERS, sources.FOLDER, config.RUN_FILE, METRICS_FILE, ID_FILE} <= {*files.MADE}
 
 
 def test_what_others_have_made_stays_and_so_do_results_that_were_moved_aside(

@@ -118,25 +118,22 @@ class Reader:
         self, instruction: Instruction, computation: Computation
     ) -> list[tuple[Instruction, Computation]]:
         """The instruction itself, or those in a fusion, as a TPU has them; with what is around."""
-        around = computation
-        if instruction.opcode == "fusion":
-            around = self.program.computations[instruction.called["calls"]]
-        found = around.values() if around is not computation else (instruction,)
-        return [(each, around) for each in found if _is_collective(each)]
+        if instruction.opcode != "fusion":
+            return [(instruction, computation)] if _is_collective(instruction) else []
+        inside = self.program.computations[instruction.called["calls"]]
+        return [(each, inside) for each in inside.values() if _is_collective(each)]
 
     def kind(self, instruction: Instruction) -> str | None:
         """The kind of kernel an instruction is; None where it is none."""
         opcode = instruction.opcode
         if opcode in FREE or opcode.endswith(("-done", "-update")):
             return None
-        if _is_collective(instruction):
+        if self._collectives(instruction, {}):
             return COLLECTIVE
         if opcode == "custom-call":
             return None if instruction.target in NAMING else LIBRARY
         if opcode == "fusion":
             inside = self.program.computations[instruction.called["calls"]].values()
-            if any(map(_is_collective, inside)):
-                return COLLECTIVE
             moves = all(inner.opcode in FREE | RESHAPING for inner in inside)
             return MOVING if moves else COMPUTING
         return MOVING if opcode in RESHAPING else COMPUTING
@@ -212,8 +209,8 @@ def _results(instruction: Instruction) -> tuple[Array, ...]:
     opcode, arrays, given = instruction.opcode, instruction.arrays, len(instruction.operands)
     if opcode == "copy-start":  # (copy, original, context)
         return arrays[:1]
-    if opcode in WITH_OPERANDS:
-        return arrays[given : 2 * given] if "slice-" not in opcode else arrays[1:2]
+    if opcode in WITH_OPERANDS:  # a slice may have where it begins for operands too
+        return arrays[given : given + 1] if opcode in SLICING else arrays[given : 2 * given]
     if opcode == "custom-call" and len(arrays) > 1 and arrays[-1].dtype in ("s8", "u8"):
         return arrays[:-1]  # the last is room to work in
     return arrays

@@ -14,6 +14,10 @@ from vdp.errors import UserError
 from vdp.runtime.progress import duration, in_bytes
 from vdp.settings import Settings, epochs
 
+TRAIN_LESS = (
+    "raise config.train.microbatches, keep images off it by config.data.placement=host, lower "
+    "config.train.batch_size, or ask for the largest by config.describe.fit=True"
+)
 NAMES = {"train": "a training step", "eval": "a batch of a validation", "sample": "a batch drawn"}
 
 
@@ -58,16 +62,10 @@ def describe(
             programs[name] = read(name, settings)
         except TooLarge as error:
             needed = f"it needs {in_bytes(error.size)}" if error.size else "as its compiler says"
-            section = "train" if name == "train" else "eval"
-            parts = ""
-            if name == "train":
-                parts = "raise config.train.microbatches, keep images off it by "
-                parts += "config.data.placement=host, "
-            largest_known = ", or ask for the largest by config.describe.fit=True"
             if not (settings.describe.fit and name == "train"):
                 raise UserError(
-                    f"{NAMES[name]} does not fit into the memory of {chip.name} ({needed}): {parts}"
-                    f"lower config.{section}.batch_size{largest_known * (name == 'train')}"
+                    f"{NAMES[name]} does not fit into the memory of {chip.name} ({needed}): "
+                    + (TRAIN_LESS if name == "train" else "lower config.eval.batch_size")
                 ) from error
     result: dict[str, Any] = {
         "target": target.text,

@@ -80,9 +80,7 @@ class Ladder(Scales, WithPrior):
         if self.pseudoinput is None and self.merged:
             raise UserError("the merged form is one of a pseudo-input's prior: form='separate'")
         if not self.log_var_u[0] <= self.code_log_var <= self.log_var_u[1]:
-            raise UserError(
-                f"code_log_var={self.code_log_var} is not in {self.log_var_u}, log_var_u"
-            )
+            raise UserError(f"code_log_var={self.code_log_var} outside log_var_u={self.log_var_u}")
         if not self.over_code:
             self.check_floor(self.log_var_q[0])
 

@@ -19,7 +19,7 @@ from vdp.modes import evaluate
 from vdp.pictures import sample
 from vdp.record import RESULT
 from vdp.run import calibration, students, weights
-from vdp.runtime import files, interruption, parallel, sinks, wandb_sink
+from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
@@ -54,7 +54,9 @@ def main(settings: Settings, workdir: pathlib.Path) -> dict[str, Any] | None:
     weights.check_trainable(workdir)
     if not parallel.is_writer():
         return train_and_evaluate(settings, workdir)
-    with files.opened(workdir, in_use=lambda: bool(checkpoint.saved_steps(workdir))):
+    made = (*FOLDERS, sources.FOLDER, config.RUN_FILE, METRICS_FILE, wandb_sink.ID_FILE)
+    in_use = lambda: bool(checkpoint.saved_steps(workdir))
+    with files.opened(workdir, made=made, in_use=in_use):
         return train_and_evaluate(settings, workdir)
 
 

@@ -14,13 +14,14 @@ from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
-from vdp.record import Record, read_run, write_run
+from vdp.record import RUN_FILE, Record, read_run, write_run
 from vdp.run import calibration, located, weights
 from vdp.run.opened import Run
 from vdp.runtime import files, interruption, parallel, sources
 from vdp.settings import Settings
 from vdp.settings.parse import parse
 from vdp.training import state
+from vdp.training.checkpoint import FOLDER as CHECKPOINTS
 from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
 from vdp.types import Model, Params, Stats
 
@@ -180,7 +181,8 @@ def create(
         ema_stats=_placed(trees["statistic"], template.ema_stats),
         bad_steps=jnp.int32(0),
     )
-    with files.opened(folder, in_use=lambda: False):
+    made = (CHECKPOINTS, RUN_FILE, sources.FOLDER)
+    with files.opened(folder, made=made, in_use=lambda: False):
         checkpoints = Checkpoints(folder, score=score.score_of(model))
         checkpoints.save(start, metric=None)
         checkpoints.close()

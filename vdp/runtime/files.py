@@ -10,17 +10,13 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import IO, Any
 
 from vdp.errors import Interrupted, UserError
 from vdp.runtime import signals
 
 LOCK = ".lock"
-MADE = (  # what a start writes into a workdir before there is a checkpoint
-    LOCK, "config.json", "metrics.jsonl", "wandb.json", "checkpoints", "calibration", "samples",
-    "plots", "tensorboard", "profile", "source", "unfinished", "wandb",
-)  # fmt: skip
 POLL = 0.2  # s between two looks at a lock that is waited for
 
 
@@ -71,7 +67,9 @@ def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Pat
 
 
 @contextlib.contextmanager
-def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[None]:
+def opened(
+    workdir: pathlib.Path, *, made: Collection[str], in_use: Callable[[], bool]
+) -> Iterator[None]:
     """Creates, where needed, and locks the folder of a run for one command.
 
     A command that fails before it has made anything of use takes away what it has made, folders
@@ -80,23 +78,22 @@ def opened(workdir: pathlib.Path, *, in_use: Callable[[], bool]) -> Iterator[Non
 
     Args:
       workdir: the folder.
+      made: names of what the command makes in it.
       in_use: whether what the command has made is to be kept although it has failed.
 
     Raises:
       UserError: the folder cannot be written, or another process has locked it.
     """
-    made = prepare(workdir)
+    folders = prepare(workdir)
     before = {path.name for path in workdir.iterdir()}
     with lock(workdir):
         try:
             yield
         except BaseException:
             with contextlib.suppress(OSError):  # what has failed is what is said
-                kept = in_use()
-                made_here = (LOCK,) if kept else MADE
-                new = [path for path in workdir.iterdir() if path.name not in before]
-                _remove([path for path in new if path.name in made_here])
-                _remove_empty(made)
+                names = {LOCK, *(() if in_use() else made)} - before
+                _remove([path for path in workdir.iterdir() if path.name in names])
+                _remove_empty(folders)
             raise
 
 
