@@ -86,7 +86,6 @@ def test_without_arguments_every_config_is_listed_with_a_line(cli):
             [SMOKE, "--config.model.prior.name=normal"],
             ["bound, denoiser", "alone is changed"],
         ),
-        ([SMOKE, "config.seed=1"], ["two dashes are missing: --config.seed=1"]),
         ([SMOKE, "--config.train.steps_per_dispatch=-1"], ["steps_per_dispatch"]),
         ([SMOKE, "--config.data.binarization_seed=-1"], ["at least 0"]),
         ([SMOKE, "--config.model.latent_shape=1.5"], ["config.model.latent_shape", "int"]),

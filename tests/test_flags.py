@@ -105,6 +105,7 @@ def test_every_config_says_what_follows_its_colon():
         (["--mode=sample"], "--workdir is missing, the folder of a run"),
         (["--mode=describe"], "--config or --workdir is missing"),
         (["--workdir=runs/a"], "--config is missing"),
+        (["--config=digits_vae", "config.seed=1"], "two dashes are missing: --config.seed=1"),
     ],
 )
 def test_what_is_missing_is_said_by_mode(refused, argv, says):

@@ -82,6 +82,15 @@ def test_the_training_step_is_that_of_an_accelerator():
     assert planned.flops.total() == pytest.approx(described, rel=0.01)
 
 
+def test_hours_end_with_the_time_that_a_training_is_given(monkeypatch):
+    monkeypatch.setattr(estimate, "of_program", lambda *_: {"floor_seconds": {"total": 0.36}})
+    settings = config.settings("digits_vae:prior=normal,smoke")
+    chips = Chips(target=targets.parse("h100"), mesh=parallel.make_mesh())
+    for seconds, hours in ((0.0, 1.0), (1800.0, 0.5), (7200.0, 1.0)):
+        told = settings.replace(train=dict(steps=10_000, seconds=seconds))
+        assert report.describe(told, chips=chips)["hours"] == pytest.approx(hours)
+
+
 def test_the_state_of_a_training_is_written_where_it_was():
     """Donated: a step needs no room for a second state."""
     settings = config.settings("digits_vae:prior=normal,smoke")

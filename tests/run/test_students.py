@@ -15,7 +15,7 @@ from vdp.metrics import score
 from vdp.run import students
 from vdp.runtime import parallel
 from vdp.settings import Train
-from vdp.training import state
+from vdp.training import state, step
 from vdp.types import Batch
 
 
@@ -99,6 +99,13 @@ def test_of_a_merged_student_the_denoiser_alone_is_trained(opened):
 
     aux = model.loss(params, stats, batch, jax.random.key(1), step=0, train=True)[1]
     assert set(aux.terms.aside) == {"distillation"}
+    zero = jax.numpy.int32(0)
+    of_step = state.State(
+        step=zero, params=params, stats=stats, opt_state=(), ema=params, ema_stats=stats,
+        bad_steps=zero,
+    )  # fmt: skip
+    shown = step.loss_and_gradients(model, of_step, batch, jax.random.key(1))[0]
+    assert shown["distillation"] == aux.terms.aside["distillation"].mean(), "as it is logged"
     gradients = jax.jit(jax.grad(loss))(params)
     assert any(leaf.any() for leaf in jax.tree.leaves(gradients["prior"]["denoiser"]))
     others = gradients | {"prior": {"schedule": gradients["prior"]["schedule"]}}

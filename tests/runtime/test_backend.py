@@ -39,6 +39,7 @@ def test_dispatches_and_packing_follow_it(monkeypatch):
         assert program.chunk_steps(Settings()) == 100
         for steps, every, expected in (
             (1216, 152, 76),  # both are multiples
+            (960, 150, 30),  # 96 would divide the steps alone
             (1350, 77, 90),  # no length from 10 on divides both
             (1217, 100, 100),  # a prime number of steps
             (10**7, 1000, 100),
