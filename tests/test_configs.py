@@ -117,6 +117,7 @@ def full_size(argument):
         assert not any(groups[g] for g in groups if g.split("/")[0] in ("encoder", "decoder"))
     facts = datasets.describe(cfg.data)
     model = build.model(cfg.model, facts)
+    assert model == build.model(cfg.model, facts)  # so that both have the same programs
     _, template = state.template(cfg, model, facts.shape, parallel.make_mesh())
     images = jax.ShapeDtypeStruct((cfg.train.batch_size, *facts.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((cfg.train.batch_size,), jnp.int32)

@@ -29,6 +29,12 @@ def test_starts_at_its_endpoints_and_increases(name):
     np.testing.assert_allclose(schedule.rescaled(jnp.array([-9.0, 5.0])), [0.0, 1000.0], atol=1e-2)
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_same_arguments_give_an_equal_schedule(name):
+    assert MAKERS[name]() == MAKERS[name]()
+    assert MAKERS[name]() not in [MAKERS[other]() for other in MAKERS if other != name]
+
+
 def test_ceiling_holds_for_any_parameters():
     schedule = MAKERS["learned below -8"]()
     for low in (-50.0, 0.0, 50.0):

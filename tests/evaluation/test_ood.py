@@ -107,7 +107,6 @@ def test_a_ladder_has_likelihood_ratios_and_what_is_kept_is_not_computed_again(
     def never(*args, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(Batched, "_program", never)
     monkeypatch.setattr(Batched, "compiled", lambda *args, **options: never)
     again = ood.compare(run, inside, others, kept, {})[noise]
     assert again.entry() == compared.entry()

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 import vdp
+from vdp import build
 from vdp.errors import UserError
+from vdp.evaluation import estimators
+from vdp.metrics import score
 from vdp.metrics.batched import Batched
+from vdp.run import calibration
 from vdp.runtime import parallel
 
 IMAGES = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
@@ -58,6 +62,26 @@ def test_two_functions_never_share_a_program(smoke_run):
 def test_options_are_part_of_what_is_compiled(batched):
     one, three = (batched.map(total, None, {}, {}, ARRAYS, factor=f)["value"] for f in (1, 3))
     np.testing.assert_array_equal(3 * one, three)
+
+
+def test_a_program_serves_wherever_it_is_asked_for_on_the_same_devices(batched):
+    other = Batched(parallel.make_mesh(), 2 * batched.batch_size, 1)
+    assert other.compiled(total, None, factor=7) is batched.compiled(total, None, factor=7)
+
+
+def test_the_bound_of_an_evaluation_is_the_program_of_a_validation(smoke_run, monkeypatch):
+    """Though the chain of the evaluated model is fitted, which this bound does not depend on."""
+    run = vdp.load(smoke_run)
+    assert "errors" in run.stats["prior"]
+    model = build.model(run.trained.model, run.facts)
+    images = run.arrays(run.images("test")[:5])
+    traced = chex.assert_max_traces(score.flat_terms, n=1)
+    monkeypatch.setattr(score, "flat_terms", traced)
+    stats = calibration.as_trained(run.stats)
+    expected = run.batched.map(score.flat_terms, model, run.params, stats, images)
+    found = estimators.terms("elbo", run, images, label="elbo")
+    chex.clear_trace_counter()
+    np.testing.assert_array_equal(found["value"], expected["value"])
 
 
 def test_one_function_is_traced_once_for_its_options(batched):

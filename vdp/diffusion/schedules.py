@@ -1,9 +1,11 @@
 """Noise schedules gamma(t) = -log SNR(t), increasing in t; all in float32.
 
-Each maker returns a `Schedule`: `init()` gives its parameters, `gamma(params, t)` its value.
+Each maker returns a `Schedule`: `init()` gives its parameters, `gamma(params, t)` its value. The
+same arguments give the same object, so that models of one config are equal and share programs.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +67,16 @@ class Schedule:
         return 1000.0 * (gamma - low) / (high - low)
 
 
+def _once(maker: Callable[..., Schedule]) -> Callable[..., Schedule]:
+    cached = functools.cache(maker)
+
+    @functools.wraps(maker)
+    def make(**arguments: Any) -> Schedule:
+        return cached(**arguments)
+
+    return make
+
+
 def _check_range(gamma_0: float, gamma_1: float) -> None:
     if not gamma_0 < gamma_1:
         raise UserError(f"gamma_0 = {gamma_0} must lie below gamma_1 = {gamma_1}")
@@ -84,6 +96,7 @@ def _fixed(gamma: Gamma, gamma_0: float, gamma_1: float, *, grid: int = 0) -> Sc
     )
 
 
+@_once
 def linear(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Schedule:
     """The fixed schedule gamma(t) = gamma_0 + (gamma_1 - gamma_0) t."""
     _check_range(gamma_0, gamma_1)
@@ -94,6 +107,7 @@ def linear(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Sched
     return _fixed(gamma, gamma_0, gamma_1)
 
 
+@_once
 def cosine(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Schedule:
     """The fixed gamma(t) = 2 log tan(a + b t) of these endpoints (Nichol & Dhariwal 2021)."""
     _check_range(gamma_0, gamma_1)
@@ -102,12 +116,14 @@ def cosine(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Sched
     return _fixed(lambda t: 2 * jnp.log(jnp.tan(start + slope * t)), gamma_0, gamma_1)
 
 
+@_once
 def beta_linear(*, num_steps: Size = 1000) -> Schedule:
     """The table of N betas from 1e-4 to 0.02, times 1000/N, clipped at 0.999 (Ho et al. 2020)."""
     betas = np.linspace(1e-4, 0.02, num_steps, dtype=np.float64) * 1000 / num_steps
     return _table(np.minimum(betas, BETA_CLIP))
 
 
+@_once
 def beta_cosine(*, num_steps: Size = 1000) -> Schedule:
     """The table with abar_i = f(i/N)/f(0), f(t) = cos^2((t + 0.008)/1.008 pi/2).
 
@@ -139,6 +155,7 @@ def _table(betas: Float64[np.ndarray, "n"]) -> Schedule:
     )
 
 
+@_once
 def learned_scalar(
     *, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0, gamma_0_max: LogVariance = math.inf
 ) -> Schedule:
@@ -154,6 +171,7 @@ def learned_scalar(
     return _learned(gamma_0, gamma_1, gamma_0_max, {}, lambda shape, t: t)
 
 
+@_once
 def learned_monotone(
     *,
     gamma_0: LogVariance = -10.0,

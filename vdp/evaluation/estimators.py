@@ -13,7 +13,7 @@ from vdp.evaluation import noisy
 from vdp.evaluation.resume import Rows
 from vdp.evaluation.values import Values, named
 from vdp.metrics import dvp_reference, likelihood, refinement, score
-from vdp.run import Run
+from vdp.run import Run, calibration
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Eval
@@ -121,6 +121,8 @@ def terms(
         progress.update(done, None if done < len(arrays[0]) else "")
 
     estimator, chosen = ESTIMATORS[name], run.settings.eval
+    if name == "elbo" and estimator.tag(run.model) == "T=inf":  # no chain: as a validation has it
+        run = calibration.with_chain(run, None)
     model = estimator.model(run.model)
     function: Callable = score.flat_terms
     how: dict[str, Any] = dict(progress=moved, kept=kept)

@@ -12,7 +12,7 @@ from vdp.data.transforms import padded_batches
 from vdp.runtime import interruption, parallel
 from vdp.types import Arrays, Batch, Key, Params, Stats
 
-PROGRAMS = 64  # compiled functions that are kept
+PROGRAMS = 64  # compiled functions that are kept, of all there are of the class
 
 
 @runtime_checkable
@@ -40,7 +40,8 @@ class Batched:
     """Maps functions of one batch over arrays of any length.
 
     A program is compiled for the function itself with its options: two functions never share one,
-    and the same function with the same options is compiled once.
+    and the same function with the same options is compiled once for equal models, wherever in the
+    process it is asked for: a validation's program is the evaluation's too.
 
     Args:
       mesh: the devices.
@@ -55,10 +56,7 @@ class Batched:
         parallel.check_batch_size(mesh.size, batch_size, "eval.batch_size")
         self.batch_size = batch_size
         self.seed = seed
-        self._devices = mesh.size
-        self._constrain = parallel.batch_constraint(mesh)
-        self._everywhere = parallel.replicated(mesh)
-        self._programs = functools.lru_cache(PROGRAMS)(self._program)
+        self._mesh = mesh
 
     def compiled(
         self, function: Callable, model: Any, /, *, split: bool = True, **options: Any
@@ -72,30 +70,7 @@ class Batched:
           options: hashable, or else told apart by identity.
         """
         static = tuple((name, _hashable(value)) for name, value in sorted(options.items()))
-        return self._programs(function, _hashable(model), split, static)
-
-    def _program(
-        self,
-        function: Callable,
-        model: Hashable,
-        split: bool,
-        static: tuple[tuple[str, Hashable], ...],
-    ) -> Callable:
-        options = {name: _value(value) for name, value in static}
-
-        def on_devices(params: Params, stats: Stats, batch: Any, rng: Key) -> Any:
-            batch = self._constrain(batch) if split else batch
-            result = function(_value(model), params, stats, batch, rng, **options)
-            return self._spread(result) if not jax.tree.leaves(batch) else result
-
-        # What a compiler's log and a profile call the program.
-        on_devices.__name__ = getattr(function, "__name__", "program")
-        return jax.jit(on_devices, out_shardings=self._everywhere)
-
-    def _spread(self, drawn: Any) -> Any:
-        """Draws that no batch spreads over the devices; else each would make all of them."""
-        whole = any(leaf.shape[0] % self._devices for leaf in jax.tree.leaves(drawn))
-        return drawn if whole else self._constrain(drawn)
+        return _program(self._mesh, function, _hashable(model), split, static)
 
     def each(
         self,
@@ -171,6 +146,29 @@ class Batched:
                 kept.add(result)
             progress(done)
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+
+
+@functools.lru_cache(PROGRAMS)
+def _program(
+    mesh: jax.sharding.Mesh,
+    function: Callable,
+    model: Hashable,
+    split: bool,
+    static: tuple[tuple[str, Hashable], ...],
+) -> Callable:
+    options = {name: _value(value) for name, value in static}
+    constrain = parallel.batch_constraint(mesh)
+
+    def on_devices(params: Params, stats: Stats, batch: Any, rng: Key) -> Any:
+        batch = constrain(batch) if split else batch
+        result = function(_value(model), params, stats, batch, rng, **options)
+        if jax.tree.leaves(batch) or any(len(x) % mesh.size for x in jax.tree.leaves(result)):
+            return result
+        return constrain(result)  # no batch spreads draws: each device would make all of them
+
+    # What a compiler's log and a profile call the program.
+    on_devices.__name__ = getattr(function, "__name__", "program")
+    return jax.jit(on_devices, out_shardings=parallel.replicated(mesh))
 
 
 class _Identity:
