@@ -8,14 +8,13 @@ import shutil
 import signal
 import tempfile
 
+from vdp.runtime import xla_options  # imports no jax
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("NPROC", "16")
 # compilation is most of the time of these tests; the numbers differ by rounding only
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-)
+QUICK = ["--xla_llvm_disable_expensive_passes=true", "--xla_cpu_parallel_codegen_split_count=1"]
+os.environ.setdefault("XLA_FLAGS", " ".join(xla_options.flags({"quick_compile"}, QUICK)))
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "vdp-test-compile-cache")
 )
@@ -40,9 +39,9 @@ modules = {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glo
 own = [name for name in modules - UNCHECKED if not name.endswith("__init__")]
 jaxtyping.install_import_hook(own, "typecheck.checked")
 
-from undrawn import pictures  # noqa: E402
+from undrawn import pictures
 
-from vdp import main  # noqa: E402
+from vdp import main
 
 jax.config.update("jax_numpy_rank_promotion", "raise")  # in vdp axes that meet are written out
 gc.set_threshold(50_000, 20, 20)  # traces are many small objects, and few of them are garbage

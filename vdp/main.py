@@ -12,12 +12,10 @@ from typing import Any, NoReturn
 
 from vdp.errors import STOPPED, UNEXPECTED, Fault, Interrupted, UserError, first_line, with_flags
 from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
-from vdp.runtime import files, signals, sources, terminal
+from vdp.runtime import files, signals, sources, terminal, xla_options
 from vdp.settings import Settings
 
 WITHOUT_RUN = ("describe", "check")  # modes that a config is enough for
-DETERMINISTIC = ("--xla_gpu_deterministic_ops=true",)
-QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
     "jinja2",
@@ -30,12 +28,9 @@ def _prepare_environment(settings: Settings, mode: str) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
         if "jax" in sys.modules:  # where a config has looked at images
             sys.modules["jax"].config.update("jax_platforms", "cpu")
-    given = os.environ.get("XLA_FLAGS", "").split()
-    named = [flag.split("=")[0] for flag in given]
-    wanted = DETERMINISTIC * settings.train.deterministic + QUICK * settings.train.quick_compile
-    added = [flag for flag in wanted if flag.split("=")[0] not in named]
-    if added:
-        os.environ["XLA_FLAGS"] = " ".join([*given, *added])
+    asked = [name for name, value in vars(settings.train).items() if value is True]
+    if flags := xla_options.flags(asked, os.environ.get("XLA_FLAGS", "").split()):
+        os.environ["XLA_FLAGS"] = " ".join(flags)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

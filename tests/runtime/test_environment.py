@@ -1,10 +1,14 @@
 """What the command line sets before jax starts."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
 
+import pytest
 from checkout import ROOT
+
+from vdp.runtime import xla_options
 
 
 def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_over_the_users():
@@ -20,7 +24,8 @@ def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_o
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
         return done.stdout.split()
 
-    quick = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+    quick = xla_options.flags({"quick_compile"})
+    assert quick[0] == "--xla_backend_optimization_level=0"
     exact = ["--xla_gpu_deterministic_ops=true"]
     own = "--xla_backend_optimization_level=2"
     both = ("--config.train.quick_compile=True", "--config.train.deterministic=True")
@@ -28,4 +33,23 @@ def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_o
     assert flags("--config=digits_dvp:smoke") == quick
     assert flags("--config=digits_vdm:smoke") == []
     assert flags(*both) == exact + quick
-    assert flags(*both, given=own) == [own, *exact, quick[1]]
+    assert flags(*both, given=own) == [own, *exact, *quick[1:]]
+
+
+def test_xla_knows_all_options_that_this_jaxlib_is_given():
+    """It ends the process at one that it does not know."""
+    given = xla_options.flags({option.asked_by for option in xla_options.OPTIONS})
+    environment = {**os.environ, "XLA_FLAGS": " ".join(given)}
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert given
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("0.10.2", True), ("0.11.0", False), ("0.12.0.dev20261101", False)]
+)
+def test_an_option_that_jaxlib_has_dropped_is_left_out(monkeypatch, version, known):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    dropped = "--xla_cpu_use_fusion_emitters=false"
+    assert (dropped in xla_options.flags({"quick_compile"})) == known

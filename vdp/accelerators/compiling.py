@@ -18,13 +18,9 @@ from vdp.accelerators import targets
 from vdp.accelerators.chips import GPU, KINDS, Chip
 from vdp.accelerators.targets import Target
 from vdp.errors import UserError, first_line
-from vdp.runtime import backend, parallel
+from vdp.runtime import backend, parallel, xla_options
 
 PACKAGES = {"cuda": ("jax_cuda12_plugin", "jax_cuda13_plugin"), "tpu": ("libtpu",)}
-OPTIONS = {
-    "cuda": {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False},
-    "tpu": {},
-}
 CARD = """
 gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
@@ -140,7 +136,7 @@ def compiled(traced: Any, chips: Chips) -> Compiled:
     try:
         with backend.tracing_for(chips.platform):
             lowered = traced.lower(lowering_platforms=(name,))
-        program = lowered.compile(compiler_options=OPTIONS[name])
+        program = lowered.compile(compiler_options=xla_options.AHEAD_OF_TIME[name])
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
