@@ -1,13 +1,14 @@
 """Memory, work and least times of every config on GPUs and TPUs, without having any.
 
-    python -m benchmarks.accelerators --out=DIR [--config=NAME+NAME] [--target=CHIP+CHIP] [--write]
+    python -m benchmarks.accelerators --out=DIR [--config=NAME+NAME] [--target=CHIP+CHIP]
+        [--write [--keep]]
 
 Every config in its full size, in float32 and (where its networks have a dtype) in bfloat16, on each
 target, and on several devices with FSDP as well: each in a process of its own, whose JSON of
 `--mode=describe` is a file in --out. Existing files are not made again, so that a command that was
 stopped goes on. Each takes minutes, one at a time. --write puts a table for each target, of all
 files, into docs/every_config.md, between its two comments; without --config and --target every file
-is made first.
+is made first. With --keep the rows that are there and of which --out has no file stay.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import read_tables, write_table
 from vdp import config, config_help
 from vdp.accelerators import targets
 from vdp.runtime import files, markdown
@@ -136,11 +137,24 @@ def row(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def tables(results: list[dict[str, Any]]) -> str:
+def on_page() -> dict[Cell, list[str]]:
+    """The rows of the page, as of `row`, by their cells."""
+    found: dict[Cell, list[str]] = {}
+    for title, (head, *lines) in read_tables(PAGE, MARKS).items():
+        for line in lines:
+            cells = dict(zip(head, line, strict=True))
+            config, fsdp = cells["config"].strip("`"), cells.get("FSDP") == "yes"
+            cell = Cell(config=config, target=title.strip("`"), dtype=cells["dtype"], fsdp=fsdp)
+            found[cell] = [cells.get(column, "") for column in COLUMNS]
+    return found
+
+
+def tables(rows_of: dict[Cell, list[str]]) -> str:
     """A table for each target under its name; columns that none of its rows fills are left out."""
     sections: list[str] = []
-    for target in dict.fromkeys((*TARGETS, *(result["cell"]["target"] for result in results))):
-        rows = [row(result) for result in results if result["cell"]["target"] == target]
+    for target in dict.fromkeys((*TARGETS, *(cell.target for cell in rows_of))):
+        of_target = sorted((c for c in rows_of if c.target == target), key=lambda cell: cell.name)
+        rows = [rows_of[cell] for cell in of_target]
         filled = [i for i in range(len(COLUMNS)) if any(cells[i] for cells in rows)]
         pick = lambda cells, filled=filled: [cells[i] for i in filled]
         made = markdown.table(pick(COLUMNS), map(pick, rows))
@@ -157,6 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--config", default="")
     parser.add_argument("--target", default="+".join(TARGETS))
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     flags = parser.parse_args(argv)
     flags.out.mkdir(parents=True, exist_ok=True)
     configs = flags.config.split("+") if flags.config else list(names())
@@ -166,8 +181,9 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{cell.name} ...", file=sys.stderr, flush=True)
             if found := made(cell):
                 files.write_json(path, found)
-    results = [json.loads(path.read_text()) for path in sorted(flags.out.glob("*.json"))]
-    text = tables(results)
+    results = [json.loads(path.read_text()) for path in flags.out.glob("*.json")]
+    rows = on_page() if flags.keep else {}
+    text = tables(rows | {Cell(**result["cell"]): row(result) for result in results})
     print(text)
     if flags.write:
         write_table(f"\n{text}\n", PAGE, MARKS)

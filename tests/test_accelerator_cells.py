@@ -58,3 +58,23 @@ def test_a_batch_is_rounded_up_to_the_devices():
     given = [flag.removeprefix("--config.") for flag in cell.command[4:]]
     assert {"train.batch_size=256", "train.fsdp=True"} <= set(given)
     assert "model.encoder.dtype=bfloat16" in given
+
+
+def test_rows_of_the_page_stay_where_nothing_was_made(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(accelerators.PAGE.read_text())
+    monkeypatch.setattr(accelerators, "PAGE", page)
+    out = tmp_path / "cells"
+    out.mkdir()
+    flags = [f"--out={out}", "--config=digits_vae", "--target=h100", "--write", "--keep"]
+
+    def refused(cell):
+        return {"cell": vars(cell), "error": "error: it is too large"}
+
+    before = page.read_text().splitlines()
+    monkeypatch.setattr(accelerators, "made", refused)
+    accelerators.main(flags)
+    after = page.read_text().splitlines()
+    [(old, new)] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert old.startswith("| `digits_vae` | float32 | 128 |")
+    assert new == "| `digits_vae` | float32 | it is too large |  |  |  |  |  |  |  |  |"
