@@ -70,14 +70,16 @@ def _asked(result: Mapping[str, Any]) -> Mapping[str, Any]:
 def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]:
     """(config, what was changed of its model or training) by the command that a run was given.
 
-    A run that was started from Python has none, and is called by its folder.
+    A run that was started from Python has none, and is called by its folder; a file of a config by
+    its name, as it can be given too.
     """
     flags = [word for word in shlex.split(command or "") if word.startswith("--config")]
     configs = [flag.removeprefix("--config=") for flag in flags if flag.startswith("--config=")]
     fields = [flag.removeprefix("--config.") for flag in flags if flag.startswith("--config.")]
     trained = [f for f in fields if f.partition(".")[0].partition("=")[0] not in IDLE]
     changed = [f for f in trained if not f.startswith("data.dir=")]
-    return (configs or [workdir.name])[0], changed
+    path, colon, variant = (configs or [workdir.name])[0].partition(":")
+    return pathlib.Path(path).name.removesuffix(".py") + colon + variant, changed
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:

@@ -51,6 +51,15 @@ def test_what_is_kept_names_no_place(smoke_run, tmp_path, monkeypatch):
     assert kept["result"] == json.loads((smoke_run / "eval.json").read_text())
 
 
+@pytest.mark.parametrize("config", ["digits_vae", "configs/digits_vae.py", "./digits_vae.py"])
+def test_a_run_is_called_by_its_config_and_what_was_changed(config, tmp_path):
+    fields = "--config.seed=1 --config.train.steps=5 --config.data.dir=/data --config.eval.every=2"
+    command = f"python -m vdp.main --config={config}:prior=flow {fields}"
+    found = results.started(command, tmp_path)
+    assert found == ("digits_vae:prior=flow", ["train.steps=5"])
+    assert results.started(None, tmp_path) == (tmp_path.name, [])
+
+
 def test_seeds_are_a_row_with_their_standard_error(measured, capsys):
     results.main([])
     table = capsys.readouterr().out.splitlines()
