@@ -114,7 +114,7 @@ def row(result: dict[str, Any]) -> list[str]:
     cell = result["cell"]
     about = [f"`{cell['config']}`", cell["dtype"], "yes" * cell["fsdp"]]
     if "error" in result:
-        sentence = result["error"].removeprefix("error: ")
+        sentence = result["error"].removeprefix("error: ").partition(": ")[0]  # without its hint
         return [*about, sentence] + [""] * (len(COLUMNS) - 4)
     found = result["target"]
     step = found["programs"]["train"]

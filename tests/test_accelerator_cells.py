@@ -12,7 +12,7 @@ def test_cells_are_made_once_and_an_error_is_a_row(tmp_path, monkeypatch, capsys
     def fail(cell):
         made.append(cell.name)
         about = {"config": cell.config, "target": cell.target, "dtype": cell.dtype}
-        return {"cell": about | {"fsdp": cell.fsdp}, "error": "error: it is too large"}
+        return {"cell": about | {"fsdp": cell.fsdp}, "error": "error: it is too large: halve it"}
 
     monkeypatch.setattr(accelerators, "made", fail)
     flags = [f"--out={tmp_path}", "--config=digits_vae+digits_dvp", "--target=h100+h100:8"]
@@ -31,7 +31,7 @@ def test_cells_are_made_once_and_an_error_is_a_row(tmp_path, monkeypatch, capsys
     assert "| yes |" not in alone
     assert several.count("| yes |") == 3
     stored = json.loads((tmp_path / "digits_vae_h100_float32.json").read_text())
-    assert stored["error"].endswith("too large")
+    assert stored["error"].endswith("halve it")
 
 
 def test_only_answers_are_kept(tmp_path, monkeypatch, capsys):
