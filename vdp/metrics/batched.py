@@ -64,7 +64,7 @@ class Batched:
         """The program (params, stats, batch, rng) -> function(model, params, stats, batch, rng).
 
         Args:
-          function: jitted; `options` are passed on to it as keywords and are static.
+          function: pure; `options` are passed on to it as keywords and are static.
           model: its first argument, static.
           split: whether the batch is spread over the devices, which its size then has to allow.
           options: hashable, or else told apart by identity.
