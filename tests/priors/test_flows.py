@@ -19,10 +19,11 @@ TRANSFORMER = {"name": "CausalTransformer", "width": 8, "depth": 1, "heads": 2}
 TARFLOW = {"name": "tarflow", "net": TRANSFORMER, "num_flows": 2}
 SPLINE = {"name": "flow", "net": {"name": "MADE", "width": 8}, "num_flows": 2, "num_bins": BINS}
 SPLINE |= {"transform": "spline", "tail_bound": BOUND}
+AFFINE = {"name": "flow", "net": {"name": "MADE", "width": 8, "inputs": "arcsinh"}, "num_flows": 2}
 
 
 @pytest.mark.parametrize(
-    ("spec", "z_shape"), [(SPLINE, (3,)), (TARFLOW | {"patch_size": 2}, (2, 4, 1))]
+    ("spec", "z_shape"), [(SPLINE, (3,)), (AFFINE, (3,)), (TARFLOW | {"patch_size": 2}, (2, 4, 1))]
 )
 def test_inverse_and_determinant(spec, z_shape):
     prior = build.build("prior", spec)
@@ -45,6 +46,17 @@ def test_inverse_and_determinant(spec, z_shape):
     exact = np.linalg.slogdet(np.asarray(jacobians, np.float64))[1]
     np.testing.assert_allclose(log_det, exact, atol=1e-5)
     assert np.abs(jacobians[:, 0, -1]).max() > 1e-5  # reversing lets every z reach every e
+
+
+@pytest.mark.parametrize(
+    ("inputs", "least", "most"), [("arcsinh", 0.5, 4.0), ("plain", 0.9e4, 1.1e4)]
+)
+def test_what_follows_from_large_latents_grows_with_their_logarithm(inputs, least, most):
+    net = MADE(width=8, inputs=inputs)
+    params = moved(started(net, jax.random.key(0), jnp.zeros((1, 4))), jax.random.key(2))
+    z = draws.normal(jax.random.key(1), (64, 4))
+    shift = jax.jit(lambda z: jnp.abs(net.apply(params, z)[0]).mean())
+    assert least < shift(1e6 * z) / shift(1e2 * z) < most  # arcsinh itself: 15 / 6
 
 
 def test_what_a_transformer_says_of_a_token_follows_from_those_before_it():

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from vdp.errors import UserError
@@ -46,10 +47,15 @@ def upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, 
     return jnp.einsum("bhwc,hi,wj->bijc", x, rows, columns, precision=highest)
 
 
-def _weights(old: int, new: int, dtype: Any) -> Float[Array, "{old} {new}"]:
-    """Of bilinear interpolation; constants of the program, which need not be computed in a step."""
-    with jax.ensure_compile_time_eval():
-        return jax.image.resize(jnp.eye(old, dtype=dtype), (old, new), "bilinear")
+def _weights(old: int, new: int, dtype: Any) -> Float[np.ndarray, "{old} {new}"]:
+    """Of bilinear interpolation from `old` to `new` pixels, as of `jax.image.resize`.
+
+    They are constants of the program, which need not be computed in a step.
+    """
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    apart = np.abs(places[None] - np.arange(old)[:, None])
+    near = np.maximum(1.0 - apart / max(old / new, 1.0), 0.0)
+    return (near / near.sum(0, keepdims=True)).astype(dtype)
 
 
 class Bottleneck(nn.Module):

@@ -18,7 +18,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float
 
 from vdp.settings.rules import Dtype
-from vdp.types import Array, Key, Shape
+from vdp.types import Array, Shape
 
 CACHED = 2**17  # numbers of x that one chunk's products work on
 Maps = Float[Array, "b h w c"]
@@ -103,13 +103,18 @@ class SameConv(nn.Module):
         """Maps [B, H, W, C] to [B, H, W, features]."""
         inputs = x.shape[-1]
         limit = 0.0 if self.zero else (inputs * self.side**2) ** -0.5
-
-        def uniform(rng: Key, shape: Shape, bound: float) -> Array:
-            return jax.random.uniform(rng, shape, minval=-bound, maxval=bound)
-
         shape = (self.side, self.side, inputs, self.features)
-        kernel = self.param("kernel", uniform, shape, limit * self.scale).astype(self.dtype)
-        bias = self.param("bias", uniform, (self.features,), limit).astype(self.dtype)
+        kernel = self._parameter("kernel", shape, limit * self.scale)
+        bias = self._parameter("bias", (self.features,), limit)
         x = x.astype(self.dtype)
         out = x @ kernel[0, 0] if self.side == 1 else conv3x3(x, kernel)
         return out + bias[None, None, None]
+
+    def _parameter(self, name: str, shape: Shape, bound: float) -> Array:
+        """The parameter, or its start in U(+-bound)."""
+        # nn.Module.param traces the start again wherever there is a value already, to compare
+        # shapes: a tenth of the time in which a hierarchy is traced
+        if self.has_variable("params", name):
+            return self.get_variable("params", name).astype(self.dtype)
+        start = functools.partial(jax.random.uniform, minval=-bound, maxval=bound)
+        return self.param(name, start, shape).astype(self.dtype)

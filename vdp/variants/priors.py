@@ -82,7 +82,11 @@ def prior(
         "normal": dict(name="normal", learned=over_code),
         "mixture": dict(name="mixture", num_components=num_components, spread=1.0),
         "vamp": dict(name="vamp", num_components=num_components),
-        "flow": dict(name="flow", net=dict(name="MADE", width=width, depth=2), num_flows=3)
+        "flow": dict(
+            name="flow",
+            net=dict(name="MADE", width=width, depth=2, inputs="arcsinh"),
+            num_flows=3,
+        )
         | (dict(transform="spline", num_bins=8, tail_bound=5.0) if spline else {}),  # runs of
         # version 0.1 do not have these fields
         "tarflow": dict(
