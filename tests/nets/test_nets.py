@@ -21,7 +21,7 @@ def test_maps_are_interpolated_as_images_are(size, dtype):
     found = jax.jit(lambda x: upsample(x, size))(x)
     assert found.dtype == expected.dtype
     found, expected = (np.asarray(maps, np.float32) for maps in (found, expected))
-    rounding = 2e-6 if dtype == "float32" else 0.02
+    rounding = 1e-6 if dtype == "float32" else 0.02
     np.testing.assert_allclose(found, expected, atol=rounding)
 
 

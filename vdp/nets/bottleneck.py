@@ -1,5 +1,6 @@
 """The residual block of the hierarchical models, stacks of it, and changes of resolution."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,15 +48,11 @@ def upsample(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, 
     return jnp.einsum("bhwc,hi,wj->bijc", x, rows, columns, precision=highest)
 
 
+@functools.lru_cache  # a model asks for a few of them in every trace
 def _weights(old: int, new: int, dtype: Any) -> Float[np.ndarray, "{old} {new}"]:
-    """Of bilinear interpolation from `old` to `new` pixels, as of `jax.image.resize`.
-
-    They are constants of the program, which need not be computed in a step.
-    """
-    places = (np.arange(new) + 0.5) * old / new - 0.5
-    apart = np.abs(places[None] - np.arange(old)[:, None])
-    near = np.maximum(1.0 - apart / max(old / new, 1.0), 0.0)
-    return (near / near.sum(0, keepdims=True)).astype(dtype)
+    """Of bilinear interpolation; constants of the program, which need not be computed in a step."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.image.resize(jnp.eye(old, dtype=dtype), (old, new), "bilinear"))
 
 
 class Bottleneck(nn.Module):

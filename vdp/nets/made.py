@@ -52,7 +52,7 @@ class MADE(nn.Module):
       dtype: of the arithmetic.
       inputs: "plain", or "arcsinh", of which shift and log-scale grow with log|z| only. Codes are
         large in the first steps of a VAE, when the rate does not count yet, and every step of a
-        flow multiplies what the step before makes of them: plain, a bound can fall to -1e11 nats.
+        flow multiplies what the one before makes of them: with "plain" to bounds of -1e11 nats.
     """
 
     width: Size = 256
