@@ -106,8 +106,22 @@ def test_degrees_of_freedom_are_satterthwaites():
     )
     assert statistics.unpaired(three, five).freedom == pytest.approx(2**2 / (1 / 3 + 1 / 5))
     assert statistics.of_summaries([0.0, 1.0, 2.0], [0.0] * 3).freedom == pytest.approx(2)
-    found = statistics.of_summaries([0.0, 1.0, 2.0], [1 / 3**0.5] * 3)  # both parts are 1/3
-    assert found.freedom == pytest.approx((2 / 3) ** 2 / ((1 / 3) ** 2 / 2))
+    found = statistics.unpaired(
+        *(statistics.of_summaries([x, x + 1.0, x + 2.0], [1 / 3**0.5] * 3) for x in (0.0, 5.0))
+    )  # parts of 1/3, for which his formula has 8 degrees of each, and the seeds have 2
+    assert found.freedom == pytest.approx(4)
+
+
+@pytest.mark.parametrize("seeds", [(2, 1), (3, 1), (2, 2), (3, 3)])
+@pytest.mark.parametrize("seed_sd", [0.1, 0.2, 0.5])
+def test_equal_models_differ_by_chance_as_rarely_as_is_said(seeds, seed_sd):
+    """Also where seeds happen to agree, so that their variance is estimated near zero."""
+    rng = np.random.default_rng(5)
+    none = np.zeros((REPETITIONS, 120))
+    arms = (crossed(rng, n, none, seed_sd=seed_sd, noise_sd=1.5) for n in seeds)
+    found = [statistics.difference(*pair).beyond for pair in zip(*arms, strict=True)]
+    nominal = 2 * stats.norm.sf(2)
+    assert np.mean(found) < nominal + 3 * math.sqrt(nominal / REPETITIONS)
 
 
 def test_one_image_has_no_error():

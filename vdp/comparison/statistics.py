@@ -4,7 +4,8 @@ A number of seed s on image i is taken as y_si = mu + a_s + b_i + e_si: every se
 the runs that the recipe could have given, every image one from the images there are, and all seeds
 of all models see the same images. Errors are those of mu under both (Brennan 2001,
 "Generalizability Theory", chapter 2; the variance components by analysis of variance), with the
-degrees of freedom of Satterthwaite (1946), which are few where seeds are.
+degrees of freedom of Satterthwaite (1946), and no more than those of the seeds: where a few seeds
+happen to agree, their variance is estimated too small, and his formula trusts it the more.
 """
 
 import dataclasses
@@ -87,6 +88,11 @@ def _freedom(parts: Sequence[tuple[float, float]]) -> float:
     return sum(variance for variance, _ in parts) ** 2 / squares if squares else math.inf
 
 
+def _limited(freedom: float, of_seeds: Sequence[int]) -> float:
+    """Degrees of freedom, at most those of the seeds of the models that have several."""
+    return min(freedom, sum(of_seeds)) if of_seeds else freedom
+
+
 def mean(values: Float[np.ndarray, "s n"]) -> Estimate:
     """The mean of one model's numbers, of S seeds on N images."""
     return dataclasses.replace(_estimate(np.asarray(values, np.float64), None), seeds=len(values))
@@ -124,11 +130,12 @@ def _estimate(a: np.ndarray, b: np.ndarray | None) -> Estimate:
     if images < 2:
         return Estimate(mean=centre, over_images=None)
     within = float(by_image.var(ddof=1)) / images
+    freedom = _freedom([(within, images - 1), *((p.variance, p.freedom) for p in seeds)])
     return Estimate(
         mean=centre,
         over_images=math.sqrt(within),
         over_seeds=math.sqrt(between) if seeds else None,
-        freedom=_freedom([(within, images - 1), *((p.variance, p.freedom) for p in seeds)]),
+        freedom=_limited(freedom, [part.freedom for part in seeds]),
     )
 
 
@@ -145,11 +152,12 @@ def of_summaries(means: Sequence[float], errors: Sequence[float | None]) -> Esti
     if len(means) < 2 or images is None:
         return Estimate(mean=centre, over_images=images)
     between = float(np.var(means, ddof=1)) / len(means)
+    freedom = _freedom([(images**2, math.inf), (between, len(means) - 1)])
     return Estimate(
         mean=centre,
         over_images=images,
         over_seeds=math.sqrt(between),
-        freedom=_freedom([(images**2, math.inf), (between, len(means) - 1)]),
+        freedom=_limited(freedom, [len(means) - 1]),
         seeds=len(means),
     )
 
@@ -175,5 +183,5 @@ def unpaired(a: Estimate, b: Estimate) -> Estimate:
         mean=a.mean - b.mean,
         over_images=images,
         over_seeds=math.sqrt(between) if several else None,
-        freedom=_freedom(parts),
+        freedom=_limited(_freedom(parts), [part.seeds - 1 for part in several]),
     )
