@@ -215,7 +215,7 @@ def test_simple_weights_reach_the_denoiser_and_nothing_else(weights):
 
 
 def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
-    """The gradient is that of mean(L^2)/(2 mean L), by finite differences; the value is zero."""
+    """The gradient is that of mean(L^2) / 2D, and of the parts of a batch; the value is zero."""
     from vdp.diffusion import schedules
 
     schedule = schedules.learned_monotone(gamma_0=-8.0, gamma_1=6.0, width=3)
@@ -229,17 +229,20 @@ def test_inner_shape_is_trained_for_the_variance_of_the_estimate():
         terms = bounds.continuous(eps_fn, schedule.bind(params), z, noise=noise)
         return -terms.parts["diffusion"]
 
-    def objective(params):
+    def objective(params, parts=1):
         live = schedule.bind(params, live="shape")
-        return bounds.shape_objective(eps_fn, live, z, noise).mean()
+        part = lambda i: jax.tree.map(lambda x: x[i::parts], (z, noise))
+        each = (bounds.shape_objective(eps_fn, live, *part(i)).mean() for i in range(parts))
+        return sum(each) / parts
 
     value, gradient = jax.jit(jax.value_and_grad(objective))(params)
     assert value == 0
     assert gradient["low"] == gradient["span"] == 0
-    scale = losses(params).mean()
-    second = jax.jit(jax.grad(lambda p: jnp.mean(losses(p) ** 2) / (2 * scale)))(params)
+    second = jax.jit(jax.grad(lambda p: jnp.mean(losses(p) ** 2) / (2 * z.shape[1])))(params)
+    of_parts = jax.jit(jax.grad(lambda p: objective(p, parts=8)))(params)
     for name, found in gradient["shape"].items():
         np.testing.assert_allclose(found, second["shape"][name], rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(found, of_parts["shape"][name], rtol=1e-3)
     before = float(losses(params).std())
     move = lambda x, g: x - 0.02 * g / (1e-6 + jnp.abs(g))
     step = jax.jit(lambda p: jax.tree.map(move, p, jax.grad(objective)(p)))

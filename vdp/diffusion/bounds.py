@@ -14,6 +14,7 @@ Both bounds are made of `Times` or `Quantiles` and averaged over them; that of T
   "simple_all"  z sees the equal weights too: what is then optimised is not a bound.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -238,7 +239,8 @@ def shape_objective(
 
     The bound does not depend on gamma between its endpoints, the noise of its estimate does: what
     is minimised is mean_b L_b^2 over the per-example diffusion losses L_b (VDM, appendix I.2),
-    divided by twice their mean so that the gradient has the scale of L_b.
+    divided by twice the numbers of an example so that the gradient is of the order of that of L_b.
+    A mean of L_b would be another one in every part of a batch.
 
     Args:
       eps_fn: the denoiser; nothing of it is trained here.
@@ -258,7 +260,7 @@ def shape_objective(
         return jnp.mean(weighted_errors(eps_fn, gamma_t, 0.5 * slope, z, eps), axis=1)
 
     loss, pullback = jax.vjp(losses, stop_gradient(gamma_t), stop_gradient(slope))
-    by_gamma, by_slope = stop_gradient(pullback(loss / jnp.mean(loss)))
+    by_gamma, by_slope = stop_gradient(pullback(loss / math.prod(z.shape[1:])))
     total = jnp.sum(by_gamma * gamma_t + by_slope * slope, axis=1)
     return total - stop_gradient(total)
 
