@@ -126,6 +126,16 @@ def test_other_numbers_of_weights_are_not_subtracted(pair, tmp_path):
     assert any("iwae of k4 has K=4 and of k8 K=8" in note for note in found.notes)
 
 
+def test_an_earlier_estimate_of_fewer_images_is_not_compared(pair, tmp_path):
+    iwae = entry(EASE, k=4, ess=2.0, weight="exact") | {"step": 20}
+    earlier = {num: {"iwae": iwae | {"num_examples": num}} for num in (NUM, 4)}
+    of_all = make_run(tmp_path / "all", prior="vdm", earlier=earlier[NUM])
+    of_few = make_run(tmp_path / "few", prior="flow", earlier=earlier[4])
+    found = vdp.compare([of_all, of_few])
+    assert set(found.estimates["elbo"]) == {"all", "few"}
+    assert set(found.estimates.get("iwae", {"all": None})) == {"all"}
+
+
 def test_other_ascents_are_not_subtracted(pair, tmp_path):
     runs = []
     for steps, prior in ((20, "normal"), (100, "vdm")):

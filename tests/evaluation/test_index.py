@@ -88,6 +88,12 @@ def test_every_evaluation_is_listed_and_damaged_ones_do_no_harm(tmp_path):
     assert r"| latest | 30 | test | 64 | data.name=a\|b, sample=(eta=0.5) |" in row
 
 
+def test_names_that_are_not_utf_8_are_listed(tmp_path):
+    write(tmp_path / "eval.json", result(settings={"data.name": "npz:f\udcfcr/old.npz"}))
+    index.write(tmp_path)
+    assert "data.name=npz:f?r/old.npz" in (tmp_path / index.TABLE).read_text()
+
+
 def test_what_is_not_computed_again_stays_with_its_step(tmp_path):
     path = tmp_path / "eval.json"
     about = ("num_samples", "reference", "num_reference", "features", "rounding")
@@ -97,10 +103,12 @@ def test_what_is_not_computed_again_stays_with_its_step(tmp_path):
     longer = index.with_earlier(result(40), index.read(path))
     assert longer["estimators"] == {"elbo": estimate(-80.0)}
     assert longer["earlier"] == {
-        "iwae": {**by_hand["iwae"], "step": 20}, "fid": {**distance, "step": 20}
+        "iwae": {**by_hand["iwae"], "step": 20, "num_examples": 64},
+        "fid": {**distance, "step": 20},
     }  # fmt: skip
-    words = "\n".join(report.in_words(longer))
-    assert "iwae (exact, K=4, ESS 2.0): -79.00 ± 0.50 nats" in words
+    words = "\n".join(report.in_words(longer | {"num_examples": 128}))
+    said = "iwae (exact, K=4, ESS 2.0): -79.00 ± 0.50 nats = 1.5000 ± 0.1000 bits/dim, 64 images"
+    assert f"{said}: of step 20, not computed again" in words
     assert "FID 31.00: of step 20, not computed again" in words
     write(path, longer)
     again = {"elbo": estimate(-80.0), "iwae": estimate(-78.0, k=4, ess=2.0)}

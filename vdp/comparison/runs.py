@@ -48,14 +48,18 @@ class Evaluated:
 
     @property
     def estimates(self) -> dict[str, Mapping[str, Any]]:
-        """The entries of one checkpoint by their estimator, and of its score."""
+        """The entries of one checkpoint and as many images by their estimator, and of its score."""
         earlier = self.result.get("earlier") or {}
-        step = self.result["step"]
-        there = {n: e for n, e in earlier.items() if "nats" in e and e["step"] == step}
+        there = {name: e for name, e in earlier.items() if "nats" in e and self._beside(e)}
         there |= {name: entry for name, entry in self.result["estimators"].items() if entry}
         if score := self.result.get("score"):
             there["score"] = score
         return there
+
+    def _beside(self, earlier: Mapping[str, Any]) -> bool:
+        """Whether an estimate of before is of the checkpoint and the images of this result."""
+        now = self.result
+        return all(earlier.get(name, now[name]) == now[name] for name in ("step", "num_examples"))
 
     def each(self, name: str) -> np.ndarray | None:
         """An estimate of every image [N], where it is kept and the result is its mean."""

@@ -29,8 +29,7 @@ def write(workdir: pathlib.Path) -> None:
     paths.sort(key=lambda path: (path.name != RESULT, path.name))
     entries = [_entry(path) for path in paths]
     files.write_json(workdir / LIST, entries)
-    with files.replacing(workdir / TABLE) as temporary:
-        temporary.write_text(_table(entries), encoding="utf-8")
+    files.write_text(workdir / TABLE, _table(entries))
 
 
 def _entry(path: pathlib.Path) -> dict[str, Any]:
@@ -72,9 +71,9 @@ def read(path: pathlib.Path) -> dict[str, Any] | None:
 def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
     """The result with the estimates that it replaces and does not have itself.
 
-    They stand under "earlier", {name: entry}, each with the "step" of the checkpoint it is of: a
-    run that goes on is evaluated by its own estimators, and those that were asked for by hand in
-    the meantime stay.
+    They stand under "earlier", {name: entry}, each with the "step" of the checkpoint it is of, and
+    those of log p(x) with their "num_examples": a run that goes on is evaluated by its own
+    estimators, and those that were asked for by hand in the meantime stay.
 
     Args:
       result: of this evaluation.
@@ -87,7 +86,10 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     estimates = _estimates(before)
     earlier = dict(before.get("earlier") or {})
     earlier |= {
-        name: {**entry, "step": before["step"]} for name, entry in estimates.items() if entry
+        name: {**entry, "step": before["step"]}
+        | ({"num_examples": before["num_examples"]} if name in before["estimators"] else {})
+        for name, entry in estimates.items()
+        if entry
     }
     now = _estimates(result)
     kept = {name: entry for name, entry in earlier.items() if not now.get(name)}

@@ -23,7 +23,8 @@ def in_words(result: dict[str, Any]) -> list[str]:
         of = "" if name == "fid" else f", {entry['num_examples']} images"
         lines.append(f"{split} convergence {name}{of}: {entry['words']}")
     for name, entry in (result.get("earlier") or {}).items():
-        what = _earlier(name, entry) or f"{split} {_estimate(name, entry)}"
+        of = f", {entry['num_examples']} images" if "num_examples" in entry else ""
+        what = _earlier(name, entry) or f"{split} {_estimate(name, entry)}{of}"
         lines.append(f"{what}: of step {entry['step']}, not computed again")
     return lines + beside_the_estimates(result)
 
