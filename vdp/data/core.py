@@ -97,6 +97,12 @@ def infer_info(
     )
 
 
+def spread(num: int, most: int) -> Int32[np.ndarray, "m"]:
+    """The places of at most `most` of `num` examples, evenly far apart: many files are by class."""
+    few = min(num, most)
+    return (np.arange(few) * num // max(few, 1)).astype(np.int32)
+
+
 def hold_out(split: Split, num: int, seed: int) -> tuple[Split, Split]:
     """Splits into (rest, held out): `num` examples chosen by a recorded seed, order kept."""
     if not 0 <= num < len(split):

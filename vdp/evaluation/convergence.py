@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vdp.data import datasets
+from vdp.data import core, datasets
 from vdp.errors import UserError
 from vdp.evaluation import doublings, fid_convergence
 from vdp.evaluation.doublings import Asked
@@ -32,7 +32,7 @@ class Convergence:
         where it cannot be told}, and what else eval.json should hold. A row whose first column is
         None is the limit that the others approach; a number "extrapolated" is another one.
       columns: {key of a row: what it is called}: first what grows, then the quantity itself.
-      num_examples: how many images, the first of the split, where eval.max_examples is 0.
+      num_examples: how many images, spread over the split, where eval.max_examples is 0.
       of: what is counted, "images" of the split or "samples" of the model.
     """
 
@@ -132,9 +132,10 @@ def measure(
     chosen, num = CONVERGENCE[name], len(arrays[0])
     if not run.settings.eval.max_examples:
         num = min(num, chosen.num_examples)
-    target, inputs, labels = (array[:num] for array in arrays)
-    some = target, inputs, labels
+    some = core.spread(len(arrays[0]), num)
+    target, inputs, labels = (array[some] for array in arrays)
+    seen = target, inputs, labels
     asked = Asked(
-        run=run, arrays=some, dataset=dataset, kept=kept, features=features, samples=samples
+        run=run, arrays=seen, dataset=dataset, kept=kept, features=features, samples=samples
     )
     return {"num_examples": num, **chosen.measure(asked)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from vdp.data import core
 from vdp.errors import UserError
 from vdp.evaluation import noisy
 from vdp.evaluation.resume import Rows
@@ -202,8 +203,9 @@ def enough_weights(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:
 
 def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:
     """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
-    target, inputs, labels = (array[:SOLVER_EXAMPLES] for array in arrays)
-    some = target, inputs, labels
+    some = core.spread(len(arrays[0]), SOLVER_EXAMPLES)
+    target, inputs, labels = (array[some] for array in arrays)
     models = [model.as_ode(coarser=coarser) for coarser in (1, 2)]
-    values = [run.map(score.flat_terms, some, model=model)["value"] for model in models]
+    seen = target, inputs, labels
+    values = [run.map(score.flat_terms, seen, model=model)["value"] for model in models]
     return float(np.mean(np.abs(values[0] - values[1])))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vdp.data import datasets
+from vdp.data import core, datasets
 from vdp.diffusion.chains import FITTED
 from vdp.errors import UserError
 from vdp.metrics import per_batch
@@ -66,7 +66,8 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
 def measured(run: Run[M], dataset: datasets.Dataset) -> Table:
     """The table of a checkpoint on images of the training split."""
     most = min(IMAGES, run.trained.eval.max_examples or IMAGES)
-    split = dataset.splits["train"].take(slice(most))
+    split = dataset.splits["train"]
+    split = split.take(core.spread(len(split), most))
     target, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
     arrays = (target, inputs, split.labels)
     total, num, gamma = np.float64(0), 0, np.zeros(0)
