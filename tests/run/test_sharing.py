@@ -116,6 +116,12 @@ def test_a_run_opens_without_its_module_and_its_data(moved, capsys, cli):
     np.testing.assert_array_equal(again.images(), test_images)
     assert again.trained.data == again.settings.data, "the same images, by their hashes"
     np.testing.assert_array_equal(again.elbo(images[:3]).value, elbo)
+    fields = [f"--config.data.name=npz:{elsewhere}", "--config.eval.max_examples=7"]
+    code, out, err = cli("--mode=encode", f"--workdir={folder}", fields[0])
+    assert (code, (folder / "codes-test.npz").is_file()) == (0, True), err
+    code, out, err = cli("--mode=eval", f"--workdir={folder}", *fields)
+    assert code == 0, err
+    assert "on other data" not in out
     np.savez(elsewhere, images=images[::-1], levels=17)
     other = vdp.load(folder, data=elsewhere)
     assert other.trained.data.name != other.settings.data.name

@@ -4,6 +4,7 @@ import pytest
 
 from vdp import config
 from vdp.errors import UserError
+from vdp.evaluation import naming
 from vdp.settings import compare, epochs, notes
 from vdp.settings.parse import parse, to_json
 from vdp.training import first_stage
@@ -60,6 +61,7 @@ def test_a_run_is_evaluated_with_the_flags_that_it_was_trained_with():
     run = first_stage.without_warmup(epochs.resolve(asked, 1280))
     assert run.model["kl_warmup_steps"] == 0
     compare.check_same_run(run, asked)
+    assert naming.file_name(run, asked) == "eval.json", "the run's own question"
     other = settings(**{"optim.warmup_epochs": "0.5"})
     with pytest.raises(UserError, match=r"optim\.warmup_steps"):
         compare.check_same_run(run, other)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vdp
 from vdp import config
 from vdp.data import datasets
 from vdp.errors import UserError
@@ -63,7 +64,7 @@ def test_what_is_trained_and_estimated_otherwise_is_the_same_model():
     overrides = [
         ("model.kl_warmup_steps", "5"),
         ("model.encoder.dropout", "0"),
-        ("data.split_seed", "3"),
+        ("data.binarization_seed", "3"),
     ]
     overrides += [("model.prior.num_times", "64"), ("optim.learning_rate", "1e-4")]
     taken, _ = plan("digits_vae", *overrides, first="digits_vae", same_images=False)
@@ -158,8 +159,18 @@ def test_everything_but_the_prior_has_to_be_frozen():
 
 def test_the_same_data_split_otherwise_are_other_images(refused, smoke_run, tmp_path):
     """Test images of the new run were training images of the first."""
-    refused(
-        "--config=digits_vae:smoke", f"--config.train.init_from={smoke_run}",
-        "--config.train.init_parts=encoder_decoder", "--config.data.split_seed=3",
-        f"--workdir={tmp_path / 'run'}", says=["its images differ"],
-    )  # fmt: skip
+    says = {
+        "encoder_decoder": ["its images differ"],
+        "all": [
+            "has trained with images that would be held out here",
+            "split_seed (there 0, here 3",
+        ],
+    }
+    for parts, words in says.items():
+        refused(
+            "--config=digits_vae:smoke", f"--config.train.init_from={smoke_run}",
+            f"--config.train.init_parts={parts}", "--config.data.split_seed=3",
+            f"--workdir={tmp_path / 'run'}", says=words,
+        )  # fmt: skip
+    with pytest.raises(UserError, match="split_seed"):
+        vdp.load(smoke_run, data={"split_seed": 3})

@@ -85,6 +85,19 @@ def _field(name: str, value: str | int) -> str:
     return f"config.data.{name}={value} (in Python data=dict(name=..., {name}={value!r}))"
 
 
+def loaded(data: Data) -> Dataset:
+    """`datasets.load`, which says what can be done where the images of a run lie elsewhere."""
+    try:
+        return datasets.load(data)
+    except Absent as error:
+        kind, colon, _ = (data.name or "").partition(":")
+        where = f"config.data.name={kind}:PATH" if colon else "config.data.dir=DIR"
+        raise Absent(
+            f"{error}; where the images of this run lie elsewhere, say so by {where} at the "
+            "command line, by vdp.load(..., data=PATH) in Python"
+        ) from error
+
+
 def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) -> Dataset:
     """The data that is asked for, which is checked where it is what a run was trained with.
 
@@ -97,15 +110,7 @@ def load(data: Data, facts: Facts, *, trained: Data, stored: Mapping[str, str]) 
     Raises:
       UserError: as of `datasets.load`, `check_fits` and `check_same`.
     """
-    try:
-        dataset = datasets.load(data)
-    except Absent as error:
-        kind, colon, _ = (data.name or "").partition(":")
-        where = f"config.data.name={kind}:PATH" if colon else "config.data.dir=DIR"
-        raise Absent(
-            f"{error}; where the images of this run lie elsewhere, say so by {where} at the "
-            "command line, by vdp.load(..., data=PATH) in Python"
-        ) from error
+    dataset = loaded(data)
     check_fits(dataset.facts, facts, name=data.name)
     if stored and compare.same_images(trained, data):
         check_same(stored, hashes(dataset), data)

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from vdp import config
 from vdp.data import datasets, identity
 from vdp.data.core import Split
 from vdp.data.transforms import batch_shapes
 from vdp.errors import Interrupted, UserError, choose_from
 from vdp.export import codes
 from vdp.metrics import per_batch
-from vdp.run import Run, restore
+from vdp.run import Run, record_of, restore
 from vdp.run.codes import Code, of
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress, in_bytes
@@ -49,8 +48,7 @@ def main(
     asked = _names(splits or settings.eval.split, "split", SPLITS)
     if f".{format}" not in codes.FORMATS:
         raise choose_from("format", format, [ending[1:] for ending in codes.FORMATS])
-    record = config.read_run(workdir)
-    compare.check_same_run(record.settings, settings)
+    record = record_of(workdir, settings)
     endings = {
         split: f"{_stem(record.settings, settings, split, latents)}.{format}" for split in asked
     }

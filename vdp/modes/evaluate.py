@@ -23,9 +23,9 @@ from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.modes.follow import checkpoints
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
-from vdp.run import Run, calibration, restore
+from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
-from vdp.settings import Settings, compare
+from vdp.settings import Settings
 from vdp.training.checkpoint import saved_steps
 from vdp.types import Arrays, Generative, Model
 
@@ -61,8 +61,7 @@ def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> 
 
 def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:
     """As `main`, of one checkpoint."""
-    record = config.read_run(workdir)
-    compare.check_same_run(record.settings, settings)
+    record = record_of(workdir, settings)
     if parallel.is_writer():
         files.prepare(record.workdir)  # before the work, whose numbers are written there
     run = restore(settings, record, settings.eval.checkpoint)

@@ -3,14 +3,14 @@
 import pathlib
 import sys
 
-from vdp import build, config
+from vdp import build
 from vdp.cards import write
 from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
-from vdp.run import calibration, restore
+from vdp.run import calibration, record_of, restore
 from vdp.runtime import parallel
-from vdp.settings import Settings, compare
+from vdp.settings import Settings
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> None:
@@ -25,8 +25,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     Raises:
       UserError: anything the user can mend.
     """
-    record = config.read_run(workdir)
-    compare.check_same_run(record.settings, settings)
+    record = record_of(workdir, settings)
     run = restore(settings, record, settings.sample.checkpoint)
     build.check_sampler(run.model, settings.sample.options())
     folder = sample.folder_of(record.workdir, record.settings, settings)

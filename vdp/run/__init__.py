@@ -2,6 +2,6 @@
 
 from vdp.run.codes import Code
 from vdp.run.opened import Images, M, Run
-from vdp.run.opening import create, load, restore
+from vdp.run.opening import create, load, record_of, restore
 
-__all__ = ["Code", "Images", "M", "Run", "create", "load", "restore"]
+__all__ = ["Code", "Images", "M", "Run", "create", "load", "record_of", "restore"]

@@ -1,5 +1,6 @@
 """From a run's folder to a `Run`, and from parameters of one's own to such a folder."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
-from vdp.record import RUN_FILE, Record, read_run, write_run
+from vdp.record import PATH_KINDS, RUN_FILE, Record, read_run, write_run
 from vdp.run import calibration, located, weights
 from vdp.run.opened import Run
 from vdp.runtime import files, interruption, parallel, sources
-from vdp.settings import Settings
+from vdp.settings import Data, Settings, compare
 from vdp.settings.parse import parse
 from vdp.training import state
 from vdp.training.checkpoint import FOLDER as CHECKPOINTS
@@ -57,6 +58,48 @@ def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
         hashes=record.hashes,
     )
     return calibration.restored(run, record.workdir)
+
+
+def record_of(workdir: pathlib.Path, settings: Settings) -> Record:
+    """What a run has stored of itself, for settings that are its own but for how it is estimated.
+
+    Its images are known by the name that they have in these settings, as `recognised` does it. If
+    they cannot be read, that is said where they are needed.
+
+    Raises:
+      UserError: no run, or one of other settings.
+    """
+    record = read_run(workdir)
+    trained, now = record.settings.data, settings.data
+    compare.check_same_run(record.settings, settings)
+    kinds = {(data.name or "").partition(":")[0] for data in (trained, now)}
+    if compare.same_images(trained, now) or kinds.isdisjoint(PATH_KINDS):
+        return record
+    with contextlib.suppress(UserError):
+        record = recognised(record, now)
+    return record
+
+
+def recognised(record: Record, data: Data) -> Record:
+    """The record, which knows its images by the name that they have now.
+
+    They are told by their hashes, wherever they lie and whatever they are called. What is drawn of
+    images, as binarisation draws, stays the run's. Of any other data the record is as it was.
+
+    Args:
+      record: of a run.
+      data: what is asked for now; it is read.
+
+    Raises:
+      UserError: as of `vdp.data.datasets.load`.
+    """
+    stored, now = record.settings, identity.hashes(identity.loaded(data))
+    if not record.hashes or identity.changed(record.hashes, now):
+        return record
+    drawn = {field: getattr(stored.data, field) for field in compare.DRAWN}
+    return dataclasses.replace(
+        record, settings=stored.replace(data=dataclasses.asdict(data) | drawn)
+    )
 
 
 def _checkpoint(
@@ -119,7 +162,8 @@ def load(
         and whatever they are called; others are evaluated as others, where they fit the model.
 
     Raises:
-      UserError: no run is there, no such checkpoint, or its components or the data are not there.
+      UserError: no run is there, no such checkpoint, its components or the data are not there, or
+        the data would be split otherwise, so that images of its training were among the test's.
     """
     record = read_run(workdir)
     # what was trained on one number of devices is opened on any other
@@ -131,12 +175,8 @@ def load(
         return restore(record.settings, record, step)
     asked = located.fields(record.settings.data, data)
     settings = record.settings.replace(data=asked)
-    same = record.hashes and not identity.changed(
-        record.hashes, identity.hashes(datasets.load(settings.data))
-    )
-    if same:
-        record = dataclasses.replace(record, settings=settings)
-    return restore(settings, record, step)
+    compare.check_same_run(record.settings, settings)
+    return restore(settings, recognised(record, settings.data), step)
 
 
 def create(

@@ -104,14 +104,21 @@ def of_kinds(changes: Changes) -> Changes:
 
 def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict[str, tuple]:
     """`differences` of two settings in the sections `only`, wherever the data lies."""
-    places = [f"data.{field}" for field in PLACES]
-    return differences(to_json(stored), to_json(current), only=only, free=places)
+    before, after = to_json(stored), to_json(current)
+    free = [f"data.{field}" for field in PLACES] + _resolved(before, after)
+    return differences(before, after, only=only, free=free)
 
 
 def same_images(stored: Data, current: Data) -> bool:
     """Whether two settings of `data` mean the same images, before any are drawn from them."""
     before, after = dataclasses.asdict(stored), dataclasses.asdict(current)
     return not differences(before, after, free=(*PLACES, *DRAWN))
+
+
+def split_otherwise(stored: Data, current: Data) -> Changes:
+    """The fields by which images of one name are divided into splits in another way."""
+    before, after = dataclasses.asdict(stored), dataclasses.asdict(current)
+    return differences(before, after, only=SPLITTING) if stored.name == current.name else {}
 
 
 def other_name(changes: Changes) -> str:

@@ -90,6 +90,10 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
         return Plan(roles=roles, left="as train.init_parts=encoder_decoder says")
     if listed:
         raise UserError(f"{where} is another model: {listed}")
+    if of_splits := compare.split_otherwise(other.settings.data, settings.data):
+        raise UserError(
+            f"{where} has trained with images that would be held out here: {_listed(of_splits)}"
+        )
     identity.check_fits(
         facts, other.facts, name=settings.data.name, model=where, otherwise="leave init_from out"
     )
