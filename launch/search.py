@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import pathlib
 import shlex
 import sys
@@ -187,10 +188,10 @@ def write(search: Search) -> list[str]:
         values = [chosen.get(key, "") for key in keys]
         rows.append([folder, *values, str(len(trial.intermediate_values)), value, end])
     lines = markdown.table(heads, [[markdown.cell(cell) for cell in row] for row in rows])
-    with files.replacing(search.workdir / "search.md") as path:
-        path.write_text("\n".join(lines) + "\n")
-    with files.replacing(search.workdir / "search.csv") as path, open(path, "w") as file:
-        csv.writer(file).writerows([heads, *rows])
+    files.write_text(search.workdir / "search.md", "\n".join(lines) + "\n")
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([heads, *rows])
+    files.write_text(search.workdir / "search.csv", table.getvalue())
     return lines
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import math
 import pathlib
 import statistics
@@ -90,8 +91,7 @@ def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
       The text of results.md.
     """
     text = markdown(results)
-    with files.replacing(workdir / "results.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    files.write_text(workdir / "results.md", text + "\n")
     _write_csv(workdir / "results.csv", results)
     return text
 
@@ -271,13 +271,11 @@ def _write_csv(path: pathlib.Path, results: Sequence[Result]) -> None:
         row |= {key.removeprefix("estimators."): v for key, v in _flat(result.values)}
         rows.append(row | {"folder": str(result.folder)})
     names = list(dict.fromkeys(name for row in rows for name in row if name != "folder"))
-    with (
-        files.replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as handle,
-    ):
-        writer = csv.DictWriter(handle, [*names, "folder"])
-        writer.writeheader()
-        writer.writerows(rows)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, [*names, "folder"])
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, table.getvalue())
 
 
 def _flat(content, prefix: str = ""):

@@ -248,30 +248,6 @@ def test_a_light_shape_is_a_shape_of_its_own(other):
         config.load("mnist_dvp:light")
 
 
-def test_values_are_read_as_the_type_of_their_field():
-    cfg = variants.defaults()
-    given = {
-        "eval.estimators": "elbo,iwae",
-        "optim.learning_rate": "1",
-        "train.steps": "2e3",
-        "data.verify": "false",
-        "data.dir": "3",
-        "optim.groups.prior": "0",
-        "optim.groups.decoder/net/Dense_0": "2",
-    }
-    config.override(cfg, list(given.items()))
-    assert cfg.eval.estimators == ("elbo", "iwae")
-    assert cfg.optim.learning_rate == 1.0
-    assert cfg.train.steps == 2000
-    assert cfg.data.verify is False
-    assert cfg.data.dir == "3"
-    assert cfg.optim.groups.prior == 0.0
-    assert cfg.optim.groups["decoder/net/Dense_0"] == 2.0
-    for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
-        config.override(cfg, [("eval.estimators", text)])
-        assert cfg.eval.estimators == ("elbo",), text
-
-
 def test_variants_in_any_order_and_nothing_else():
     parse = lambda arg: variants.parse(
         arg, words=("smoke", "ladder"), choices={"size": (7, 3), "prior": ("vdm", "normal")}

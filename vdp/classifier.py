@@ -1,5 +1,6 @@
 """The classifier whose features are those of FID by default: trained on first use, then kept."""
 
+import contextlib
 import pathlib
 
 import jax
@@ -92,7 +93,8 @@ def _opened(folder: pathlib.Path) -> Run[Model]:
 
 def _finished(folder: pathlib.Path) -> Run[Model] | None:
     """The classifier, or None: not trained to the end yet, or with a layout of another version."""
-    if not (folder / DONE).exists():
+    done = parallel.is_writer() and (folder / DONE).exists()
+    if not parallel.agreed(done):  # opening it is for all processes to do
         return None
     try:
         return _opened(folder)
@@ -114,17 +116,16 @@ def _prepare(folder: pathlib.Path) -> None:
 def _train(settings: Settings, folder: pathlib.Path) -> None:
     progress = Progress("features of FID", settings.train.steps, enabled=parallel.is_writer())
     dataset = datasets.load(settings.data)
-    try:
-        if not parallel.is_writer():
-            fit(settings, folder, dataset, progress)
+    with contextlib.ExitStack() as stack:
+        stack.callback(progress.close)
+        if parallel.is_writer():
+            _prepare(folder)
+            stack.enter_context(files.lock(folder, wait=True))
+        if _finished(folder) is not None:  # another job has made it meanwhile
             return
-        _prepare(folder)
-        with files.lock(folder, wait=True):
-            if _finished(folder) is None:  # another process may have made it meanwhile
-                if (folder / DONE).exists():  # of no use to this version, and only a cache
-                    files.clear(folder)
-                progress.say(f"training a classifier for the features of FID in {folder}")
-                fit(settings, folder, dataset, progress)
-                files.write_json(folder / DONE, {"steps": settings.train.steps})
-    finally:
-        progress.close()
+        if parallel.is_writer() and (folder / DONE).exists():
+            files.clear(folder)  # of no use to this version, and only a cache
+        progress.say(f"training a classifier for the features of FID in {folder}")
+        fit(settings, folder, dataset, progress)
+        if parallel.is_writer():
+            files.write_json(folder / DONE, {"steps": settings.train.steps})

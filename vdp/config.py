@@ -44,8 +44,15 @@ def config_names() -> list[str]:
 def summaries() -> dict[str, str]:
     """The first line of every config's docstring, by name; nothing is run."""
     files = {p.stem: p for f in reversed(config_folders()) for p in f.glob("*.py")}
-    texts = {name: ast.get_docstring(ast.parse(files[name].read_text())) for name in config_names()}
-    return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
+    return {name: _summary(files[name]) for name in config_names()}
+
+
+def _summary(path: pathlib.Path) -> str:
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text()))
+    except (OSError, ValueError, SyntaxError) as error:  # one that somebody is writing
+        return f"cannot be read ({first_line(error)})"
+    return (text or "").partition("\n")[0]
 
 
 def find(name: str) -> pathlib.Path:
@@ -122,8 +129,11 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
     """
     for field, text in overrides:
         *parents, leaf = field.split(".")
-        if parents == ["optim", "groups"] and leaf not in config.optim.groups:
-            config.optim.groups[leaf] = 1.0  # of any part of the model: the optimiser knows them
+        groups = _section(config, "optim").get("groups")
+        of_groups = parents == ["optim", "groups"] and isinstance(groups, config_dict.ConfigDict)
+        if of_groups and leaf not in groups:
+            with groups.unlocked():
+                groups[leaf] = 1.0  # of any part of the model: the optimiser knows them
         node = config
         for depth, key in enumerate([*parents, leaf]):
             if not isinstance(node, config_dict.ConfigDict) or key not in node:
@@ -141,11 +151,17 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
             reason = first_line(error)
             raise UserError(f"config.{field} cannot be {shown(text)}: {reason}") from error
         section, _, beside = (epochs.unset(field) or "").partition(".")
-        if beside and beside in config.get(section, {}):
+        if beside and beside in _section(config, section):
             config[section][beside] = 0.0
         if isinstance(config.get("notes"), tuple | list):  # what else it is, is refused later
             replaced = (f"{field}:", f"{epochs.beside(field)}:")
             config.notes = tuple(n for n in config.notes if not str(n).startswith(replaced))
+
+
+def _section(config: config_dict.ConfigDict, name: str) -> config_dict.ConfigDict:
+    """A section of a config; an empty one in place of what is none, which `parse` refuses."""
+    found = config.get(name)
+    return found if isinstance(found, config_dict.ConfigDict) else config_dict.ConfigDict()
 
 
 def _parse(field: str, text: str, kind: type) -> Any:
@@ -191,7 +207,7 @@ def settings(argument: str, overrides: Overrides = ()) -> Settings:
     if asks:
         override(config, [(field, text) for field, text in overrides if field.startswith("data.")])
         config, _ = _made(path, variant, _facts(parse(config).data, name))
-    before = config.get("data", {}).get("name")
+    before = _section(config, "data").get("name")
     length = _epochs(config)
     override(config, overrides)
     if asks:
@@ -205,15 +221,14 @@ def _keep_proportions(config: config_dict.ConfigDict, overrides: Overrides, befo
     now = _epochs(config)
     for field in epochs.in_proportion(overrides, before, now):
         section, leaf = field.split(".")
-        if config.get(section, {}).get(leaf):
+        if _section(config, section).get(leaf):
             config[section][leaf] *= now / before
             config.notes = (*config.get("notes", ()), f"{field}: in proportion to train.epochs")
 
 
 def _epochs(config: config_dict.ConfigDict) -> float:
     """train.epochs, or 0 where a config is not one that can be read; that is said later."""
-    train = config.get("train")
-    return train.get("epochs", 0.0) if isinstance(train, config_dict.ConfigDict) else 0.0
+    return _section(config, "train").get("epochs", 0.0)
 
 
 def _facts(data: Data, config: str) -> variants.Facts:

@@ -200,7 +200,8 @@ def _nearer(data: Data, absolute: Mapping[str, str]) -> dict[str, str]:
 
     def leads(field: str, text: str) -> bool:
         path = text.partition(":")[2] if field == "name" else text
-        return any(pathlib.Path(p).exists() for p in (path, path.partition("#")[0]))
+        # os.path: what cannot be looked at, as in somebody's private folder, leads nowhere
+        return any(os.path.exists(p) for p in (path, path.partition("#")[0]))
 
     return {
         field: str(path)

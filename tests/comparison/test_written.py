@@ -32,6 +32,12 @@ def test_the_command_writes_every_format(pair, tmp_path, capsys):
             assert line.replace(r"\&", "").count("&") in (2, 5)
 
 
+def test_a_name_that_is_not_utf_8_is_written_with_a_question_mark(pair, tmp_path):
+    odd = make_run(tmp_path / "z\udcfcr", prior="flow")
+    (path, *_) = write.write(vdp.compare([pair[0], odd]), tmp_path / "out")
+    assert "| z?r |" in path.read_text()
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
 def test_latex_compiles(tmp_path):
     runs = [make_run(tmp_path / "a_b & 50%", prior="vdm"), make_run(tmp_path / "#1 ~^{x}")]

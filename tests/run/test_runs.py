@@ -20,6 +20,14 @@ from vdp.settings.parse import parse
 SMOKE = "--config=digits_vae:smoke"
 
 
+def test_a_path_that_cannot_be_looked_at_leads_nowhere(smoke_run, tmp_path):
+    """As one in somebody's private folder; here one longer than any may be."""
+    content = json.loads((smoke_run / "config.json").read_text())
+    content["places"] = {"name": f"folder:/{'a' * 300}"}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert config.read_run(tmp_path).settings.data.name == "digits"
+
+
 def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
     record = config.read_run(smoke_run)
     trained = record.settings

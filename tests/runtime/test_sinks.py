@@ -1,7 +1,9 @@
 """Where measurements go: events are read back, and a package that only notes what it is given."""
 
+import itertools
 import json
 import pathlib
+import resource
 import struct
 import sys
 import time
@@ -14,6 +16,7 @@ from PIL import Image
 from vdp.errors import UserError
 from vdp.runtime import wandb_sink
 from vdp.runtime.metric_log import Metrics, read_metrics
+from vdp.runtime.sinks import TensorBoard
 
 
 def events(folder):
@@ -57,6 +60,19 @@ def test_tensorboard_gets_numbers_distributions_and_pictures(tmp_path, picture):
     image = found["eval/samples"][2]
     assert (image.height, image.width) == (3, 5)
     assert read_metrics(metrics.path) == [{"step": 7, "eval/elbo": -2.0, "eval/bad": None}]
+
+
+def test_a_disk_that_is_full_is_said_and_not_waited_for(tmp_path):
+    """A limit on the size of a file stands for the disk."""
+    events = TensorBoard(tmp_path, -1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            list(map(events.scalars, range(1000), itertools.repeat({"train/loss": 1.0})))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    events.close()
 
 
 def test_a_run_shows_its_pictures_and_rates(smoke_run):

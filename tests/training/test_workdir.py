@@ -1,6 +1,7 @@
 """What a command does to a run's folder before it trains: nothing, where it is refused."""
 
 import json
+import shutil
 
 import pytest
 
@@ -41,6 +42,17 @@ def test_a_save_that_fails_at_the_start_leaves_no_trace(refused, tmp_path, monke
     monkeypatch.setattr(Checkpoints, "save", full)
     refused(SMOKE, f"--workdir={tmp_path / 'a' / 'run'}", says=["the disk is full"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_of_an_unknown_run_are_not_gone_on_with(cli, smoke_run, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(smoke_run, copied)
+    (copied / "config.json").unlink()
+    before = contents(copied)
+    code, _, err = cli(SMOKE, "--config.seed=5", f"--workdir={copied}")
+    assert code == 2, err
+    assert "has checkpoints and no config.json" in err
+    assert contents(copied) == before
 
 
 def test_what_others_have_made_stays_and_so_do_results_that_were_moved_aside(

@@ -91,8 +91,7 @@ def write(root: pathlib.Path) -> list[pathlib.Path]:
         INDEX_MARKDOWN: _markdown(name, entries),
     }
     for file, text in texts.items():
-        with files.replacing(root / file) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="replace")
+        files.write_text(root / file, text)
     return [*written, *(root / file for file in texts)]
 
 

@@ -19,8 +19,7 @@ def card(workdir: pathlib.Path) -> list[pathlib.Path]:
     said = facts.gather(workdir)
     texts = {CARD: html.card(said), CARD_MARKDOWN: markdown.card(said)}
     for name, text in texts.items():
-        with files.replacing(workdir / name) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="replace")
+        files.write_text(workdir / name, text)
     return [workdir / name for name in texts]
 
 

@@ -76,6 +76,5 @@ def write(
     shown = folder / f"{NAME}.png"
     texts["html"] = page.html_page(comparison, caption(comparison), shown)
     for suffix, text in texts.items():
-        with files.replacing(folder / f"{NAME}.{suffix}") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        files.write_text(folder / f"{NAME}.{suffix}", text)
     return [folder / f"{NAME}.{suffix}" for suffix in (*texts, *drawn)]

@@ -67,7 +67,7 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
         kept.parent.mkdir()
         shutil.copyfile(calibrated, kept)
     files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
-    (out / CARD).write_text(card.text(run, stored, written, result), encoding="utf-8")
+    files.write_text(out / CARD, card.text(run, stored, written, result))
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 

@@ -36,8 +36,7 @@ def write(
     """
     path = workdir / "plots" / f"convergence-{name}{suffix}.png"
     save(path, result["convergence"][name], name, formats=formats)
-    with files.replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(markdown(result, name), encoding="utf-8")
+    files.write_text(path.with_suffix(".md"), markdown(result, name))
 
 
 def markdown(result: Mapping[str, Any], name: str) -> str:

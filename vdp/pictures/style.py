@@ -41,8 +41,8 @@ def dress(axes: Any, *, grid: str | None = "both") -> None:
 
 
 def plain(text: str) -> str:
-    """A text that is a name, in which a $ is one and begins no formula."""
-    return text.replace("$", r"\$")
+    """A text that is a name: a $ is one and begins no formula, and what is not UTF-8 is a "?"."""
+    return text.replace("$", r"\$").encode(errors="replace").decode()
 
 
 def text_width(text: str, *, size: float = LABEL_SIZE) -> float:

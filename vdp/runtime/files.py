@@ -181,10 +181,15 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text in UTF-8 by rename; what is none of a name that is not UTF-8 becomes "?"."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Writes one JSON document by rename."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: pathlib.Path, what: str) -> Any:

@@ -57,8 +57,7 @@ class Metrics:
                 file.writelines(line + b"\n" for line in bad)
             say(f"{self.path}: {len(bad)} lines are no measurements; moved to {aside.name}")
         kept = [json.dumps(line) for line in measurements if line["step"] <= step]
-        with files.replacing(self.path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
+        files.write_text(self.path, "".join(line + "\n" for line in kept))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One line {"step": ..., "train/...": ...}; values that are not finite become null."""

@@ -6,14 +6,16 @@ A sink is written to by the process that writes the run's files, and by no other
 import json
 import math
 import pathlib
+import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
+BINS = 64  # of a distribution; TensorBoard itself shows 30 of any
 
 
 class Sink(Protocol):
@@ -59,31 +61,49 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Events for TensorBoard; those after `step` of an earlier start are purged."""
+    """Events for TensorBoard; those after `step` of an earlier start are purged.
+
+    They are written by who measures, and an OSError is raised there. tensorboardX's SummaryWriter
+    has a thread that writes, whose queue is waited for without end once a full disk has ended it.
+    """
 
     def __init__(self, folder: pathlib.Path, step: int):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
-        self._events = SummaryWriter(str(folder), purge_step=step + 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = EventsWriter(str(folder / "events"))
+        self._put(step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def _put(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._file.write_event(Event(wall_time=time.time(), step=step, **content))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A point of each curve."""
+        from tensorboardX import summary
+
         for name, value in values.items():
             if math.isfinite(value):
-                self._events.add_scalar(name, value, step)
+                self._put(step, summary=summary.scalar(name, value))
+        self._file.flush()
 
     def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
         """A slice of a distribution over steps."""
-        self._events.add_histogram(name, values, step)
+        from tensorboardX import summary
+
+        self._put(step, summary=summary.histogram(name, values, bins=BINS))
 
     def picture(self, step: int, name: str, path: pathlib.Path) -> None:
         """The file's pixels."""
         from PIL import Image
+        from tensorboardX import summary
 
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        self._events.add_image(name, pixels, step, dataformats="HWC")
+        self._put(step, summary=summary.image(name, pixels, dataformats="HWC"))
 
     def close(self) -> None:
         """Writes and closes."""
-        self._events.close()
+        self._file.close()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from vdp.errors import UserError
 from vdp.settings.sections import Settings
 
+TOO_MANY = 2.0**63  # as a number of steps: no field takes it
 FIELDS = {  # in epochs: in steps
     "train.epochs": "train.steps",
     "train.kl_warmup_epochs": "model.kl_warmup_steps",
@@ -40,7 +41,8 @@ def resolve(settings: Settings, images: int) -> Settings:
                 f"config.{field} is of models with a KL warm-up, and this one has no {leaf}: set "
                 "it to 0"
             )
-        steps = max(round(epochs * images / settings.train.batch_size), 1)
+        exact = min(epochs * images / settings.train.batch_size, TOO_MANY)
+        steps = max(round(exact), 1)
         changed.setdefault(target, {})[leaf] = steps
     if "model" in changed:
         changed["model"] = {**settings.model, **changed["model"]}

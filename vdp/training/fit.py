@@ -164,12 +164,18 @@ def _earlier(
     """What the run that is to go on has stored of itself; None where none has begun.
 
     Raises:
-      UserError: it is another run, its data has changed, or config.json is something else.
+      UserError: it is another run, its data has changed, or config.json is something else or gone.
     """
+    begun = bool(saved_steps(workdir))
     if not (workdir / config.RUN_FILE).exists():
+        if begun:
+            raise UserError(
+                f"{workdir} has checkpoints and no {config.RUN_FILE}, without which nothing says "
+                "what run they are of: bring it back, or name another workdir"
+            )
         return None
     record = config.read_run(workdir)
-    if not saved_steps(workdir):
+    if not begun:
         return None
     stored, now = record.settings, settings.data.name or ""
     of_files = all((n or "").partition(":")[0] in PATH_KINDS for n in (stored.data.name, now))

@@ -106,6 +106,7 @@ class Loop:
                 others=wandb_sink.asked(self.workdir, log.wandb, to_json(settings), say),
                 say=say,
             )
+        self.clock = time.perf_counter()
         window: list[dict[str, np.ndarray]] = []
         pending, at_end = None, self.at_end(done)
         whole = functools.partial(state.whole, self.optimizer)
@@ -193,7 +194,8 @@ class Loop:
             self.progress.say(
                 f"compiled {size} step(s) a dispatch in {seconds:.1f} s, {memory:.0f} MiB a device"
             )
-            self.clock += time.perf_counter() - start
+            now = time.perf_counter()  # what came before the first step is no time of steps
+            self.clock = now if len(self.compiled) == 1 else self.clock + now - start
         return self.compiled[size]
 
     def _read(self, before: int, metrics: Metered) -> dict[str, np.ndarray]:

@@ -1,0 +1,71 @@
+"""Configs as people write and override them: what is read, and what is refused in a sentence."""
+
+import pytest
+
+from vdp import config, variants
+from vdp.errors import UserError
+
+
+def test_values_are_read_as_the_type_of_their_field():
+    cfg = variants.defaults()
+    given = {
+        "eval.estimators": "elbo,iwae",
+        "optim.learning_rate": "1",
+        "train.steps": "2e3",
+        "data.verify": "false",
+        "data.dir": "3",
+        "optim.groups.prior": "0",
+        "optim.groups.decoder/net/Dense_0": "2",
+    }
+    config.override(cfg, list(given.items()))
+    assert cfg.eval.estimators == ("elbo", "iwae")
+    assert cfg.optim.learning_rate == 1.0
+    assert cfg.train.steps == 2000
+    assert cfg.data.verify is False
+    assert cfg.data.dir == "3"
+    assert cfg.optim.groups.prior == 0.0
+    assert cfg.optim.groups["decoder/net/Dense_0"] == 2.0
+    for text in ("elbo", "('elbo',)", "[elbo]", "elbo,"):
+        config.override(cfg, [("eval.estimators", text)])
+        assert cfg.eval.estimators == ("elbo",), text
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "says"),
+    [
+        ("data='digits'", [], "data"),
+        ("model={}", [("optim.groups.prior", "0.5")], "optim"),
+        ("optim=dict(groups=3)", [("optim.groups.prior", "0.5")], r"optim\.groups"),
+    ],
+)
+def test_a_config_without_a_section_is_refused_in_a_sentence(tmp_path, text, overrides, says):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ml_collections import ConfigDict\n"
+        f"def get_config(arg=''):\n    return ConfigDict(dict({text})).lock()\n"
+    )
+    with pytest.raises(UserError, match=says):
+        config.settings(str(path), overrides)
+
+
+def test_a_group_is_added_to_a_config_that_is_locked():
+    cfg = variants.defaults().lock()
+    config.override(cfg, [("optim.groups.prior", "0.5")])
+    assert cfg.optim.groups.prior == 0.5
+
+
+def test_a_config_that_cannot_be_read_hides_no_other(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text("def get_config(:")
+    (tmp_path / "whole.py").write_text('"""Mine."""')
+    monkeypatch.setattr(config, "config_folders", lambda: [tmp_path])
+    found = config.summaries()
+    assert found["half"].startswith("cannot be read")
+    assert found["whole"] == "Mine."
+
+
+def test_a_length_that_no_number_holds_is_refused(refused, tmp_path):
+    for epochs in ("1e306", "1e20"):
+        refused(
+            "--config=digits_vae:smoke", f"--config.train.epochs={epochs}",
+            f"--workdir={tmp_path / 'run'}", says=["config.train.steps must be at most"],
+        )  # fmt: skip
