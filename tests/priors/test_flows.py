@@ -19,7 +19,7 @@ TRANSFORMER = {"name": "CausalTransformer", "width": 8, "depth": 1, "heads": 2}
 TARFLOW = {"name": "tarflow", "net": TRANSFORMER, "num_flows": 2}
 SPLINE = {"name": "flow", "net": {"name": "MADE", "width": 8}, "num_flows": 2, "num_bins": BINS}
 SPLINE |= {"transform": "spline", "tail_bound": BOUND}
-AFFINE = {"name": "flow", "net": {"name": "MADE", "width": 8, "inputs": "arcsinh"}, "num_flows": 2}
+AFFINE = {"name": "flow", "net": {"name": "MADE", "width": 8, "bounds": "narrow"}, "num_flows": 2}
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,16 @@ def test_inverse_and_determinant(spec, z_shape):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "least", "most"), [("arcsinh", 0.5, 4.0), ("plain", 0.9e4, 1.1e4)]
+    ("bounds", "least", "most", "scale"), [("narrow", 0.9, 1.1, 2.0), ("wide", 0.9e4, 1.1e4, 5.0)]
 )
-def test_what_follows_from_large_latents_grows_with_their_logarithm(inputs, least, most):
-    net = MADE(width=8, inputs=inputs)
+def test_what_follows_from_large_latents_is_bounded(bounds, least, most, scale):
+    net = MADE(width=8, bounds=bounds)
     params = moved(started(net, jax.random.key(0), jnp.zeros((1, 4))), jax.random.key(2))
     z = draws.normal(jax.random.key(1), (64, 4))
     shift = jax.jit(lambda z: jnp.abs(net.apply(params, z)[0]).mean())
-    assert least < shift(1e6 * z) / shift(1e2 * z) < most  # arcsinh itself: 15 / 6
+    assert least < shift(1e8 * z) / shift(1e4 * z) < most
+    steep = jax.tree.map(lambda leaf: 1e3 * leaf, params)
+    assert jnp.abs(net.apply(steep, z)[1]).max() == pytest.approx(scale)
 
 
 def test_what_a_transformer_says_of_a_token_follows_from_those_before_it():

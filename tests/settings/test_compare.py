@@ -16,7 +16,7 @@ HAVING = {  # a config that has the field, with what it meant before there was o
     "model.prior.reverse": ("digits_dvp", "learned"),
     "model.prior.teacher_steps": ("digits_dvp", "2"),
     "model.prior.train_times": ("digits_dvp", "4"),
-    "model.prior.net.inputs": ("digits_vae:prior=flow", "arcsinh"),
+    "model.prior.net.bounds": ("digits_vae:prior=flow", "narrow"),
 }
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float, Float32
 from vdp.settings.rules import Depth, Dtype, OneOf, Size
 from vdp.types import Array
 
-LOG_SCALE_BOUND = 5.0
+BOUND = 5.0
+NARROW = 2.0
 
 
 class MaskedDense(nn.Module):
@@ -30,35 +31,37 @@ class MaskedDense(nn.Module):
         return x.astype(self.dtype) @ masked + bias.astype(self.dtype)[None]
 
 
-def bounded(raw: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Log-scales within +-LOG_SCALE_BOUND, by tanh; unchanged near zero.
+def bounded(raw: Float[Array, "*s"], most: float = BOUND) -> Float[Array, "*s"]:
+    """Numbers within +-most, by tanh; unchanged near zero.
 
-    Every step of a flow multiplies by their exponentials: without a bound the products overflow
-    float32 after a few training steps, in samples drawn entry by entry sooner than in densities.
+    Every step of a flow multiplies by the exponentials of log-scales: without a bound the products
+    overflow float32 after a few training steps, in samples drawn entry by entry sooner than in
+    densities.
     """
-    return LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
+    return most * jnp.tanh(raw / most)
 
 
 class MADE(nn.Module):
     """Parameters of an autoregressive step, by default mean and log-scale; all zero at the start.
 
     Hidden units, `width` of them or D where that is more, carry degrees 0..D-1 in turn; a unit of
-    degree d sees inputs 0..d-1. Log-scales are bounded by tanh. A context, where there is one, is
+    degree d sees inputs 0..d-1. Log-scales are bounded. A context, where there is one, is
     added to every layer, the last of which starts at zero there too: all outputs see all of it.
 
     Attributes:
       width: of the hidden layers.
       depth: hidden layers.
       dtype: of the arithmetic.
-      inputs: "plain", or "arcsinh", of which shift and log-scale grow with log|z| only. Codes are
-        large in the first steps of a VAE, when the rate does not count yet, and every step of a
-        flow multiplies what the one before makes of them: with "plain" to bounds of -1e11 nats.
+      bounds: "narrow" for log-scales within 2 and of z what `bounded` leaves, so that shifts do not
+        grow with it; "wide" for log-scales within 5, and z itself. Codes are large in the first
+        steps of a VAE, when the rate does not count yet, and every step of a flow multiplies what
+        the one before makes of them: with "wide" to bounds of -1e11 nats.
     """
 
     width: Size = 256
     depth: Depth = 2
     dtype: Dtype = "float32"
-    inputs: Annotated[str, OneOf("plain", "arcsinh")] = "plain"
+    bounds: Annotated[str, OneOf("wide", "narrow")] = "wide"
 
     @nn.compact
     def __call__(
@@ -80,7 +83,8 @@ class MADE(nn.Module):
         """
         dims = z.shape[1]
         inputs, hidden = np.arange(1, dims + 1), np.arange(max(self.width, dims)) % dims
-        degrees, h = inputs, jnp.arcsinh(z) if self.inputs == "arcsinh" else z
+        narrow = self.bounds == "narrow"
+        degrees, h = inputs, bounded(z) if narrow else z
         for _ in range(self.depth):
             mask = (degrees[:, None] <= hidden[None]).astype(np.float32)
             h = MaskedDense(mask, dtype=self.dtype)(h)
@@ -98,4 +102,4 @@ class MADE(nn.Module):
         if numbers is not None:
             return out.reshape(-1, numbers, dims).swapaxes(1, 2)
         mean, raw = jnp.split(out, 2, axis=-1)
-        return mean, bounded(raw)
+        return mean, bounded(raw, NARROW if narrow else BOUND)

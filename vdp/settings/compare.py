@@ -33,7 +33,7 @@ ADDED = {  # what a field meant before there was one
     "model.prior.reverse": "fixed",
     "model.prior.teacher_steps": 0,
     "model.prior.train_times": 1,
-    "model.prior.net.inputs": "plain",
+    "model.prior.net.bounds": "wide",
 }
 FREE_ON_RESUME = (
     *(f"data.{place}" for place in PLACES), *OF_TRAIN, "train.patience", *NO_TRAINING, *EPOCHS,

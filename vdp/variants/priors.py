@@ -84,7 +84,7 @@ def prior(
         "vamp": dict(name="vamp", num_components=num_components),
         "flow": dict(
             name="flow",
-            net=dict(name="MADE", width=width, depth=2, inputs="arcsinh"),
+            net=dict(name="MADE", width=width, depth=2, bounds="narrow"),
             num_flows=3,
         )
         | (dict(transform="spline", num_bins=8, tail_bound=5.0) if spline else {}),  # runs of
