@@ -242,6 +242,8 @@ def _facts(data: Data, config: str) -> variants.Facts:
 
     dataset = datasets.load(dataclasses.replace(data, num_validation=0))
     train, facts = dataset.splits["train"], dataset.facts
+    if len(train) < 2:
+        raise UserError(f"config {config} needs two training images, and {data.name} has one")
     mean, std = datasets.moments(train, facts)
     return variants.Facts(
         shape=facts.shape,

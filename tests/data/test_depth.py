@@ -45,7 +45,7 @@ def test_levels_of_stored_numbers(pixels, options, expected):
     ("pixels", "options", "says"),
     [
         ([[65_535, 1]], {}, r"65,536 levels.*data\.levels=256 scales"),
-        ([[70_000, 1]], {"wanted": 256}, "has a pixel of 70000"),
+        ([[70_000, 1]], {"wanted": 256}, "has a pixel of 70,000"),
         ([[9, 0]], {"declared": 300}, r"300 levels.*data\.levels=256"),
         ([[9, 0]], {"declared": 9}, "announces 9 levels and has a pixel of 9"),
         ([[9, 0]], {"declared": 1}, "announces 1 levels"),

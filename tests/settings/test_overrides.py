@@ -2,7 +2,8 @@
 
 import pytest
 
-from vdp import config, variants
+from vdp import build, config, variants
+from vdp.data import datasets
 from vdp.errors import UserError
 
 
@@ -46,6 +47,26 @@ def test_a_config_without_a_section_is_refused_in_a_sentence(tmp_path, text, ove
     )
     with pytest.raises(UserError, match=says):
         config.settings(str(path), overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "text", "says"),
+    [
+        ("digits_dcgan", "model.decoder.channels", "()", "needs one entry or more"),
+        ("digits_vdm", "model.prior.denoiser.multipliers", "()", "needs one entry or more"),
+        ("digits_vdm", "model.prior.denoiser.width", "1", "must be at least 2"),
+        ("digits_dvp", "model.decoder.zero", "foo", "all, last"),
+    ],
+)
+def test_fields_of_networks_are_checked(name, field, text, says):
+    settings = config.settings(name, [(field, text)])
+    with pytest.raises(UserError, match=says):
+        build.model(settings.model, datasets.describe(settings.data))
+
+
+def test_a_classifier_sees_data_in_any_folder():
+    fields = [("data.name", "mnist"), ("data.dir", "/somewhere")]
+    assert config.settings("digits_classifier", fields).data.dir == "/somewhere"
 
 
 def test_a_group_is_added_to_a_config_that_is_locked():

@@ -49,6 +49,18 @@ def test_sizes_follow_the_images():
     assert (few.epochs, many.epochs) == (500, 20)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_very_few_images_are_enough_or_refused(name, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (17, 8, 8), dtype=np.uint8)
+    data = [("data.name", f"npz:{tmp_path / 'mine.npz'}")]
+    np.savez(tmp_path / "mine.npz", train_images=images[:2], test_images=images)
+    settings = config.settings(name, data)
+    assert settings.data.num_validation == 1
+    np.savez(tmp_path / "mine.npz", train_images=images[:1], test_images=images)
+    with pytest.raises(UserError, match="needs two training images"):
+        config.settings(name, data)
+
+
 def test_scales_divide_the_images():
     dvp = lambda *shape: [s[0] for s in variants.own_dvp("", facts(shape)).model.scales]
     assert dvp(28, 28, 1) == [14, 7]

@@ -59,6 +59,11 @@ def settle(
     if not declared and wanted in (0, 2) and high in WHITES and _are_two_valued(arrays, high):
         arrays, high = {name: array == high for name, array in arrays.items()}, 1
     stored = declared or _levels(int(high), kinds == {"b"})
+    if high >= DEEPEST:
+        raise UserError(
+            f"{where} has a pixel of {int(high):,}, and whole levels are read up to "
+            f"{DEEPEST - 1:,}: scale them where it is made, or store fractions in [0, 1]"
+        )
     if high >= stored:
         raise UserError(
             f"{where} announces {stored} levels and has a pixel of {int(high)}: announce at least "

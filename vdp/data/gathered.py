@@ -30,8 +30,9 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     if len(shapes := {part.shape[1:] for part in parts}) > 1:
         raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")
     images = np.concatenate(parts)
-    if source is npz and info.levels < levels and npz.has_plain_numbers(path):
-        return images
+    plain = npz.plain_numbers(path) if source is npz and info.levels < levels else None
+    if plain is not None and max(part.max() for part in plain.values()) < levels:
+        return np.concatenate([plain[name].astype(np.uint8) for name in SPLITS if name in plain])
     scaled = depth.scaled(images, info.levels, levels)
     if not np.array_equal(depth.scaled(scaled, levels, info.levels), images):
         raise UserError(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from vdp.data import datasets
+from vdp.data import datasets, depth
 from vdp.data.core import Absent
 from vdp.data.datasets import Dataset, Facts
 from vdp.errors import UserError
@@ -73,7 +73,10 @@ def check_fits(
         )
     if (now.levels, now.input_levels) != (wanted.levels, wanted.input_levels):
         levels = wanted.info.levels
-        scaled = f"ask for {_field('levels', levels)}, or " if now.info.levels > levels else ""
+        ask = f"ask for {_field('levels', levels)}, or "
+        scaled = ask if now.info.levels > levels else ""
+        if (now.info.levels, levels) == (2, depth.MOST):
+            scaled = f"where white is stored as 255, {ask}"
         raise UserError(
             f"the images of {name} have {now.info.levels} levels where {model} takes {levels}: "
             f"{scaled}{otherwise}"

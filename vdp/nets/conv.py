@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
-from vdp.settings.rules import Dtype, Size
+from vdp.settings.rules import Dtype, Size, Sizes
 from vdp.types import AnyArray, Array, Shape
 
 
@@ -84,7 +84,7 @@ class ConvDecoder(nn.Module):
       dtype: of the arithmetic.
     """
 
-    channels: tuple[Size, ...] = (64, 32)
+    channels: Sizes = (64, 32)
     hidden: Size = 256
     dtype: Dtype = "float32"
 

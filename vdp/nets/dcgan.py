@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.nets.conv import TransposedConv
-from vdp.settings.rules import Dtype, OneOf, Size
+from vdp.settings.rules import Dtype, OneOf, Size, Sizes
 from vdp.types import AnyArray, Array, Shape
 
 SLOPE = 0.2
@@ -62,7 +62,7 @@ class DCGANDecoder(nn.Module):
       dtype: of the arithmetic.
     """
 
-    channels: tuple[Size, ...] = (256, 128, 64)
+    channels: Sizes = (256, 128, 64)
     output: Annotated[str, OneOf("tanh", "linear")] = "tanh"
     dtype: Dtype = "float32"
 

@@ -7,7 +7,7 @@ axis; they run by `lax.scan` or by a loop over slices, with the same numbers and
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +19,7 @@ from vdp.nets.bottleneck import Bottleneck, pool, space_to_depth, stacked, upsam
 from vdp.nets.conv import depth_to_space
 from vdp.nets.remat import remat
 from vdp.nets.same_conv import SameConv
-from vdp.settings.rules import Depth, Dtype, Size
+from vdp.settings.rules import Depth, Dtype, OneOf, Size
 from vdp.types import Array, Params
 
 Scale = tuple[int, int, int]
@@ -128,7 +128,7 @@ class LadderDecoder(nn.Module):
       patch: side of the squares of pixels that the head gives at once; 1 (published) works at full
         resolution.
       zero: "all": p = q = N(0, I) at the start. "last" (published): only the last convolutions
-        start at zero, their skips do not.
+        start at zero, their skips do not. "none": neither.
       remat: whether the backward pass computes again what lies between the convolutions of a block,
         instead of keeping it: less memory for little arithmetic.
       blocks_by: as in `LadderEncoder`.
@@ -140,7 +140,7 @@ class LadderDecoder(nn.Module):
     output_from: str = "aggregation"
     head_blocks: Depth = 0
     patch: Size = 1
-    zero: str = "all"
+    zero: Annotated[str, OneOf("all", "last", "none")] = "all"
     remat: bool = False
     blocks_by: str = "auto"
     dtype: Dtype = "float32"

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -14,7 +14,7 @@ from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
 from vdp.nets.remat import keep, remat
 from vdp.nets.same_conv import for_linen
-from vdp.settings.rules import Amount, Depth, Dtype, Share, Size, SizeOrNone
+from vdp.settings.rules import Amount, AtLeast, Depth, Dtype, Share, Size, SizeOrNone, Sizes
 from vdp.types import Array, Key, Shape
 
 TIME_AS = ("scale_shift", "shift")
@@ -139,11 +139,11 @@ class UNetDenoiser(nn.Module):
       dtype: of the arithmetic.
     """
 
-    width: Size = 32
+    width: Annotated[int, AtLeast(2, most=2**20)] = 32  # half of it are frequencies of the time
     depth: Depth = 2
     dropout: Share = 0.0
     published: bool = False
-    multipliers: tuple[Size, ...] = (1,)
+    multipliers: Sizes = (1,)
     attention: tuple[int, ...] = ()
     fourier: tuple[int, ...] = ()
     add_input: bool = False

@@ -77,6 +77,15 @@ class Matches(Rule):
             raise UserError(f"{name} must be {self.form}, not {shown(value)}")
 
 
+class NotEmpty(Rule):
+    """A tuple of one entry or more."""
+
+    def check(self, name: str, value: Any) -> None:
+        """As of `Rule`."""
+        if not value:
+            raise UserError(f"{name} needs one entry or more")
+
+
 class OneOf(Rule):
     """One of a closed list of names, or a tuple of them."""
 
@@ -97,6 +106,7 @@ Seed = Annotated[int, AtLeast(0, most=2**32 - 1)]  # others would be one of thes
 Natural = Annotated[int, AtLeast(0, most=MOST)]
 Count = Annotated[int, AtLeast(1, most=MOST)]
 Size = Annotated[int, AtLeast(1, most=2**20)]  # of an array's axis: of a layer, a batch, a table
+Sizes = Annotated[tuple[Size, ...], NotEmpty()]
 SizeOrNone = Annotated[int, AtLeast(0, most=2**20)]  # 0 leaves it out, or to be chosen
 Depth = Annotated[int, AtLeast(0, most=1000)]  # layers, each of which is compiled
 Share = Annotated[float, Between(0, 1)]

@@ -79,7 +79,7 @@ def dvp(
     body: dict[str, Any] = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
     output = {"full": "aggregation", "none": "features", "z_1": "z_1"}[variant["aggregation"]]
-    epoch_steps = train_images // shape.batch_size
+    epoch_steps = max(train_images // shape.batch_size, 1)
     config = defaults()
     config.data.update(data)
     config.model = dict(

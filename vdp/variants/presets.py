@@ -16,7 +16,7 @@ def classifier(data: config_dict.ConfigDict) -> config_dict.ConfigDict:
       data: `config.data` of the runs whose samples are judged; binarisation and flips are left out.
     """
     config = defaults()
-    config.data = data.copy_and_resolve_references()
+    config.data.update({field: value for field, value in data.items() if value is not None})
     config.data.update(binarization="none", encoder_input="target", augmentation="none")
     config.model = dict(
         name="classifier",

@@ -49,4 +49,6 @@ def _split(part: str, info: Info, md5: dict[str, str], request: Request) -> Spli
     (images, _), (labels, last) = arrays
     if images.shape[1:] != info.shape[:2] or len(images) != len(labels):
         raise _files.corrupt(last, f"images {images.shape} and labels {labels.shape} do not fit")
+    if labels.ndim != 1 or labels.max(initial=0) >= info.num_classes:
+        raise _files.corrupt(last, f"its labels are not 0..{info.num_classes - 1}")
     return Split.of(images, labels)

@@ -27,6 +27,7 @@ NUMBERS = {
     "logical",
     *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
 }
+FEWEST = 4  # pixels of a side; fewer are a layout read the wrong way round
 HDF5 = b"\x89HDF"
 
 
@@ -146,6 +147,14 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
     is_row, is_column = (n in counts for n in array.shape)  # where the labels say it
     by_rows = None if is_column and not is_row else _square(array.shape[1])
     by_columns = None if is_row and not is_column else _square(array.shape[0])
+    if by_rows and by_columns and min(by_rows[1], by_columns[1]) < FEWEST:
+        by_rows = by_rows if by_rows[1] > by_columns[1] else None
+    elif by_rows and by_columns:
+        rows, columns = array.shape
+        raise UserError(
+            f"{where} has shape {rows}x{columns}, which may be {rows} images of {columns} numbers "
+            f"or {columns} of {rows}: reshape it to [N, H, W]"
+        )
     shape = by_rows or by_columns
     if shape is None:
         raise UserError(

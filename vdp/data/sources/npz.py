@@ -26,13 +26,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     if not arg or not path.is_file():
         raise Absent(f"npz:PATH needs an existing npz file, and {arg!r} is none")
     arrays = _npz.read(path, in_place=not (request.levels or request.size))
-    prefixes = {split: p for p, split in _npz.PREFIXES.items() if f"{p}images" in arrays}
-    if prefixes and "train" not in prefixes:
-        raise _files.corrupt(path, "it has no `train_images`", "add them")
-    parts = {
-        name: _npz.split(path, arrays, prefix)
-        for name, prefix in (prefixes or {"train": ""}).items()
-    }
+    parts = _parts(path, arrays)
     images, levels = depth.settle(
         {name: images for name, (images, _) in parts.items()},
         where=str(path),
@@ -43,11 +37,31 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     return infer_info("npz", splits, levels=levels), splits
 
 
-def has_plain_numbers(path: pathlib.Path) -> bool:
-    """Whether an archive has whole numbers and does not say how many levels they have."""
+def plain_numbers(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """The images [N, H, W, C] of each split as they are stored.
+
+    None where they are no whole numbers, or the archive says how many levels they have.
+    """
     arrays = _npz.read(path)
     kinds = {array.dtype.kind for name, array in arrays.items() if name.endswith("images")}
-    return "levels" not in arrays and kinds <= set("iu")
+    if "levels" in arrays or not kinds <= set("iu"):
+        return None
+    return {name: Split.of(images).images for name, (images, _) in _parts(path, arrays).items()}
+
+
+def _parts(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict[str, tuple]:
+    """(images, labels) of each split."""
+    there = [prefix for prefix in _npz.PREFIXES if f"{prefix}images" in arrays]
+    prefixes = {_npz.PREFIXES[prefix]: prefix for prefix in there}
+    if len(prefixes) < len(there):
+        twice = " and ".join(f"`{p}images`" for p in there if p not in prefixes.values())
+        raise _files.corrupt(path, f"it has one split by two names, {twice}", "leave one out")
+    if prefixes and "train" not in prefixes:
+        raise _files.corrupt(path, "it has no `train_images`", "add them")
+    return {
+        name: _npz.split(path, arrays, prefix)
+        for name, prefix in (prefixes or {"train": ""}).items()
+    }
 
 
 def _declared(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> int:

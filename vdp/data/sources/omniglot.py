@@ -1,9 +1,12 @@
 """OMNIGLOT in the 28x28 grey split of Burda et al. (2015), `chardata.mat`."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from vdp.data import depth
 from vdp.data.core import Info, Request, Split, Splits
 from vdp.data.sources import _files
 
@@ -26,7 +29,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     if request.verify and blob != GIT_BLOB:
         raise _files.unpublished(path, "it is not the published file (truncated or altered)")
-    made = lambda arrays: {name: _split(arrays, *keys) for name, keys in KEYS.items()}
+    made = lambda arrays: _splits(arrays, str(path))
     splits = _files.of_mat(path, made)
     counts = {name: len(split) for name, split in splits.items()}
     if request.verify and counts != COUNTS:
@@ -34,7 +37,12 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     return info(arg), splits
 
 
-def _split(arrays, pixels: str, target: str) -> Split:
-    images = np.rint(arrays[pixels].T.reshape(-1, 28, 28).transpose(0, 2, 1) * 255)
-    labels = np.argmax(arrays[target], axis=0) if target in arrays else None
-    return Split.of(images.astype(np.uint8), labels)
+def _splits(arrays: Mapping[str, Any], where: str) -> Splits:
+    upright = lambda pixels: pixels.T.reshape(-1, 28, 28).transpose(0, 2, 1)
+    stored = {name: upright(arrays[pixels]) for name, (pixels, _) in KEYS.items()}
+    images, _ = depth.settle(stored, where=where, wanted=depth.MOST)
+    labels = {
+        name: np.argmax(arrays[target], axis=0) if target in arrays else None
+        for name, (_, target) in KEYS.items()
+    }
+    return {name: Split.of(images[name], labels[name]) for name in KEYS}
