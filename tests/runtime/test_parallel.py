@@ -131,6 +131,21 @@ def test_two_processes_train_and_one_resumes(tmp_path, cli):
 
 
 @pytest.mark.slow
+def test_two_jobs_of_two_processes_train_one_classifier(tmp_path, monkeypatch):
+    """The second job waits for the first one's classifier, with all of its processes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked = ["--config.train.steps=20", "--config.eval.estimators=fid", "--config.log.every=20"]
+    jobs = [start_several(tmp_path / name, *asked, devices=1) for name in ("a", "b")]
+    errors = [process.communicate(timeout=900)[1] for job in jobs for process in job]
+    assert [process.returncode for job in jobs for process in job] == [0] * 4, errors
+    said = "training a classifier for the features of FID"
+    assert sorted(said in error for error in errors) == [False, False, False, True]
+    found = [json.loads((tmp_path / name / "eval.json").read_text())["fid"] for name in ("a", "b")]
+    assert found[0]["features"] == found[1]["features"]
+    assert np.isfinite([fid["value"] for fid in found]).all()
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_fewer_devices_and_other_places(tmp_path):
     """Eight devices with sharded parameters; then one with microbatches and streamed images."""
     rounded = [f"--config.{field}={value}" for field, value in ROUNDED.items()]
