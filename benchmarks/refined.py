@@ -5,7 +5,7 @@ python -m benchmarks.refined RUN [RUN ...] [--write] [--keep]
 The newest evaluation of every run that has `elbo`, `elbo_refined`, `iwae` and `iwae_refined` (made
 by `--mode=eval --config.eval.estimators=elbo,elbo_refined,iwae,iwae_refined`) is read, nothing is
 computed. Runs of one training, evaluated alike, are seeds of one row. --write puts the table into
-the docs; with --keep the rows that are there of configs without a run now stay.
+the docs; with --keep the rows that are there of other configs, fields or variants stay.
 """
 
 import argparse
@@ -74,11 +74,6 @@ def row(config: str, changed: Sequence[str], results: Sequence[Result]) -> list[
     return cells + [number(results, name, "ess", digits=1) for name in ("iwae", "iwae_refined")]
 
 
-def config_of(cells: Sequence[str]) -> str:
-    """The name of a row's config, without what follows it."""
-    return cells[0].strip("`").partition("`")[0].partition(":")[0]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -95,9 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups.setdefault((config, tuple(changed), *kind(result)), []).append(result)
     rows = [row(config, changed, group) for (config, changed, *_), group in groups.items()]
     if flags.keep:
-        measured = set(map(config_of, rows))
+        measured = {cells[0]: cells for cells in rows}
         there = read_table(PAGE, MARKS)[1:]
-        rows += [cells for cells in there if config_of(cells) not in measured]
+        rows = [measured.pop(cells[0], cells) for cells in there] + list(measured.values())
     table = "\n".join(markdown.table(HEADS, rows))
     print(table)
     if flags.write:
