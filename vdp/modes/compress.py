@@ -5,14 +5,13 @@ import time
 
 import numpy as np
 
-from vdp import config
 from vdp.data import gathered
 from vdp.errors import UserError
-from vdp.run import Run, restore
+from vdp.run import Run, record_of, restore
 from vdp.run.rates import Rate, beside_bound
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress, duration
-from vdp.settings import SPLITS, Settings, compare
+from vdp.settings import SPLITS, Settings
 from vdp.types import Model
 
 ENDING = ".vdp"
@@ -30,8 +29,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
       UserError: anything the user can mend.
       Interrupted: after SIGTERM; no file is there then.
     """
-    record = config.read_run(workdir)
-    compare.check_same_run(record.settings, settings)
+    record = record_of(workdir, settings)
     out = files.located(settings.codec.out)
     if out.suffix != ENDING:
         raise UserError(f"config.codec.out=NAME{ENDING} says where the compressed images go")

@@ -3,13 +3,12 @@
 import pathlib
 import time
 
-from vdp import config
 from vdp.codec import Damaged, count
 from vdp.errors import UserError
-from vdp.run import restore, saved
+from vdp.run import record_of, restore, saved
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress, duration
-from vdp.settings import Settings, compare
+from vdp.settings import Settings
 
 
 def main(settings: Settings, workdir: pathlib.Path) -> None:
@@ -24,8 +23,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         before the damage have been written.
       Interrupted: after SIGTERM; no images are there then.
     """
-    record = config.read_run(workdir)
-    compare.check_same_run(record.settings, settings)
+    record = record_of(workdir, settings)
     source, out = files.located(settings.codec.files), files.located(settings.codec.out)
     if not settings.codec.out:
         raise UserError(
