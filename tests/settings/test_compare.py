@@ -7,7 +7,7 @@ import pytest
 from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.settings import compare
+from vdp.settings import Data, compare
 
 HAVING = {  # a config that has the field, with what it meant before there was one
     "model.free_bits": ("digits_dvp", "0.5"),
@@ -59,6 +59,18 @@ def test_a_model_without_the_field_is_the_one_that_it_meant(path):
     said = [re.sub(" at 0x[0-9a-f]+", "", repr(model)) for model in built]  # every field of it
     assert said[0] == said[1]
     assert path.split(".")[-1] in said[0]
+
+
+def test_one_file_by_two_names_is_split_otherwise_as_well(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.npz").touch()
+    (tmp_path / "link.npz").symlink_to("mine.npz")
+    stored = Data(name="npz:mine.npz", split_seed=1)
+    for path in (tmp_path / "mine.npz", "./mine.npz", "link.npz"):
+        found = compare.split_otherwise(stored, Data(name=f"npz:{path}"))
+        assert found == {"split_seed": (1, 0)}
+    assert not compare.split_otherwise(stored, Data(name="npz:other.npz"))
+    assert not compare.split_otherwise(stored, Data(name="npz:link.npz", split_seed=1))
 
 
 def test_of_a_component_of_another_kind_the_kind_alone_is_listed():

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,9 +117,16 @@ def same_images(stored: Data, current: Data) -> bool:
 
 
 def split_otherwise(stored: Data, current: Data) -> Changes:
-    """The fields by which images of one name are divided into splits in another way."""
+    """The fields by which images of one name or file are divided into splits in another way."""
     before, after = dataclasses.asdict(stored), dataclasses.asdict(current)
-    return differences(before, after, only=SPLITTING) if stored.name == current.name else {}
+    same = _file(stored.name) == _file(current.name)
+    return differences(before, after, only=SPLITTING) if same else {}
+
+
+def _file(name: str | None) -> str:
+    """The name of data, with the path of what is there as it is from anywhere."""
+    kind, colon, path = (name or "").partition(":")
+    return kind + colon + (os.path.realpath(path) if os.path.exists(path) else path)
 
 
 def other_name(changes: Changes) -> str:
