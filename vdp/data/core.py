@@ -98,7 +98,10 @@ def infer_info(
 
 
 def spread(num: int, most: int) -> Int32[np.ndarray, "m"]:
-    """The places of at most `most` of `num` examples, evenly far apart: many files are by class."""
+    """Which of `num` examples are looked at where `most` are enough: evenly far apart.
+
+    The first ones would be of a few classes, because many files hold images class by class.
+    """
     few = min(num, most)
     return (np.arange(few) * num // max(few, 1)).astype(np.int32)
 

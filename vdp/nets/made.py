@@ -52,10 +52,10 @@ class MADE(nn.Module):
       width: of the hidden layers.
       depth: hidden layers.
       dtype: of the arithmetic.
-      bounds: "narrow" for log-scales within 2 and of z what `bounded` leaves, so that shifts do not
-        grow with it; "wide" for log-scales within 5, and z itself. Codes are large in the first
-        steps of a VAE, when the rate does not count yet, and every step of a flow multiplies what
-        the one before makes of them: with "wide" to bounds of -1e11 nats.
+      bounds: "wide": log-scales lie within 5, and the network sees z itself. "narrow": they lie
+        within 2, and it sees 5 tanh(z / 5), so that shifts do not grow with z. Codes are large in
+        the first steps of a VAE, when the rate does not count yet, and every step of a flow
+        multiplies what the one before makes of them: with "wide" to bounds of -1e11 nats.
     """
 
     width: Size = 256

@@ -182,7 +182,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text in UTF-8 by rename; what is none of a name that is not UTF-8 becomes "?"."""
+    """Writes a text in UTF-8 by rename; bytes of file names that are no UTF-8 become "?"."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
 

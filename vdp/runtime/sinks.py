@@ -16,6 +16,7 @@ from jaxtyping import Float
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
 BINS = 64  # of a distribution; TensorBoard itself shows 30 of any
+FLUSH_SECONDS = 10.0  # how old events may be that TensorBoard does not see yet
 
 
 class Sink(Protocol):
@@ -74,6 +75,7 @@ class TensorBoard:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = EventsWriter(str(folder / "events"))
         self._put(step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._flushed = time.monotonic()
 
     def _put(self, step: int, **content: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
@@ -87,7 +89,9 @@ class TensorBoard:
         for name, value in values.items():
             if math.isfinite(value):
                 self._put(step, summary=summary.scalar(name, value))
-        self._file.flush()
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:  # it waits for the disk
+            self._file.flush()
+            self._flushed = time.monotonic()
 
     def histogram(self, step: int, name: str, values: Float[np.ndarray, "n"]) -> None:
         """A slice of a distribution over steps."""

@@ -124,7 +124,7 @@ def split_otherwise(stored: Data, current: Data) -> Changes:
 
 
 def _file(name: str | None) -> str:
-    """The name of data, with the path of what is there as it is from anywhere."""
+    """The name of data; where it holds the path of something, absolute and without links."""
     kind, colon, path = (name or "").partition(":")
     return kind + colon + (os.path.realpath(path) if os.path.exists(path) else path)
 

@@ -148,7 +148,7 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
     by_rows = None if is_column and not is_row else _square(array.shape[1])
     by_columns = None if is_row and not is_column else _square(array.shape[0])
     if by_rows and by_columns and min(by_rows[1], by_columns[1]) < FEWEST:
-        by_rows = by_rows if by_rows[1] > by_columns[1] else None
+        by_rows = by_rows if by_rows[1] >= by_columns[1] else None
     elif by_rows and by_columns:
         rows, columns = array.shape
         raise UserError(
