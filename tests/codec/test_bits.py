@@ -99,6 +99,29 @@ def test_whitening_is_undone_and_takes_no_bits():
     np.testing.assert_array_equal(stack.words[-len(words) :], words)
 
 
+def test_all_bits_of_a_large_draw_are_whitened():
+    """Also those beyond the first period of the sequence: bits of a bad model are none there."""
+    count, stack = 4 * 524_288 // 32, Stack()
+    stack.push(np.zeros(4 * count, np.int64), *uniform(256, 4 * count))
+    before = stack.words
+    stack.whiten(32.0 * count)
+    changed = stack.words[-len(before) :] ^ before
+    for part in np.array_split(changed[-count:], 8):
+        ones = np.unpackbits(part.view(np.uint8)).mean()
+        assert abs(ones - 0.5) < 0.01
+    stack.unwhiten(32.0 * count)
+    np.testing.assert_array_equal(stack.words[-len(before) :], before)
+
+
+def test_a_number_that_is_certain_takes_no_bits():
+    stack, one = Stack(), Table(masses=np.ones((5, 1), np.float32), borrowed=True)
+    stack.push(np.arange(50) % 7, *uniform(7, 50))
+    before = stack.words
+    np.testing.assert_array_equal(one.pop(stack), np.zeros(5))
+    one.push(stack, np.zeros(5, np.int64))
+    np.testing.assert_array_equal(stack.words, before)
+
+
 def uniform(levels, count):
     table = Table(masses=np.full((count, levels), 1 / levels, np.float32))
     return table._family, table.masses

@@ -1,12 +1,14 @@
 """`--mode=compress` and `--mode=decompress`, and what a run answers in Python."""
 
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
 
 import vdp
-from vdp.errors import UserError
+from vdp.errors import STOPPED, Interrupted, UserError
+from vdp.modes import compress
 from vdp.run import Run
 from vdp.runtime import npz
 
@@ -64,19 +66,43 @@ def test_where_nothing_can_be_written_is_said_before_the_work(
     smoke_run, archive, tmp_path, refused, monkeypatch
 ):
     monkeypatch.setattr(Run, "encoded", lambda *args, **kwargs: pytest.fail("the work"))
+    monkeypatch.setattr(Run, "decompress", lambda *args, **kwargs: pytest.fail("the work"))
     (tmp_path / "file").write_text("")
-    out = f"--config.codec.out={tmp_path / 'file' / 'x.vdp'}"
     run = f"--workdir={smoke_run}"
-    refused(
-        "--mode=compress",
-        run,
-        f"--config.codec.files={archive[1]}",
-        out,
-        says=["cannot be written"],
-    )
+    for mode, ending in (("compress", "vdp"), ("decompress", "npz")):
+        command = (f"--mode={mode}", run, f"--config.codec.files={archive[1]}")
+        (tmp_path / f"folder.{ending}").mkdir()
+        inside = f"--config.codec.out={tmp_path / 'file' / 'x'}.{ending}"
+        refused(*command, inside, says=["cannot be written"])
+        there = f"--config.codec.out={tmp_path / 'folder'}.{ending}"
+        refused(*command, there, says=[f"folder.{ending} is a folder: name a file"])
+    assert not any(path.rglob("*") for path in tmp_path.glob("folder.*") if [*path.iterdir()])
+
+
+def test_a_file_is_told_of_where_its_bound_is_interrupted(
+    smoke_run, archive, tmp_path, cli, monkeypatch
+):
+    def interrupted(*args):
+        raise Interrupted("stopped by SIGTERM")
+
+    monkeypatch.setattr(compress, "beside_bound", interrupted)
+    out = tmp_path / "few.vdp"
+    code, said, err = cli(
+        "--mode=compress", f"--workdir={smoke_run}", f"--config.codec.files={archive[1]}",
+        f"--config.codec.out={out}", "--config.codec.batch_size=3",
+    )  # fmt: skip
+    assert code == STOPPED
+    assert "3 images in" in said
+    assert f"{out} is whole, its bound was not computed" in err
+    assert out.exists()
 
 
 def test_without_the_package_its_extra_is_named(smoke_run, archive, monkeypatch):
+    run = vdp.load(smoke_run)
+    content = run.compress(archive[0])
     monkeypatch.setitem(sys.modules, "constriction", None)
-    with pytest.raises(UserError, match=r"pip install -e '\.\[codec\]'"):
-        vdp.load(smoke_run).compress(archive[0])
+    missing = metadata.PackageNotFoundError("constriction")
+    monkeypatch.setattr(metadata, "version", lambda name: pytest.fail(str(missing)))
+    for work in (lambda: run.compress(archive[0]), lambda: run.decompress(content)):
+        with pytest.raises(UserError, match=r"pip install -e '\.\[codec\]'"):
+            work()

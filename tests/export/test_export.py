@@ -51,6 +51,17 @@ def test_bfloat16_is_half_as_large_and_opens_as_float32(exported, smoke_run, cli
     jax.tree.map(np.testing.assert_array_equal, half.stats, run.stats)
 
 
+def test_an_export_that_fails_leaves_nothing(smoke_run, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder.weights, "write", full)
+    run = vdp.load(smoke_run)
+    with pytest.raises(OSError, match="No space"):
+        folder.write(run, read_run(smoke_run), tmp_path / "out", dtype="float32")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_card_says_what_the_numbers_are(exported, smoke_run):
     _, out = exported
     text = (out / "README.md").read_text()

@@ -33,6 +33,16 @@ def test_every_point_is_inside_with_a_margin_but_those_far_out_which_are_counted
     assert right.get_title() == "prior, 302 draws, 2 outside"
 
 
+def test_what_is_not_finite_is_counted_and_not_drawn(drawn):
+    codes, prior = RNG.normal(size=(40, 3)), RNG.normal(size=(200, 3))
+    codes[2], prior[7, 1], prior[9, 0] = np.nan, np.nan, np.inf
+    left, right = drawn(codes, prior, np.arange(40) % 3)
+    assert left.get_title().endswith("40 images, 1 outside")
+    assert right.get_title() == "prior, 200 draws, 2 outside"
+    assert len(left.collections[0].get_offsets()) == 39
+    drawn(np.full((4, 2), np.nan), None, np.zeros(4, int))
+
+
 def test_few_points_are_large_and_dark(drawn):
     sizes, alphas = [], []
     for num in (60, 360, 2000):

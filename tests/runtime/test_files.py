@@ -83,6 +83,41 @@ def test_folders_made_for_a_name_that_is_too_long_are_removed(tmp_path):
     assert entries(tmp_path) == []
 
 
+def write_two_and_fail(folder):
+    with files.filling(folder) as inner:
+        (inner / "0.png").write_text("")
+        raise OSError(28, "No space left on device")
+
+
+def test_a_folder_is_filled_with_all_or_nothing(tmp_path):
+    with pytest.raises(OSError, match="No space"):
+        write_two_and_fail(tmp_path / "a" / "out")
+    assert entries(tmp_path) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        write_two_and_fail(tmp_path / "empty")
+    assert entries(tmp_path) == ["empty"]
+    (tmp_path / "empty" / ".partial-of-one-that-was-killed").mkdir()
+    files.check_empty(tmp_path / "empty", otherwise="")
+    with files.filling(tmp_path / "empty") as inner:
+        (inner / "0.png").write_text("")
+        (inner / "more").mkdir()
+    assert entries(tmp_path / "empty") == ["0.png", "more"]
+    with pytest.raises(UserError, match="is no empty folder: name another one"):
+        files.check_empty(tmp_path / "empty", otherwise=" one")
+
+
+@pytest.mark.parametrize("name", ["file", "link", "file/out"])
+def test_places_that_are_none_are_refused_before_and_leave_nothing(tmp_path, name):
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"no empty folder|cannot be written"):
+        files.check_empty(tmp_path / name, otherwise="")
+    files.check_empty(tmp_path / "a" / "b", otherwise="")
+    files.check_file(tmp_path / "a" / "b.npz")
+    assert entries(tmp_path) == ["file", "link"]
+
+
 def test_home_folders_are_found_as_by_a_shell(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.located("~/runs/a") == tmp_path / "runs" / "a"

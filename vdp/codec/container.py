@@ -19,7 +19,7 @@ import numpy as np
 from vdp.codec.stack import Words, initial_words
 from vdp.errors import UserError
 
-MAGIC, VERSION = b"VDPC", 2
+MAGIC, VERSION = b"VDPC", 3
 START = struct.Struct("<4sHII")
 SECTIONS = 16  # of the images, each with a checksum of its own
 

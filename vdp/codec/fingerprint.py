@@ -8,6 +8,7 @@ from importlib import metadata
 import jax
 import numpy as np
 
+from vdp.codec import stack
 from vdp.errors import UserError
 from vdp.types import Params, Stats
 
@@ -54,7 +55,8 @@ def of_weights(params: Params, stats: Stats, about: str) -> str:
 
 
 def surroundings() -> dict[str, str]:
-    """{"machine", "versions"} of this process."""
+    """{"machine", "versions"} of this process; UserError where constriction is not installed."""
+    stack.module()  # which says what to do where it is missing
     device = jax.devices()[0]
     versions = " ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
     return {"machine": f"{platform.machine()}, {device.device_kind}", "versions": versions}

@@ -6,9 +6,9 @@ bits*, a fixed pseudo-random sequence without end: the first latents are popped 
 
 Bits that were pushed under a model that does not fit are not uniform, and latents popped from them
 do not follow their distribution. They are *whitened* first: XORed with a fixed pseudo-random
-sequence, which the decoder repeats once it has pushed them back. The highest bits stay as they
-are: the logarithm of the coder's state is uniform, and were the state itself made so, its log2
-would grow by 3/2 - 1/log 2 = 0.057 bits every time.
+sequence (with a period of MASKS words), which the decoder repeats once it has pushed them back. The
+highest bits stay as they are: the logarithm of the coder's state is uniform, and were the state
+itself made so, its log2 would grow by 3/2 - 1/log 2 = 0.057 bits every time.
 """
 
 import numpy as np
@@ -78,7 +78,7 @@ class Stack:
         self.whitened = whitened
         self._start = 0.0
         self._start = self.bits
-        self._masks = np.tile(_random_words(MASK_SEED, MASKS), 2)
+        self._masks = _random_words(MASK_SEED, MASKS)
 
     @property
     def words(self) -> Words:
@@ -170,11 +170,11 @@ class Stack:
     def _xor(self, bits: float) -> None:
         if not self.whitened:
             return
-        count = min(int(bits / WORD) + 3, MASKS)  # the coder's state, and what refills it
+        count = int(bits / WORD) + 3  # the coder's state, and what refills it
         self._provide(count)
         words = self._coder.get_compressed()
         start = self.whitenings * 40503 % MASKS  # an odd factor: every start occurs
-        mask = self._masks[start : start + min(count, len(words))].copy()
+        mask = self._masks[(start + np.arange(min(count, len(words)))) % MASKS]
         lowest_kept = max(0, int(words[-1]).bit_length() - 1 - LEADING)
         mask[-1] &= np.uint32((1 << lowest_kept) - 1)
         words[len(words) - len(mask) :] ^= mask

@@ -26,15 +26,24 @@ class Table:
 
     def push(self, stack: Stack, value: Int64[np.ndarray, "n"]) -> None:
         """Pushes one number for each row."""
+        if self._certain:
+            return
         stack.push(value, self._family, self.masses)
         if self.borrowed:
             stack.unwhiten(self._bits)
 
     def pop(self, stack: Stack) -> Int64[np.ndarray, "n"]:
         """Pops one number for each row."""
+        if self._certain:
+            return np.zeros(len(self.masses), np.int64)
         if self.borrowed:
             stack.whiten(self._bits)
         return stack.pop(self._family, self.masses)
+
+    @property
+    def _certain(self) -> bool:
+        """Whether there is one number only, which takes no bits and which the coder refuses."""
+        return self.masses.shape[1] == 1
 
     @property
     def _family(self) -> object:

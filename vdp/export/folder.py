@@ -21,9 +21,12 @@ CARD = "README.md"
 
 
 def check(out: pathlib.Path, dtype: str) -> None:
-    """Refuses a folder that holds something, and an unknown type of numbers; UserError."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is no empty folder: name another --out")
+    """Refuses a folder that holds something or cannot be written, and an unknown type of numbers.
+
+    Raises:
+      UserError: one of these.
+    """
+    files.check_empty(out, otherwise=" --out")
     if dtype not in record.DTYPES:
         raise UserError(f"--dtype is {' or '.join(record.DTYPES)}, not {dtype}")
 
@@ -33,7 +36,7 @@ PATH = re.compile(rf'\b({"|".join((*record.PATH_KINDS, "classifier", "inception"
 
 
 def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> list[pathlib.Path]:
-    """Writes weights, config.json, sources of one's own, the evaluation and the card.
+    """Writes weights, config.json, sources of one's own, the evaluation and the card; all or none.
 
     Paths of this machine are left out of all of them: of a path its last part stays.
 
@@ -46,7 +49,12 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
     Returns:
       The files.
     """
-    files.prepare(out)
+    with files.filling(out) as folder:
+        _write(run, stored, folder, dtype)
+    return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> None:
     content = files.read_json(stored.workdir / RUN_FILE, RUN_FILE)
     content["config"] = to_json(without_paths(stored.settings))
     for name in ("places", "command"):
@@ -68,7 +76,6 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
         shutil.copyfile(calibrated, kept)
     files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
     files.write_text(out / CARD, card.text(run, stored, written, result))
-    return sorted(path for path in out.rglob("*") if path.is_file())
 
 
 def without_paths(settings: Settings) -> Settings:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from vdp.data import gathered
-from vdp.errors import UserError
+from vdp.errors import Interrupted, UserError
 from vdp.run import Run, record_of, restore
 from vdp.run.rates import Rate, beside_bound
 from vdp.runtime import files, interruption, parallel
@@ -27,7 +27,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
 
     Raises:
       UserError: anything the user can mend.
-      Interrupted: after SIGTERM; no file is there then.
+      Interrupted: after SIGTERM; no file is there then, or all of it and no bound beside its rate.
     """
     record = record_of(workdir, settings)
     out = files.located(settings.codec.out)
@@ -36,7 +36,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     run = restore(settings, record, settings.codec.checkpoint)
     images = _images(run)
     if parallel.is_writer():
-        files.prepare(out.parent, what="folder")
+        files.check_file(out)
     name = out.name
     progress = Progress(f"compressing into {name}", len(images), enabled=parallel.is_writer())
     start = time.perf_counter()
@@ -57,17 +57,25 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
         with files.replacing(out) as temporary:
             temporary.write_bytes(encoded.content)
     length, rate = len(encoded.content), float(encoded.bits.sum()) / len(images) / size
-    lines = [
+    _say(
         f"{out}: {len(images):,} images in {length:,} bytes, "
         f"{8 * length / len(images) / size:.4f} bits/dim of the whole file; "
         f"{duration(seconds)}, {len(images) / seconds:.1f} images/s",
         f"rate {rate:.4f} bits/dim; initial bits {encoded.initial_bits} "
         f"({encoded.initial_bits / len(images) / size:.4f} bits/dim), paid once",
-    ]
-    if settings.codec.bound:
-        lines.append(_beside_bound(beside_bound(run, images, encoded)))
+    )
+    if not settings.codec.bound:
+        return
+    try:
+        _say(_beside_bound(beside_bound(run, images, encoded)))
+    except Interrupted:
+        raise interruption.stopped(f"; {out} is whole, its bound was not computed") from None
+
+
+def _say(*lines: str) -> None:
+    """Lines for the person, of one process alone, as soon as they are true."""
     if parallel.is_writer():
-        print("\n".join(lines))
+        print(*lines, sep="\n", flush=True)
 
 
 def _images(run: Run[Model]) -> np.ndarray:

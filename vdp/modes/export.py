@@ -24,7 +24,8 @@ def main(settings: Settings, workdir: pathlib.Path, *, out: str, dtype: str = "f
       UserError: anything the user can mend.
     """
     target = files.located(out)
-    folder.check(target, dtype)
+    if parallel.is_writer():
+        folder.check(target, dtype)
     record = read_run(workdir)
     compare.check_same_run(record.settings, settings)
     run = restore(record.settings, record, settings.eval.checkpoint)

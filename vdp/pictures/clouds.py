@@ -25,7 +25,7 @@ def save_latents(
     """Writes draws of the aggregate posterior, coloured by label, beside draws of the prior.
 
     The fewer points, the larger and darker they are. All lie inside the frame, but for those far
-    out, whose number is said.
+    out or not finite, whose number is said.
 
     Args:
       path: the picture.
@@ -37,19 +37,22 @@ def save_latents(
       formats: of the files.
     """
     clouds = [np.asarray(z, np.float64) for z in (posterior, prior) if z is not None]
-    clouds, names = _in_two_dimensions(clouds)
+    finite = [np.isfinite(z).all(axis=1) for z in clouds]
+    nowhere = [int(np.sum(~is_so)) for is_so in finite]
+    clouds, names = _in_two_dimensions([z[f] for z, f in zip(clouds, finite, strict=True)])
+    labels = labels[finite[0]]
     figure = style.figure(4.6 * len(clouds), 5.1)
     panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
     what = "codes of" if prior is None else "aggregate posterior,"
     titles = [f"{what} {len(posterior)} images"]
     titles += [f"prior, {len(prior)} draws"] if prior is not None else []
     low, high = limits(np.concatenate(clouds))
-    for axes, title, cloud in zip(panels, titles, clouds, strict=True):
-        outside = int(np.sum(np.any((cloud < low) | (cloud > high), axis=1)))
+    for axes, title, cloud, missing in zip(panels, titles, clouds, nowhere, strict=True):
+        outside = int(np.sum(np.any((cloud < low) | (cloud > high), axis=1))) + missing
         axes.set(xlabel=names[0], title=title + (f", {outside} outside" if outside else ""))
         style.dress(axes, grid=None)
     panels[0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), ylabel=names[1])
-    if labels.min() < 0:
+    if not len(labels) or labels.min() < 0:
         panels[0].scatter(*clouds[0].T, color=style.BLUE, **_dots(len(clouds[0])))
     else:
         _labelled(panels[0], clouds[0], labels)
@@ -61,8 +64,11 @@ def save_latents(
 def limits(points: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
     """(lowest, highest) values of two axes, [2] each, that show points with a margin.
 
-    Points beyond FAR times the range of the central 99 % would leave no room for the others.
+    Points beyond FAR times the range of the central 99 % would leave no room for the others. Of no
+    points the limits are those of a standard Gaussian.
     """
+    if not len(points):
+        return np.full(2, -3.0), np.full(2, 3.0)
     inner = np.percentile(points, [0.5, 99.5], axis=0)
     reach = FAR * (inner[1] - inner[0])
     near = np.all((points >= inner[0] - reach) & (points <= inner[1] + reach), axis=1)

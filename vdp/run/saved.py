@@ -14,18 +14,19 @@ def check(path: pathlib.Path, channels: int) -> None:
 
     Raises:
       UserError: PNG files hold one, three or four channels, and there are others; or there is a
-        file where a folder is needed, or something in that folder already.
+        file where a folder is needed, a folder where a file is, or something in that folder
+        already; or the place cannot be written.
     """
     if path.suffix == ".npz":
+        files.check_file(path)
         return
     if channels not in (1, 3, 4):
         raise UserError(f"PNG files hold no {channels} channels: name a file that ends in .npz")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is no empty folder: name another, or a file that ends in .npz")
+    files.check_empty(path, otherwise=", or a file that ends in .npz")
 
 
 def write(path: pathlib.Path, images: UInt8[np.ndarray, "n h w c"], levels: int) -> None:
-    """Writes images as levels into PATH.npz, or as PNG files into a folder.
+    """Writes images as levels into PATH.npz, or as PNG files into a folder; all of them or none.
 
     Args:
       path: ending in .npz, for an archive with `images` [N, H, W, C] and `levels`, which data sets
@@ -43,10 +44,9 @@ def write(path: pathlib.Path, images: UInt8[np.ndarray, "n h w c"], levels: int)
         return
     from PIL import Image
 
-    path.mkdir(parents=True, exist_ok=True)
     shades = np.rint(images * (255 / (levels - 1))).astype(np.uint8)
     digits = max(5, len(str(len(images) - 1)))
-    for number, pixels in enumerate(shades):
-        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        with files.replacing(path / f"{number:0{digits}d}.png") as temporary:
-            picture.save(temporary)
+    with files.filling(path) as folder:
+        for number, pixels in enumerate(shades):
+            picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            picture.save(folder / f"{number:0{digits}d}.png")

@@ -17,6 +17,7 @@ from vdp.errors import Interrupted, UserError
 from vdp.runtime import signals
 
 LOCK = ".lock"
+PARTIAL = ".partial-"  # what the name of a folder that is being filled begins with
 POLL = 0.2  # s between two looks at a lock that is waited for
 
 
@@ -64,6 +65,56 @@ def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Pat
             f"the {what} {workdir} cannot be written ({reason}): name another {what}"
         ) from error
     return missing
+
+
+def check_file(path: pathlib.Path) -> None:
+    """Refuses a place for a file, before what goes into it is computed.
+
+    Raises:
+      UserError: a folder has its name, or the folder around it cannot be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file")
+    _remove_empty(prepare(path.parent, what="folder"))
+
+
+def check_empty(folder: pathlib.Path, *, otherwise: str) -> None:
+    """Refuses a place for `filling`, before what goes into it is computed.
+
+    Args:
+      folder: that is empty or not there, but for what a `filling` that was killed has left.
+      otherwise: what to name in its place, for the person.
+
+    Raises:
+      UserError: it is no folder, holds something, or cannot be written.
+    """
+    taken = os.path.lexists(folder) and not folder.is_dir()
+    if taken or (folder.is_dir() and any(not _is_partial(path) for path in folder.iterdir())):
+        raise UserError(f"{folder} is no empty folder: name another{otherwise}")
+    _remove_empty(prepare(folder, what="folder"))
+
+
+@contextlib.contextmanager
+def filling(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder; what is in it goes to `folder` if the block succeeds.
+
+    Else `folder` is as it was, or not there; as `check_empty` accepts it.
+    """
+    made = prepare(folder, what="folder")
+    _remove([path for path in folder.iterdir() if _is_partial(path)])
+    temporary = folder / f"{PARTIAL}{secrets.token_hex(4)}"
+    try:
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.iterdir():
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_empty(made)
+
+
+def _is_partial(path: pathlib.Path) -> bool:
+    return path.name.startswith(PARTIAL)
 
 
 @contextlib.contextmanager
