@@ -1,7 +1,6 @@
 """What a card says of a run's folder, and that damaged or old files leave it standing."""
 
 import copy
-import dataclasses
 import json
 import os
 import sys
@@ -236,32 +235,9 @@ def test_a_run_keeps_its_command_and_hardware(smoke_run):
     assert (smoke_run / "card.md").read_text().startswith("# smoke\n")
 
 
-def test_an_evaluation_without_validations_is_of_a_run_as_far_as_it_has_come(tmp_path):
-    stored = record.read_run(run_folder.write(tmp_path / "mine"))
-    steps = stored.settings.train.steps
-    of = lambda step: facts.state(stored, {"validations": None}, [{"step": step}])
-    assert of(steps) == "finished"
-    assert of(1) == f"unfinished: evaluated at step 1 of {steps}"
-
-
-@pytest.mark.parametrize(
-    ("limit", "lines", "finished"),
-    [
-        ({"patience": 2}, [{"step": step, "eval/elbo": -1.0} for step in (10, 20, 30)], True),
-        ({"patience": 3}, [{"step": step, "eval/elbo": -1.0} for step in (10, 20, 30)], False),
-        ({"seconds": 5.0}, [{"step": step, "train/seconds": 2.6} for step in (10, 20)], True),
-        ({"seconds": 6.0}, [{"step": step, "train/seconds": 2.6} for step in (10, 20)], False),
-    ],
-)
-def test_a_run_that_may_end_early_is_finished_when_it_has(tmp_path, limit, lines, finished):
-    """Evaluated while it still trained it is not, whatever `eval.json` holds."""
-    stored = record.read_run(run_folder.write(tmp_path / "mine"))
-    stored = dataclasses.replace(
-        stored, settings=stored.settings.replace(train=dict(steps=1000, **limit))
-    )
-    result = {"step": 10, "validations": {"num": 2, "last_step": 30}}
-    found = facts.state(stored, result, lines)
-    assert found == ("finished" if finished else "unfinished: evaluated at step 30 of 1,000")
+def test_markup_in_a_name_is_text():
+    name = r"a*b*_c_`x`[l](http:/e) snake_case \ |"
+    assert markdown.cell(name) == r"a\*b\*\_c\_\`x\`\[l\](http:/e) snake_case \\ \|"
 
 
 def test_steps_and_seconds_are_those_of_the_whole_training(tmp_path):

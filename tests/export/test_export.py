@@ -1,6 +1,8 @@
 """An exported folder opens as the run it is of, without anything of the machine it was made on."""
 
+import dataclasses
 import json
+import pathlib
 import re
 
 import jax
@@ -92,6 +94,7 @@ def test_no_path_of_the_machine_leaves_it(exported):
         ),
     )
     public = folder.without_paths(private)
+    assert folder.without_paths(run.settings) == run.settings.replace(data=dict(dir=None))
     assert public.data.name == "npz:cats.npz"
     assert public.data.dir is None
     assert public.train.init_from == "first"
@@ -105,10 +108,28 @@ def test_no_path_is_in_the_evaluation_either(exported, copied_run):
     stored["ood"] = {"npz:/home/me/my cats.npz": {"auroc": 0.5}, "mnist": {"auroc": 0.9}}
     stored["fid"] = {"features": "classifier of folder:/home/me/photos, trained by vdp"}
     (copied_run / "eval.json").write_text(json.dumps(stored))
-    public = folder._evaluation(run, copied_run)
+    public = folder._evaluation(run, read_run(copied_run))
     assert public["ood"] == {"npz:my cats.npz": {"auroc": 0.5}, "mnist": {"auroc": 0.9}}
     assert public["fid"] == {"features": "classifier of folder:photos, trained by vdp"}
     assert public["estimators"] == stored["estimators"]
+
+
+def test_names_that_the_run_has_are_made_short_whatever_is_in_them(exported, copied_run):
+    run, _ = exported
+    mine = "folder:/home/Smith, J/photos"
+    others = ("npz:/a/test.npz", "npz:/b/test.npz", "folder:.")
+    stored = json.loads((copied_run / "eval.json").read_text())
+    stored["ood"] = {name: {"auroc": 0.1 * number} for number, name in enumerate(others)}
+    stored["fid"] = {"features": f"classifier of {mine}, trained by vdp"}
+    (copied_run / "eval.json").write_text(json.dumps(stored))
+    told = read_run(copied_run)
+    told = dataclasses.replace(
+        told, settings=told.settings.replace(data=dict(name=mine), eval=dict(ood=others))
+    )
+    public = folder._evaluation(run, told)
+    here = pathlib.Path.cwd().name
+    assert list(public["ood"]) == ["npz:test.npz", "npz:test.npz-2", f"folder:{here}"]
+    assert public["fid"] == {"features": "classifier of folder:photos, trained by vdp"}
 
 
 def test_what_cannot_be_done_with_it_is_said(exported, refused, smoke_run, tmp_path):

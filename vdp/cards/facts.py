@@ -4,12 +4,11 @@ The card of an exported run (`vdp.export.card`) says part of the same, from the 
 """
 
 import dataclasses
-import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vdp.cards import curves, numbers, pictures, words
+from vdp.cards import curves, numbers, pictures, progress, words
 from vdp.cards.curves import Curve
 from vdp.cards.pictures import Picture
 from vdp.errors import UserError
@@ -123,7 +122,7 @@ def _damaged(workdir: pathlib.Path) -> UserError:
 def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
     workdir = record.workdir
     metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
-    trained_for = metric_log.last_step(metrics)
+    trained_for = progress.steps(record, result, metrics)
     step = result["step"] if result else trained_for
     score = (result or {}).get("score") or {}
     drawn = curves.of(metrics, score.get("name"))
@@ -137,8 +136,8 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
         title=words.title(record),
         phrase=words.phrase(record),
         sentences=[words.trained_on(record, trained_for), *_checkpoint(result)],
-        state=state(record, result, metrics),
-        date=date(workdir),
+        state=progress.state(record, result, metrics),
+        date=progress.date(workdir, result),
         headline=numbers.headline(result) if result else None,
         figures=_figures(record, result, trained_for),
         curves=drawn,
@@ -156,52 +155,6 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
         command=record.command,
         opening=words.opening(name, generative=_draws(record), said="this folder, where it lies"),
     )
-
-
-def state(
-    record: Record, result: Mapping[str, Any] | None, metrics: Sequence[Mapping[str, Any]]
-) -> str:
-    """How far a run has come: "finished", or what is missing.
-
-    Args:
-      record: of the run.
-      result: eval.json, where there is one.
-      metrics: the lines of metrics.jsonl.
-    """
-    train, trained_for = record.settings.train, metric_log.last_step(metrics)
-    if result is not None:
-        ends = train.steps if record.weights is not None else trained_for  # without validations
-        last = (result.get("validations") or {}).get("last_step", ends)
-        if last >= train.steps or _stopped_early(record, result, metrics):
-            return "finished"
-        return f"unfinished: evaluated at step {last:,} of {train.steps:,}"
-    if record.weights is not None:
-        return "exported without an evaluation"
-    if trained_for >= train.steps:
-        return "unfinished: not evaluated"
-    return f"unfinished: trained for {trained_for:,} of {train.steps:,} steps"
-
-
-def _stopped_early(
-    record: Record, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
-) -> bool:
-    """Whether the seconds or the patience of training were spent before its steps."""
-    train = record.settings.train
-    if record.weights is not None:  # of whose training no lines are kept
-        return bool(train.patience or train.seconds)
-    spent = sum(line.get("train/seconds") or 0.0 for line in metrics)
-    validated = {line["step"] for line in metrics if any(k.startswith("eval/") for k in line)}
-    since = sum(step > result["step"] for step in validated)
-    return 0 < train.seconds <= spent or 0 < train.patience <= since
-
-
-def date(workdir: pathlib.Path) -> str:
-    """When the best checkpoint was evaluated, as YYYY-MM-DD in UTC; "" where it was not."""
-    path = workdir / RESULT
-    if not path.exists():
-        return ""
-    when = datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC)
-    return when.strftime("%Y-%m-%d")
 
 
 def _draws(record: Record) -> bool:
@@ -232,7 +185,7 @@ def _figures(record: Record, result: Mapping[str, Any] | None, trained_for: int)
     fid, spent = shown.get("fid"), report.training_seconds(shown)
     known = {
         "parameters": f"{total:,}" if total else None,
-        "steps": f"{trained_for or record.settings.train.steps:,}",
+        "steps": f"{trained_for:,}",
         "training": duration(spent) if spent is not None else None,
         "FID": f"{fid['value']:.2f}" if fid else None,
         "accuracy": f"{shown['accuracy']:.4f}" if shown.get("accuracy") is not None else None,

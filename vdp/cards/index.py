@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from vdp.cards import facts, html, markdown, numbers, pictures, words
+from vdp.cards import facts, html, markdown, numbers, pictures, progress, words
 from vdp.cards.write import CARD, card, is_stale
 from vdp.errors import UserError
 from vdp.evaluation import report
@@ -124,11 +124,15 @@ def _cells(name: str, workdir: pathlib.Path) -> tuple[list[Cell], str]:
     """(the cells of a run, its state); an error of whatever kind where it is damaged."""
     record, result = read_run(workdir), facts.read_result(workdir)
     metrics = metric_log.read_metrics(workdir / metric_log.METRICS_FILE)
-    state = facts.state(record, result, metrics)
-    steps = metric_log.last_step(metrics) or record.settings.train.steps
+    state = progress.state(record, result, metrics)
+    steps = progress.steps(record, result, metrics)
     prior = (record.settings.model.get("prior") or {}).get("name") or ""
     shown = result or {}
-    fid, spent, date = shown.get("fid"), report.training_seconds(shown), facts.date(workdir)
+    fid, spent, date = (
+        shown.get("fid"),
+        report.training_seconds(shown),
+        progress.date(workdir, result),
+    )
     data = words.data_name(record)
     cells = _row(
         name,

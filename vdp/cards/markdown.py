@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,10 +11,13 @@ from vdp.cards.facts import Facts
 from vdp.runtime import markdown as md
 from vdp.runtime.markdown import table
 
+MARKUP = re.compile(r"[\\`*\[\]]|(?<!\w)_|_(?!\w)")  # underscores inside a name are none
+
 
 def cell(text: str) -> str:
     """A text as it stands in a table, and in any line: nothing in it is read as markup."""
-    return md.cell(" ".join(html.escape(text, quote=False).split()))
+    plain = MARKUP.sub(r"\\\g<0>", html.escape(text, quote=False))
+    return md.cell(" ".join(plain.split()))
 
 
 def pairs(rows: Mapping[str, str]) -> list[str]:

@@ -72,12 +72,12 @@ def trained_on(record: Record, trained_for: int) -> str:
 
     Args:
       record: what the run has stored of itself.
-      trained_for: steps that it has come to; 0: not known, and all of them are meant.
+      trained_for: steps that it has come to.
     """
     train, count = record.settings.train, record.counts.get("train")
     images = f"{count:,} images" if count else "images"
     return (
-        f"Trained for {trained_for or train.steps:,} steps of {train.batch_size} images each on "
+        f"Trained for {trained_for:,} steps of {train.batch_size} images each on "
         f"{images} of {data_name(record)}."
     )
 

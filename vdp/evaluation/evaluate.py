@@ -1,6 +1,7 @@
 """The numbers of one checkpoint on one split: what eval.json holds."""
 
 import dataclasses
+import datetime
 import functools
 import math
 import pathlib
@@ -121,6 +122,7 @@ def evaluate(
         **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
         "representation": None,
         "convergence": None,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "train_seconds": to_step,
         "train_seconds_total": in_all,
     }

@@ -1,10 +1,12 @@
 """Writes the folder that a run is shared as; `vdp.load` opens it as it opens a run."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable
 from typing import Any
 
 from vdp import record
@@ -38,7 +40,8 @@ PATH = re.compile(rf'\b({"|".join((*record.PATH_KINDS, "classifier", "inception"
 def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> list[pathlib.Path]:
     """Writes weights, config.json, sources of one's own, the evaluation and the card; all or none.
 
-    Paths of this machine are left out of all of them: of a path its last part stays.
+    Paths of this machine are left out of all of them: of a path its last part stays, of two other
+    data sets of one name with a number.
 
     Args:
       run: the checkpoint to export.
@@ -64,7 +67,7 @@ def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> No
         shutil.copytree(stored.workdir / sources.FOLDER, out / sources.FOLDER, ignore=ignored)
     else:  # a run of a version that kept none
         sources.keep(out, stored.settings.model)
-    result = _evaluation(run, stored.workdir)
+    result = _evaluation(run, stored)
     if result is not None:
         files.write_json(out / RESULT, result)
     stats = calibration.as_trained(run.stats)
@@ -80,30 +83,52 @@ def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> No
 
 def without_paths(settings: Settings) -> Settings:
     """The settings with the last part of every path of a machine alone."""
-    data, last = settings.data, lambda text: pathlib.Path(text).name
+    data = settings.data
     features, colon, argument = settings.eval.fid_features.partition(":")
     first = settings.train.init_from
 
-    def nameless(images: str) -> str:
-        kind, colon, path = images.partition(":")
-        return f"{kind}:{last(path)}" if kind in record.PATH_KINDS and colon else images
-
     return settings.replace(
-        data=dict(name=nameless(data.name) if data.name else data.name, dir=None),
-        train=dict(init_from=last(first) if first else first),
+        data=dict(name=_nameless(data.name) if data.name else data.name, dir=None),
+        train=dict(init_from=first and _last(first)),
         eval=dict(
-            fid_features=f"{features}{colon}{last(argument)}",
-            ood=tuple(map(nameless, settings.eval.ood)),
+            fid_features=f"{features}{colon}{_last(argument)}",
+            ood=tuple(_told_apart(map(_nameless, settings.eval.ood))),
         ),
     )
 
 
-def _evaluation(run: Run[Model], workdir: pathlib.Path) -> dict[str, Any] | None:
+def _last(path: str) -> str:
+    """The last part of a path, also of one like "."; "" of none."""
+    return pathlib.Path(path).resolve().name if path else path
+
+
+def _nameless(images: str) -> str:
+    """The name of a data set, of whose path the last part alone stays."""
+    kind, colon, path = images.partition(":")
+    return f"{kind}:{_last(path)}" if kind in record.PATH_KINDS and colon else images
+
+
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """Names, of which those that were there before get a number."""
+    kept: list[str] = []
+    for name in names:
+        numbers = (f"{name}-{number}" for number in itertools.count(2))
+        kept.append(next(each for each in itertools.chain([name], numbers) if each not in kept))
+    return kept
+
+
+def _evaluation(run: Run[Model], stored: Record) -> dict[str, Any] | None:
     """What eval.json holds of this checkpoint; None where there is none of it."""
-    path = workdir / RESULT
+    path, private = stored.workdir / RESULT, stored.settings
     if not path.is_file():
         return None
     result = files.read_json(path, path.name)
     if not isinstance(result, dict) or result.get("step") != run.step:
         return None
-    return json.loads(PATH.sub(r"\1:", json.dumps(result)))
+    public, text = without_paths(private), json.dumps(result)
+    names = {private.data.name or "": public.data.name or ""}
+    names |= dict(zip(private.eval.ood, public.eval.ood, strict=True))
+    for name in sorted(names, key=len, reverse=True):  # as one may begin with another
+        if names[name] != name:
+            text = text.replace(json.dumps(name)[1:-1], json.dumps(names[name])[1:-1])
+    return json.loads(PATH.sub(r"\1:", text))
