@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vdp.errors import STOPPED, Fault, UserError
 from vdp.runtime import terminal
-
-BETWEEN_VALUES = re.compile(r",(?![^(\[]*[)\]])")  # commas, but not those of a tuple
+from vdp.settings import epochs
 
 Pairs = list[tuple[str, str]]
 
@@ -48,11 +47,35 @@ def keyed(flag: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def split_values(text: str) -> list[str]:
+    """Values with commas between them; commas in brackets or in a quoted value are of the value."""
+    values, depth, quote = [""], 0, ""
+    for character in text:
+        if character == "," and not quote and depth <= 0:
+            values.append("")
+            continue
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and (depth > 0 or not values[-1].strip()):
+            quote = character
+        depth += 0 if quote else (character in "([{") - (character in ")]}")
+        values[-1] += character
+    return [value.strip() for value in values]
+
+
 def check_overrides(flag: str, keys: Sequence[str], overrides: Pairs) -> None:
-    """UserError where a field is chosen by the flag and by an override."""
+    """Refuses a field that is chosen twice: by the flag and an override, or as epochs and steps.
+
+    Raises:
+      UserError: as it says; of a length in steps and one in epochs the second would decide.
+    """
     given = {f"config.{field}" for field, _ in overrides}
     for key in given.intersection(keys):
         raise UserError(f"{key} is given by {flag} and as --{key}: use one of them")
+    for key in keys:
+        other = f"config.{epochs.beside(key.removeprefix('config.'))}"
+        if other in given or other in keys:
+            raise UserError(f"{key}, of {flag}, and {other} set the same length: use one of them")
 
 
 def arguments(config: str, chosen: Mapping[str, str], overrides: Pairs) -> tuple[str, Pairs]:

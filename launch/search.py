@@ -33,8 +33,8 @@ KEY of --space is a field (optim.learning_rate) or a key of the config's variant
   VALUE,VALUE   one of a list
 
 A trial is a run in a folder of its own, trained with the schedule of its whole length and judged by
-its score on validation images; the test split is not looked at. After --first validations only the
-best one of --factor trials goes on, after --factor times as many one of these, and so forth
+its score on validation images; no number of the test split is used. After --first validations only
+the best one of --factor trials goes on, after --factor times as many one of these, and so forth
 (asynchronous successive halving); what is tried next is proposed by Optuna's TPE sampler. The same
 command again continues, with more --trials too. Several of them in one folder, also on machines
 that share it, work side by side.
@@ -97,9 +97,14 @@ def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str])
     workdir = search_folder(flags)
     if (workdir / RUN_FILE).exists():
         raise UserError(f"{workdir} is the folder of a run: name another --workdir")
-    files.prepare(workdir)
     facts = datasets.describe(settings.data)
     score = score_of(build.assemble(settings.model, facts))  # without a device: trials need them
+    if not score.chooses:
+        raise UserError(
+            "a search has nothing to choose by: the bound of a student falls as its samples get "
+            "better"
+        )
+    files.prepare(workdir)
     return Search(
         config=flags.config,
         distributions=distributions,
@@ -168,7 +173,8 @@ def ranked(search: Search) -> "list[FrozenTrial]":
         value = last if trial.value is None else trial.value
         name = trial.state.name
         place = order.index(name) if name in order else len(order)
-        return place, -max(reached, default=0), sign * value
+        furthest = 0 if name == "COMPLETE" else -max(reached, default=0)
+        return place, furthest, sign * value
 
     return sorted(search.trials(), key=key)
 
@@ -198,9 +204,8 @@ def write(search: Search) -> list[str]:
 def _dispatch(argv: list[str], command: list[str]) -> int:
     flags, overrides = parse(argv)
     search = plan(flags, overrides, command)
-    continued, begun = search.take_over(), time.monotonic()
-    before = len(search.trials()) - continued
-    say(f"{search.workdir}: {before} trials before, {continued} to be continued")
+    begun, before, left = time.monotonic(), len(search.trials()), len(search.interrupted())
+    say(f"{search.workdir}: {before - left} trials before, {left} to be continued")
     with stopping() as stop:
         while search.run(flags.trials, stop) and not stop.requested:
             pass

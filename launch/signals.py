@@ -33,13 +33,19 @@ def in_child() -> Callable[[], None]:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[types.SimpleNamespace]:
-    """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves."""
+    """While entered, SIGTERM, Ctrl-C and a closed terminal stop `.child`, which saves.
+
+    A second Ctrl-C kills it, as it would end `vdp.main` at once.
+    """
     state = types.SimpleNamespace(requested=False, child=None)
+    interrupts = 0
 
     def receive(number: int, frame: types.FrameType | None) -> None:
+        nonlocal interrupts
         state.requested = True
+        interrupts += number == signal.SIGINT
         if state.child:
-            state.child.stop()
+            (state.child.kill if interrupts > 1 else state.child.stop)()
 
     names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     heard = [name for name in names if signal.getsignal(name) != signal.SIG_IGN]  # as under nohup

@@ -4,11 +4,12 @@ import contextlib
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from launch import signals
@@ -21,6 +22,10 @@ SHARED = (  # by submitit's clusters; other options carry the prefix slurm_
     "cpus_per_task", "gpus_per_node", "mem_gb", "name", "nodes", "stderr_to_stdout",
     "tasks_per_node", "timeout_min",
 )  # fmt: skip
+LISTS: dict[str, Callable[[str], list[str]]] = {  # options that submitit takes as lists
+    "setup": lambda command: [command],
+    "srun_args": shlex.split,
+}
 TIMEOUTS = 50  # requeues of one run: every one goes on from a checkpoint
 PATIENCE = 300.0  # s; Slurm kills what was cancelled KillWait after SIGTERM, by default 30 s
 
@@ -40,6 +45,10 @@ class Training(Protocol):
 
     def record(self, exit_code: int | None = None, error: str | None = None) -> None:
         """Writes down how it ended; None: it has not."""
+        ...
+
+    def begun_with(self) -> list[str] | None:
+        """The arguments that were written down last."""
         ...
 
 
@@ -67,6 +76,10 @@ class Child:
         if wait:
             with contextlib.suppress(ChildProcessError):  # its exit code was read before
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+
+    def kill(self) -> None:
+        """Ends the process at once, unsaved."""
+        self._process.kill()
 
     def wait(self) -> int:
         """Shows what the process says until it ends, and returns its exit code."""
@@ -133,7 +146,8 @@ def submit(
       {name of the run: submitit job}.
 
     Raises:
-      UserError: submitit or the cluster is not there, or refuses an option.
+      UserError: submitit or the cluster is not there, or refuses an option; or a job that is in
+        the queue has other arguments.
     """
     submitit, cluster = _submitit(), CLUSTERS[launcher]
     folder = workdir / "slurm"
@@ -145,6 +159,12 @@ def submit(
     path = folder / "jobs.json"
     known = files.read_json(path, path.name) if path.exists() else {}
     queued = _queued() if cluster == "slurm" else set()
+    for run in runs:
+        if known.get(run.name) in queued and run.begun_with() != list(run.argv):
+            raise UserError(
+                f"{run.name} is in the queue as job {known[run.name]} with other arguments: "
+                f"scancel {known[run.name]} takes it out, or name another --workdir"
+            )
     jobs = {
         run.name: submitit.SlurmJob(folder, known[run.name])
         for run in runs
@@ -200,6 +220,7 @@ def _parameters(options: dict[str, str], workdir: pathlib.Path) -> dict:
         value: Any = {"True": True, "False": False}.get(text, text)
         if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             value = float(text) if "." in text else int(text)
+        value = LISTS[key](text) if key in LISTS else value
         prefix = "" if key in SHARED or key.startswith("slurm_") else "slurm_"
         parameters[prefix + key] = value
     return parameters

@@ -1,5 +1,6 @@
 """What a search may choose: `log(1e-4,1e-2)`, `uniform(0,0.2)`, `int(2,6)`, or a list of values."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,12 @@ def _distribution(key: str, text: str) -> "BaseDistribution":
             low, high = map(type_of, ends)
             if not low < high:
                 raise ValueError("the first number has to be below the second")
+            if not math.isfinite(high - low):
+                raise ValueError("its ends have to be finite")
             return make(low, high, log=log)
         except ValueError as error:
             raise UserError(f"{flag} is no range: {str(error).rstrip('.')}") from error
-    values = [value.strip() for value in points.BETWEEN_VALUES.split(text)]
+    values = points.split_values(text)
     is_range = text.startswith(tuple(f"{name}(" for name in FORMS))  # but not a whole one
     if not key or is_range or not all(values) or len(set(values)) < len(values):
         forms = ", ".join(f"{name}(A,B)" for name in FORMS)

@@ -21,6 +21,7 @@ from vdp.settings import Settings
 
 LAUNCHERS = ("local", "slurm", "submitit-local")
 ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
+POLL = 0.5  # s between two looks at a training of others
 LONGEST = 200  # bytes of a folder's name; file systems take 255
 EPILOG = """\
 KEY of --grid is a key of the config's variant (prior) or, with a dot, a field (config.model.beta);
@@ -66,10 +67,13 @@ class Run:
         """What the folder holds now."""
         return table.read(self.folder, self.point, self.seed)
 
+    def begun_with(self) -> list[str] | None:
+        """The arguments it was last started or submitted with; None where it was not."""
+        return self.result().record.get("argv")
+
     def finished(self) -> bool:
         """Whether this run is done, with these arguments."""
-        result = self.result()
-        return result.status == "finished" and result.record.get("argv") == list(self.argv)
+        return self.result().status == "finished" and self.begun_with() == list(self.argv)
 
 
 def parse(
@@ -103,7 +107,7 @@ def parse_grid(texts: list[str]) -> dict[str, list[str]]:
     """{"prior": ["normal", "vdm"], "config.model.beta": ["0.5", "1"]} of the --grid flags."""
     grid = {}
     for key, listed in points.keyed("--grid", texts).items():
-        values = [value.strip() for value in points.BETWEEN_VALUES.split(listed)]
+        values = points.split_values(listed)
         if not key or not all(values):
             raise UserError(
                 f"--grid={key}={listed} needs the form KEY=VALUE,VALUE without empty values"
@@ -188,6 +192,10 @@ def run_here(runs: list[Run], skipped: int, command: list[str]) -> bool:
             left = elapsed / max(done, 1) * (len(runs) - done)
             times = f" ({duration(elapsed)} so far, about {duration(left)} left)" if done else ""
             say(f"{run.name}: run {skipped + done + 1} of {total}{times}")
+            if files.in_use(run.folder):  # by one whose sweep has just died, until it has saved
+                say(f"{run.name}: waiting for another process that trains there")
+            while files.in_use(run.folder) and not stop.requested:
+                time.sleep(POLL)
             stop.child = child = slurm.Child(run, command)
             if stop.requested:  # before there was a child to tell
                 child.stop()

@@ -56,7 +56,7 @@ def read(folder: pathlib.Path, point: dict[str, str], seed: int) -> Result:
         status = "finished" if values else "unfinished"
         if values:
             values["parameters"] = _read(folder / RUN_FILE).get("parameters")
-    elif record and code not in (None, STOPPED):
+    elif record and code not in (None, 0, STOPPED):
         status = "failed"
     return Result(point, seed, folder, status, record, values)
 

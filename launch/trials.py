@@ -30,7 +30,6 @@ LOG = "search.log"  # in a trial's folder: what its training says
 HELD = "search.lock"  # there too, locked by the search that trains it
 POLL = 0.5  # s between two looks at a training
 FOLDER, ERROR = "folder", "error"  # of a trial: attributes in the study
-CONTINUED = "continued-{}"  # of the study: this trial's folder has gone to another one
 
 
 class Child:
@@ -47,6 +46,10 @@ class Child:
     def stop(self) -> None:
         """Asks it to save and end."""
         self._process.terminate()
+
+    def kill(self) -> None:
+        """Ends it at once, unsaved."""
+        self._process.kill()
 
     def code(self, *, wait: bool = False) -> int | None:
         """Its exit code as a shell counts; None while it runs."""
@@ -85,26 +88,23 @@ class Search:
     command: list[str]
 
     def trials(self) -> "list[FrozenTrial]":
-        """All but those that others have continued."""
-        gone = self.study.user_attrs
+        """All that have a folder: others wait, or their search died while it asked for them."""
         trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if CONTINUED.format(trial.number) not in gone]
+        return [trial for trial in trials if FOLDER in trial.user_attrs]
 
     def arguments(self, trial: "Trial | FrozenTrial") -> tuple[str, points.Pairs]:
         """(--config, fields) of a trial."""
         chosen = space.written(trial.params, self.distributions)
         return points.arguments(self.config, chosen, self.overrides)
 
-    def take_over(self) -> int:
-        """Hands on the trials whose search has died; returns how many wait to be continued."""
-        with files.lock(self.workdir, wait=True):
-            for trial in self.study.get_trials(states=[_states().RUNNING]):
-                name = trial.user_attrs.get(FOLDER)  # none: its search died while it asked
-                held = _hold(self.workdir / name) if name else contextlib.nullcontext(True)
-                with held as free:
-                    if free:
-                        self._hand_on(trial)
-            return len(self.study.get_trials(deepcopy=False, states=[_states().WAITING]))
+    def interrupted(self) -> "list[FrozenTrial]":
+        """The trials that were begun and not ended, and that no search trains now."""
+        found = []
+        for trial in self.trials():
+            if trial.state == _states().RUNNING:
+                with _hold(self.workdir / trial.user_attrs[FOLDER]) as free:
+                    found += [trial] * free
+        return found
 
     def run(self, most: int, stop: types.SimpleNamespace) -> bool:
         """Trains the next trial until it is done or loses, and says what becomes of it.
@@ -117,16 +117,25 @@ class Search:
           False where there was none left.
         """
         with contextlib.ExitStack() as held:
-            self.take_over()
-            with files.lock(self.workdir, wait=True):
-                waiting = self.study.get_trials(deepcopy=False, states=[_states().WAITING])
-                if not waiting and len(self.trials()) >= most:
-                    return False
-                trial = self._ask()
-                folder = self.workdir / trial.user_attrs[FOLDER]
-                held.enter_context(_hold(folder))
-            self._train(trial, folder, stop)
-        return True
+            trial = self._next(most, held)
+            if trial is not None:
+                self._train(trial, self.workdir / trial.user_attrs[FOLDER], stop)
+        return trial is not None
+
+    def _next(self, most: int, held: contextlib.ExitStack) -> "Trial | None":
+        """A trial that was interrupted, as it was, or a new one; its folder is `held`."""
+        with files.lock(self.workdir, wait=True):
+            for asked in self.study.get_trials(deepcopy=False, states=[_states().RUNNING]):
+                if FOLDER not in asked.user_attrs:  # by a search that died before it had all of it
+                    self.study.tell(asked.number, state=_states().FAIL)
+            for left in self.interrupted():
+                if held.enter_context(_hold(self.workdir / left.user_attrs[FOLDER])):
+                    return space.optuna().trial.Trial(self.study, left._trial_id)
+            if len(self.trials()) >= most:
+                return None
+            trial = self._ask()
+            held.enter_context(_hold(self.workdir / trial.user_attrs[FOLDER]))
+            return trial
 
     def _ask(self) -> "Trial":
         """The next trial; its choices hang on the seed and on what there was before it."""
@@ -135,16 +144,8 @@ class Search:
         sampler = space.optuna().samplers.TPESampler
         self.study.sampler = sampler(seed=int(seed), constant_liar=True)
         trial = self.study.ask(dict(self.distributions))
-        if FOLDER not in trial.user_attrs:
-            trial.set_user_attr(FOLDER, f"trial-{trial.number:04d}")
+        trial.set_user_attr(FOLDER, f"trial-{trial.number:04d}")  # all its choices are made
         return trial
-
-    def _hand_on(self, trial: "Trial | FrozenTrial") -> None:
-        """Ends a trial that is not done; the next one asked for continues its training."""
-        self.study.set_user_attr(CONTINUED.format(trial.number), True)
-        self.study.tell(trial.number, state=_states().FAIL)
-        if folder := trial.user_attrs.get(FOLDER):
-            self.study.enqueue_trial(trial.params, user_attrs={FOLDER: folder})
 
     def _train(self, trial: "Trial", folder: pathlib.Path, stop: types.SimpleNamespace) -> None:
         argument, fields = self.arguments(trial)
@@ -162,36 +163,45 @@ class Search:
         stop.child = child = Child([*self.command, *argv], folder)
         if stop.requested:  # before there was a child to tell
             child.stop()
-        self._watch(trial, child, folder, steps)
+        code = self._watch(trial, child, folder, steps)
+        if code is None or code == STOPPED or (code and stop.requested):
+            return  # given up, or interrupted: whoever comes next goes on with it
+        scores = [score for _, score in self._validations(folder) if math.isfinite(score)]
+        if code or not scores:
+            self._failed(trial, child.last_words() if code else "no validation has a number")
+        else:
+            best = max(scores, key=lambda score: self.score.sign * score)
+            self.study.tell(trial, best)
+            self._say(folder, "done", best)
 
-    def _watch(self, trial: "Trial", child: Child, folder: pathlib.Path, steps: int) -> None:
-        """Reports every validation of a training; stops it where its peers were better."""
+    def _watch(self, trial: "Trial", child: Child, folder: pathlib.Path, steps: int) -> int | None:
+        """Reports every validation of a training; stops it where its peers were better.
+
+        Validations that were reported before it was interrupted are not judged again.
+
+        Returns:
+          How the training ended; None: it was given up.
+        """
+        before = next(t for t in self.trials() if t.number == trial.number).intermediate_values
         scores: list[float] = []
         while True:
             code = child.code()  # before the file is read, which is then complete
             found = self._validations(folder)
             for step, score in found[len(scores) :]:
                 scores.append(score)
+                if len(scores) in before:
+                    continue
                 trial.report(score, len(scores))
                 over = step >= steps or (code is not None and len(scores) == len(found))
                 if trial.should_prune() and not over:
                     child.stop()
                     child.code(wait=True)
                     self.study.tell(trial, state=_states().PRUNED)
-                    return self._say(folder, f"given up at step {step}", score)
+                    self._say(folder, f"given up at step {step}", score)
+                    return None
             if code is not None:
-                break
+                return code
             time.sleep(POLL)
-        numbers = [score for score in scores if math.isfinite(score)]
-        if code == STOPPED:
-            with files.lock(self.workdir, wait=True):
-                self._hand_on(trial)
-        elif code or not numbers:
-            self._failed(trial, child.last_words() if code else "no validation has a number")
-        else:
-            best = max(numbers, key=lambda score: self.score.sign * score)
-            self.study.tell(trial, best)
-            self._say(folder, "done", best)
 
     def _validations(self, folder: pathlib.Path) -> list[tuple[int, float]]:
         """[(step, score), ...] of a training so far, without that of its start; NaN for none."""

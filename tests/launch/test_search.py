@@ -132,14 +132,61 @@ def test_what_another_search_trains_is_left_to_it(tmp_path, searched):
     trial.set_user_attr("folder", "trial-0001")
     with trials._hold(tmp_path / "search" / "trial-0001") as free:
         assert free
-        assert found.take_over() == 0
+        assert found.interrupted() == []
         code, _, _ = searched(RATES, "--trials=2")  # it counts as one of two
         assert code == 0
         assert list(calls(tmp_path)) == ["trial-0000"]
-    assert found.take_over() == 1
-    assert found.take_over() == 1  # it waits, once
-    waiting = [t for t in found.trials() if t.state.name == "WAITING"]
-    assert [t.user_attrs["folder"] for t in waiting] == ["trial-0001"]
+    (left,) = found.interrupted()
+    assert left.user_attrs["folder"] == "trial-0001"
+
+
+def test_a_trial_that_continues_keeps_what_it_has_passed(tmp_path, searched, training):
+    """The first of its peers when it began, it is judged at the rungs to come alone, as itself."""
+    found = plan(tmp_path, "--space=optim.learning_rate=0.05,0.2,0.21,0.22")
+    first = found._ask()
+    folder = tmp_path / "search" / first.user_attrs["folder"]
+    folder.mkdir()
+    rate = float(first.params["config.optim.learning_rate"])
+    with open(folder / "metrics.jsonl", "w") as file:
+        file.write('{"step": 0, "eval/elbo": 1e6}\n')
+        for number in range(1, 4):
+            step, score = 10 * number, rate * 10 * number - 100
+            file.write(json.dumps({"step": step, "eval/elbo": score}) + "\n")
+            first.report(score, number)
+            assert not first.should_prune()
+    others = sorted({"0.05", "0.2", "0.21", "0.22"} - {str(rate)})
+    for value in others:  # better ones, that come to the same rungs meanwhile
+        found.study.enqueue_trial({"config.optim.learning_rate": value})
+        other = found.study.ask(dict(found.distributions))
+        for number in range(1, 4):
+            other.report(50.0 + number, number)
+            other.should_prune()
+        found.study.tell(other, state=trials._states().PRUNED)
+    searched("--space=optim.learning_rate=0.05,0.2,0.21,0.22", "--trials=1")
+    (row,) = rows(tmp_path)
+    assert (row["trial"], row["end"]) == ("trial-0000", "done")
+    assert row["validations"] == "10", "first at its next rung, 1 x 3 x 3, too"
+
+
+def test_a_trial_that_its_search_never_began_is_none(tmp_path, searched):
+    found = plan(tmp_path, RATES)
+    found.study.ask(dict(found.distributions))  # killed before it had a folder
+    code, _, err = searched(RATES, "--trials=2")
+    assert code == 0
+    assert "0 trials before, 0 to be continued" in err
+    assert len(rows(tmp_path)) == 2
+    assert list(calls(tmp_path)) == ["trial-0001", "trial-0002"]
+
+
+def test_the_best_of_trials_of_other_lengths_is_the_best(tmp_path):
+    """A training that its patience ended early has fewer validations, not a worse model."""
+    found = plan(tmp_path, RATES)
+    for scores in ([-90.0, -80.0], [-120.0, -115.0, -113.0]):
+        trial = found._ask()
+        for number, score in enumerate(scores, 1):
+            trial.report(score, number)
+        found.study.tell(trial, max(scores))
+    assert [trial.value for trial in search.ranked(found)] == [-80.0, -113.0]
 
 
 def test_the_length_is_that_of_the_trial():

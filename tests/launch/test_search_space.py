@@ -25,6 +25,18 @@ REFUSED = {
     "leave config.eval.estimators out": (RATES, "--config.eval.estimators=elbo"),
     "needs validation images": (RATES, "--config.data.num_validation=0"),
     "needs a value of type int": ("--space=train.batch_size=uniform(16,64)",),
+    "its ends have to be finite": ("--space=optim.learning_rate=log(1e-4,inf)",),
+    "set the same length: use one of them": (
+        "--space=optim.warmup_steps=1,2",
+        "--config.optim.warmup_epochs=5",
+    ),
+    "nothing to choose by": (
+        RATES,
+        "--config=digits_vae:smoke,training=prior",
+        "--config.train.init_from=first",
+        "--config.model.prior.teacher_steps=8",
+        "--config.eval.num_steps=4",
+    ),
     "has to be the same for all trials": ("--space=eval.every=int(5,10)",),
     "--factor=1 has to be at least 2": (RATES, "--factor=1"),
 }
@@ -66,6 +78,18 @@ def test_values_are_written_as_the_command_line_has_them():
         *("8", "128", "53", "normal", "vdm", "(8,)", "(4, 2)"),
         *("0.9", "0.999996", "0.9382"),  # not 1, which is no value of the range
     ]
+
+
+def test_commas_of_a_value_do_not_end_it():
+    split = {
+        "((4,2,1),(2,1,1)), ((4,1,1),)": ["((4,2,1),(2,1,1))", "((4,1,1),)"],
+        "(8,),[4, 2],2": ["(8,)", "[4, 2]", "2"],
+        "'a,b',c": ["'a,b'", "c"],
+        "it's,mine": ["it's", "mine"],
+        "a),b,": ["a)", "b", ""],
+        "{'a': (1, ')')},2": ["{'a': (1, ')')}", "2"],
+    }
+    assert {text: points.split_values(text) for text in split} == split
 
 
 def test_a_key_may_be_named_once_however_it_is_written():

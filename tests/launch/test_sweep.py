@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from checkout import ROOT
 from launching import BASE, NORMAL, VDM, calls, planned
 from processes import until
 
-from launch import plot, sweep, table
+from launch import plot, signals, sweep, table
 
 
 def test_a_run_is_the_command_a_person_would_type():
@@ -65,7 +66,9 @@ def test_the_same_command_skips_what_is_finished(swept, tmp_path):
     assert "4 of them finished before" in err
     (tmp_path / "sweep" / names[0] / "eval.json").unlink()
     (tmp_path / "sweep" / names[1] / "eval.json").write_text('{"est')  # cut off
-    assert "not finished" in swept("--table-only", base=())[1]
+    code, out, _ = swept("--table-only", base=())
+    assert (code, out.count("1 unfinished"), "failed" in out) == (0, 0, False)
+    assert "2 unfinished" in out
     swept("--seeds=0,1,2")
     new = {f"{NORMAL}2": 1, f"{VDM}2": 1}
     assert calls(tmp_path) == dict.fromkeys(names, 1) | {names[0]: 2, names[1]: 2} | new
@@ -114,6 +117,35 @@ def test_a_stopped_sweep_lets_its_run_save(tmp_path, fake, swept, number):
     code, out, _ = swept("--table-only")
     assert (code, out.count("1 unfinished"), list(calls(tmp_path).values())) == (0, 2, [2])
     assert not (tmp_path / "sweep" / "results.png").exists()
+
+
+def test_what_another_process_still_trains_is_waited_for(swept, fake, tmp_path):
+    """The training of a sweep that was killed saves, and holds its folder meanwhile."""
+    folder = tmp_path / "sweep" / f"{NORMAL}0"
+    folder.mkdir(parents=True)
+    program = (
+        "import fcntl, sys, time; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(1.5); open(sys.argv[2], 'w')"
+    )
+    argv = [sys.executable, "-c", program, folder / ".lock", tmp_path / "over"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        code, _, err = swept(base=(BASE[0], "--grid=prior=normal"))
+    assert code == 0
+    assert err.index("waiting for another process") < err.index("training")
+    assert (tmp_path / "over").exists()
+
+
+def test_a_second_interrupt_ends_a_training_at_once():
+    ends = []
+    child = types.SimpleNamespace(
+        stop=lambda: ends.append("stop"), kill=lambda: ends.append("kill")
+    )
+    with signals.stopping() as stop:
+        stop.child = child
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+    assert ends == ["stop", "stop", "stop", "kill"]
 
 
 def test_table_csv_and_picture(swept, tmp_path):
@@ -208,6 +240,8 @@ def test_autoencoders_are_compared_by_errors_and_smoothness(tmp_path):
         ([*BASE, "--grid=prior=vdm"], ["prior", "twice"]),
         ([*BASE, "--grid=optim.l2=1", "--grid=config.optim.l2=2"], ["optim.l2", "twice"]),
         ([*BASE, "--grid=optim.l2=1", "--config.optim.l2=2"], ["config.optim.l2"]),
+        ([*BASE, "--grid=train.steps=1,2", "--config.train.epochs=5"], ["same length"]),
+        ([*BASE, "--grid=train.steps=1,2", "--grid=train.epochs=1,2"], ["same length"]),
         ([*BASE, "--seeds=0,x"], ["0,x", "integers"]),
         ([*BASE, "--seeds="], ["integers"]),
         ([*BASE, "--seeds=-1"], ["config.seed", "at least 0"]),

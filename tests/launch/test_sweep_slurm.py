@@ -16,6 +16,14 @@ from launch import slurm
 os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 
 
+def test_options_that_submitit_takes_as_lists(tmp_path):
+    given = {"setup": "module load cuda", "srun_args": "--cpu-bind=none --label", "mem_gb": "8"}
+    found = slurm._parameters(given, tmp_path)
+    assert found["slurm_setup"] == ["module load cuda"]
+    assert found["slurm_srun_args"] == ["--cpu-bind=none", "--label"]
+    assert found["mem_gb"] == 8
+
+
 def test_without_submitit_the_way_to_it_is_said(swept, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     code, _, err = swept("--launcher=slurm")
@@ -76,6 +84,9 @@ def test_slurm_gets_one_array_and_no_job_twice(swept, tmp_path, monkeypatch):
         assert f"#SBATCH {line}" in script.read_text()
     code, out, _ = swept(*flags)
     assert (code, out.count("in the queue as job 12_")) == (0, 2)
+    code, _, err = swept(*flags, "--config.train.steps=40")
+    assert code == 2
+    assert f"{NORMAL}0 is in the queue as job 12_0 with other arguments: scancel 12_0" in err
     (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho timed out >&2\nexit 1\n")
     code, _, err = swept(*flags)  # what waits is not known: nothing is submitted again
     assert code == 2
