@@ -21,6 +21,7 @@ from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
 
 KEPT = MEASURED / "peers"
+LENGTHS = ("train.steps", "train.epochs", "train.seconds")  # which the table says in a column
 MARKS = "<!-- beside -->", "<!-- end of beside -->"
 
 Kept = Mapping[str, Any]
@@ -34,10 +35,11 @@ def of_run(workdir: pathlib.Path) -> Kept:
     if bound is None:
         raise UserError(f"{workdir} has no estimate iwae: evaluate it with --mode=eval")
     config, changed = started(run.get("command"), workdir)
-    model, train = [f for f in changed if f.startswith("model.")], run["config"]["train"]
+    fields = [f for f in changed if f.partition("=")[0] not in LENGTHS]
+    train = run["config"]["train"]
     return {
         "program": "vdp",
-        "model": " ".join([config, *model]),
+        "model": " ".join([config, *fields]),
         "seed": run["config"]["seed"],
         "epochs": round(result["step"] * train["batch_size"] / run["counts"]["train"], 1),
         "seconds": result["train_seconds"],

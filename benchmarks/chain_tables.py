@@ -60,7 +60,7 @@ def read(page: pathlib.Path, marks: tuple[str, str]) -> Rows:
 
 
 def together(before: Rows, now: Rows) -> Rows:
-    """All rows, in the order of the page; those that were measured now replace theirs.
+    """All rows, in the order of the page; cells that were measured now replace theirs.
 
     Raises:
       UserError: the columns differ, as where other numbers of images were measured.
@@ -69,7 +69,8 @@ def together(before: Rows, now: Rows) -> Rows:
     new = {head for row in now.values() for head, cell in row.items() if cell} - known
     if before and new:
         raise UserError(f"the table of the page has no column {', '.join(sorted(new))}")
-    return before | now
+    measured = {key: {h: c for h, c in row.items() if c} for key, row in now.items()}
+    return before | {key: before.get(key, {}) | row for key, row in measured.items()}
 
 
 def as_text(rows: Rows) -> str:

@@ -23,12 +23,14 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
 from vdp.run import Run, calibration, restore
 from vdp.runtime import files
+from vdp.settings import Sample
 
 QUANTITIES = ("bound", "iwae", "fid", "seconds")
 TIMED = 1000  # samples
 ROUNDS = 3  # timings, of which the median counts; draws for FID, whose mean and error count
 OWN = "own"  # the chain that a run was trained with
 SOLVERS = tuple(name for name in samplers.NAMES if name != "ancestral")  # no chain, no bound
+SAMPLE = {field.name: field.default for field in dataclasses.fields(Sample)}  # a chain's own draws
 IWAE = {"iwae": "value", "ess": "ess"}  # names here: of the terms
 Numbers = Mapping[str, Any]
 
@@ -90,7 +92,7 @@ class Asked:
 
     def bound(self, run: Run) -> Numbers:
         """The bound of the chain, or of infinitely many steps, image by image."""
-        model = run.model.discretized() if run.settings.eval.num_steps else run.model
+        model = run.model.discretized() if run.settings.eval.num_steps else _endless(run.model)
         arrays = run.arrays(run.images("test")[: self.images or None])
         bounds = run.map(score.flat_terms, arrays, model=model)["value"]
         return {"bound": float(bounds.mean()), "bounds": bounds.tolist()}
@@ -133,6 +135,11 @@ class Asked:
         return {"seconds": float(np.median(found))}
 
 
+def _endless(model: Any) -> Any:
+    """The model with the bound of infinitely many steps, whichever it was trained with."""
+    return dataclasses.replace(model, prior=dataclasses.replace(model.prior, bound="continuous"))
+
+
 def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.Dataset) -> Run:
     """The run with a chain, fitted to its training images where that is not its own.
 
@@ -142,9 +149,11 @@ def opened(workdir: pathlib.Path, chain: str, num_steps: int, dataset: datasets.
     record = read_run(workdir)
     if chain in SOLVERS:
         settings = record.settings.replace(sample=dict(sampler=chain, sampler_steps=num_steps))
+    elif chain != OWN:  # drawn from step by step, however the run draws its samples
+        asked = {"num_steps": num_steps, "reverse": chain}
+        settings = record.settings.replace(eval=asked, sample=SAMPLE)
     else:
-        asked = {"num_steps": num_steps} | ({} if chain == OWN else {"reverse": chain})
-        settings = record.settings.replace(eval=asked)
+        settings = record.settings.replace(eval={"num_steps": num_steps})
     run = restore(settings, record, "best")
     if chain != OWN and not isinstance(getattr(run.model, "prior", None), DiffusionPrior):
         raise UserError(f"{workdir} has no diffusion prior, whose chains could be measured")

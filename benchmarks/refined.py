@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import command
 from benchmarks.pages import read_table, write_table
-from benchmarks.results import estimate, started
+from benchmarks.results import asked, estimate, started
 from launch.table import mean_and_error
 from vdp.errors import UserError
 from vdp.evaluation.estimators import ESTIMATORS
@@ -45,11 +45,12 @@ def evaluated(workdir: pathlib.Path) -> Result:
     raise UserError(f"{workdir} has no evaluation with {', '.join(sorted(wanted))}")
 
 
-def kind(result: Result) -> tuple:
+def kind(result: Result) -> str:
     """What an evaluation has in common with those of other seeds."""
-    entry = result["estimators"]["iwae_refined"]
-    about = tuple(entry[name] for name in ("model", "k", "refine_steps", "refine_rate"))
-    return (*about, result["split"], result["num_examples"])
+    entry, plain = result["estimators"]["iwae_refined"], result["estimators"]["iwae"]
+    about = [entry[name] for name in ("model", "k", "refine_steps", "refine_rate")]
+    about += [plain["k"], result.get("checkpoint"), result["split"], result["num_examples"]]
+    return json.dumps([*about, asked(result)], sort_keys=True)
 
 
 def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> str:
@@ -82,17 +83,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--keep", action="store_true")
     flags = parser.parse_args(argv)
-    groups: dict[tuple, list[Result]] = {}
+    groups: dict[tuple, dict[int, Result]] = {}
     for workdir in flags.runs:
         stored = files.read_json(workdir / RUN_FILE, RUN_FILE)
         config, changed = started(stored.get("command"), workdir)
-        result = evaluated(workdir)
-        groups.setdefault((config, tuple(changed), *kind(result)), []).append(result)
-    rows = [row(config, changed, group) for (config, changed, *_), group in groups.items()]
+        result, seed = evaluated(workdir), stored["config"]["seed"]
+        group = groups.setdefault((config, tuple(changed), kind(result)), {})
+        if seed in group:
+            raise UserError(f"{workdir} is of seed {seed}, as another run of its row is")
+        group[seed] = result
+    rows = [row(*key[:2], list(group.values())) for key, group in groups.items()]
     if flags.keep:
-        measured = {cells[0]: cells for cells in rows}
+        measured = {(cells[0], cells[2]): cells for cells in rows}
         there = read_table(PAGE, MARKS)[1:]
-        rows = [measured.pop(cells[0], cells) for cells in there] + list(measured.values())
+        if len(measured) < len(rows) or len({(cells[0], cells[2]) for cells in there}) < len(there):
+            raise UserError("rows of one config and as many images are not told apart: no --keep")
+        kept = [measured.pop((cells[0], cells[2]), cells) for cells in there]
+        rows = kept + list(measured.values())
     table = "\n".join(markdown.table(HEADS, rows))
     print(table)
     if flags.write:

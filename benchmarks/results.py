@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ ESTIMATORS = {
 }
 IDLE = {"seed", "notes", "eval", "sample", "log", "checkpoint", "codec", "describe"}  # no training
 
+OF_THE_MODEL = ("reverse", "num_steps", "refine_steps", "refine_rate")  # of `eval`: whose bound
+
 Run = Mapping[str, Any]  # "config", "changed", "run" of config.json, "result" of eval.json
 
 
@@ -49,9 +52,12 @@ def keep(path: pathlib.Path) -> pathlib.Path:
     run.pop("places", None)
     run["config"]["data"]["dir"] = None
     words = [config, *changed, f"step={result['step']}", f"seed={run['config']['seed']}"]
-    words += [f"{field}={value}" for field, value in _asked(result).items()]
+    words += [f"{field}={value}" for field, value in asked(result).items()]
+    words += [text for text in _of(result) if text not in ("best", "test")]
     kept = MEASURED / f"{file_name(words)}.json"
     content = {"config": config, "changed": changed, "run": run, "result": result}
+    if kept.exists() and json.loads(kept.read_text()) != json.loads(json.dumps(content)):
+        print(f"{kept.name}: in place of another run or evaluation of this name", file=sys.stderr)
     files.write_json(kept, content)
     return kept
 
@@ -61,10 +67,28 @@ def file_name(words: Sequence[str]) -> str:
     return "".join(c if c.isalnum() or c in "._=-" else "-" for c in "_".join(words))
 
 
-def _asked(result: Mapping[str, Any]) -> Mapping[str, Any]:
+def asked(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an evaluation was asked for beyond its run's own, but how it was cut up."""
     plain = ("eval.estimators", "eval.batch_size", "eval.iwae_chunk", "data.dir")
     return {field: value for field, value in result["settings"].items() if field not in plain}
+
+
+def _of(result: Mapping[str, Any]) -> tuple[str, str]:
+    """(checkpoint, split) of an evaluation."""
+    return str(result.get("checkpoint", "best")), result["split"]
+
+
+def question(run: Run) -> list[Any]:
+    """What was evaluated, and how: seeds whose answers are averaged have it in common.
+
+    An evaluation holds what it was asked beyond its run's own `eval`, which seeds may have set to
+    other values. Of an IWAE the number of samples counts, not that of a run that has none.
+    """
+    result, own = run["result"], to_json(parse(run["run"]["config"]))["eval"]
+    changes = {field.removeprefix("eval."): value for field, value in result["settings"].items()}
+    of_model = {name: changes.get(name, own[name]) for name in OF_THE_MODEL}
+    samples = {n: e["k"] for n, e in result["estimators"].items() if e and "k" in e}
+    return [*_of(result), result["num_examples"], asked(result), of_model, samples]
 
 
 def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]:
@@ -85,15 +109,15 @@ def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs, those that differ in their seed alone together, in the order of their names.
 
-    The best checkpoints of two seeds may be of different steps; two of one seed are two rows.
-    Configs of older versions have what they lacked.
+    They are evaluated alike. The best checkpoints of two seeds may be of different steps; two of
+    one seed are two rows. Configs of older versions have what they lacked.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         whole = to_json(parse(run["run"]["config"]))
         config = compare.ADDED | compare.flatten({k: whole[k] for k in whole.keys() - IDLE})
         result, hardware = run["result"], run["run"]["hardware"]
-        same = json.dumps([config, _asked(result), hardware], sort_keys=True)
+        same = json.dumps([config, question(run), hardware], sort_keys=True)
         if seed_of(run) in map(seed_of, groups.get(same, [])):
             same += f" step {result['step']}"
         groups.setdefault(same, []).append(run)
@@ -107,12 +131,14 @@ def seed_of(run: Run) -> int:
 
 def estimate(group: Sequence[Run], name: str) -> str:
     """An estimate of a group in words: mean and error, what it is of, and what is against it."""
-    entries = [run["result"]["estimators"].get(name) for run in group]
-    if not all(entries):
+    found = [run["result"]["estimators"].get(name) for run in group]
+    entries = [entry for entry in found if entry]
+    if not entries:
         return ""
     mean, error = mean_and_error([entry["nats"]["mean"] for entry in entries])
     error = entries[0]["nats"]["se"] if error is None else error
     about = max(map(qualified, entries), key=len)  # what is against one seed is against the mean
+    about += f"; of {len(entries)} seeds" if len(entries) < len(group) else ""
     return f"{mean:.2f}" + ("" if error is None else f" ± {error:.2f}") + f" ({about})"
 
 

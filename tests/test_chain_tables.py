@@ -30,6 +30,16 @@ def test_rows_that_were_not_measured_again_stay(tmp_path):
     assert both["fixed", "8"] == there["fixed", "8"]
     chain_tables.draw(both, tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000
+    drawn = chain_tables.rows_of({("fixed", 4): [{"fid": 9.0, "fid_se": 0.5}]})
+    seen = chain_tables.together(chain_tables.rows_of({("fixed", 4): [{"fid": 8.0}]}), drawn)
+    assert seen["fixed", "4"]["FID"] == "9.00 ± 0.50"
+    alone = {head: cell for head, cell in drawn["fixed", "4"].items() if cell}
+    kept = chain_tables.together({("fixed", "4"): there["fixed", "4"] | alone}, again)
+    assert kept["fixed", "4"] == there["fixed", "4"] | alone, "cells without a new number stay"
+    bound_alone = chain_tables.rows_of(measured({("fixed", 4): 1.0}))
+    kept = chain_tables.together({("fixed", "4"): there["fixed", "4"] | alone}, bound_alone)
+    assert kept["fixed", "4"]["FID"] == "9.00 ± 0.50"
+    assert kept["fixed", "4"]["below T=inf"] == "1.10 ± 0.10"
     weighed = measured({("fixed", 4): 1.0})
     weighed["fixed", 4] = [numbers | {"iwae": -79.0} for numbers in weighed["fixed", 4]]
     with pytest.raises(UserError, match=r"no column IWAE, nats \(500 images\)"):

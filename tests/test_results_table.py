@@ -96,6 +96,80 @@ def test_another_training_is_another_row(measured, capsys):
     assert f"0.00 ± {error:.2f}" in alone
 
 
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        lambda run: run["result"].update(split="validation"),
+        lambda run: run["result"].update(checkpoint="latest"),
+        lambda run: run["result"].update(num_examples=100),
+        lambda run: run["run"]["config"].update(eval={"reverse": "fixed"}),
+        lambda run: run["result"]["estimators"]["iwae"].update(k=1000),
+    ],
+)
+def test_a_seed_that_was_evaluated_otherwise_is_another_row(measured, capsys, otherwise):
+    for seed in range(3):
+        run = json.loads((measured / f"{seed}.json").read_text())
+        run["result"]["estimators"]["iwae"] = {**run["result"]["estimators"]["elbo"], "k": 8}
+        if seed == 1:
+            otherwise(run)
+        (measured / f"{seed}.json").write_text(json.dumps(run))
+    results.main([])
+    table = capsys.readouterr().out.splitlines()
+    assert [sum(f"| {seeds} |" in line for line in table) for seeds in ("0, 2", "1")] == [1, 1]
+
+
+def test_seeds_may_differ_in_what_is_not_estimated_and_one_may_lack_an_estimate(measured, capsys):
+    for seed, samples in enumerate((4, 8, 16)):
+        run = json.loads((measured / f"{seed}.json").read_text())
+        run["run"]["config"]["eval"] = {"iwae_samples": samples}
+        run["result"]["estimators"]["iwae"] = None
+        if seed:
+            run["result"]["estimators"]["elbo_discrete"] = run["result"]["estimators"]["elbo"]
+        else:
+            run["result"]["estimators"]["elbo_discrete"] = None
+        (measured / f"{seed}.json").write_text(json.dumps(run))
+    results.main([])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "| 0, 1, 2 |" in line)
+    assert "2.00 ± 1.53 (T=inf)" in line
+    assert "3.00 ± 2.00 (T=inf; of 2 seeds)" in line
+
+
+def test_evaluations_of_one_run_are_files_of_their_own(smoke_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "MEASURED", tmp_path)
+    workdir = shutil.copytree(smoke_run, tmp_path / "kept" / "run")
+    result = json.loads((workdir / "eval.json").read_text())
+    (workdir / "eval-latest-validation.json").write_text(
+        json.dumps(result | {"checkpoint": "latest", "split": "validation"})
+    )
+    first = results.keep(workdir)
+    second = results.keep(workdir / "eval-latest-validation.json")
+    assert second.name == first.name.replace(".json", "_latest_validation.json")
+    results.keep(workdir)
+    assert not capsys.readouterr().err
+    (workdir / "eval.json").write_text(json.dumps(result | {"mse": 1.0}))
+    results.keep(workdir)
+    assert f"{first.name}: in place of another" in capsys.readouterr().err
+
+
+def test_models_of_other_training_fields_are_kept_beside_each_other(
+    smoke_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(beside, "KEPT", tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    run = shutil.copytree(smoke_run, tmp_path / "run")
+    result = json.loads((run / "eval.json").read_text())
+    result["estimators"]["iwae"] = {**result["estimators"]["elbo"], "k": 8}
+    (run / "eval.json").write_text(json.dumps(result))
+    stored = json.loads((run / "config.json").read_text())
+    for more in ("", " --config.optim.groups.prior=1"):
+        command = f"python -m vdp.main --config=digits_vae --config.train.steps=5{more}"
+        (run / "config.json").write_text(json.dumps(stored | {"command": command}))
+        beside.keep(beside.of_run(run))
+    shown = beside.table()
+    assert "| `digits_vae` |" in shown
+    assert "| `digits_vae optim.groups.prior=1` |" in shown
+
+
 def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         command.run(lambda: results.main([f"--add={tmp_path / 'nowhere'}"]))
@@ -148,6 +222,7 @@ def test_what_refined_posteriors_gain_is_a_row_of_the_seeds_that_were_evaluated_
         run = shutil.copytree(smoke_run, tmp_path / str(seed))
         stored = json.loads((run / "config.json").read_text())
         stored["command"] = f"python -m vdp.main --config=digits_vae:smoke --config.seed={seed}"
+        stored["config"]["seed"] = seed
         (run / "config.json").write_text(json.dumps(stored))
         result = json.loads((run / "eval.json").read_text())
         found = result["estimators"]
@@ -157,7 +232,7 @@ def test_what_refined_posteriors_gain_is_a_row_of_the_seeds_that_were_evaluated_
             found[f"{name}_refined"] = copy.deepcopy(found[name]) | how | more
         (run / "eval-latest-test.json").write_text(json.dumps(result))
     runs = [str(tmp_path / str(seed)) for seed in range(3)]
-    assert refined.main([*runs, "--keep"]) == 0
+    assert refined.main([*runs[:2], "--keep"]) == 0
     shown, page = capsys.readouterr().out.splitlines(), refined.PAGE.read_text().splitlines()
     kept = [line for line in shown if line.startswith("| `digits_dvp`")]
     assert len(kept) == 1
@@ -166,6 +241,10 @@ def test_what_refined_posteriors_gain_is_a_row_of_the_seeds_that_were_evaluated_
     _, _, first, second = (line.split(" | ") for line in capsys.readouterr().out.splitlines())
     assert (first[1], second[1]) == ("2", "1")
     assert (first[5], second[5]) == ("2.50 ± 0.50", "4.00 ± 0.10")
+    with pytest.raises(refined.UserError, match="is of seed 1, as another run"):
+        refined.main([*runs, runs[1]])
+    with pytest.raises(refined.UserError, match="not told apart"):
+        refined.main([*runs, "--keep"])
     with pytest.raises(refined.UserError, match="has no evaluation with elbo, elbo_refined"):
         refined.main([str(smoke_run)])
 
