@@ -223,7 +223,7 @@ def _keep_proportions(config: config_dict.ConfigDict, overrides: Overrides, befo
         section, leaf = field.split(".")
         if _section(config, section).get(leaf):
             config[section][leaf] *= now / before
-            config.notes = (*config.get("notes", ()), f"{field}: in proportion to train.epochs")
+            config.notes = (*config.get("notes", ()), epochs.in_proportion_note(field))
 
 
 def _epochs(config: config_dict.ConfigDict) -> float:

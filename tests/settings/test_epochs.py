@@ -78,6 +78,26 @@ def test_a_run_goes_on_by_the_steps_that_its_epochs_came_to():
             compare.check_resumable(run, other)
 
 
+def test_a_run_of_more_epochs_keeps_its_warm_ups():
+    """Also where a config's own would follow train.epochs, as those for any images do."""
+    own = [("data.name", "synthetic:8x8x1x17")]
+    of = lambda *fields: epochs.resolve(config.settings("own_vae", [*own, *fields]), 1280)
+    run, longer = of(("train.epochs", "100")), of(("train.epochs", "200"))
+    assert longer.model["kl_warmup_steps"] == 2 * run.model["kl_warmup_steps"] > 0
+    kept = compare.with_warmups_of(run, longer)
+    compare.check_resumable(run, kept)
+    assert kept.train.steps == 2 * run.train.steps
+    assert kept.model["kl_warmup_steps"] == run.model["kl_warmup_steps"]
+    assert kept.optim.warmup_steps == run.optim.warmup_steps
+    compare.check_resumable(kept, compare.with_warmups_of(kept, longer))
+    for trained, flags in ((run, longer), (kept, longer), (kept, kept)):
+        compare.check_same_run(trained, flags)
+        assert naming.file_name(trained, flags) == "eval.json"
+    given = of(("train.epochs", "200"), ("optim.warmup_epochs", "3"))
+    with pytest.raises(UserError, match=r"optim\.warmup_steps"):
+        compare.check_resumable(run, compare.with_warmups_of(run, given))
+
+
 def test_notes_are_said_of_the_fields_that_keep_their_value():
     noted = config.settings("digits_vae").replace(
         notes=("train.batch_size: as it is", "no.such: x")

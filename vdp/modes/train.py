@@ -70,6 +70,8 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     dataset = datasets.load(settings.data)
     interruption.check()
     given = epochs.resolve(settings, len(dataset.splits["train"]))
+    if checkpoint.saved_steps(workdir) and (workdir / config.RUN_FILE).exists():
+        given = compare.with_warmups_of(config.read_run(workdir).settings, given)
     settings = first_stage.without_warmup(given)
     progress = Progress("training", settings.train.steps, enabled=parallel.is_writer())
     try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vdp.errors import UserError
+from vdp.settings import epochs
 from vdp.settings.parse import to_json
 from vdp.settings.sections import Data, Settings
 
@@ -159,6 +160,23 @@ def check_resumable(stored: Settings, current: Settings, *, run: str = "RUN") ->
     )
 
 
+def with_warmups_of(stored: Settings, current: Settings) -> Settings:
+    """The settings a run goes on with: its warm-ups stay where they would follow train.epochs.
+
+    Args:
+      stored: the settings the run was trained with.
+      current: those of this command, of which `notes` say what has followed.
+    """
+    old, changes = to_json(stored), dict[str, dict[str, Any]]()
+    for in_epochs, in_steps in EPOCHS.items():
+        if epochs.in_proportion_note(in_epochs) in current.notes:
+            for section, leaf in (in_epochs.split("."), in_steps.split(".")):
+                changes.setdefault(section, {})[leaf] = old[section].get(leaf, 0)
+    if "model" in changes:
+        changes["model"] = {**current.model, **changes["model"]}
+    return current.replace(**changes) if changes else current
+
+
 def check_same_run(stored: Settings, current: Settings) -> None:
     """Refuses to evaluate a run as another model, or on a test split that was trained on.
 
@@ -173,11 +191,15 @@ def check_same_run(stored: Settings, current: Settings) -> None:
 def _resolved(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Fields that a run keeps with what training has made of them, where that is of one command.
 
-    Lengths in epochs are kept as steps, and after train.init_parts=all there is no KL warm-up.
+    Lengths in epochs are kept as steps, of a run that went on for more epochs those it began with,
+    and after train.init_parts=all there is no KL warm-up.
     """
     old, new = flatten(stored), flatten(current)
     same = lambda field: old.get(field) == new.get(field)
-    fields = [steps for epochs, steps in EPOCHS.items() if same(epochs) and old.get(epochs)]
+    follows = lambda field: epochs.in_proportion_note(field) in (new.get("notes") or ())
+    fields = [
+        steps for each, steps in EPOCHS.items() if old.get(each) and (same(each) or follows(each))
+    ]
     goes_on = old.get("train.init_from") and old.get("train.init_parts") == "all"
     if goes_on and same("train.init_from") and same("train.init_parts"):
         fields.append("model.kl_warmup_steps")

@@ -64,6 +64,11 @@ def in_proportion(overrides: Sequence[tuple[str, str]], before: float, now: floa
     return [field for field in others if not given & {field, FIELDS[field]}]
 
 
+def in_proportion_note(field: str) -> str:
+    """What `notes` of settings say of a length that has followed train.epochs."""
+    return f"{field}: in proportion to train.epochs"
+
+
 def beside(field: str) -> str | None:
     """The field in steps that one in epochs decides, or the other way round; None of others."""
     return (FIELDS | {in_steps: in_epochs for in_epochs, in_steps in FIELDS.items()}).get(field)
