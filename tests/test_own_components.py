@@ -72,6 +72,25 @@ def test_a_prior_with_a_bug_is_named_with_file_and_line(cli, place, where):
     assert f'File "{path}", line {line}' in err.partition(sentence)[2]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("def sample(", "def draw(", "has no method sample, which vdp.types.Prior asks for"),
+        ("(DensityPrior)", "", "has no method draw, rate, log_prob_bound, log_prob_weight"),
+        ("return {}, {}", "return {}", "init gives dict where"),
+        ("stats, z, encode=None", "stats, z", "TypeError: Mine.log_prob() takes 4 positional arguments"),
+    ],
+)
+def test_a_prior_that_lacks_something_is_named(cli, place, before, after, says):
+    text = PRIOR.format(**dict.fromkeys(BUGS, "pass"))
+    assert before in text
+    place("mine", text.replace(before, after))
+    code, _, err = cli("--config=digits_vae:prior=mine.make,smoke", "--mode=describe")
+    assert code in (1, 2)
+    assert "prior mine.make (config.model.prior)" in err
+    assert says in err
+
+
 def test_a_likelihood_with_a_bug_is_named(cli, place):
     path = place("pixels", (
         "from vdp.likelihoods.discretized_logistic import make as shipped\n"

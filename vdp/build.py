@@ -217,7 +217,10 @@ def model(spec: Mapping[str, Any], facts: Facts) -> Model:
     except UserError:
         raise
     except UNEXPECTED as error:  # flax and jax raise many kinds
-        where = blame(error, spec) or f"model {spec['name']} (config.model)"
+        where = blame(error, spec)
+        if where is None:  # it arose where one from outside is called, which may name it
+            contracts.check_outside(built, spec, facts.shape)
+            where = f"model {spec['name']} (config.model)"
         what = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"{where} fails for images of shape {facts.shape}: {what}") from error
     # what comes from outside may be another thing the next time

@@ -1,6 +1,7 @@
 """An evaluation beside a training: every new checkpoint once, until nobody trains."""
 
 import contextlib
+import shutil
 
 import pytest
 
@@ -34,6 +35,27 @@ def test_new_checkpoints_are_evaluated_until_nobody_trains(copied_run, monkeypat
     said = capsys.readouterr().out
     assert "checkpoint 900 was removed before it was read" in said
     assert "nobody trains in" in said
+
+
+def test_a_checkpoint_that_is_written_anew_is_waited_for_and_evaluated(copied_run, monkeypatch):
+    settings, step = read_run(copied_run).settings, saved_steps(copied_run)[-1]
+    place = copied_run / "checkpoints" / str(step)
+    aside, seen = place.with_name(f"replaced-{step}"), []
+    monkeypatch.setattr(follow.time, "sleep", lambda seconds: (place.mkdir(), aside.rmdir()))
+    training = contextlib.ExitStack()
+    training.enter_context(files.lock(copied_run))
+
+    def evaluate_one(chosen, workdir):
+        seen.append(int(chosen.eval.checkpoint))
+        if len(seen) == 1:
+            shutil.rmtree(place)
+            aside.mkdir()
+            raise UserError("no such checkpoint")
+        training.close()
+
+    monkeypatch.setattr(evaluate, "evaluate_one", evaluate_one)
+    evaluate.main(settings, copied_run, follow=True)
+    assert seen == [step, step]
 
 
 def test_what_cannot_be_evaluated_is_said(copied_run, monkeypatch):

@@ -1,6 +1,7 @@
 """The components of a model: where they stand, how they are called, and what they give back."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from vdp.checks import outputs
-from vdp.errors import UserError
-from vdp.types import DiffusionLike, Model, OverPrior, Shape
+from vdp.errors import UNEXPECTED, Fault, UserError, first_line
+from vdp.types import DiffusionLike, Likelihood, Model, OverPrior, Prior, Shape
 
 
 class Part(NamedTuple):
@@ -53,7 +54,7 @@ def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
       x_shape: (H, W, C) of the images.
 
     Raises:
-      UserError: a method gives another shape or type than `vdp.types` says; it is named.
+      UserError, Fault: as of `check_outside`.
     """
     for call in calls(model, x_shape).values():
         if call.given != call.wanted:
@@ -61,16 +62,42 @@ def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
                 f"the network {call.network} gives {call.given} for an input of shape "
                 f"{call.x_shape} where {call.wanted} is needed"
             )
+    check_outside(model, spec, x_shape)
+
+
+def check_outside(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
+    """As `check`, of priors and likelihoods from outside alone.
+
+    Raises:
+      UserError: a method is missing, or gives another shape or type than `vdp.types` says; it is
+        named.
+      Fault: a method takes other arguments or fails.
+    """
     for part in filter(lambda part: part.outside, parts(spec)):
         try:
             if part.room == "prior" and isinstance(model, OverPrior):
-                prior = part.of(model)
+                prior = _whole(part.of(model), Prior)
                 merged = isinstance(prior, DiffusionLike) and prior.merged
                 outputs.of_prior(prior, model.prior_shape(x_shape), x_shape, merged=merged)
             elif part.room == "likelihood":
-                outputs.of_likelihood(part.of(model), x_shape)
+                outputs.of_likelihood(_whole(part.of(model), Likelihood), x_shape)
         except UserError as error:
             raise UserError(f"{part}: {error}") from error
+        except UNEXPECTED as error:
+            what = f"{type(error).__name__}: {first_line(error)}"
+            raise Fault(f"{part} fails for images of shape {tuple(x_shape)}: {what}") from error
+
+
+def _whole(component: Any, protocol: type) -> Any:
+    """The component, which has all methods of a protocol; UserError: it has not."""
+    methods = [name for name, made in vars(protocol).items() if inspect.isfunction(made)]
+    named = [name for name in methods if not name.startswith("_")]
+    if missing := [name for name in named if not callable(getattr(component, name, None))]:
+        raise UserError(
+            f"{type(component).__name__} has no method {', '.join(missing)}, which "
+            f"vdp.types.{protocol.__name__} asks for"
+        )
+    return component
 
 
 class Call(NamedTuple):

@@ -83,7 +83,8 @@ def judged(
 
     Returns:
       What eval.json holds under "fid", "kid", "manifold" and "sampling". "real" is the same number
-      of the evaluated split itself: what a perfect model would get. KID and the four of the
+      of the evaluated split itself: what a perfect model would get; None where that is the
+      reference. KID and the four of the
       manifold are of at most 10,000 reference images.
     """
     chosen, options = run.settings.eval, run.settings.sample.options()
@@ -91,7 +92,8 @@ def judged(
     expected = fid.cached_statistics(features, reference)
     distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
     images = dataset.splits[chosen.split].images
-    real = features.apply(images) if len(images) > 1 else None
+    is_other = chosen.split != chosen.fid_reference  # else its images are on both sides
+    real = features.apply(images) if is_other and len(images) > 1 else None
     order = np.random.default_rng(chosen.seed).permutation(len(reference))[:COMPARED]
     some = features.apply(reference[np.sort(order)])
     result = {

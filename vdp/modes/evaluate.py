@@ -1,6 +1,7 @@
 """`--mode=eval`: evaluates one checkpoint of a run and says what came out."""
 
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from vdp.evaluation import (
     values,
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
-from vdp.modes.follow import checkpoints
+from vdp.modes.follow import checkpoints, written_since
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
 from vdp.run import Run, calibration, record_of, restore
@@ -50,12 +51,16 @@ def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> 
         raise UserError("--follow is of one process: leave --multihost out")
     folder = config.read_run(workdir).workdir
     for step in checkpoints(folder):
+        chosen, started = settings.replace(eval=dict(checkpoint=str(step))), time.time()
         try:
-            evaluate_one(settings.replace(eval=dict(checkpoint=str(step))), workdir)
+            evaluate_one(chosen, workdir)
         except UserError:
-            if step in saved_steps(folder):
+            if written_since(folder, step, started):
+                evaluate_one(chosen, workdir)
+            elif step in saved_steps(folder):
                 raise
-            print(f"checkpoint {step} was removed before it was read")
+            else:
+                print(f"checkpoint {step} was removed before it was read")
     print(f"nobody trains in {folder}: the checkpoints that were seen are evaluated")
 
 

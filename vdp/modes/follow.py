@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 
 from vdp.runtime import files, interruption
-from vdp.training.checkpoint import saved_steps
+from vdp.training.checkpoint import FOLDER, saved_steps
+from vdp.training.storage import REPLACED
 
 SECONDS = 5.0  # between two looks at the folder
 
@@ -31,3 +32,23 @@ def checkpoints(folder: pathlib.Path) -> Iterator[int]:
             time.sleep(SECONDS)
         else:
             return
+
+
+def written_since(folder: pathlib.Path, step: int, moment: float) -> bool:
+    """Whether a checkpoint was written anew, as training does where it owed it a score.
+
+    Waits until its successor is there.
+
+    Args:
+      folder: of the run.
+      step: of the checkpoint.
+      moment: as of `time.time`.
+
+    Raises:
+      Interrupted: after a signal.
+    """
+    place = folder / FOLDER / str(step)
+    while place.with_name(f"{REPLACED}{step}").exists() and files.in_use(folder):
+        interruption.check("; the evaluations that are finished are written")
+        time.sleep(SECONDS)
+    return place.exists() and place.stat().st_mtime > moment
