@@ -11,6 +11,7 @@ fi
 python -m benchmarks.step_variants --steps=200 --rounds=3 "mnist: mnist_dvp:reference"
 python -m benchmarks.step_variants --steps=10 --rounds=3 \
   "cifar: cifar10_dvp train.steps_per_dispatch=5"
+data="${MNIST:+--config.data.dir=$MNIST}"
 python -m vdp.main --config=mnist_dvp:reference --workdir="${RUNS:-runs}/profile" \
   --config.train.steps=300 --config.log.profile_steps=100 --config.eval.estimators=elbo \
-  ${MNIST:+--config.data.dir=$MNIST}
+  "${data:---config.data.name=synthetic:28x28x1}"

@@ -137,12 +137,91 @@ ENTRY %main (p0: f32[64], p1: f32[128,6144]) -> f32[32,6144] {
 """
 
 
+SPLIT = """HloModule jit_k
+
+%start.1 (p: bf16[16,8]) -> (bf16[16,8], bf16[128,8], u32[]) {
+  %p = bf16[16,8]{1,0} parameter(0)
+  %g1 = bf16[128,8]{1,0} all-gather(%p), channel_id=6, dimensions={0}
+  ROOT %c1 = (bf16[16,8]{1,0}, bf16[128,8]{1,0}, u32[]) custom-call(%g1), custom_call_target="AsyncCollectiveStart"
+}
+
+%meanwhile.1 (q: bf16[16,8], x: f32[64]) -> (f32[64], bf16[16,8]) {
+  %q = bf16[16,8]{1,0} parameter(0)
+  %x = f32[64]{0} parameter(1)
+  %g2 = bf16[128,8]{1,0} all-gather(%q), channel_id=6, dimensions={0}
+  %y = f32[64]{0} tanh(%x)
+  ROOT %t = (f32[64]{0}, bf16[16,8]{1,0}) tuple(%y, %q)
+}
+
+%wait.1 (r: bf16[16,8], s: bf16[128,8]) -> bf16[128,8] {
+  %r = bf16[16,8]{1,0} parameter(0)
+  %s = bf16[128,8]{1,0} parameter(1)
+  %g3 = bf16[128,8]{1,0} all-gather(%r), channel_id=6, dimensions={0}
+  ROOT %c2 = bf16[128,8]{1,0} custom-call(%r, %s, %g3), custom_call_target="AsyncCollectiveDone"
+}
+
+%body (arg: (s32[], bf16[16,8], f32[64])) -> (s32[], bf16[16,8], f32[64]) {
+  %arg = (s32[], bf16[16,8]{1,0}, f32[64]{0}) parameter(0)
+  %i = s32[] get-tuple-element(%arg), index=0
+  %w = bf16[16,8]{1,0} get-tuple-element(%arg), index=1
+  %z = f32[64]{0} get-tuple-element(%arg), index=2
+  %f1 = (bf16[16,8]{1,0}, bf16[128,8]{1,0}, u32[]) fusion(%w), kind=kCustom, calls=%start.1
+  %f2 = (f32[64]{0}, bf16[16,8]{1,0}) fusion(%w, %z), kind=kCustom, calls=%meanwhile.1
+  %z2 = f32[64]{0} get-tuple-element(%f2), index=0
+  %whole = bf16[128,8]{1,0} get-tuple-element(%f1), index=1
+  %f3 = bf16[128,8]{1,0} fusion(%w, %whole), kind=kCustom, calls=%wait.1
+  ROOT %u = (s32[], bf16[16,8]{1,0}, f32[64]{0}) tuple(%i, %w, %z2)
+}
+
+%condition (arg.1: (s32[], bf16[16,8], f32[64])) -> pred[] {
+  %arg.1 = (s32[], bf16[16,8]{1,0}, f32[64]{0}) parameter(0)
+  %i.1 = s32[] get-tuple-element(%arg.1), index=0
+  %ten = s32[] constant(10)
+  ROOT %lt = pred[] compare(%i.1, %ten), direction=LT
+}
+
+ENTRY %main (p0: (s32[], bf16[16,8], f32[64])) -> (s32[], bf16[16,8], f32[64]) {
+  %p0 = (s32[], bf16[16,8]{1,0}, f32[64]{0}) parameter(0)
+  ROOT %loop = (s32[], bf16[16,8]{1,0}, f32[64]{0}) while(%p0), condition=%condition, body=%body
+}
+"""
+
+
+def test_a_collective_that_is_split_into_fusions_counts_once_in_every_trip():
+    work = Reader(hlo.parse(SPLIT), near=True).work()
+    assert work.collectives == {"all-gather": 10}
+    assert work.payload == {"all-gather": 10 * 2 * 128 * 8}
+    assert work.kernels == {COLLECTIVE: 10, COMPUTING: 10}, "what waits is none"
+
+
+def test_an_exchange_that_is_started_names_its_operands_first():
+    started = "((f32[1024]{0}), f32[1024]{0}) all-to-all-start(%p), channel_id=1"
+    text = (
+        "HloModule m\n\nENTRY %main (p: f32[1024]) -> f32[1024] {\n"
+        f"  %p = f32[1024]{{0}} parameter(0)\n  %s = {started}\n"
+        "  ROOT %d = f32[1024]{0} all-to-all-done(%s)\n}\n"
+    )
+    work = Reader(hlo.parse(text), near=False).work()
+    assert work.payload == {"all-to-all": 4096}
+    assert work.moved == 2 * 4096
+
+
+def test_loops_in_calls_are_loops():
+    called = GPU.replace("ENTRY %main", "%inner").replace("calls=%add", "calls=%fused_add") + (
+        "\nENTRY %outer (a: f32[8,4], b: f32[4,4], c: f32[5,8,4]) -> f32[5,8,4] {\n"
+        "  %a = f32[8,4]{1,0} parameter(0)\n  %b = f32[4,4]{1,0} parameter(1)\n"
+        "  %c = f32[5,8,4]{2,1,0} parameter(2)\n"
+        "  ROOT %r = f32[5,8,4]{2,1,0} call(%a, %b, %c), to_apply=%inner\n}\n"
+    )
+    assert Reader(hlo.parse(called), near=False).work().loops == 1
+
+
 def test_collectives_in_fusions_and_slices_that_are_started_are_what_they_are():
     """As a TPU has them: by reading the operand whole, the slice would count eight times."""
     work = Reader(hlo.parse(FUSED), near=True).work()
     assert work.kernels == {COLLECTIVE: 1, MOVING: 1}
-    assert work.collectives == {"all-reduce": 1}
-    assert work.payload == {"all-reduce": 4 * 64}
+    assert work.collectives == {"reduce-scatter": 1}, "a sum of which a part is kept"
+    assert work.payload == {"reduce-scatter": 4 * 64}
     slicing = 2 * 4 * 32 * 6144
     assert work.moved == slicing + 4 * (64 + 16)
 
@@ -176,6 +255,17 @@ def test_a_loop_of_unknown_length_counts_once_and_is_said():
     work = Reader(hlo.parse(TPU.replace("direction=LT", "direction=NE")), near=True).work()
     assert work.unknown == 1
     assert work.kernels[COMPUTING] == 1 + 2
+
+
+def test_a_comparison_that_is_a_part_of_a_condition_is_no_length():
+    either = TPU.replace(
+        "  ROOT %lt = pred[]{:T(512)} compare(%i.1, %seven), direction=LT",
+        "  %lt = pred[]{:T(512)} compare(%i.1, %seven), direction=LT\n"
+        "  %more.1 = pred[] constant(true)\n"
+        "  ROOT %both = pred[]{:T(512)} and(%lt, %more.1)",
+    )
+    assert either != TPU
+    assert Reader(hlo.parse(either), near=True).work().unknown == 1
 
 
 def test_a_compiled_program_has_the_trips_of_its_scan():

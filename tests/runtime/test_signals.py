@@ -53,6 +53,14 @@ def test_what_waits_outside_of_python_is_ended(code, numbers, ends, says):
     assert "Traceback" not in err
 
 
+def test_a_signal_from_before_a_wait_ends_it():
+    """A process that is told to stop while it starts would wait for one that has obeyed."""
+    code = f"{IN_C}\nsignal.raise_signal(signal.SIGTERM)\nwith signals.ending_at_once(): wait()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr.endswith("stopped by SIGTERM; nothing had been started\n")
+
+
 def test_a_closed_terminal_is_a_signal_to_stop_and_what_is_said_after_it_no_error(tmp_path):
     code = (
         "import sys, time\nfrom vdp.runtime import signals\nsignals.listen(watched=True)\n"

@@ -34,7 +34,9 @@ gpu_device_info {{
 }}
 platform_name: "CUDA" dnn_version_info {{ major: 9 minor: 8 }} device_description_str: "{name}"
 """
-TOO_LARGE = re.compile(r"Used ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm")
+TOO_LARGE = re.compile(  # the whole program, or its temporaries alone
+    r"(?:Used |HLO temporaries \()([\d.]+)([KMGT])(?: of [\d.]+[KMGT] hbm|\) exceeds)"
+)
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -42,7 +44,7 @@ class TooLarge(Exception):
     """The compiler refuses a program that the chip's memory cannot hold.
 
     Args:
-      size: bytes it would need; None where the compiler does not say.
+      size: bytes it would need at least; None where the compiler does not say.
     """
 
     def __init__(self, size: float | None):

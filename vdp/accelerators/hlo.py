@@ -19,6 +19,7 @@ CALLED = re.compile(
 )
 BRANCHES = re.compile(r"(?:branch_computations|called_computations)=\{([^}]*)\}")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+CHANNEL = re.compile(r"channel_id=(\d+)")
 TARGET = re.compile(r'custom_call_target="([^"]*)"')
 
 
@@ -76,6 +77,12 @@ class Instruction:
         ]
 
     @property
+    def channel(self) -> str:
+        """What tells a collective from others; "" where there is none."""
+        found = CHANNEL.search(self.attributes)
+        return found[1] if found else ""
+
+    @property
     def target(self) -> str:
         """The name of a custom call's function."""
         found = TARGET.search(self.attributes)
@@ -100,8 +107,8 @@ class Program:
     def trips(self, loop: Instruction) -> int | None:
         """How often a `while` runs its body; None where that is not known beforehand.
 
-        Known where the compiler has noted it, else where the condition compares something with one
-        constant, as jax's loops over a known length do, which count from 0.
+        Known where the compiler has noted it, else where the condition is that something is less
+        than one constant, as of jax's loops over a known length, which count from 0.
         """
         if noted := TRIPS.search(loop.attributes):
             return int(noted[1])
@@ -110,6 +117,8 @@ class Program:
             if instruction.opcode == "constant" and instruction.arguments.isdecimal():
                 limits.add(int(instruction.arguments))
             less |= "direction=LT" in instruction.attributes
+            if instruction.opcode in ("and", "or", "not", "xor"):
+                return None  # the comparison is not all that there is to it
         return limits.pop() if less and len(limits) == 1 else None
 
     def _inside(self, name: str) -> Iterator[Instruction]:

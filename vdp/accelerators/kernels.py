@@ -8,6 +8,7 @@ updated in place the update.
 
 import dataclasses
 from collections import Counter
+from collections.abc import Collection
 
 from vdp.accelerators.hlo import Array, Computation, Instruction, Program
 
@@ -29,9 +30,10 @@ NAMING = (  # calls that run nothing
 )  # fmt: skip
 SLICING = ("dynamic-slice", "slice", "gather", "slice-start", "dynamic-slice-start")
 WITH_OPERANDS = (  # what starts them has the shape (operands, results, ...)
-    "all-gather-start", "collective-permute-start", "reduce-scatter-start", "slice-start",
-    "dynamic-slice-start",
+    "all-gather-start", "collective-permute-start", "reduce-scatter-start", "all-to-all-start",
+    "collective-broadcast-start", "ragged-all-to-all-start", "slice-start", "dynamic-slice-start",
 )  # fmt: skip
+WAITS = "AsyncCollectiveDone"  # in a fusion of a TPU that ends what another one has started
 
 
 @dataclasses.dataclass
@@ -87,11 +89,15 @@ class Reader:
     def work(self, name: str | None = None) -> Work:
         """The work of one run of the computation `name`, or of the whole program."""
         computation, total = self.program.computations[name or self.program.entry], Work()
+        begun: set[str] = set()
         for instruction in computation.values():
-            self._add(total, instruction, computation)
+            self._add(total, instruction, computation, begun)
         return total
 
-    def _add(self, total: Work, instruction: Instruction, computation: Computation) -> None:
+    def _add(
+        self, total: Work, instruction: Instruction, computation: Computation, begun: set[str]
+    ) -> None:
+        """Adds one instruction; `begun` are the channels of collectives that were counted."""
         opcode, called = instruction.opcode, instruction.called
         if opcode == "while":
             trips = self.program.trips(instruction)
@@ -99,17 +105,23 @@ class Reader:
             total.loops += 1
             total.unknown += trips is None
         elif opcode == "conditional":
-            branches = map(self.work, instruction.branches)
-            total.add(max(branches, key=lambda work: work.launches))
+            most = max(map(self.work, instruction.branches), key=lambda work: work.launches)
+            total.add(most)
+            total.loops += most.loops
         elif opcode in ("call", "async-start"):
             names = [name for role, name in called.items() if role in ("calls", "to_apply")]
             for inner in names or instruction.branches:
-                total.add(self.work(inner))
-        elif kind := self.kind(instruction):
+                work = self.work(inner)
+                total.add(work)
+                total.loops += work.loops
+        elif kind := self.kind(instruction, begun):
             total.kernels[kind] += 1
             total.moved += self._moved(instruction, computation)
             for each, around in self._collectives(instruction, computation):
-                name = each.opcode.removesuffix("-start")
+                if each.channel in begun:
+                    continue
+                begun |= {each.channel} - {""}
+                name = _what(each, around if opcode == "fusion" else {})
                 total.collectives[name] += 1
                 both = (self._read(each, around), _results(each))
                 total.payload[name] += max(sum(a.nbytes for a in arrays) for arrays in both)
@@ -123,17 +135,29 @@ class Reader:
         inside = self.program.computations[instruction.called["calls"]]
         return [(each, inside) for each in inside.values() if _is_collective(each)]
 
-    def kind(self, instruction: Instruction) -> str | None:
-        """The kind of kernel an instruction is; None where it is none."""
+    def kind(self, instruction: Instruction, begun: Collection[str] = ()) -> str | None:
+        """The kind of kernel an instruction is; None where it is none.
+
+        A TPU splits a collective into fusions that each hold a copy of it: one that starts it, some
+        that compute meanwhile, and one that waits for its end.
+
+        Args:
+          instruction: of a computation.
+          begun: channels of collectives that were started before.
+        """
         opcode = instruction.opcode
         if opcode in FREE or opcode.endswith(("-done", "-update")):
             return None
-        if self._collectives(instruction, {}):
+        collectives = [each for each, _ in self._collectives(instruction, {})]
+        if any(each.channel not in begun for each in collectives):
             return COLLECTIVE
         if opcode == "custom-call":
             return None if instruction.target in NAMING else LIBRARY
         if opcode == "fusion":
-            inside = self.program.computations[instruction.called["calls"]].values()
+            inside = list(self.program.computations[instruction.called["calls"]].values())
+            if collectives and any(inner.target == WAITS for inner in inside):
+                return None
+            inside = [inner for inner in inside if not _is_collective(inner)]
             moves = all(inner.opcode in FREE | RESHAPING for inner in inside)
             return MOVING if moves else COMPUTING
         return MOVING if opcode in RESHAPING else COMPUTING
@@ -202,6 +226,14 @@ class Reader:
 
 def _is_collective(instruction: Instruction) -> bool:
     return instruction.opcode.removesuffix("-start") in COLLECTIVES
+
+
+def _what(collective: Instruction, around: Computation) -> str:
+    """Its name; a sum of which the fusion around keeps a part is scattered, as a TPU writes it."""
+    name = collective.opcode.removesuffix("-start")
+    users = [each for each in around.values() if collective.name in each.operands]
+    kept = bool(users) and all(user.opcode in ("slice", "dynamic-slice") for user in users)
+    return "reduce-scatter" if name == "all-reduce" and kept else name
 
 
 def _results(instruction: Instruction) -> tuple[Array, ...]:

@@ -56,12 +56,16 @@ def describe(
         return estimate.of_program(name, settings, of, on)
 
     programs: dict[str, Any] = {}
+    known: dict[int, tuple[float | None, bool]] = {}
     for name in settings.describe.programs:
         say(f"compiling {NAMES[name]} for {in_words(target)}")
         try:
             programs[name] = read(name, settings)
         except TooLarge as error:
-            needed = f"it needs {in_bytes(error.size)}" if error.size else "as its compiler says"
+            needed = "as its compiler says"
+            if error.size:
+                needed = f"it needs at least {in_bytes(error.size)}"
+            known[settings.train.batch_size] = error.size, False
             if not (settings.describe.fit and name == "train"):
                 raise UserError(
                     f"{NAMES[name]} does not fit into the memory of {chip.name} ({needed}): "
@@ -80,20 +84,22 @@ def describe(
         hours = min(seconds, settings.train.seconds or math.inf) / 3600
         result |= {"hours": hours, "device_hours": hours * target.devices}
     if settings.describe.fit:
-        result["largest"] = _largest(settings, target, programs.get("train"), read, say)
+        if "train" in programs:
+            known[settings.train.batch_size] = programs["train"]["memory"]["total"], True
+        result["largest"] = _largest(settings, target, known, read, say)
     return result
 
 
 def _largest(
     settings: Settings,
     target: Target,
-    known: dict[str, Any] | None,
+    known: dict[int, tuple[float | None, bool]],
     read: Callable[[str, Settings], dict[str, Any]],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     def memory(batch_size: int) -> tuple[float | None, bool]:
-        if known and batch_size == known["batch_size"]:
-            return known["memory"]["total"], True
+        if batch_size in known:
+            return known[batch_size]
         say(f"compiling {NAMES['train']} of {batch_size:,} images for {in_words(target)}")
         try:
             step = read("train", settings.replace(train=dict(batch_size=batch_size)))

@@ -1,4 +1,4 @@
-"""`--mode=describe`: what a config is, from shapes alone; it needs no data and no memory.
+"""`--mode=describe`: what a config is, from shapes alone; of data that has a name it reads nothing.
 
 With `describe.target` its programs are compiled for chips that need not be there, and read.
 """

@@ -23,7 +23,7 @@ from vdp.settings import compare
 from vdp.types import Fittable, Stats
 
 FOLDER = "calibration"  # in the run's
-IMAGES = 2048  # at most that many, the first of the training split
+IMAGES = 2048  # at most that many, spread over the training split
 TIMES = 64  # M, or about as many
 Table = Mapping[str, np.ndarray]
 

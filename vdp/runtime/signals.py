@@ -70,6 +70,11 @@ class _Listener:
             if previous is not None:  # of another language's making: cannot be given back
                 signal.signal(number, previous)
 
+    def end_if_stopped(self) -> None:
+        """Ends a watched process that has heard a signal; nothing is there to be saved."""
+        if self._watched and self.reason:
+            _end(STOPPED, f"stopped by {self.reason}; nothing had been started\n")
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._note(number, "handler"):
             if self._watched:
@@ -84,7 +89,7 @@ class _Listener:
             if self._note(number, "watcher"):
                 _end(KILLED, SECOND)
             if not self.saves:
-                _end(STOPPED, f"stopped by {self.reason}; nothing had been started\n")
+                self.end_if_stopped()
         for end in self._pipe:
             os.close(end)
 
@@ -164,10 +169,11 @@ def reason() -> str | None:
 def ending_at_once() -> Iterator[None]:
     """While entered, the first signal ends a watched process (143): nothing is there to be saved.
 
-    For what waits outside of Python, where no handler runs.
+    So does one that came before. For what waits outside of Python, where no handler runs.
     """
     for listener in _listeners:
         listener.saves = False
+        listener.end_if_stopped()  # or the wait would outlast a stop that others have obeyed
     try:
         yield
     finally:
