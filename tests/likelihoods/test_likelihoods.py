@@ -72,6 +72,21 @@ def test_a_fixed_scale_may_be_a_number_in_words():
         build.build("likelihood", {"name": "normal", "scale": s}, levels=4) for s in ("0.5", 0.5)
     ]
     assert made[0] == made[1]
-    for wrong, says in (("wide", "neither"), ("-1", "positive"), ("nan", "positive")):
+    for wrong, says in (("wide", "neither"), ("-1", "between"), ("nan", "between")):
         with pytest.raises(UserError, match=says):
             build.build("likelihood", {"name": "normal", "scale": wrong}, levels=4)
+
+
+def test_a_scale_that_would_be_another_one_or_never_learn_is_refused():
+    """Log-scales are clamped to [-8, 1], where values beyond have no gradient."""
+    make = lambda **fields: build.build("likelihood", {"name": "normal", **fields}, levels=4)
+    ends = [make(scale=s) for s in (2.71828, 3.355e-4)]
+    for end in ends:
+        _, log_scale = end.split(end.attach({}, jnp.zeros((1, 1, 1, 1))))
+        np.testing.assert_allclose(np.exp(log_scale), end.scale, rtol=1e-5)
+    for wrong in (5.0, 1e-4):
+        with pytest.raises(UserError, match="between"):
+            make(scale=wrong)
+    with pytest.raises(UserError, match="no gradient"):
+        make(scale="learned", initial_log_scale=1.5)
+    assert make(scale="predicted", initial_log_scale=1.5).initial_log_scale == 1.5

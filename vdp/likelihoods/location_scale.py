@@ -16,6 +16,8 @@ from vdp.levels import to_symmetric
 from vdp.settings.rules import LogVariance
 from vdp.types import AnyArray, Array, Params
 
+LOWEST, HIGHEST = -8.0, 1.0  # log-scales
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocationScale:
@@ -43,8 +45,16 @@ class LocationScale:
                 raise UserError(
                     f"scale {self.scale!r} is neither 'predicted', 'learned' nor a number"
                 ) from None
-        if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
-            raise UserError(f"a fixed scale must be positive and finite, not {self.scale}")
+        low, high = math.exp(LOWEST), math.exp(HIGHEST)
+        if not isinstance(self.scale, str) and not low <= self.scale <= high:
+            raise UserError(
+                f"a fixed scale lies between {low:.2g} and {high:.3g}, not {self.scale}"
+            )
+        if self.scale == "learned" and not LOWEST <= self.initial_log_scale <= HIGHEST:
+            raise UserError(
+                f"a learned log-scale starts between {LOWEST:g} and {HIGHEST:g}, outside of which "
+                f"it has no gradient, not at {self.initial_log_scale:g}"
+            )
 
     def init(self) -> Params:
         """Parameters {"log_scale": []} where one is learned, else {}."""
@@ -72,7 +82,7 @@ class LocationScale:
     ) -> tuple[Float32[Array, "b h w c"], Float32[Array, "b h w c"]]:
         """Locations and clamped log-scales, float32."""
         location, log_scale = jnp.split(outputs.astype(jnp.float32), 2, axis=-1)
-        return location, jnp.clip(log_scale, -8.0, 1.0)
+        return location, jnp.clip(log_scale, LOWEST, HIGHEST)
 
     def position(self, level: Real[AnyArray, "*s"]) -> Float32[AnyArray, "*s"]:
         """Where a level stands on [-1, 1], float32."""
