@@ -88,7 +88,8 @@ def question(run: Run) -> list[Any]:
     changes = {field.removeprefix("eval."): value for field, value in result["settings"].items()}
     of_model = {name: changes.get(name, own[name]) for name in OF_THE_MODEL}
     samples = {n: e["k"] for n, e in result["estimators"].items() if e and "k" in e}
-    return [*_of(result), result["num_examples"], asked(result), of_model, samples]
+    others = {k: v for k, v in asked(result).items() if k != "eval.max_examples"}
+    return [*_of(result), result["num_examples"], others, of_model, samples]
 
 
 def started(command: str | None, workdir: pathlib.Path) -> tuple[str, list[str]]:
