@@ -118,6 +118,15 @@ def test_places_that_are_none_are_refused_before_and_leave_nothing(tmp_path, nam
     assert entries(tmp_path) == ["file", "link"]
 
 
+def test_a_folder_is_not_made_of_the_name_of_a_file(tmp_path):
+    for name in ("codes.csv", "codes.NPZ", "samples.png"):
+        with pytest.raises(UserError, match=r"looks like a file, .* ends in \.npz or \.parquet"):
+            files.check_ending(tmp_path / name, [".npz", ".parquet"])
+    (tmp_path / "there.png").mkdir()
+    for name in ("there.png", "v0.1", "plain", ".hidden"):
+        files.check_ending(tmp_path / name, [".npz"])
+
+
 def test_home_folders_are_found_as_by_a_shell(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.located("~/runs/a") == tmp_path / "runs" / "a"

@@ -157,6 +157,7 @@ def _stem(trained: Settings, chosen: Settings, split: str, latents: str) -> str:
 def _paths(place: pathlib.Path, names: dict[str, str]) -> dict[str, pathlib.Path]:
     """Where the file of every split goes, from a folder or a file."""
     if place.suffix not in codes.FORMATS or place.is_dir():
+        files.check_ending(place, codes.FORMATS)
         return {split: place / name for split, name in names.items()}
     if len(names) > 1:
         raise UserError(

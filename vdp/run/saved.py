@@ -13,13 +13,14 @@ def check(path: pathlib.Path, channels: int) -> None:
     """Refuses a place for `write`, before what goes there is computed.
 
     Raises:
-      UserError: PNG files hold one, three or four channels, and there are others; or there is a
-        file where a folder is needed, a folder where a file is, or something in that folder
-        already; or the place cannot be written.
+      UserError: its ending is that of another kind of file; PNG files hold one, three or four
+        channels, and there are others; there is a file where a folder is needed, a folder where a
+        file is, or something in that folder already; or the place cannot be written.
     """
     if path.suffix == ".npz":
         files.check_file(path)
         return
+    files.check_ending(path, [".npz"])
     if channels not in (1, 3, 4):
         raise UserError(f"PNG files hold no {channels} channels: name a file that ends in .npz")
     files.check_empty(path, otherwise=", or a file that ends in .npz")

@@ -78,6 +78,20 @@ def check_file(path: pathlib.Path) -> None:
     _remove_empty(prepare(path.parent, what="folder"))
 
 
+def check_ending(folder: pathlib.Path, known: Iterable[str]) -> None:
+    """Refuses a name for a folder that looks like that of a file; UserError.
+
+    Args:
+      folder: that is made where it is not there.
+      known: endings of files that could be written in its place.
+    """
+    if folder.suffix[1:].isalpha() and not folder.is_dir():
+        raise UserError(
+            f"{folder} looks like a file, and a folder or a file that ends in {' or '.join(known)} "
+            "is written: name one, or make a folder of this name first"
+        )
+
+
 def check_empty(folder: pathlib.Path, *, otherwise: str) -> None:
     """Refuses a place for `filling`, before what goes into it is computed.
 
