@@ -66,6 +66,7 @@ def test_eval_file_has_every_key(smoke_run):
         "accuracy", "fid", "sampling", "train_seconds", "train_seconds_total", "information",
         "settings", "score",
         "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
+        "date",
     }  # fmt: skip
     assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "elbo_refined", "iwae", "iwae_ode", "iwae_refined",
@@ -80,6 +81,7 @@ def test_eval_file_has_every_key(smoke_run):
     assert (elbo["model"], discrete["model"], iwae["model"]) == ("T=inf", chain, chain)
     assert iwae["weight"] == "path"
     assert iwae["k"] == 4
+    assert sum(row["active"] for row in result["latents"]) == result["active_units"]["active"] > 0
     assert 1 <= iwae["ess"] <= 4
     for estimate in (elbo, discrete, iwae):
         nats, bits = estimate["nats"], estimate["bits_per_dim"]
