@@ -1,0 +1,83 @@
+"""Draws of a hierarchy, its annealing and its codes, on a linear-Gaussian ladder."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from starting import started
+from toys import A, B, Q
+
+from vdp import build
+from vdp.models.hvae import HVAE
+from vdp.types import Batch
+
+LEVELS, X_SHAPE, NUM = 256, (2, 2, 1), 20_000
+SPEC = {
+    "name": "hvae",
+    "scales": ((2, 2, 1),),
+    "encoder": {"name": "toys.LinearEncoder"},
+    "decoder": {"name": "toys.LinearDecoder"},
+    "likelihood": {"name": "normal", "scale": 0.5},
+}
+CODE = {"pseudoinput": {"name": "downsample", "size": 2, "antialias": False}}
+MEAN, STD = 3.0, 0.5  # of the prior over z_2, or over u, which shifts z_2 by u/2
+
+
+def linear(**fields):
+    model = build.build("model", SPEC | fields, levels=LEVELS, input_levels=LEVELS)
+    return model, *started(model, jax.random.key(0), X_SHAPE)
+
+
+def batch_of(num=5):
+    images = np.random.default_rng(0).integers(60, 200, size=(num, *X_SHAPE)).astype(np.uint8)
+    return Batch(target=images, input=images, label=np.zeros(num, np.int32))
+
+
+@pytest.mark.parametrize("over", ["z_2", "u", "given u", "nothing"])
+def test_samples_are_of_the_prior_and_of_every_latent_below_it(over, monkeypatch):
+    """z_1 = A z_2 + noise(B^2) is what the likelihood sees; z_2 ~ N(u/2, 1), or is the prior's."""
+    monkeypatch.setattr(HVAE, "_drawn_image", lambda self, outputs, rng, mean: outputs[..., :1])
+    prior = {"prior": {"name": "normal", "learned": True}} if over != "nothing" else {}
+    model, params, stats = linear(**prior, **(CODE if over.endswith("u") else {}))
+    if prior:
+        shape = params["prior"]["mean"].shape
+        moments = {"mean": jnp.full(shape, MEAN), "log_var": jnp.full(shape, 2 * np.log(STD))}
+        params["prior"] = moments
+    how = {"u": jnp.full((NUM, *X_SHAPE), -2.0)} if over == "given u" else {}
+    found = model.sample(params, stats, jax.random.key(1), NUM, x_shape=X_SHAPE, **how)
+    mean, var = {
+        "z_2": (MEAN, STD**2),
+        "u": (MEAN / 2, 1 + STD**2 / 4),
+        "given u": (-1.0, 1.0),
+        "nothing": (0.0, 1.0),
+    }[over]
+    np.testing.assert_allclose(found.mean(), A * mean, atol=0.02)
+    np.testing.assert_allclose(found.var(axis=0), A**2 * var + B**2, rtol=0.05)
+
+
+def test_codes_are_the_means_of_posteriors_at_joint_draws():
+    """z_2's is 0.3 x whatever is drawn; z_1's has 0.1 z_2 in it."""
+    model, params, stats = linear()
+    batch, num = batch_of(), 4000
+    found = model.latent_means(params, stats, batch, jax.random.key(2), num)
+    x = (2 * np.asarray(batch.input, np.float32) / (LEVELS - 1) - 1).reshape(5, 1, 4)
+    upper, lower = found[..., :4], found[..., 4:]
+    np.testing.assert_allclose(upper, np.broadcast_to(0.3 * x, upper.shape), atol=1e-6)
+    np.testing.assert_allclose(lower.mean(axis=1), 0.33 * x[:, 0], atol=0.01)
+    np.testing.assert_allclose(lower.std(axis=1), 0.1 * Q, rtol=0.05)
+
+
+@pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])
+def test_annealing_touches_the_loss_and_nothing_else(step, weight):
+    model, params, stats = linear()
+    annealed = dataclasses.replace(model, kl_warmup_steps=10)
+    noise = model.draw(jax.random.key(6), batch_of())
+    given = (params, stats, batch_of(), jax.random.key(7))
+    loss, aux = annealed.loss(*given, step=step, train=False, noise=noise)
+    elbo = model.elbo(*given, noise=noise)
+    np.testing.assert_allclose(aux.terms.value, elbo.value, rtol=1e-6)
+    likelihood = elbo.parts["likelihood"]
+    expected = -(likelihood + weight * (elbo.value - likelihood))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
