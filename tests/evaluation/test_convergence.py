@@ -61,6 +61,22 @@ def oracle():
     return OfTheOracle(model, params)
 
 
+def test_a_rise_is_of_more_samples_over_fewer(oracle, monkeypatch):
+    """Paired by image: each of 64 rises by 1 or 3 nats at every doubling, 2 on average."""
+    rises = np.tile([1.0, 3.0], 32)[:, None] * np.arange(4.0)
+    given = {"value": rises - 90.0, "ess": np.ones((64, 4))}
+    monkeypatch.setattr(OfTheOracle, "map", lambda self, *args, **options: given)
+    entry = doublings.iwae(oracle)
+    assert [row["k"] for row in entry["rows"]] == [1, 2, 4, 8]
+    assert [row["nats"]["mean"] for row in entry["rows"]] == [-90.0, -88.0, -86.0, -84.0]
+    first, *others = (row["rise"] for row in entry["rows"])
+    assert first is None
+    for rise in others:
+        assert rise["mean"] == 2.0
+        assert rise["se"] == pytest.approx((64 / 63) ** 0.5 / 8)
+    assert "from K=4 to K=8 it rises by 2.00 ± 0.13 nats: not converged" in entry["words"]
+
+
 def test_steps_rise_to_the_exact_density_of_continuous_time(oracle, monkeypatch):
     monkeypatch.setattr(doublings, "MOST_STEPS", 16)
     monkeypatch.setattr(doublings, "CHEAP_STEPS", 8)

@@ -44,6 +44,28 @@ def test_ancestral_steps_scale_and_their_start_does_not():
     assert abs(float(cold.std()) / scale - 1) < 0.05
 
 
+def test_a_diffusion_prior_scales_its_steps_its_last_noise_and_its_widths():
+    spec = {"name": "vdm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1}}
+    spec |= {"schedule": {"name": "linear", "gamma_0": -2.0, "gamma_1": 3.0}, "num_steps": 1}
+    prior = build.build("prior", spec | {"bound": "discrete", "reverse": "learned"})
+    params, stats = started(prior, jax.random.key(0), (2,))
+
+    def draw(temperature, last, log_v=0.0):
+        widths = jnp.full_like(params["reverse"]["log_v"], log_v)
+        given = params | {"reverse": params["reverse"] | {"log_v": widths}}
+        how = dict(z_shape=(2,), temperature=temperature, last_noise=last)
+        return prior.sample(given, stats, jax.random.key(1), 500, **how)
+
+    steps = draw(1.0, False) - draw(0.0, False)
+    assert float(steps.std()) > 0.1
+    np.testing.assert_allclose(draw(0.5, False) - draw(0.0, False), 0.5 * steps, atol=1e-5)
+    twice = draw(1.0, False, 2 * np.log(2)) - draw(0.0, False, 2 * np.log(2))
+    np.testing.assert_allclose(twice, 2 * steps, rtol=1e-4, atol=1e-5)
+    last = draw(1.0, True) - draw(1.0, False)
+    np.testing.assert_allclose(last.std(), np.exp(-1.0), rtol=0.1)
+    np.testing.assert_allclose(draw(0.5, True) - draw(0.5, False), 0.5 * last, atol=1e-5)
+
+
 def test_without_its_last_noise_a_latent_is_the_mean_of_what_is_drawn():
     spec = {"name": "vdm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1}}
     spec |= {"schedule": {"name": "linear", "gamma_0": -2.0, "gamma_1": 3.0}, "num_steps": 2}

@@ -15,6 +15,7 @@ from vdp import build, config, main
 from vdp.data import datasets
 from vdp.dists import standard_normal
 from vdp.priors.noise import PosteriorNoise
+from vdp.priors.vamp import VampPrior
 from vdp.runtime import uncompiled
 from vdp.training import step
 from vdp.types import Batch
@@ -99,6 +100,23 @@ def test_pseudo_inputs_never_enter_running_statistics(joint, prior):
     close(new_aux.stats, aux.stats)
     changed = zip(jax.tree.leaves(aux.stats), jax.tree.leaves(stats), strict=True)
     assert all(not np.allclose(a, b) for a, b in changed)
+
+
+def test_pseudo_inputs_are_normalised_as_the_batch_is(monkeypatch):
+    """An image of the batch as a pseudo-input has its own posterior, also in training."""
+    model, params, stats, batch, noise = setup("prior=vamp,smoke")
+    seen = []
+
+    def rate(self, params, stats, q, rng, *, encode, **options):
+        seen.append((q, encode(jnp.asarray(batch.input) / 16)))
+        return original(self, params, stats, q, rng, encode=encode, **options)
+
+    original = VampPrior.rate
+    monkeypatch.setattr(VampPrior, "rate", rate)
+    model.loss(params, stats, batch, jax.random.key(3), step=0, train=True, noise=noise)
+    ((of_image, of_pseudo_input),) = seen
+    np.testing.assert_allclose(of_pseudo_input.mean, of_image.mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(of_pseudo_input.log_var, of_image.log_var, rtol=1e-3, atol=1e-4)
 
 
 def test_statistics_are_averaged_like_the_parameters(joint):
