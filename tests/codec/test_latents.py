@@ -22,12 +22,20 @@ SPECS = {
         "name": "tarflow", "num_flows": 2, "token_size": 2,
         "net": {"name": "CausalTransformer", "width": 8, "depth": 1, "heads": 2},
     },
+    "vdm": {
+        "name": "vdm", "denoiser": {"name": "MLPDenoiser", "width": 8, "depth": 1},
+        "schedule": {"name": "linear", "gamma_0": -4.0, "gamma_1": 4.0},
+        "bound": "discrete", "num_steps": 3, "reverse": "learned",
+    },
     "trajectory": {
         "name": "trajectory", "num_steps": 3,
         "net": {"name": "ConditionalMADE", "width": 8, "depth": 1},
         "schedule": {"name": "learned_scalar", "gamma_0": -2.0, "gamma_1": 4.0},
     },
 }  # fmt: skip
+
+
+FAST = ("flow", "vdm")
 
 
 def value(prior, params, stats, z):
@@ -39,7 +47,7 @@ def value(prior, params, stats, z):
 
 
 @pytest.mark.parametrize(
-    "name", ["flow", *(pytest.param(n, marks=pytest.mark.slow) for n in SPECS if n != "flow")]
+    "name", [*FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in SPECS if n not in FAST)]
 )
 def test_a_latent_costs_what_its_density_says(name):
     prior = build.build("prior", SPECS[name])
