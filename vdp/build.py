@@ -39,8 +39,8 @@ _PROVEN: set[str] = set()  # models that fit their data, as text
 def _accepted(room: str) -> list[str]:
     if room in ATTRIBUTE_ROOMS:
         module = importlib.import_module(ATTRIBUTE_ROOMS[room])
-        if hasattr(module, "__all__"):
-            return list(module.__all__)
+        if hasattr(module, "ROLES"):
+            return list(module.ROLES[room])
         functions = inspect.getmembers(module, inspect.isfunction)
         return [
             n for n, f in functions if not n.startswith("_") and f.__module__ == module.__name__
@@ -139,11 +139,13 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
     what = f"{room} {spec['name']}"
     parameters = _parameters(what, maker)
     unknown = [key for key in fields if key not in parameters]
-    if len(unknown) > 1:
+    if len(unknown) > 1 or any(_is_of_another(room, key, spec["name"]) for key in unknown):
+        means = "a config of your own changes all of them"
+        if room == "prior":
+            means = "a config's argument changes all of them, as in digits_vae:prior=vamp"
         raise UserError(
-            f"{what} does not have the fields {', '.join(unknown)}: those of another {room} stay "
-            f"where {path}.name= alone is changed. A config's argument changes all of them, as in "
-            "digits_vae:prior=vamp"
+            f"{what} does not have the field{'s' * (len(unknown) > 1)} {', '.join(unknown)}: those "
+            f"of another {room} stay where {path}.name= alone is changed; {means}"
         )
     for key, value in fields.items():
         if key not in parameters:
@@ -171,6 +173,12 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
     except UNEXPECTED as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"{what} ({path}) cannot be made: {reason}") from error
+
+
+def _is_of_another(room: str, field: str, name: str) -> bool:
+    """Whether another component of this room has a field."""
+    makers = (resolve(room, other) for other in _accepted(room) if other != name)
+    return any(field in inspect.signature(maker).parameters for maker in makers)
 
 
 def _parameters(what: str, maker: Callable) -> dict[str, inspect.Parameter]:

@@ -31,12 +31,22 @@ def test_without_a_limit_nothing_is_exhausted():
     assert patience.standing == "no better than at step 0"
 
 
+def test_the_best_so_far_is_said_of_the_best_alone():
+    patience, said = Patience(0, after=1000), []
+    for step, score in enumerate((float("nan"), -150.0, -80.0, -95.0, -80.0, float("nan"))):
+        patience.add(100 * step, score)
+        said.append(patience.standing)
+    best, worse = "the best so far", "no better than at step 200"
+    assert said == ["no number", best, best, worse, worse, worse]
+
+
 def test_validations_inside_a_kl_warmup_do_not_count():
     """Its bound can fall there, and what is best then is soon better."""
     patience = Patience(2, after=30)
     for step, value in ((0, -9.0), (10, -5.0), (20, -6.0), (30, -7.0), (40, -8.0)):
         patience.add(step, value)
     assert not patience.exhausted
+    assert patience.standing == "no better than at step 10, 1 of 2 in a row (train.patience)"
     patience.add(50, -8.5)
     assert patience.exhausted
     lines = [{"step": step, "eval/elbo": -float(step)} for step in (0, 10, 20, 30)]

@@ -7,7 +7,7 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import convergence, estimators, features, ood, representation
 from vdp.settings import Settings
-from vdp.types import Arrays, Classifying, Generative, Model
+from vdp.types import Arrays, Classifying, Fittable, Generative, Model
 
 
 def check(
@@ -29,6 +29,13 @@ def check(
     estimators.check(set(chosen.estimators).difference(known), model)
     convergence.check(chosen.convergence, model)
     build.check_sampler(model, settings.sample.options())
+    fitted: Model = model
+    if isinstance(model, Fittable):
+        fitted = model.fitted(chosen.reverse, chosen.num_steps)
+    if chosen.num_steps and fitted is model:
+        raise UserError(
+            f"eval.num_steps={chosen.num_steps} is of chains, and this model has none: leave it out"
+        )
     representation.check(settings, model, dataset)
     if isinstance(model, Classifying):
         for name in ("train", "validation"):
@@ -39,4 +46,9 @@ def check(
                 )
     if chosen.wants_features and isinstance(model, Generative):
         features.check(settings, dataset)
-    return ood.load(settings, dataset.facts, model)
+    others = ood.load(settings, dataset.facts, model)
+    if others:
+        split = dataset.splits[chosen.split].take(slice(chosen.max_examples or None))
+        target, _ = datasets.fixed_images(split, dataset.facts, settings.data)
+        ood.check_others(target, others)
+    return others

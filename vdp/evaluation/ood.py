@@ -75,6 +75,23 @@ def _images(name: str, settings: Settings, facts: Facts) -> Arrays:
     return target, inputs, split.labels
 
 
+def check_others(inside: np.ndarray, others: Mapping[str, Arrays]) -> None:
+    """Refuses a data set of the very images that are evaluated, of which no score tells them.
+
+    Args:
+      inside: the evaluated images, as the model is asked for them.
+      others: of `load`.
+
+    Raises:
+      UserError: as it says.
+    """
+    for name, (target, *_) in others.items():
+        if np.array_equal(target, inside):
+            raise UserError(
+                f"config.eval.ood={name} are the images that are evaluated: leave it out"
+            )
+
+
 def _beside(data: Data, name: str) -> str | None:
     """Where another data set of files may lie: beside the folder of the run's own."""
     folder = files.located(data.dir).parent / name if data.dir else None

@@ -175,7 +175,8 @@ def _representation(representation: Mapping[str, Any] | None, split: str) -> lis
     """A line for every latent whose codes were probed, of results that have them."""
     if not representation:
         return []
-    share = lambda entry: f"{100 * entry['accuracy']:.1f} ± {100 * entry['se']:.1f} %"
+    error = lambda se: "" if se is None else f" ± {100 * se:.1f}"
+    share = lambda entry: f"{100 * entry['accuracy']:.1f}{error(entry['se'])} %"
     fitted, scored = representation["num_fitted"], representation["num_scored"]
     about = f"fitted on {fitted} training images, {scored} scored; the commonest class is "
     about += f"{100 * representation['majority']:.1f} %"

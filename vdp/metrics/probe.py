@@ -77,7 +77,11 @@ def nearest(train: Labelled, scored: Labelled) -> dict[str, Any]:
     return {**accuracy(found == scored[1]), "k": k}
 
 
-def accuracy(right: Bool[np.ndarray, "n"]) -> dict[str, float]:
-    """{"accuracy": share of N answers that are right, "se": its binomial standard error}."""
+def accuracy(right: Bool[np.ndarray, "n"]) -> dict[str, float | None]:
+    """{"accuracy": share of N answers that are right, "se": its binomial standard error or None}.
+
+    One answer has none.
+    """
     share = float(np.mean(right))
-    return {"accuracy": share, "se": float(np.sqrt(share * (1 - share) / len(right)))}
+    error = float(np.sqrt(share * (1 - share) / len(right))) if len(right) > 1 else None
+    return {"accuracy": share, "se": error}

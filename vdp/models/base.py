@@ -142,6 +142,8 @@ class WithPrior:
         """
         accepted = inspect.signature(self.prior.sample).parameters if self.prior else {}
         for option in options:
+            if option == "z_temperature":
+                raise UserError("sample.z_temperature is of hierarchies: leave it out")
             if option not in accepted or option == "noise":  # which is no setting of a sampler
                 raise UserError(
                     f"the prior of this run is sampled exactly: there is no option {option!r}"

@@ -36,12 +36,12 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     except UserError as error:
         print(f"no pictures of test images: {error}", file=sys.stderr)
         written = sample.write_from_noise(run, folder)
+        otherwise = "of images alone: name their data"
     else:
         run = calibration.ensured(run, record.workdir, dataset)
-        written = sample.write_all(run, folder, dataset)
+        written, otherwise = sample.write_all(run, folder, dataset), "of nothing"
     if not written:
-        name = settings.model["name"]
-        raise UserError(f"model {name} draws pictures of images alone: name their data")
+        raise UserError(f"model {settings.model['name']} draws pictures {otherwise}")
     sample.write_settings(run, folder)
     if folder == record.workdir / "samples":  # its own pictures, and not of other settings
         written += sample.write_plots(run, record.workdir)

@@ -114,7 +114,8 @@ def _begin(
             progress.say(f"{path.name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
     images = len(dataset.splits["train"])
-    _say([*notes.of_warmups(settings), *notes.of_batch(settings, images)], progress)
+    idle = notes.of_what_does_nothing(settings, len(dataset.splits["validation"]))
+    _say([*notes.of_warmups(settings), *notes.of_batch(settings, images), *idle], progress)
 
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:

@@ -4,7 +4,7 @@ An encoder or decoder is called as `net(x, out_shape, train=False)` and returns 
 [B, *out_shape]; a denoiser as `net(y, time, train=False)` with time [B] in [0, 1000] and returns
 float32 of y's shape; `MADE` is called as `net(z [B, D])`, `CausalTransformer` as
 `net(tokens [B, N, T])`, `ConditionalMADE` as `net(e, y, time [B], train=False)` with e, y [B, D].
-Shapes are arguments, never configuration.
+Shapes are arguments, never configuration. ROLES says under which field of a config each may stand.
 """
 
 from vdp.nets.causal_transformer import CausalTransformer
@@ -30,3 +30,12 @@ __all__ = [
     "MLPDenoiser",
     "UNetDenoiser",
 ]
+
+_BODIES = ("FeedForward", "MLP")  # between any two shapes
+_ENCODERS = (*_BODIES, "ConvEncoder", "DCGANEncoder")
+ROLES = {
+    "encoder": (*_ENCODERS, "LadderEncoder"),
+    "decoder": (*_BODIES, "ConvDecoder", "DCGANDecoder", "LadderDecoder"),
+    "denoiser": ("MLPDenoiser", "UNetDenoiser"),
+    "net": (*_ENCODERS, "MADE", "CausalTransformer", "ConditionalMADE"),
+}

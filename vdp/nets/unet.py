@@ -156,14 +156,28 @@ class UNetDenoiser(nn.Module):
 
     @nn.compact
     def __call__(
-        self, y: Float[Array, "b h w c"], time: Float[Array, "b"], *, train: bool = False
-    ) -> Float[Array, "b h w c"]:
-        """Maps y [B, H, W, C] at times [B] in [0, 1000] to float32 of y's shape."""
+        self, y: Float[Array, "b *map"], time: Float[Array, "b"], *, train: bool = False
+    ) -> Float[Array, "b *map"]:
+        """Maps y [B, H, W, C] at times [B] in [0, 1000] to float32 of y's shape.
+
+        Raises:
+          UserError: y is no map, its sides cannot be halved as often as there are resolutions, or
+            there is to be attention where there is no map of that height.
+        """
+        if y.ndim != 4:
+            raise UserError(
+                f"a UNet denoises maps [H, W, C], not {list(y.shape[1:])}: MLPDenoiser denoises any"
+            )
         halvings = 2 ** (len(self.multipliers) - 1)
         if y.shape[1] % halvings or y.shape[2] % halvings:
             raise UserError(
                 f"{len(self.multipliers)} resolutions need sides divisible by {halvings}, not "
                 f"{y.shape[1]}x{y.shape[2]}"
+            )
+        heights = [y.shape[1] // 2**level for level in range(len(self.multipliers))]
+        if not set(self.attention) <= set(heights):
+            raise UserError(
+                f"attention={self.attention} names a height that no map has: they are of {heights}"
             )
         if self.time_as not in TIME_AS:
             raise UserError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")

@@ -12,6 +12,7 @@ from vdp import draws
 from vdp.diffusion import process, samplers
 from vdp.diffusion.chains import Chain
 from vdp.diffusion.noise import draw_for, expect, expect_shape, required
+from vdp.errors import UserError
 from vdp.priors.diffusion_model import DiffusionModel
 from vdp.priors.noise import SamplerNoise
 from vdp.types import Array, Encode, Key, Noise, Params, Shape, Stats
@@ -27,6 +28,13 @@ class DiffusionSamples(DiffusionModel):
         """Raises UserError for options of `sample` that mean nothing, as `samplers.check` does."""
         options.pop("last_noise", None)
         samplers.check(**options)
+        steps = options.get("sampler_steps", 0)
+        sampler, _ = self._sampler(options.get("sampler", ""))
+        is_learned = sampler == "ancestral" and self.reverse == "learned"
+        if is_learned and steps not in (0, self.num_steps):
+            raise UserError(
+                f"the chain of {self.num_steps} steps was learned: leave sampler_steps={steps} out"
+            )
 
     def _sampler(self, sampler: str = "", sampler_steps: int = 0) -> tuple[str, int]:
         """(name, number of steps) of a sampler, where "" and 0 are this model's."""

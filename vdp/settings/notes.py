@@ -5,7 +5,7 @@ from typing import Any
 
 from vdp.settings.compare import flatten
 from vdp.settings.parse import to_json
-from vdp.settings.sections import Settings
+from vdp.settings.sections import Settings, Train
 
 
 def in_words(settings: Settings) -> list[str]:
@@ -38,6 +38,25 @@ def of_warmups(settings: Settings) -> list[str]:
     return lines
 
 
+def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str]:
+    """Lines for fields that are set and change nothing."""
+    train, evaluation = settings.train, settings.eval
+    lines = []
+    if train.patience and not validation_images:
+        lines.append(
+            f"train.patience={train.patience} does nothing: there are no validation images "
+            "(data.num_validation)"
+        )
+    if not train.init_from and train.init_parts != Train().init_parts:
+        lines.append(f"train.init_parts={train.init_parts} does nothing without train.init_from")
+    if (evaluation.split, evaluation.checkpoint) != ("test", "best"):
+        lines.append(
+            "eval.split and eval.checkpoint are of --mode=eval: a training evaluates its best "
+            "checkpoint on the test split"
+        )
+    return lines
+
+
 def of_batch(settings: Settings, images: int) -> list[str]:
     """A line for a batch that is larger than all the training images."""
     size = settings.train.batch_size
@@ -60,6 +79,11 @@ def of_early_end(settings: Settings, done: int, rate: Callable[[int], Any]) -> s
     optim, steps = settings.optim, settings.train.steps
     if done >= steps or optim.schedule == "constant" or not optim.learning_rate:
         return ""
+    if done < optim.warmup_steps:
+        return (
+            f"ended after {done:,} of train.steps={steps:,}, while the learning rate still rises "
+            f"(optim.warmup_steps={optim.warmup_steps:,})"
+        )
     return (
         f"ended after {done:,} of train.steps={steps:,}, where optim.schedule={optim.schedule} is "
         f"still at {float(rate(done)) / optim.learning_rate:.2g} of optim.learning_rate: set "

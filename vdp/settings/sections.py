@@ -18,6 +18,7 @@ from vdp.settings.rules import (
     Count,
     Natural,
     OneOf,
+    Positive,
     Section,
     Seed,
     Share,
@@ -80,7 +81,7 @@ class Optim(Section):
     warmup_stairs: Natural = 0  # equal steps of the warm-up; 0: a line from 0
     b1: Share = 0.9
     b2: Share = 0.999
-    eps: Amount = 1e-8
+    eps: Positive = 1e-8
     weight_decay: Amount = 0.0  # decoupled
     l2: Amount = 0.0  # in the gradient, but not of the points of a prior
     clip_norm: Amount = 0.0  # global norm; 0 switches it off

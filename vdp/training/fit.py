@@ -87,7 +87,7 @@ def fit(
             on_validation=lambda evaluated: on_validation(model, evaluated),
         )
         extensions = extended(settings, earlier, first, progress.say) if earlier else []
-        finished = loop.at_end(first) and not loop.owes_validation
+        finished = not fresh and loop.at_end(first) and not loop.owes_validation
         if parallel.is_writer():  # nothing that comes refuses this run
             info = dataclasses.asdict(facts.info)
             config.write_run(

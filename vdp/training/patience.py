@@ -18,7 +18,8 @@ class Patience:
         self.after = after
         self.best_step = 0
         self._best = -math.inf
-        self._since = 0  # validations after the best one
+        self._since = 0  # validations after the best one, but those inside a KL warm-up
+        self._is_best = True  # the last one
 
     @classmethod
     def from_lines(
@@ -50,7 +51,8 @@ class Patience:
 
     def add(self, step: int, score: float) -> None:
         """Counts a validation; a score that is not a number is none that is better."""
-        if score > self._best:
+        self._is_best = score > self._best
+        if self._is_best:
             self.best_step, self._best, self._since = step, score, 0
         elif step > self.after:
             self._since += 1
@@ -58,9 +60,12 @@ class Patience:
     @property
     def standing(self) -> str:
         """The last validation in words: the best so far, or for how long none has been better."""
-        if not self._since:
+        if self._is_best:
             return "the best so far"
-        of = f", {self._since} of {self.limit} in a row (train.patience)" if self.limit else ""
+        if self._best == -math.inf:
+            return "no number"
+        counts = self.limit and self._since
+        of = f", {self._since} of {self.limit} in a row (train.patience)" if counts else ""
         return f"no better than at step {self.best_step}{of}"
 
     @property

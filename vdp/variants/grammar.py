@@ -90,7 +90,7 @@ def parse(
         values = {str(value): value for value in listed.get(key, ())}
         named = ANY_NAME in values and "." in text
         if not has_value or not (text in values or named) or text == ANY_NAME:
-            if key in ANY_SIZE and key in listed and text.isdecimal():
+            if key in ANY_SIZE and key in listed and text.isdecimal() and int(text):
                 sizes = ", ".join(values)
                 raise UserError(
                     f"variant {key} is one of {sizes}: for another size set the field "

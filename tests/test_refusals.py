@@ -1,0 +1,80 @@
+"""What means nothing, or not what was meant, is said in one sentence before anything is trained."""
+
+import pytest
+
+from vdp.runtime.metric_log import read_metrics
+
+DESCRIBE, SMOKE = "--mode=describe", "--config=digits_vae:smoke"
+LEARNED = (
+    "--config.model.prior.reverse=learned", "--config.model.prior.bound=discrete",
+    "--config.model.prior.num_steps=5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--config=digits_vae", "--config.model.encoder.name=MLPDenoiser"], ["encoder", "MLP"]),
+        (["--config=digits_vae", "--config.model.prior.denoiser.name=MLP"], ["MLPDenoiser"]),
+        (["--config=digits_dcgan", "--config.model.encoder.name=DCGANDecoder"], ["DCGANEncoder"]),
+        (["--config=digits_vdm", "--config.model.prior.denoiser.attention=5"], ["attention", "8"]),
+        (["--config=digits_dvp", "--config.model.log_var_q=1,-1"], ["log_var_q", "lowest"]),
+        ([SMOKE, "--config.optim.eps=0"], ["optim.eps"]),
+        (["--config=digits_dcgan:latent=0"], ["unknown variant 'latent=0'"]),
+        (
+            ["--config=digits_vae:prior=normal", "--config.model.likelihood.name=bernoulli"],
+            ["does not have the field scale", "of another likelihood", "config of your own"],
+        ),
+        (
+            ["--config=digits_vae", "--config.model.prior.name=normal"],
+            ["does not have the fields", "digits_vae:prior=vamp"],
+        ),
+    ],
+)
+def test_what_a_model_cannot_be(refused, argv, says):
+    refused(DESCRIBE, *argv, says=says)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([SMOKE, *LEARNED, "--config.sample.sampler_steps=7"], ["5 steps was learned", "steps=7"]),
+        ([SMOKE, *LEARNED, "--config.eval.num_steps=7"], ["5 steps was learned", "num_steps=7"]),
+        (["--config=digits_vae:prior=normal,smoke", "--config.eval.num_steps=7"], ["has none"]),
+        ([SMOKE, "--config.sample.z_temperature=1,2"], ["z_temperature is of hierarchies"]),
+        ([SMOKE, "--config.eval.ood=digits"], ["ood=digits are the images that are evaluated"]),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_before_training(refused, tmp_path, argv, says):
+    refused(*argv, f"--workdir={tmp_path / 'run'}", says=says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_does_nothing_is_said(cli, tmp_path, undrawn):
+    code, _, err = cli(
+        "--config=digits_ae:smoke", f"--workdir={tmp_path / 'run'}", "--config.train.steps=2",
+        "--config.data.num_validation=0", "--config.train.patience=1", "--config.eval.split=train",
+        "--config.train.init_parts=all",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "train.patience=1 does nothing: there are no validation images" in err
+    assert "train.init_parts=all does nothing without train.init_from" in err
+    assert "a training evaluates its best checkpoint on the test split" in err
+
+
+def test_a_budget_that_is_over_at_once_leaves_a_run(cli, tmp_path, undrawn):
+    argv = (
+        "--config=digits_ae:smoke", f"--workdir={tmp_path / 'run'}", "--config.train.seconds=1e-6",
+        "--config.data.num_validation=0",
+    )  # fmt: skip
+    code, _, err = cli(*argv)
+    assert code == 0, err
+    assert (tmp_path / "run" / "eval.json").exists()
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []
+
+
+def test_a_classifier_draws_nothing_is_said(refused, tmp_path, cli, undrawn):
+    run = f"--workdir={tmp_path / 'run'}"
+    code, _, err = cli("--config=digits_classifier", run, "--config.train.steps=2")
+    assert code == 0, err
+    refused("--mode=sample", run, says=["model classifier draws pictures of nothing"])
