@@ -1,8 +1,11 @@
 """What means nothing, or not what was meant, is said in one sentence before anything is trained."""
 
+import json
+
 import pytest
 
 from vdp.runtime.metric_log import read_metrics
+from vdp.settings import compare
 
 DESCRIBE, SMOKE = "--mode=describe", "--config=digits_vae:smoke"
 LEARNED = (
@@ -20,6 +23,10 @@ LEARNED = (
         (["--config=digits_vdm", "--config.model.prior.denoiser.attention=5"], ["attention", "8"]),
         (["--config=digits_dvp", "--config.model.log_var_q=1,-1"], ["log_var_q", "lowest"]),
         ([SMOKE, "--config.optim.eps=0"], ["optim.eps"]),
+        (["--config=digits_vdm", "--config.model.prior.denoiser.fourier=200"], ["fourier", "24"]),
+        (["--config=digits_vae", "--config.train.microbatches=3"], ["batch_size=128", "3 micro"]),
+        (["--config=digits_vae", "--config.model.levels=5"], ["unknown config field"]),
+        (["--config=digits_vae", "--config.model.encoder.dtype=float33"], ["float33"]),
         (["--config=digits_dcgan:latent=0"], ["unknown variant 'latent=0'"]),
         (
             ["--config=digits_vae:prior=normal", "--config.model.likelihood.name=bernoulli"],
@@ -33,6 +40,29 @@ LEARNED = (
 )
 def test_what_a_model_cannot_be(refused, argv, says):
     refused(DESCRIBE, *argv, says=says)
+
+
+def test_any_field_of_a_component_can_be_given(cli):
+    """Also one that its config leaves at its default."""
+    fields = {
+        "digits_vae": {"model.beta": 0.25, "model.encoder.dtype": "bfloat16"},
+        "digits_dvp:ladder,smoke": {"model.input_mean": 0.25},
+        "digits_vdm:smoke": {"model.prior.denoiser.groups": 4},
+    }
+    for name, given in fields.items():
+        code, out, err = cli(
+            f"--config={name}", DESCRIBE, *(f"--config.{k}={v}" for k, v in given.items())
+        )
+        assert code == 0, err
+        found = compare.flatten(json.loads(out.splitlines()[-1])["config"])
+        assert {k: found[k] for k in given} == given
+
+
+def test_an_estimate_that_is_another_again_is_told(refused, tmp_path):
+    refused(
+        "--config=digits_vae:prior=normal,smoke", f"--workdir={tmp_path / 'run'}",
+        "--config.eval.estimators=elbo_discrete", says=["is elbo again under this model"],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
     "denoiser": "vdp.nets",
     "schedule": "vdp.diffusion.schedules",
 }
+CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, given to who asks for them
 _PROVEN: set[str] = set()  # models that fit their data, as text
 
 
@@ -173,6 +174,17 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
     except UNEXPECTED as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"{what} ({path}) cannot be made: {reason}") from error
+
+
+def default_of(room: str, name: str, field: str) -> Any:
+    """The default of a component's field; None where there is none, or what `build` gives it."""
+    try:
+        parameter = _parameters(room, resolve(room, name)).get(field)
+    except UserError:  # of a name that `build` refuses in its turn
+        return None
+    if field in CONTEXT or parameter is None or parameter.default is parameter.empty:
+        return None
+    return parameter.default
 
 
 def _is_of_another(room: str, field: str, name: str) -> bool:

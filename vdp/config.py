@@ -136,6 +136,8 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
                 groups[leaf] = 1.0  # of any part of the model: the optimiser knows them
         node = config
         for depth, key in enumerate([*parents, leaf]):
+            if key == leaf and depth == len(parents):
+                _add_default(node, parents, leaf)
             if not isinstance(node, config_dict.ConfigDict) or key not in node:
                 siblings = node.keys() if isinstance(node, config_dict.ConfigDict) else ()
                 known = [".".join([*field.split(".")[:depth], name]) for name in siblings]
@@ -156,6 +158,19 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
         if isinstance(config.get("notes"), tuple | list):  # what else it is, is refused later
             replaced = (f"{field}:", f"{epochs.beside(field)}:")
             config.notes = tuple(n for n in config.notes if not str(n).startswith(replaced))
+
+
+def _add_default(node: Any, parents: Sequence[str], leaf: str) -> None:
+    """Adds a field that a component has and its config leaves at its default, where it is one."""
+    is_component = parents[:1] == ["model"] and isinstance(node, config_dict.ConfigDict)
+    if not is_component or leaf in node or not isinstance(node.get("name"), str):
+        return
+    from vdp import build  # which imports jax
+
+    default = build.default_of(parents[-1], node.name, leaf)
+    if isinstance(default, bool | int | float | str | tuple):
+        with node.unlocked():
+            node[leaf] = default
 
 
 def _section(config: config_dict.ConfigDict, name: str) -> config_dict.ConfigDict:

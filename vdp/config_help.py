@@ -121,4 +121,7 @@ def _fields(argument: str) -> list[str]:
     for field, value in flat.items():
         left, what = f"  {field} = {value}", said.get(field, said.get(field.rpartition(".")[0]))
         lines.append(f"{left:{WIDTH}}  # {what}" if what else left)
+    if not fields.get("model"):
+        lines.append("  the model and lengths follow from the images: --config.data.name=... with")
+        lines.append("  --mode=describe says them")
     return lines

@@ -102,6 +102,10 @@ def check(names: Collection[str], model: Model) -> None:
             f"config.eval.estimators names {', '.join(missing)}, which this model does not have: "
             f"there is {there}"
         )
+    if names and not any(name == "fid" or has_its_own(name, model) for name in names):
+        raise UserError(
+            f"config.eval.estimators={','.join(names)} is elbo again under this model: ask for elbo"
+        )
 
 
 def terms(

@@ -64,6 +64,8 @@ def _facts(settings: Settings, workdir: pathlib.Path) -> datasets.Facts:
 
 def _template(settings: Settings, facts: datasets.Facts) -> tuple[Model, state.State]:
     """(model with every block counted by itself, shapes of its state)."""
+    size, microbatches = settings.train.batch_size, settings.train.microbatches
+    parallel.check_batch_size(1, size, "config.train.batch_size", microbatches=microbatches)
     model = build.model(_unrolled(settings.model), facts)
     _, template = state.template(settings, model, facts.shape, parallel.make_mesh())
     return model, template

@@ -18,6 +18,7 @@ from vdp.settings.rules import Amount, AtLeast, Depth, Dtype, Share, Size, SizeO
 from vdp.types import Array, Key, Shape
 
 TIME_AS = ("scale_shift", "shift")
+MOST_FOURIER = 24  # of 2^n: what is beyond has no digits left in float32
 
 
 def _norm(channels: int, groups: int, epsilon: float, dtype: str) -> nn.Module:
@@ -179,6 +180,8 @@ class UNetDenoiser(nn.Module):
             raise UserError(
                 f"attention={self.attention} names a height that no map has: they are of {heights}"
             )
+        if any(abs(power) > MOST_FOURIER for power in self.fourier):
+            raise UserError(f"fourier={self.fourier} goes beyond powers of {MOST_FOURIER}")
         if self.time_as not in TIME_AS:
             raise UserError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")
         if self.published:

@@ -47,6 +47,9 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
             f"train.patience={train.patience} does nothing: there are no validation images "
             "(data.num_validation)"
         )
+    data = settings.data
+    if data.encoder_input == "grey" and data.binarization == "none":
+        lines.append("data.encoder_input=grey does nothing without data.binarization")
     if not train.init_from and train.init_parts != Train().init_parts:
         lines.append(f"train.init_parts={train.init_parts} does nothing without train.init_from")
     if (evaluation.split, evaluation.checkpoint) != ("test", "best"):
