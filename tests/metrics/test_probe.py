@@ -68,3 +68,9 @@ def test_classes_of_few_images_are_no_obstacle():
     few = (codes[1:5], labels[1:5])
     assert probe.linear(few, split(20, 1, 20.0))["chosen_by"] == "default"
     assert probe.nearest(few, split(20, 1, 20.0))["k"] == 4
+
+
+def test_one_answer_has_no_error():
+    assert probe.accuracy(np.array([True])) == {"accuracy": 1.0, "se": None}
+    found = probe.accuracy(np.array([True, False, True, True]))
+    assert found == {"accuracy": 0.75, "se": pytest.approx((0.75 * 0.25 / 4) ** 0.5)}
