@@ -212,28 +212,6 @@ def test_equal_weights_leave_a_learned_schedule_the_gradient_of_the_bound():
     assert abs(optax.tree.norm(found["denoiser"]) / optax.tree.norm(true["denoiser"]) - 1) > 0.1
 
 
-@pytest.mark.slow
-def test_uniform_dequantisation_is_the_density_times_the_volume_of_a_bin():
-    """With a zero v-output the flow is the identity, so that z is N(0, 1/alpha_0^2)."""
-    prior = {"schedule": {"name": "linear", "gamma_0": -1.0, "gamma_1": 5.0}, "ode_probes": 1}
-    prior |= {"parameterization": "v"}
-    uniform = model("vdm", end=ENDS["vdm"] | {"dequantization": "uniform"}, **prior).as_ode()
-    params, stats = started(uniform, jax.random.key(0), SHAPE)
-    batch = batch_of(IMAGES)
-    noise = uniform.draw(jax.random.key(1), batch, purpose="elbo")
-    terms = uniform.elbo(params, stats, batch, jax.random.key(2), noise=noise)
-    z = 2 * (np.asarray(batch.target) + 0.5 + np.asarray(noise.bins)) / LEVELS - 1
-    alpha_0 = process.alpha(jnp.float32(-1.0))
-    variance = jnp.full(z.shape, -2 * jnp.log(alpha_0))
-    expected = Normal(jnp.zeros(z.shape), variance).log_prob(z) + 4 * np.log(2 / LEVELS)
-    np.testing.assert_allclose(terms.value, expected, rtol=1e-4)
-    again = uniform.elbo(params, stats, batch, jax.random.key(9), noise=noise)
-    np.testing.assert_array_equal(again.value, terms.value)  # nothing random but the noise
-    assert noise.prior.diffusion.probes.shape == (4, 1, *SHAPE)
-    assert set(terms.parts) == {"density", "bins"}
-    assert np.abs(noise.bins).max() <= 0.5
-
-
 def test_the_categorical_end_is_the_softmax_of_the_noise_it_was_made_with():
     vdm = model("vdm", schedule={"name": "linear", "gamma_0": -3.0, "gamma_1": 5.0})
     params, _ = started(vdm, jax.random.key(0), SHAPE)
