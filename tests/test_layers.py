@@ -9,7 +9,7 @@ from checkout import ROOT
 
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0,
-    "dists": 1, "draws": 1, "levels": 1, "runtime": 1, "settings": 1,
+    "components": 1, "dists": 1, "draws": 1, "levels": 1, "runtime": 1, "settings": 1,
     "record": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
     "config": 3, "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
     "models": 4, "checks": 4,

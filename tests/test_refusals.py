@@ -30,7 +30,7 @@ LEARNED = (
         (["--config=digits_dcgan:latent=0"], ["unknown variant 'latent=0'"]),
         (
             ["--config=digits_vae:prior=normal", "--config.model.likelihood.name=bernoulli"],
-            ["does not have the field scale", "of another likelihood", "config of your own"],
+            ["'scale'", "accepted: levels", "of another likelihood stay", "config of your own"],
         ),
         (
             ["--config=digits_vae", "--config.model.prior.name=normal"],

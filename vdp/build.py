@@ -1,111 +1,25 @@
-"""From a spec to an object: the one place where a name becomes a module.
+"""From a spec to an object: what a config names is made, and proven to fit its data.
 
 A spec is a mapping with `name`. Mappings with a name inside it are built first, and the field
 they stand under says the room they come from.
 """
 
 import contextlib
-import importlib
-import importlib.resources
 import inspect
 import json
 import traceback
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from vdp import components
 from vdp.checks import contracts
 from vdp.data.datasets import Facts
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, first_line, shown
 from vdp.settings import rules
 from vdp.types import Adjustable, Generative, Model
 
-MODULE_ROOMS = {  # field -> package with one module per component, each with `make`
-    "model": "vdp.models",
-    "prior": "vdp.priors",
-    "likelihood": "vdp.likelihoods",
-    "pseudoinput": "vdp.pseudoinputs",
-}
-ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
-    "net": "vdp.nets",
-    "encoder": "vdp.nets",
-    "decoder": "vdp.nets",
-    "denoiser": "vdp.nets",
-    "schedule": "vdp.diffusion.schedules",
-}
-CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, given to who asks for them
 _PROVEN: set[str] = set()  # models that fit their data, as text
-
-
-def _accepted(room: str) -> list[str]:
-    if room in ATTRIBUTE_ROOMS:
-        module = importlib.import_module(ATTRIBUTE_ROOMS[room])
-        if hasattr(module, "ROLES"):
-            return list(module.ROLES[room])
-        functions = inspect.getmembers(module, inspect.isfunction)
-        return [
-            n for n, f in functions if not n.startswith("_") and f.__module__ == module.__name__
-        ]
-    package = importlib.import_module(MODULE_ROOMS[room])
-    folder = importlib.resources.files(package)
-    names = [entry.name.removesuffix(".py") for entry in folder.iterdir()]
-    candidates = [n for n in names if n.isidentifier() and not n.startswith("_")]
-    return [
-        n for n in candidates if hasattr(importlib.import_module(f"{package.__name__}.{n}"), "make")
-    ]
-
-
-def resolve(room: str, name: object) -> Callable:
-    """The maker of the component `name`; a dotted name is imported from anywhere.
-
-    Args:
-      room: the field the name stands under, or another word for what is looked for.
-      name: as a config gives it.
-
-    Raises:
-      UserError: no component of that name (the message lists those there are), no such module, or
-        what it names cannot be called.
-      Fault: the module of a dotted name fails while it is imported.
-    """
-    if not isinstance(name, str):
-        raise UserError(f"{room} needs a name in text, not {shown(name)}")
-    if "." in name:
-        return _imported(room, name)
-    accepted = _accepted(room)
-    if name not in accepted:
-        raise choose_from(room, name, accepted)
-    if room in ATTRIBUTE_ROOMS:
-        return getattr(importlib.import_module(ATTRIBUTE_ROOMS[room]), name)
-    return importlib.import_module(f"{MODULE_ROOMS[room]}.{name}").make
-
-
-def _imported(room: str, name: str) -> Callable:
-    module_name, _, attribute = name.rpartition(".")
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(
-            f"{room} {name!r} cannot be imported: a name of one's own is MODULE.NAME, as mine.make"
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if module_name == error.name or module_name.startswith(f"{error.name}."):
-            raise UserError(
-                f"{room} {name!r} cannot be imported: there is no module {error.name!r} where you "
-                "are or in PYTHONPATH"
-            ) from error
-        raise Fault(f"the module of {room} {name!r} fails: {error}") from error
-    except UNEXPECTED as error:
-        what = f"{type(error).__name__}: {first_line(error)}"
-        raise Fault(f"the module of {room} {name!r} fails: {what}") from error
-    if not hasattr(module, attribute):
-        raise UserError(f"{room} {name!r} cannot be imported: {module_name} has no {attribute}")
-    maker = getattr(module, attribute)
-    if not callable(maker):
-        kind = "module" if inspect.ismodule(maker) else type(maker).__name__
-        raise UserError(
-            f"{room} {name!r} is a {kind}: name a class or a function that makes a component"
-        )
-    return maker
 
 
 def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any) -> Any:
@@ -126,34 +40,26 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
     path = path or f"config.{room}"
     if "name" not in spec:
         raise UserError(f"{path} has no name")
-    maker = resolve(room, spec["name"])
+    maker = components.resolve(room, spec["name"])
     fields = {}
     for key, value in spec.items():
         if isinstance(value, Mapping) and "name" in value:
-            if key not in MODULE_ROOMS and key not in ATTRIBUTE_ROOMS:
-                raise choose_from("component field", key, {*MODULE_ROOMS, *ATTRIBUTE_ROOMS})
+            if key not in components.ROOMS:
+                raise choose_from("component field", key, components.ROOMS)
             value = build(key, value, path=f"{path}.{key}", **context)
-        elif value is not None and (key in MODULE_ROOMS or key in ATTRIBUTE_ROOMS):
+        elif value is not None and key in components.ROOMS:
             raise UserError(f"{path}.{key} is a component with a name, not {shown(value)}")
         if key != "name":
             fields[key] = value
     what = f"{room} {spec['name']}"
-    parameters = _parameters(what, maker)
+    parameters = components.parameters(what, maker)
     unknown = [key for key in fields if key not in parameters]
-    if len(unknown) > 1 or any(_is_of_another(room, key, spec["name"]) for key in unknown):
-        means = "a config of your own changes all of them"
-        if room == "prior":
-            means = "a config's argument changes all of them, as in digits_vae:prior=vamp"
-        raise UserError(
-            f"{what} does not have the field{'s' * (len(unknown) > 1)} {', '.join(unknown)}: those "
-            f"of another {room} stay where {path}.name= alone is changed; {means}"
-        )
+    if unknown:
+        raise _unknown(room, spec["name"], path, unknown, parameters)
     for key, value in fields.items():
-        if key not in parameters:
-            raise choose_from(f"field of {what}:", key, parameters)
         kind, default = parameters[key].annotation, parameters[key].default
         optional = default is None or type(None) in typing.get_args(kind)
-        if value is None and not optional and (key in MODULE_ROOMS or key in ATTRIBUTE_ROOMS):
+        if value is None and not optional and key in components.ROOMS:
             raise UserError(f"{path}.{key} is a component with a name, not None")
         if rules.checkable(kind) and not (type(value) is type(default) and value == default):
             fields[key] = rules.checked(f"{path}.{key}", value, kind)
@@ -176,30 +82,21 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
         raise Fault(f"{what} ({path}) cannot be made: {reason}") from error
 
 
-def default_of(room: str, name: str, field: str) -> Any:
-    """The default of a component's field; None where there is none, or what `build` gives it."""
-    try:
-        parameter = _parameters(room, resolve(room, name)).get(field)
-    except UserError:  # of a name that `build` refuses in its turn
-        return None
-    if field in CONTEXT or parameter is None or parameter.default is parameter.empty:
-        return None
-    return parameter.default
-
-
-def _is_of_another(room: str, field: str, name: str) -> bool:
-    """Whether another component of this room has a field."""
-    makers = (resolve(room, other) for other in _accepted(room) if other != name)
-    return any(field in inspect.signature(maker).parameters for maker in makers)
-
-
-def _parameters(what: str, maker: Callable) -> dict[str, inspect.Parameter]:
-    """The fields of a component, by what its maker takes."""
-    try:
-        parameters = inspect.signature(maker).parameters
-    except (TypeError, ValueError) as error:  # of some that are not written in Python
-        raise UserError(f"{what} cannot be made: its fields are not known ({error})") from error
-    return {name: parameter for name, parameter in parameters.items() if name != "parent"}
+def _unknown(
+    room: str, name: str, path: str, unknown: Sequence[str], parameters: Collection[str]
+) -> UserError:
+    """The error for fields that a component does not have; of another one they may have stayed."""
+    said = choose_from(f"field of {room} {name}:", unknown[0], parameters)
+    if len(unknown) == 1 and not components.is_of_another(room, unknown[0], name):
+        return said
+    if len(unknown) > 1:
+        said = UserError(f"{room} {name} does not have the fields {', '.join(unknown)}")
+    means = "a config of your own changes all of them"
+    if room == "prior":
+        means = "a config's argument changes all of them, as in digits_vae:prior=vamp"
+    return UserError(
+        f"{said}: those of another {room} stay where {path}.name= alone is changed; {means}"
+    )
 
 
 def assemble(spec: Mapping[str, Any], facts: Facts) -> Model:
@@ -288,7 +185,8 @@ def _sources(room: str, spec: Mapping[str, Any], path: str) -> Iterator[tuple[st
     name = spec.get("name", "")
     if "." in name:
         with contextlib.suppress(Fault, TypeError, UserError):  # not importable, or without a file
-            yield inspect.getfile(inspect.unwrap(resolve(room, name))), f"{room} {name} ({path})"
+            maker = inspect.unwrap(components.resolve(room, name))
+            yield inspect.getfile(maker), f"{room} {name} ({path})"
     for key, value in spec.items():
         if isinstance(value, Mapping) and "name" in value:
             yield from _sources(key, value, f"{path}.{key}")

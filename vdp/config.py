@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from vdp import variants
+from vdp import components, variants
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
 from vdp.record import RUN_FILE, Extension, Record, read_run, write_run  # noqa: F401 (its names)
 from vdp.runtime import files
@@ -165,9 +165,7 @@ def _add_default(node: Any, parents: Sequence[str], leaf: str) -> None:
     is_component = parents[:1] == ["model"] and isinstance(node, config_dict.ConfigDict)
     if not is_component or leaf in node or not isinstance(node.get("name"), str):
         return
-    from vdp import build  # which imports jax
-
-    default = build.default_of(parents[-1], node.name, leaf)
+    default = components.default_of(parents[-1], node.name, leaf)
     if isinstance(default, bool | int | float | str | tuple):
         with node.unlocked():
             node[leaf] = default

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from vdp import config
+from vdp import components, config
 from vdp.errors import Fault, UserError
 from vdp.settings import Settings, compare
 from vdp.variants import grammar
@@ -50,15 +50,13 @@ def of_components(spec: Mapping[str, Any], room: str = "model") -> dict[str, str
       spec: of a component; of one that cannot be found nothing is said, nor of what it contains.
       room: the field it stands under.
     """
-    from vdp import build  # with jax, which takes a second
-
     try:
-        maker = build.resolve(room, spec.get("name"))
+        maker = components.resolve(room, spec.get("name"))
     except (UserError, Fault):
         return {}
     documented = list(_docstrings(maker))
     entries = {name: text for doc in documented for name, text in _entries(doc)}
-    module = sys.modules.get(f"{build.MODULE_ROOMS.get(room)}.{spec['name']}")
+    module = sys.modules.get(f"{components.MODULE_ROOMS.get(room)}.{spec['name']}")
     whole = documented[-1] if module is None else module.__doc__ or ""
     entries["name"] = whole.partition("\n")[0].rstrip(".")
     said: dict[str, str] = {}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vdp import build
+from vdp import build, components
 from vdp.checks import check_likelihood
 from vdp.errors import UserError
 
@@ -37,7 +37,7 @@ CASES = [
 
 
 def test_every_likelihood_is_under_these_laws():
-    assert {spec["name"] for spec, _ in SPECS} == set(build._accepted("likelihood"))
+    assert {spec["name"] for spec, _ in SPECS} == set(components.accepted("likelihood"))
 
 
 @pytest.mark.parametrize(("spec", "levels"), CASES)

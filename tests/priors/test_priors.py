@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from starting import started
 
-from vdp import build, variants
+from vdp import build, components, variants
 from vdp.checks import check_prior
 from vdp.checks.prior_case import STEPS
 from vdp.dists import Normal
@@ -58,8 +58,8 @@ def make(name, seed=0):
 
 
 def test_every_prior_is_under_these_laws():
-    assert {spec["name"] for spec in SPECS.values()} == set(build._accepted("prior"))
-    assert set(variants.PRIORS) == set(build._accepted("prior"))
+    assert {spec["name"] for spec in SPECS.values()} == set(components.accepted("prior"))
+    assert set(variants.PRIORS) == set(components.accepted("prior"))
 
 
 # slow, and mostly tested elsewhere: diffusions by "vdm" and the tests of `vdp.diffusion`, splines

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from vdp import build, draws
+from vdp import build, components, draws
 from vdp.pseudoinputs import dct
 
 SPECS = {
@@ -37,7 +37,7 @@ def coefficients(images, size):
 
 
 def test_every_pseudo_input_is_under_these_laws():
-    assert {spec["name"] for spec in SPECS.values()} == set(build._accepted("pseudoinput"))
+    assert {spec["name"] for spec in SPECS.values()} == set(components.accepted("pseudoinput"))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vdp import build, config
+from vdp import build, components, config
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import inception
@@ -55,7 +55,7 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
             raise UserError(f"Inception sees one or three channels; these images have {channels}")
         inception.load_weights(argument)
     if "." in name:
-        build.resolve("eval.fid_features", name)
+        components.resolve("eval.fid_features", name)
 
 
 def _check_classifier(workdir: str, dataset: datasets.Dataset) -> None:
@@ -88,7 +88,7 @@ def named(
         return of_classifier(load(argument) if argument else classifier(), levels)
     if name == "inception":
         return of_inception(argument, levels)
-    return build.resolve("eval.fid_features", name)(levels)
+    return components.resolve("eval.fid_features", name)(levels)
 
 
 def of_classifier(trained: Run[Model], levels: int) -> fid.Features:

@@ -79,10 +79,8 @@ class Ladder(Scales, WithPrior):
             raise UserError("a VampPrior is one over z_L: leave the pseudo-inputs out")
         if self.pseudoinput is None and self.merged:
             raise UserError("the merged form is one of a pseudo-input's prior: form='separate'")
-        for name in ("log_var_p", "log_var_q", "log_var_u"):
-            low, high = getattr(self, name)
-            if low >= high:
-                raise UserError(f"{name} goes from the lowest to the highest, not {low}, {high}")
+        if any(low >= high for low, high in (self.log_var_p, self.log_var_q, self.log_var_u)):
+            raise UserError("log_var_p, log_var_q and log_var_u go from the lowest to the highest")
         if not self.log_var_u[0] <= self.code_log_var <= self.log_var_u[1]:
             raise UserError(f"code_log_var={self.code_log_var} outside log_var_u={self.log_var_u}")
         if not self.over_code:
