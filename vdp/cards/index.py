@@ -128,11 +128,8 @@ def _cells(name: str, workdir: pathlib.Path) -> tuple[list[Cell], str]:
     steps = progress.steps(record, result, metrics)
     prior = (record.settings.model.get("prior") or {}).get("name") or ""
     shown = result or {}
-    fid, spent, date = (
-        shown.get("fid"),
-        report.training_seconds(shown),
-        progress.date(workdir, result),
-    )
+    fid, spent = shown.get("fid"), report.training_seconds(shown)
+    date = progress.date(workdir, result)
     data = words.data_name(record)
     cells = _row(
         name,
