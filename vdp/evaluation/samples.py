@@ -84,8 +84,7 @@ def judged(
     Returns:
       What eval.json holds under "fid", "kid", "manifold" and "sampling". "real" is the same number
       of the evaluated split itself: what a perfect model would get; None where that is the
-      reference. KID and the four of the
-      manifold are of at most 10,000 reference images.
+      reference. KID and the four of the manifold are of at most 10,000 reference images.
     """
     chosen, options = run.settings.eval, run.settings.sample.options()
     reference = dataset.splits[chosen.fid_reference].images
