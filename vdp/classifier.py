@@ -8,11 +8,11 @@ import jax
 from vdp import variants
 from vdp.data import datasets
 from vdp.data.core import Split
-from vdp.errors import UserError
+from vdp.errors import Interrupted, UserError
 from vdp.metrics import fid
 from vdp.record import read_run
 from vdp.run import Run, restore
-from vdp.runtime import files, parallel
+from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.settings.parse import parse, to_config, to_json
@@ -118,13 +118,20 @@ def _train(settings: Settings, folder: pathlib.Path) -> None:
     dataset = datasets.load(settings.data)
     with contextlib.ExitStack() as stack:
         stack.callback(progress.close)
+        waited = True
         if parallel.is_writer():
             _prepare(folder)
-            stack.enter_context(files.lock(folder, wait=True))
+            try:
+                stack.enter_context(files.lock(folder, wait=True))
+            except Interrupted:
+                waited = False
+        if parallel.agreed(not waited):
+            raise interruption.stopped(f", waiting for {folder}")
         if _finished(folder) is not None:  # another job has made it meanwhile
             return
         if parallel.is_writer() and (folder / DONE).exists():
             files.clear(folder)  # of no use to this version, and only a cache
+        parallel.agreed(False)  # all wait for that
         progress.say(f"training a classifier for the features of FID in {folder}")
         fit(settings, folder, dataset, progress)
         if parallel.is_writer():

@@ -134,6 +134,42 @@ def by_hand():
     return [address | {"JAX_PROCESS_ID": str(i)} for i in range(2)]
 
 
+DECIDE = f"""{JOIN}
+me = jax.process_index()
+assert parallel.of_writer(10 + me) == 10
+assert parallel.alike("the same") and not parallel.alike(f"of {{me}}")
+print(me, ids.tolist(), jax.device_count())
+"""
+
+
+def test_processes_agree_on_what_each_has_read():
+    """Also on what the writer alone sees, and on whether all have the same."""
+    assert_joined(together(DECIDE, by_hand()))
+
+
+WITHOUT_IMAGES = """
+import os, sys
+from vdp import main
+from vdp.errors import UserError
+from vdp.modes import sample
+if os.environ["JAX_PROCESS_ID"] == "1":
+    def absent(*args, **more):
+        raise UserError("there are none here")
+    sample.identity.load = absent
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_where_one_process_has_no_images_all_draw_without_them(copied_run):
+    argv = ("--mode=sample", f"--workdir={copied_run}", "--config.sample.seed=3")
+    first, second = together(WITHOUT_IMAGES, by_hand(), *argv)
+    assert (first[0], second[0]) == (0, 0), (first, second)
+    assert "no pictures of test images: not all processes have them" in first[2]
+    assert "no pictures" not in second[2]
+    assert list(copied_run.glob("samples/other-*/samples.png"))
+
+
 FAIL = "parallel.leave(2); sys.exit(2)"
 
 

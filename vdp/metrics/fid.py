@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from vdp.runtime import files, npz
+from vdp.runtime import files, npz, parallel
 
 logger = logging.getLogger("vdp")
 
@@ -96,7 +96,9 @@ def cached_statistics(features: Features, images: UInt8[np.ndarray, "n h w c"]) 
     name = fingerprint(features.fingerprint, images)[:32]
     path = cache_folder() / "statistics" / f"{name}.npz"
     stored = npz.read(path)
-    if (statistics_there := _stored_statistics(stored)) is not None:
+    statistics_there = _stored_statistics(stored)
+    missing = parallel.agreed(statistics_there is None)  # which all compute together
+    if not missing and statistics_there is not None:
         return statistics_there
     if stored != {}:
         logger.warning(f"{path} is damaged: the statistics of FID are computed again")

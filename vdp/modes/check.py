@@ -11,6 +11,7 @@ from vdp.checks import Report, check_likelihood, check_network, check_prior, con
 from vdp.data import datasets
 from vdp.data.datasets import Facts
 from vdp.errors import UserError
+from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.types import Model, OverPrior
 
@@ -31,7 +32,8 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     model = build.model(settings.model, facts)
     broken = []
     for report in reports(settings.model, model, facts, settings.seed):
-        print(report, flush=True)
+        if parallel.is_writer():
+            print(report, flush=True)
         broken += [f"{report.component}: {law.name}" for law in report.broken]
     if broken:
         laws = "law is" if len(broken) == 1 else "laws are"

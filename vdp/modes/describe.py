@@ -40,6 +40,8 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
     chips = compiling.chips(settings.describe.target) if settings.describe.target else None
     facts = _facts(settings, workdir)
     description = describe(settings, facts)
+    if not parallel.is_writer():
+        return
     for line in notes.in_words(settings):
         print(line)
     print(table(description), flush=True)

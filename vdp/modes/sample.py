@@ -29,12 +29,16 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     run = restore(settings, record, settings.sample.checkpoint)
     build.check_sampler(run.model, settings.sample.options())
     folder = sample.folder_of(record.workdir, record.settings, settings)
+    dataset, problem = None, "not all processes have them"
     try:
         dataset = identity.load(
             settings.data, run.facts, trained=record.settings.data, stored=record.hashes
         )
     except UserError as error:
-        print(f"no pictures of test images: {error}", file=sys.stderr)
+        problem = str(error)
+    if parallel.agreed(dataset is None) or dataset is None:  # drawn by all in the same way
+        if parallel.is_writer():
+            print(f"no pictures of test images: {problem}", file=sys.stderr)
         written = sample.write_from_noise(run, folder)
         otherwise = "of images alone: name their data"
     else:

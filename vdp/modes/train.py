@@ -214,7 +214,8 @@ def _evaluate(
         progress.say("best is the start: training has not improved it")
     earlier = _earlier(path, progress)
     same_step = earlier is not None and earlier[0].get("step") == trained.step
-    if earlier is not None and same_step and naming.answered(earlier[0], final):
+    answered = earlier is not None and same_step and naming.answered(earlier[0], final)
+    if not parallel.agreed(not answered) and earlier is not None:  # all end here, or none
         _say(earlier[1], progress)
         result = _ended(trained, workdir, dataset, earlier[0])
         progress.say(f"{path} is there: nothing left to do")

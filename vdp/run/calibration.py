@@ -41,8 +41,10 @@ def restored(run: Run[M], workdir: pathlib.Path) -> Run[M]:
     Raises:
       UserError: the table is damaged, or another T is asked for than that of a learned chain.
     """
-    table = _read(path_of(workdir, run.step)) if _is_fitted(run) else None
-    return with_chain(run, table)
+    if not _is_fitted(run):
+        return with_chain(run, None)
+    table = _read(path_of(workdir, run.step))
+    return with_chain(run, None if parallel.agreed(table is None) else table)
 
 
 def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Run[M]:

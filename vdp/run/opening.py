@@ -108,7 +108,8 @@ def _checkpoint(
     checkpoints = Checkpoints(record.workdir, score=score.score_of(model), read_only=True)
     try:
         interruption.check()
-        step = checkpoints.resolve(which)
+        step = parallel.of_writer(checkpoints.resolve(which))
+        checkpoints.check_seen(step)
         return checkpoints.restore_evaluated(step, template)
     except Damaged as error:
         others = [other for other in checkpoints.steps if other != step]

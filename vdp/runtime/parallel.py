@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,22 @@ def least(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.asarray(number)).min())
+
+
+def of_writer(number: int) -> int:
+    """A number of the process that writes: the same answer in all of them.
+
+    For what a process reads in a folder: another one may not see yet what is there.
+    """
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(number)))
+
+
+def alike(text: str) -> bool:
+    """Whether a text is the same in all processes: the same answer in all of them."""
+    number = zlib.crc32(text.encode(errors="surrogateescape"))
+    return least(number) == -least(-number)
 
 
 def leave(code: int) -> None:

@@ -213,8 +213,10 @@ class Checkpoints:
           UserError: there are checkpoints, and none can be used.
         """
         self._warn_of_lost()
-        problems = []
-        for step in reversed(self.steps):
+        problems, latest = [], self.steps[::-1]
+        for index in range(parallel.of_writer(len(latest))):
+            step = parallel.of_writer(latest[index] if index < len(latest) else 0)
+            self.check_seen(step)
             try:
                 state = self.restore(step, template)
             except Damaged as error:
@@ -229,6 +231,17 @@ class Checkpoints:
                 "choose another workdir to start afresh"
             )
         return None
+
+    def check_seen(self, step: int) -> None:
+        """Refuses a checkpoint that not all processes see, as on file systems that tell late.
+
+        Raises:
+          UserError: in all of them.
+        """
+        if parallel.agreed(step not in self.steps):
+            raise UserError(
+                f"not all processes see checkpoint {step} in {self.folder}: run the command again"
+            )
 
     def _set_aside(self, steps: list[int]) -> None:
         """Renames damaged checkpoints, so that their steps can be saved again."""

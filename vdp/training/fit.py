@@ -1,6 +1,7 @@
 """Fits a model: its state, new or from a checkpoint, and the loop over its steps."""
 
 import dataclasses
+import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from vdp.record import PATH_KINDS
 from vdp.runtime import interruption, parallel, uncompiled
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
+from vdp.settings.parse import to_json
 from vdp.training import first_stage, optim, state
 from vdp.training.checkpoint import Checkpoints, saved_steps
 from vdp.training.loop import Loop
@@ -59,6 +61,7 @@ def fit(
     first_stage.check_frozen(settings, template.params)
     parameters = state.count_parameters(template.params)
     hashes = identity.hashes(dataset)
+    _check_alike(settings, hashes)
     earlier = _earlier(settings, workdir, hashes)
     checkpoints = Checkpoints(
         workdir,
@@ -129,6 +132,17 @@ def uneven(settings: Settings, chunk: int) -> list[str]:
         for does, (field, every) in wanted.items()
         if 0 < every < settings.train.steps and every % chunk
     ]
+
+
+def _check_alike(settings: Settings, hashes: Mapping[str, str]) -> None:
+    """Refuses processes that would train on other images, or otherwise; UserError, in all."""
+    whole = to_json(settings)
+    same = {name: whole[name] for name in ("seed", "model", "optim", "train")}
+    if not parallel.alike(json.dumps([dict(hashes), same], sort_keys=True)):
+        raise UserError(
+            "the processes of this run have other images or settings each: give all of them the "
+            "same data and the same command"
+        )
 
 
 def check_batch_sizes(settings: Settings) -> None:
