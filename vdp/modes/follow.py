@@ -9,6 +9,7 @@ from vdp.training.checkpoint import FOLDER, saved_steps
 from vdp.training.storage import REPLACED
 
 SECONDS = 5.0  # between two looks at the folder
+GRAIN = 2.0  # s by which file systems may round the times of files
 
 
 def checkpoints(folder: pathlib.Path) -> Iterator[int]:
@@ -51,4 +52,4 @@ def written_since(folder: pathlib.Path, step: int, moment: float) -> bool:
     while place.with_name(f"{REPLACED}{step}").exists() and files.in_use(folder):
         interruption.check("; the evaluations that are finished are written")
         time.sleep(SECONDS)
-    return place.exists() and place.stat().st_mtime > moment
+    return place.exists() and place.stat().st_mtime > moment - GRAIN
