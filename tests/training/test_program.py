@@ -157,3 +157,24 @@ def test_checkpoints_are_saved_between_validations(tmp_path, cli, monkeypatch, u
     )  # fmt: skip
     assert code == 0, err
     assert saved == [2, 4]
+
+
+def test_processes_with_other_images_or_settings_are_refused(refused, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(parallel, "alike", lambda text: told.append(text) or False)
+    refused(
+        "--config=digits_ae:smoke", f"--workdir={tmp_path / 'run'}",
+        says=["the processes of this run have other images or settings each"],
+    )  # fmt: skip
+    (text,) = told
+    assert '"train"' in text
+    assert "learning_rate" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_another_process_alone_sees_is_not_gone_on_from(
+    refused, copied_run, monkeypatch
+):
+    """The writer has one more than this process, whose file system tells late."""
+    monkeypatch.setattr(parallel, "of_writer", lambda number: number + 1)
+    refused("--mode=eval", f"--workdir={copied_run}", says=["not all processes see checkpoint"])
