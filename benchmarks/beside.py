@@ -1,10 +1,12 @@
 """Models of other programs beside those of vdp, trained for the same time on the same machine.
 
-python -m benchmarks.beside [--runs=RUN,RUN,...] [--peers=FILE,FILE,...] [--write]
+python -m benchmarks.beside --table=NAME [--runs=RUN,RUN,...] [--peers=FILE,FILE:RUN,...]
+    [--estimator=iwae] [--write]
 
---runs are finished runs with `iwae` among their estimators, --peers files of `benchmarks/peers`.
-What they say is kept in benchmarks/measured/peers, and the table is made of all that is kept there;
---write puts it into docs/results.md.
+--runs are finished runs with the estimator, --peers files of `benchmarks/peers`, with a colon and a
+run where the trained weights are carried over to that run, whose evaluation is then theirs. What
+they say is kept in benchmarks/measured/peers/NAME, and the table is made of all that is kept there;
+--write puts it into docs/results.md, between the comments of that name.
 """
 
 import argparse
@@ -22,18 +24,33 @@ from vdp.runtime import files, markdown
 
 KEPT = MEASURED / "peers"
 LENGTHS = ("train.steps", "train.epochs", "train.seconds")  # which the table says in a column
-MARKS = "<!-- beside -->", "<!-- end of beside -->"
 
 Kept = Mapping[str, Any]
 
 
-def of_run(workdir: pathlib.Path) -> Kept:
+def marks(name: str) -> tuple[str, str]:
+    """The comments between which a table stands."""
+    return f"<!-- beside: {name} -->", f"<!-- end of beside: {name} -->"
+
+
+def bound(workdir: pathlib.Path, estimator: str) -> Kept:
+    """What a run's evaluation says of an estimate."""
+    result = files.read_json(workdir / RESULT, RESULT)
+    estimate = result["estimators"].get(estimator)
+    if estimate is None:
+        raise UserError(f"{workdir} has no estimate {estimator}: evaluate it with --mode=eval")
+    return {
+        "of": f"K={estimate['k']}" if "k" in estimate else estimate["model"],
+        "images": result["num_examples"],
+        "nats": estimate["nats"]["mean"],
+        "se": estimate["nats"]["se"],
+    }
+
+
+def of_run(workdir: pathlib.Path, estimator: str) -> Kept:
     """A finished run, as the programs of `benchmarks/peers` write theirs."""
     run = files.read_json(workdir / RUN_FILE, RUN_FILE)
     result = files.read_json(workdir / RESULT, RESULT)
-    bound = result["estimators"].get("iwae")
-    if bound is None:
-        raise UserError(f"{workdir} has no estimate iwae: evaluate it with --mode=eval")
     config, changed = started(run.get("command"), workdir)
     fields = [f for f in changed if f.partition("=")[0] not in LENGTHS]
     train = run["config"]["train"]
@@ -44,22 +61,29 @@ def of_run(workdir: pathlib.Path) -> Kept:
         "epochs": round(result["step"] * train["batch_size"] / run["counts"]["train"], 1),
         "seconds": result["train_seconds"],
         "parameters": run["parameters"]["total"],
-        "samples": bound["k"],
-        "images": result["num_examples"],
-        "nats": bound["nats"]["mean"],
-        "se": bound["nats"]["se"],
+        **bound(workdir, estimator),
     }
 
 
-def keep(kept: Kept) -> None:
-    """Keeps one model as a file of its own."""
+def of_peer(words: str, estimator: str) -> Kept:
+    """What another program has written, FILE, or evaluated as RUN where it is FILE:RUN."""
+    name, carried, run = words.partition(":")
+    if not pathlib.Path(name).is_file():
+        raise UserError(f"{name} is no file that a program of benchmarks/peers has written")
+    kept = files.read_json(pathlib.Path(name), name)
+    return kept | bound(pathlib.Path(run), estimator) if carried else kept
+
+
+def keep(kept: Kept, name: str) -> None:
+    """Keeps one model of a table as a file of its own."""
     words = [kept["program"], kept["model"], f"seed={kept['seed']}"]
-    files.write_json(KEPT / f"{file_name(words)}.json", kept)
+    (KEPT / name).mkdir(parents=True, exist_ok=True)
+    files.write_json(KEPT / name / f"{file_name(words)}.json", kept)
 
 
-def table() -> str:
-    """What is kept, the best first, in Markdown."""
-    every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+def table(name: str) -> str:
+    """What is kept of a table, the best first, in Markdown."""
+    every = [json.loads(path.read_text()) for path in sorted((KEPT / name).glob("*.json"))]
     heads = ("program", "model", "parameters", "trained", "images", "bound, nats")
     return "\n".join(markdown.table(heads, map(row, sorted(every, key=lambda x: -x["nats"]))))
 
@@ -72,7 +96,7 @@ def row(kept: Kept) -> Sequence[str]:
         f"{kept['parameters']:,}",
         f"{kept['epochs']:g} epochs, {kept['seconds']:,.0f} s",
         f"{kept['images']:,}",
-        f"{kept['nats']:.2f} ± {kept['se']:.2f} (K={kept['samples']})",
+        f"{kept['nats']:.2f} ± {kept['se']:.2f} ({kept['of']})",
     )
 
 
@@ -80,19 +104,20 @@ def main() -> int:
     """Keeps what is new, and prints the table."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    paths = lambda text: [pathlib.Path(name) for name in text.split(",") if name]
-    parser.add_argument("--runs", type=paths, default=[])
-    parser.add_argument("--peers", type=paths, default=[])
+    listed = lambda text: [name for name in text.split(",") if name]
+    parser.add_argument("--table", required=True)
+    parser.add_argument("--runs", type=listed, default=[])
+    parser.add_argument("--peers", type=listed, default=[])
+    parser.add_argument("--estimator", default="iwae")
     parser.add_argument("--write", action="store_true")
     flags = parser.parse_args()
-    for path in flags.peers:
-        if not path.is_file():
-            raise UserError(f"{path} is no file that a program of benchmarks/peers has written")
-    for kept in (*map(of_run, flags.runs), *(files.read_json(p, p.name) for p in flags.peers)):
-        keep(kept)
-    print(table())
+    new = [of_run(pathlib.Path(run), flags.estimator) for run in flags.runs]
+    new += [of_peer(words, flags.estimator) for words in flags.peers]
+    for kept in new:
+        keep(kept, flags.table)
+    print(table(flags.table))
     if flags.write:
-        write_table(table(), PAGE, MARKS)
+        write_table(table(flags.table), PAGE, marks(flags.table))
     return 0
 
 

@@ -1,11 +1,12 @@
 """What every prior costs beside the normal one: training steps, samples, compile time.
 
 python -m benchmarks.priors --config=mnist_dcgan [--rounds=N] [--steps=N] [--num=N]
-    [--sampler_steps=N] [--config.FIELD=VALUE ...]
+    [--sampler_steps=N] [--train_times=N] [--config.FIELD=VALUE ...]
 
 One config with each of its priors, timed in turn in one process; ratios are to the normal prior's
 median. Samples are `num` latents (diffusion: `sampler_steps` ancestral steps, one program) and,
-with the decoder, images. Synthetic images of the config's shape where no data.dir is given.
+with the decoder, images. `train_times` are those of an image in a step of a diffusion (0: the
+config's). Synthetic images of the config's shape where no data.dir is given.
 """
 
 import statistics
@@ -17,12 +18,16 @@ from benchmarks import command
 from benchmarks.common import Bench, Training, arguments, report, time_in_turn
 from vdp import variants
 
+DIFFUSIONS = ("ddpm", "vdm")
+
 
 class Case:
     """One prior: its compiled step and samplers."""
 
     def __init__(self, prior: str, flags, argv: list[str]):
         joint = "," if ":" in flags.config else ":"
+        if flags.train_times and prior in DIFFUSIONS:
+            argv = [*argv, f"--config.model.prior.train_times={flags.train_times}"]
         _, cfg = arguments("", argv=[f"--config={flags.config}{joint}prior={prior}", *argv])
         self.bench = bench = Bench(cfg)
         self.training, self.num_steps = Training(bench).compile(), flags.steps
@@ -53,9 +58,8 @@ class Case:
 
 def main():
     """Prints one JSON line."""
-    flags, _ = arguments(
-        __doc__, default="mnist_dcgan", rounds=5, steps=10, num=1000, sampler_steps=50
-    )
+    counts = dict(rounds=5, steps=10, num=1000, sampler_steps=50, train_times=0)
+    flags, _ = arguments(__doc__, default="mnist_dcgan", **counts)
     argv = [item for item in sys.argv[1:] if item.startswith("--config.")]
     cases = {prior: Case(prior, flags, argv) for prior in reversed(variants.PRIORS)}
     results = {"config": flags.config, "num": flags.num, "sampler_steps": flags.sampler_steps}

@@ -156,7 +156,6 @@ def test_models_of_other_training_fields_are_kept_beside_each_other(
     smoke_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(beside, "KEPT", tmp_path / "kept")
-    (tmp_path / "kept").mkdir()
     run = shutil.copytree(smoke_run, tmp_path / "run")
     result = json.loads((run / "eval.json").read_text())
     result["estimators"]["iwae"] = {**result["estimators"]["elbo"], "k": 8}
@@ -165,8 +164,8 @@ def test_models_of_other_training_fields_are_kept_beside_each_other(
     for more in ("", " --config.optim.groups.prior=1"):
         command = f"python -m vdp.main --config=digits_vae --config.train.steps=5{more}"
         (run / "config.json").write_text(json.dumps(stored | {"command": command}))
-        beside.keep(beside.of_run(run))
-    shown = beside.table()
+        beside.keep(beside.of_run(run, "iwae"), "digits")
+    shown = beside.table("digits")
     assert "| `digits_vae` |" in shown
     assert "| `digits_vae optim.groups.prior=1` |" in shown
 
@@ -187,11 +186,14 @@ def test_the_pages_hold_the_tables_of_what_is_kept():
     for kept, table in (
         (results, results.table(runs)),
         (rates, rates.table()),
-        (beside, beside.table()),
         (stability, stability.table(stability.all_kept("digits_vae", []))),
     ):
         start, end = kept.MARKS
         assert kept.PAGE.read_text().split(start)[1].split(end)[0].strip() == table
+    for folder in beside.KEPT.iterdir():
+        start, end = beside.marks(folder.name)
+        shown = beside.PAGE.read_text().split(start)[1].split(end)[0].strip()
+        assert shown == beside.table(folder.name)
 
 
 def test_a_rate_of_one_image_has_no_error(monkeypatch, tmp_path):

@@ -52,16 +52,17 @@ def program(repo: pathlib.Path, experiment: str, device: str):
     return run_experiment.compute_z_L_size(settings), run_experiment
 
 
-def dct_of_a_few(self):
-    """In place of `DCT_dataset.calculate_dct`, which takes minutes: the scale of 2,000 images."""
+def data(settings, folder: pathlib.Path, root: pathlib.Path, scale_of: int = 2000):
+    """Its loaders of real MNIST; `root` gets torchvision's copy.
+
+    Its own `calculate_dct`, one image a batch, takes minutes for the scale of the coefficients;
+    here it is that of the first `scale_of` images at once (the program's: 50,001).
+    """
     import torch
 
-    images = torch.stack([self.base_dataset[i][0] for i in range(2000)])
-    return self.dct.dct2(images)
+    def dct(self):
+        return self.dct.dct2(torch.stack([self.base_dataset[i][0] for i in range(scale_of)]))
 
-
-def loader(settings, folder: pathlib.Path, root: pathlib.Path):
-    """Its training loader of real MNIST; `root` gets torchvision's copy."""
     import datasets.dct
     from hydra.utils import instantiate
 
@@ -69,12 +70,12 @@ def loader(settings, folder: pathlib.Path, root: pathlib.Path):
     raw.mkdir(parents=True)
     for file in sorted(folder.rglob("*-ubyte.gz")):
         shutil.copy(file, raw)
-    datasets.dct.DCT_dataset.calculate_dct = dct_of_a_few
+    datasets.dct.DCT_dataset.calculate_dct = dct
     module = instantiate(
         settings.dataset.data_module, root=str(root), ctx_size=settings.model.ctx_size
     )
     module.setup("fit")
-    return module.train_dataloader()
+    return module
 
 
 def main():
@@ -120,7 +121,7 @@ def main():
         results["mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
     if flags.mnist:
         with tempfile.TemporaryDirectory() as root:
-            batches = loader(settings, flags.mnist, pathlib.Path(root))
+            batches = data(settings, flags.mnist, pathlib.Path(root)).train_dataloader()
             results["epoch_seconds"] = round(epoch(batches), 2)
             results["epoch_steps"] = len(batches)
     machine = {

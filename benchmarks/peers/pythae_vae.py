@@ -123,7 +123,7 @@ def main():
         "epochs": epochs,
         "seconds": seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "samples": flags.samples,
+        "of": f"K={flags.samples}",
         "images": len(test),
         "nats": float(mean),
         "se": float(error),
