@@ -1,6 +1,7 @@
 """DCGAN VAE on CelebA, 64x64, with any prior (Wehenkel & Louppe 2021): 250 epochs.
 
-The features of its FID are those of a file of Inception weights: CelebA has no classes.
+CelebA has no classes: a FID takes the features of a file of Inception weights
+(`--config.eval.estimators=elbo,fid --config.eval.fid_features=inception:FILE`).
 
 Variants: `prior=vdm|ddpm|flow|tarflow|trajectory|vamp|mixture|normal`, `schedule=NAME` and
 `form=separate|merged` of diffusion priors, `transform=affine|spline` of flow,

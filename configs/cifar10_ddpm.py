@@ -16,7 +16,7 @@ from vdp import variants
 
 def get_config(arg=""):
     """Returns the config."""
-    config = variants.ddpm(
+    return variants.ddpm(
         arg,
         data=dict(name="cifar10", num_validation=250, augmentation="flip"),
         denoiser=dict(
@@ -30,6 +30,5 @@ def get_config(arg=""):
         batch_size=128,
         steps=800_000,
         rate=2e-4,
+        optim=dict(schedule="constant"),
     )
-    config.optim.update(schedule="constant")
-    return config

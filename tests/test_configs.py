@@ -89,6 +89,7 @@ FAMILIES = [  # every config is smoked on synthetic images; the digits config by
             ("fashion_mnist_dvp", "reference", "28x28x1"),
             ("cifar10_dvp", "depth=20", "32x32x3"),
             ("cifar10_dvp", "light", "32x32x3"),
+            ("cifar10_vdm", "light", "32x32x3"),
             ("silhouettes_dvp", "depth=4", "28x28x1x2"),
             ("freyfaces_dvp", "depth=4", "28x20x1"),
             ("silhouettes_vae", "prior=normal", "28x28x1x2"),

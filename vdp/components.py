@@ -109,17 +109,20 @@ def parameters(what: str, maker: Callable) -> dict[str, inspect.Parameter]:
     return {name: parameter for name, parameter in found.items() if name != "parent"}
 
 
-def default_of(room: str, name: str, field: str) -> Any:
-    """The default of a component's field; None where there is none, or what `build` gives it."""
+def defaults(room: str, name: str) -> dict[str, Any]:
+    """A component's fields that have a default which can be written down, with it.
+
+    Those are left out that `build` gives it; {} of a name that `build` refuses in its turn.
+    """
     if room not in ROOMS:
-        return None
+        return {}
     try:
-        parameter = parameters(room, resolve(room, name)).get(field)
-    except UserError:  # of a name that `build` refuses in its turn
-        return None
-    if field in CONTEXT or parameter is None or parameter.default is parameter.empty:
-        return None
-    return parameter.default
+        found = parameters(room, resolve(room, name))
+    except UserError:
+        return {}
+    plain = (bool, int, float, str, tuple)
+    given = {field: p.default for field, p in found.items() if field not in CONTEXT}
+    return {field: default for field, default in given.items() if isinstance(default, plain)}
 
 
 def is_of_another(room: str, field: str, name: str) -> bool:

@@ -136,13 +136,16 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
                 groups[leaf] = 1.0  # of any part of the model: the optimiser knows them
         node = config
         for depth, key in enumerate([*parents, leaf]):
-            if key == leaf and depth == len(parents):
-                _add_default(node, parents, leaf)
             if not isinstance(node, config_dict.ConfigDict) or key not in node:
-                siblings = node.keys() if isinstance(node, config_dict.ConfigDict) else ()
-                known = [".".join([*field.split(".")[:depth], name]) for name in siblings]
-                elsewhere = [f for f in compare.flatten(config.to_dict()) if f.endswith(f".{leaf}")]
-                raise choose_from("config field", field, known, near=elsewhere)
+                left = _left_at_defaults(node, parents[:depth])
+                if depth < len(parents) or key not in left:
+                    siblings = node.keys() if isinstance(node, config_dict.ConfigDict) else ()
+                    known = [".".join([*parents[:depth], name]) for name in [*siblings, *left]]
+                    flat = compare.flatten(config.to_dict())
+                    elsewhere = [name for name in flat if name.endswith(f".{leaf}")]
+                    raise choose_from("config field", field, known, near=elsewhere)
+                with node.unlocked():
+                    node[leaf] = left[leaf]
             parent, node = node, node[key]
         if isinstance(node, config_dict.ConfigDict):
             raise choose_from("config field", field, [f"{field}.{key}" for key in node])
@@ -160,15 +163,13 @@ def override(config: config_dict.ConfigDict, overrides: Overrides) -> None:
             config.notes = tuple(n for n in config.notes if not str(n).startswith(replaced))
 
 
-def _add_default(node: Any, parents: Sequence[str], leaf: str) -> None:
-    """Adds a field that a component has and its config leaves at its default, where it is one."""
-    is_component = parents[:1] == ["model"] and isinstance(node, config_dict.ConfigDict)
-    if not is_component or leaf in node or not isinstance(node.get("name"), str):
-        return
-    default = components.default_of(parents[-1], node.name, leaf)
-    if isinstance(default, bool | int | float | str | tuple):
-        with node.unlocked():
-            node[leaf] = default
+def _left_at_defaults(node: Any, path: Sequence[str]) -> dict[str, Any]:
+    """The fields that a component has and its config leaves at their defaults; {} of no one."""
+    is_component = path[:1] == ["model"] and isinstance(node, config_dict.ConfigDict)
+    if not is_component or not isinstance(node.get("name"), str):
+        return {}
+    found = components.defaults(path[-1], node.name)
+    return {field: default for field, default in found.items() if field not in node}
 
 
 def _section(config: config_dict.ConfigDict, name: str) -> config_dict.ConfigDict:

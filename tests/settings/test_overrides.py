@@ -75,6 +75,16 @@ def test_a_group_is_added_to_a_config_that_is_locked():
     assert cfg.optim.groups.prior == 0.5
 
 
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [("model.betta", "model.beta"), ("model.prior.denoiser.widht", "model.prior.denoiser.width")],
+)
+def test_of_a_component_the_fields_at_their_defaults_are_listed_too(field, meant):
+    cfg = config.load("digits_vae")
+    with pytest.raises(UserError, match=rf"did you mean {meant}\?.*accepted: .*{meant}"):
+        config.override(cfg, [(field, "2")])
+
+
 def test_a_config_that_cannot_be_read_hides_no_other(tmp_path, monkeypatch):
     (tmp_path / "half.py").write_text("def get_config(:")
     (tmp_path / "whole.py").write_text('"""Mine."""')

@@ -21,11 +21,13 @@ def vdm(
     denoiser: dict,
     gamma: tuple[float, float],
     num_steps: int,
+    light: dict | None = None,
     **training: Any,
 ) -> config_dict.ConfigDict:
     """A variational diffusion model in continuous time (Kingma et al. 2021).
 
-    Keys: `schedule`, `dequantization` (of the ODE's density); word: `smoke`.
+    Keys: `schedule`, `dequantization` (of the ODE's density); words: `smoke`, and `light` where
+    there is one.
 
     Args:
       arg: the config's argument.
@@ -34,11 +36,17 @@ def vdm(
         names no others.
       gamma: where the schedule starts.
       num_steps: T of its sampler and of `elbo_discrete`.
-      training: `batch_size`, `steps` and `rate`, the peak learning rate; `judged`, how many images
-        and samples are evaluated (a sample takes T passes; 0: all, and 10,000).
+      light: what `light` has in place of the config's: `denoiser`, and fields of `training`.
+      training: `batch_size`, `steps` and `rate`, the peak learning rate; `optim`, fields of
+        `config.optim` beside it; `judged`, how many images and samples are evaluated (a sample
+        takes T passes; 0: all, and 10,000).
     """
     choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
-    variant = parse(arg, choices=choices)
+    words = ("smoke",) if light is None else ("light", "smoke")
+    variant = parse(arg, words=words, choices=choices)
+    if light and variant.has("light"):
+        denoiser = light["denoiser"]
+        training |= {name: value for name, value in light.items() if name != "denoiser"}
     schedule = dict(name=variant["schedule"], gamma_0=gamma[0], gamma_1=gamma[1])
     if variant["schedule"].startswith("beta_"):
         schedule = dict(name=variant["schedule"], num_steps=1000)
@@ -113,6 +121,7 @@ def _pixel(
     steps: int,
     rate: float,
     judged: int = 0,
+    optim: dict | None = None,
 ) -> config_dict.ConfigDict:
     config = defaults()
     config.data.update(data)
@@ -128,6 +137,7 @@ def _pixel(
         **end,
     )
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))
+    config.optim.update(optim or {})
     config.train.update(steps=steps, batch_size=batch_size, ema_decay=0.9999)
     config.eval.update(every=max(steps // 20, 1), batch_size=64)
     config.eval.estimators = ("elbo", "elbo_discrete", "fid")
