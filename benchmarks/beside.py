@@ -4,9 +4,9 @@ python -m benchmarks.beside --table=NAME [--runs=RUN,RUN,...] [--peers=FILE,FILE
     [--estimator=iwae] [--write]
 
 --runs are finished runs with the estimator, --peers files of `benchmarks/peers`, with a colon and a
-run where the trained weights are carried over to that run, whose evaluation is then theirs. What
-they say is kept in benchmarks/measured/peers/NAME, and the table is made of all that is kept there;
---write puts it into docs/results.md, between the comments of that name.
+run (or RUN/eval-NAME.json) where the trained weights are carried over to it: its evaluation is then
+theirs. What they say is kept in benchmarks/measured/peers/NAME, and the table is made of all that
+is kept there; --write puts it into docs/results.md, between the comments of that name.
 """
 
 import argparse
@@ -33,12 +33,13 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- beside: {name} -->", f"<!-- end of beside: {name} -->"
 
 
-def bound(workdir: pathlib.Path, estimator: str) -> Kept:
-    """What a run's evaluation says of an estimate."""
-    result = files.read_json(workdir / RESULT, RESULT)
+def bound(path: pathlib.Path, estimator: str) -> Kept:
+    """What an evaluation says of an estimate: that of a run, or one of its others."""
+    path = path if path.suffix == ".json" else path / RESULT
+    result = files.read_json(path, path.name)
     estimate = result["estimators"].get(estimator)
     if estimate is None:
-        raise UserError(f"{workdir} has no estimate {estimator}: evaluate it with --mode=eval")
+        raise UserError(f"{path} has no estimate {estimator}: ask for it with --mode=eval")
     return {
         "of": f"K={estimate['k']}" if "k" in estimate else estimate["model"],
         "images": result["num_examples"],

@@ -145,6 +145,15 @@ def test_likelihoods_break_their_laws(likelihood):
     assert bool(broken) == bool(LIKELIHOODS[likelihood]), report
 
 
+@pytest.mark.parametrize("likelihood", [Categorical, Shifted], ids=lambda cls: cls.__name__)
+def test_values_of_three_channels_are_all_rare_and_still_told_apart(likelihood):
+    """40^3 values, of which none is drawn often enough to be counted by itself."""
+    made = likelihood(levels=40, scale="predicted")
+    report = check_likelihood(made, (1, 2, 3), levels=40)
+    verdict = {law.name: law.held for law in report.laws}["samples have these masses"]
+    assert verdict == (likelihood is Categorical), report
+
+
 class OverTheBatch(MLP):
     def __call__(self, x, out_shape, *, train=False):
         return super().__call__(x - x.mean(0), out_shape, train=train)

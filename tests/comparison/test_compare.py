@@ -40,6 +40,27 @@ def test_runs_that_draw_otherwise_are_no_seeds_of_one_model(tmp_path):
     assert len(vdp.compare([tmp_path / "a", tmp_path / "b"]).arms) == 2
 
 
+def test_one_question_more_makes_a_seed_no_other_model(tmp_path):
+    make_run(tmp_path / "a", settings={"eval.probe": True, "eval.ood": ["mnist"]})
+    make_run(tmp_path / "b", seed=1)
+    make_run(tmp_path / "c", seed=2, settings={"eval.reverse": "fixed"})
+    make_run(tmp_path / "d", seed=3, fields=[("eval.num_steps", "4")])
+    found = vdp.compare([tmp_path / name for name in "abcd"])
+    assert [len(arm.runs) for arm in found.arms] == [2, 1, 1]
+
+
+def test_samples_of_other_chains_are_told_apart(tmp_path):
+    fid = dict(value=9.0, features="some", num_samples=10, reference="train", num_reference=5)
+    fid |= dict(real=None, rounding="none")
+    make_run(tmp_path / "a", fid=fid | {"sampler": "the prior's own", "chain": "T=4"})
+    for name, chain in (("b", {"chain": "T=25"}), ("c", {})):
+        sampler = {"sampler": "the prior's own"}
+        make_run(tmp_path / name, prior="vdm", fid=fid | sampler | chain)
+    notes = lambda other: "".join(vdp.compare([tmp_path / "a", tmp_path / other]).notes)
+    assert "chain" in notes("b")
+    assert "chain" not in notes("c"), "an older version did not say it"
+
+
 def test_seeds_of_one_model_are_one_arm(tmp_path):
     for seed in (0, 1, 2):
         make_run(tmp_path / f"prior=normal/seed-{seed}", seed=seed, gain=0.2 * seed)
@@ -87,6 +108,15 @@ def test_other_images_are_refused_by_number(pair):
     values.write(pair[1] / "eval.json", stored, {})
     with pytest.raises(UserError, match="other images: 1 of 50 differ, the first is number 7"):
         vdp.compare(pair)
+
+
+def test_images_are_checked_among_those_that_know_theirs(pair, tmp_path):
+    old = make_run(tmp_path / "old", prior="flow", keep=False)
+    stored = values.read(pair[1] / "eval.json")
+    stored[values.IMAGE][7] += 1
+    values.write(pair[1] / "eval.json", stored, {})
+    with pytest.raises(UserError, match="plain and better were evaluated on other images"):
+        vdp.compare([old, *pair])
 
 
 def test_fewer_images_are_those_in_common(pair, tmp_path):

@@ -5,11 +5,11 @@ import shutil
 import subprocess
 
 import pytest
-from evaluated_runs import make_run
+from evaluated_runs import EASE, entry, make_run
 
 import vdp
 from vdp import comparison
-from vdp.comparison import formats, tables, write
+from vdp.comparison import figure, formats, tables, write
 from vdp.main import run as command_line
 
 
@@ -30,6 +30,31 @@ def test_the_command_writes_every_format(pair, tmp_path, capsys):
     for line in text.splitlines():
         if line.endswith(r"\\"):
             assert line.replace(r"\&", "").count("&") in (2, 5)
+
+
+def test_what_is_no_bound_is_marked_and_no_measure_of_the_others(tmp_path):
+    wrong = {"elbo": entry(EASE + 30) | {"not_a_bound": "its weights are not normalised"}}
+    noisy = {"elbo": entry(EASE - 1) | {"noisy": True}}
+    runs = [
+        make_run(tmp_path / "wrong", estimators=wrong, keep=False),
+        make_run(tmp_path / "right", prior="vdm"),
+        make_run(tmp_path / "loose", prior="flow", estimators=noisy, keep=False),
+    ]
+    found = vdp.compare(runs)
+    lines = list(csv.DictReader(formats.as_csv(found).splitlines()))
+    marks = {row["model"]: (row["noisy"], row["not_a_bound"]) for row in lines
+             if row["kind"] == "estimate"}  # fmt: skip
+    assert marks["right"] == ("False", "")
+    assert marks["loose"] == ("True", "")
+    assert marks["wrong"] == ("False", "its weights are not normalised")
+    drawn = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(figure.style, "save", lambda made, *_: drawn.append(made))
+        figure.save(found, tmp_path / "picture.png")
+    left, right = drawn[0].axes
+    names = [text.get_text() for text in left.get_yticklabels()]
+    assert names == ["wrong (not a bound)", "right", "loose (noisy)"]
+    assert right.get_xlabel().startswith("minus right")
 
 
 def test_a_name_that_is_not_utf_8_is_written_with_a_question_mark(pair, tmp_path):

@@ -111,7 +111,8 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
     space = features.of_classifier(run, 17)
     train, test = (run.images(split) for split in ("train", "test"))
     of = lambda images: fid.statistics(space.apply(images))
-    assert "classifier of digits" in space.name
+    assert space.name.startswith("classifier of digits, trained by vdp, weights ")
+    assert space.name.endswith(space.fingerprint[:12]), "another classifier has another name"
     assert fid.frechet_distance(of(train), of(train)) == pytest.approx(0.0, abs=1e-4)
     real = fid.frechet_distance(of(test), of(train))
     noise = np.random.default_rng(0).integers(0, 17, size=test.shape).astype(np.uint8)

@@ -33,7 +33,7 @@ def test_new_checkpoints_are_evaluated_until_nobody_trains(copied_run, monkeypat
     evaluate.main(settings, copied_run, follow=True)
     assert seen == [first, 900, 901]
     said = capsys.readouterr().out
-    assert "checkpoint 900 was removed before it was read" in said
+    assert "checkpoint 900, which is removed by now, was left out: " in said
     assert "nobody trains in" in said
 
 

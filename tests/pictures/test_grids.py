@@ -98,6 +98,14 @@ def test_pictures_in_several_formats(tmp_path):
     assert ">first</text>" in (tmp_path / "grid.svg").read_text(), "text stays text"
 
 
+def test_a_plane_of_a_code_that_is_one_number(tmp_path):
+    """As of an encoder that tells nothing."""
+    images = np.zeros((2, 3, 4, 4, 1), np.float32)
+    path = tmp_path / "plane.png"
+    grids.save_plane(path, images, np.full(3, 0.5), np.linspace(-1, 1, 2))
+    assert path.stat().st_size > 1000
+
+
 def test_formats_are_checked():
     assert Log(figures=("png", "pdf")).figures == ("png", "pdf")
     for wrong in ((), ("gif",)):

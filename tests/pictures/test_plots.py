@@ -5,7 +5,7 @@ import dataclasses
 import run_folder
 
 import vdp
-from vdp.pictures import sample
+from vdp.pictures import convergence, sample
 
 
 def test_plots_are_made_of_what_is_there_in_the_formats_asked_for(tmp_path, smoke_run):
@@ -22,3 +22,19 @@ def test_plots_are_made_of_what_is_there_in_the_formats_asked_for(tmp_path, smok
     assert sample.write_plots(run, one) == [one / "plots" / "loss.svg"]
     (one / "metrics.jsonl").unlink()
     assert sample.write_plots(run, one) == []
+
+
+def test_the_latents_of_another_evaluation_are_another_picture(tmp_path, smoke_run):
+    row = {"name": "z_1", "height": 2, "units": 8, "active": 6, "rate": 3.25}
+    of = {"latents": [row, row | {"name": "z_2"}], "rates": [3.25, 3.25]}
+    (written,) = sample.write_latent_bars(vdp.load(smoke_run), tmp_path, of, "-best-validation")
+    assert written == tmp_path / "plots" / "latents-best-validation.png"
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == [written.name]
+
+
+def test_too_few_samples_for_a_line_have_a_page_and_no_picture(tmp_path):
+    entry = {"rows": [], "words": "too few samples", "num_examples": 5, "extrapolated": None}
+    result = {"convergence": {"fid": entry}, "checkpoint": "best", "step": 3, "split": "test"}
+    convergence.write(tmp_path, result, "fid")
+    (page,) = (tmp_path / "plots").iterdir()
+    assert "Too few samples." in page.read_text()

@@ -17,6 +17,7 @@ from vdp.types import AnyArray, Array, Likelihood, Shape
 MOST = 1 << 17  # images that are enumerated
 OUTPUTS = 4  # of one pixel each
 DRAWS = 4000
+ENOUGH = 20  # expected draws of what is counted together
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -211,17 +212,33 @@ def _frequencies(small: _Case | None) -> Verdict:
 
 
 def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
-    """The p-value of values [N] under their masses [K]; rare values are counted together."""
+    """The p-value of values [N] under their masses [K].
+
+    Rare values are counted together in groups of ENOUGH expected draws; of the few that are left
+    the p-value is that of a Poisson variable, and the smaller one counts.
+    """
+    from scipy import stats  # takes a second to import, in every command
+
     counts = np.bincount(values, minlength=len(masses)).astype(np.float64)
     wanted = masses / masses.sum() * len(values)
     if len(counts) > len(masses):
         return 0.0
-    rare = wanted < 20
-    merge = lambda x: np.append(x[~rare], x[rare].sum())
-    observed, wanted = merge(counts), merge(wanted) + 1e-9
-    from scipy import stats  # takes a second to import, in every command
-
-    return float(stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue)
+    rare = wanted < ENOUGH
+    groups, group, expected = [], 0, 0.0
+    for mass in wanted[rare]:
+        groups.append(group)
+        expected += mass
+        if expected >= ENOUGH:
+            group, expected = group + 1, 0.0
+    together = lambda x: np.bincount(groups, x[rare], minlength=group + 1)
+    *full, few = together(wanted)
+    *of_full, of_few = together(counts)
+    left = float(stats.poisson.sf(of_few - 1, few))
+    wanted, observed = np.append(wanted[~rare], full), np.append(counts[~rare], of_full)
+    if len(wanted) < 2:
+        return left
+    test = stats.chisquare(observed, wanted * observed.sum() / wanted.sum())
+    return min(float(test.pvalue), left)
 
 
 def _mean(case: _Case) -> Verdict:

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from vdp.comparison.entries import Entry
 from vdp.comparison.side_by_side import Comparison, Difference
 from vdp.comparison.statistics import Estimate
 from vdp.pictures import style
@@ -14,8 +15,8 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
     """Writes one row of two panels for each estimator that two arms have.
 
     On the left every arm with two standard errors; on the right its difference from the arm with
-    the best mean, with the error of the difference: it is what tells them apart, where both see the
-    same images, and not whether the bars on the left overlap.
+    the best mean of those that are bounds, with the error of the difference: it is what tells them
+    apart, where both see the same images, and not whether the bars on the left overlap.
 
     Args:
       comparison: of two arms or more.
@@ -32,7 +33,9 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
         labels = list(entries)
         names = [style.plain(label) for label in labels]
         sign = 1 if entries[labels[0]].better == "higher" else -1
-        best = max(labels, key=lambda label: sign * entries[label].estimate.mean)
+        bounds = [label for label in labels if not entries[label].not_a_bound] or labels
+        best = max(bounds, key=lambda label: sign * entries[label].estimate.mean)
+        names = [n + _against(entries[label]) for n, label in zip(names, labels, strict=True)]
         for place, label in enumerate(labels):
             _bar(left, place, entries[label].estimate, style.BLUE)
             if label != best and (found := _from_best(comparison, name, label, best)):
@@ -54,6 +57,12 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
         color="0.35",
     )
     style.save(figure, path, formats)
+
+
+def _against(entry: Entry) -> str:
+    """What is against a number, to set behind the name of its arm."""
+    said = ["not a bound"] * bool(entry.not_a_bound) + ["noisy"] * entry.noisy
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _bar(axes: Any, place: int, estimate: Estimate, color: str) -> None:

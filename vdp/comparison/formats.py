@@ -22,7 +22,7 @@ LATEX = {
 
 CSV = (
     "kind", "name", "model", "minus", "mean", "se", "se_images", "se_seeds", "two_errors",
-    "of", "k", "unit", "better", "paired",
+    "of", "k", "unit", "better", "paired", "noisy", "not_a_bound",
 )  # fmt: skip
 
 
@@ -66,14 +66,15 @@ def as_csv(comparison: Comparison) -> str:
     for name, entries in comparison.estimates.items():
         for label, e in entries.items():
             writer.writerow(
-                ["estimate", name, label, "", *_numbers(e.estimate), e.model, e.k, e.unit]
+                ["estimate", name, label, "", *_numbers(e.estimate), e.model, e.k, e.unit, "", ""]
+                + [e.noisy, e.not_a_bound]
             )
     for name, estimates in comparison.measures.items():
         for label, estimate in estimates.items():
-            writer.writerow(["measure", name, label, "", *_numbers(estimate), "", "", ""])
+            writer.writerow(["measure", name, label, "", *_numbers(estimate), *[""] * 7])
     for d in comparison.differences:
         unit = comparison.estimates[d.estimator][d.a].unit
-        better = [d.better or "", d.paired]
+        better = [d.better or "", d.paired, "", ""]
         writer.writerow(
             ["difference", d.estimator, d.a, d.b, *_numbers(d.estimate), "", "", unit, *better]
         )

@@ -7,8 +7,9 @@ from vdp.comparison.runs import Arm
 from vdp.comparison.statistics import Estimate, of_summaries
 from vdp.evaluation import report
 
-OF_FID = ("features", "num_samples", "reference", "num_reference", "sampler")  # what decides it
-
+OF_FID = (  # what decides it
+    "features", "num_samples", "reference", "num_reference", "sampler", "chain",
+)  # fmt: skip
 
 MEASURES: Mapping[str, Callable[[Any], float | None]] = {
     "FID": lambda run: (run.result.get("fid") or {}).get("value"),
@@ -34,4 +35,5 @@ def of(compared: Sequence[Arm]) -> dict[str, dict[str, Estimate]]:
 def different_fid(compared: Sequence[Arm]) -> str:
     """What makes the FID of these arms incomparable, in words; "" where nothing does."""
     every = [fid for arm in compared for run in arm.runs if (fid := run.result.get("fid"))]
-    return ", ".join(name for name in OF_FID if len({repr(fid.get(name)) for fid in every}) > 1)
+    told = {name: {repr(fid[name]) for fid in every if name in fid} for name in OF_FID}
+    return ", ".join(name for name, values in told.items() if len(values) > 1)

@@ -26,11 +26,12 @@ def check(arms: Sequence[Arm]) -> int:
       UserError: split, images, binarisation, augmentation or masses differ; it says which.
     """
     every = [(arm.label, run) for arm in arms for run in arm.runs]
-    (first_label, first), rest = every[0], every[1:]
-    for label, run in rest:
-        names = (first_label, label) if label != first_label else (_place(first), _place(run))
-        _check_facets(names, _facets(first, run), _facets(run, first))
-        _check_images(names, first, run)
+    known = [(label, run) for label, run in every if run.values is not None]
+    for check_pair, among in ((_check_facets, every), (_check_images, known)):
+        for label, run in among[1:]:
+            first_label, first = among[0]
+            names = (first_label, label) if label != first_label else (_place(first), _place(run))
+            check_pair(names, first, run)
     return min(run.result["num_examples"] for _, run in every)
 
 
@@ -55,7 +56,8 @@ def _facets(run: Evaluated, other: Evaluated) -> dict[str, Any]:
     return facets
 
 
-def _check_facets(names: tuple[str, str], a: dict[str, Any], b: dict[str, Any]) -> None:
+def _check_facets(names: tuple[str, str], first: Evaluated, other: Evaluated) -> None:
+    a, b = _facets(first, other), _facets(other, first)
     different = [name for name in a if name in b and a[name] != b[name]]
     if different:
         told = "; ".join(
@@ -70,8 +72,6 @@ def _check_facets(names: tuple[str, str], a: dict[str, Any], b: dict[str, Any]) 
 
 def _check_images(names: tuple[str, str], a: Evaluated, b: Evaluated) -> None:
     """Refuses other images, by the first that differs; the first n of N images are the same."""
-    if a.values is None or b.values is None:
-        return
     images = [run.values[IMAGE] for run in (a, b) if run.values is not None]
     shorter = min(map(len, images))
     differ = np.flatnonzero(images[0][:shorter] != images[1][:shorter])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vdp.errors import UserError, did_you_mean
-from vdp.evaluation import index, values
+from vdp.evaluation import index, naming, values
 from vdp.record import RESULT, RUN_FILE, Record, read_run, runs_below
 from vdp.runtime import files
 from vdp.settings import compare
@@ -157,9 +157,17 @@ def _is_a_seed(run: Evaluated, group: Sequence[Evaluated]) -> bool:
 
 def _same_model(a: Evaluated, b: Evaluated) -> bool:
     """Whether two runs are seeds of one model, evaluated in the same way."""
-    about = [[run.result[name] for name in ("checkpoint", "split", "settings")] for run in (a, b)]
+    about = [(r.result["checkpoint"], r.result["split"], _question(r)) for r in (a, b)]
     stored = [to_json(run.record.settings) for run in (a, b)]
     return about[0] == about[1] and not compare.differences(*stored, free=NOT_THE_MODEL)
+
+
+def _question(run: Evaluated) -> dict[str, Any]:
+    """What decides an evaluation's numbers beside checkpoint and split."""
+    asked = {f: v for f, v in run.result["settings"].items() if naming.decides(f)}
+    own = to_json(run.record.settings)["eval"]
+    chain = {f"eval.{field}": own[field] for field in ("reverse", "num_steps")}
+    return chain | asked
 
 
 def _labels(groups: Sequence[Sequence[Evaluated]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 - "fixed": even times of the schedule, and the width of q in every step (DDPM, VDM).
 - "calibrated": even times, and the widths that make the bound highest on training images
-  (Analytic-DPM: Bao et al. 2022).
+  (`vdp.diffusion.reverse`; Bao et al. 2022).
 - "optimised": these widths, at the gammas that make the bound highest (Watson et al. 2021); with
   more steps than there are candidates, the calibrated chain.
 - "learned": gammas and widths are parameters of one T, trained with the bound of T steps.

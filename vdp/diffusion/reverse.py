@@ -6,8 +6,9 @@ for infinitely many steps. A step's divergence from q is, with w = expm1(gamma_t
 
     KL(q || r) = 1/2 sum_d [1/v_d - 1 + log v_d + w (eps - eps_hat)_d^2 / v_d],
 
-and on average smallest where v_d = 1 + w E(eps - eps_hat)_d^2 (Analytic-DPM: Bao et al. 2022, here
-for every coefficient): with the best denoiser that is the variance of y_s given y_t.
+and on average smallest where v_d = 1 + w E(eps - eps_hat)_d^2 (Bao et al. 2022, "Estimating the
+Optimal Covariance with Imperfect Mean in Diffusion Probabilistic Models", here with one expectation
+for all y_t): with the best denoiser that is the variance of y_s given y_t.
 
 `log_v` is [T, *s], that of step (i + 1)/T -> i/T at index i; an axis of size 1 is shared by all
 coefficients along it.

@@ -100,7 +100,9 @@ def of_classifier(trained: Run[Model], levels: int) -> fid.Features:
 
     leaves = [np.asarray(x) for x in jax.tree.leaves((trained.params, trained.stats))]
     name = f"classifier of {trained.settings.data.name}, trained by vdp"
-    return fid.Features(name=name, fingerprint=fid.fingerprint(name, *leaves), apply=apply)
+    fingerprint = fid.fingerprint(name, *leaves)
+    name = f"{name}, weights {fingerprint[:12]}"
+    return fid.Features(name=name, fingerprint=fingerprint, apply=apply)
 
 
 def of_inception(path: str, levels: int) -> fid.Features:

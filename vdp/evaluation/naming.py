@@ -52,6 +52,11 @@ def answered(result: Mapping[str, Any], chosen: Settings) -> bool:
     return not (missing or fewer or other) and most[0] >= most[1] and probed
 
 
+def decides(field: str) -> bool:
+    """Whether a field, of `changed`, makes numbers others; else it only asks for more of them."""
+    return not field.startswith("eval.") or field.removeprefix("eval.") in DECISIVE
+
+
 def file_name(trained: Settings, chosen: Settings) -> str:
     """The name of the result of an evaluation.
 
@@ -67,11 +72,7 @@ def file_name(trained: Settings, chosen: Settings) -> str:
     fewer = now.max_examples not in (0, before.max_examples)
     fewer = fewer or now.iwae_samples < before.iwae_samples
     missing = set(before.estimators) - set(now.estimators)
-    decisive = {
-        field
-        for field in changes
-        if not field.startswith("eval.") or field.removeprefix("eval.") in DECISIVE
-    }
+    decisive = any(map(decides, changes))
     other = f"-{compare.other_name(changes)}" if fewer or missing or decisive else ""
     name = f"eval-{now.checkpoint}-{now.split}{other}.json"
     return RESULT if name == "eval-best-test.json" else name

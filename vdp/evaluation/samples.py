@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vdp.data import datasets
+from vdp.errors import UserError
 from vdp.evaluation.resume import Rows
 from vdp.metrics import fid, kid, manifold
 from vdp.run import Run
@@ -52,6 +54,11 @@ def draw(run: Run[Model], kept: Rows) -> Drawn:
         start = time.perf_counter()
         key = jax.random.fold_in(jax.random.key(chosen.seed), index)  # no chunk of another seed
         images = run.sample(chunk, seed=key, **options)
+        if not np.isfinite(images).all():
+            raise UserError(
+                "the model draws pixels that are not finite: leave fid out of eval.estimators, or "
+                "evaluate another checkpoint (eval.checkpoint=STEP)"
+            )
         spent = time.perf_counter() - start
         timed = np.full(chunk, np.nan if index == first else spent)
         drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})
@@ -106,12 +113,20 @@ def judged(
         "features": features.name,
         "rounding": f"likelihood means to {run.facts.info.levels} levels",
         "sampler": options or "the prior's own",
+        **_chain(run.model, options),
     }
     return {
         "fid": result,
         **_one_by_one(some, samples, real, chosen.seed),
         "sampling": {"num": drawn.num, "seconds": drawn.seconds},
     }
+
+
+def _chain(model: Model, options: Mapping[str, Any]) -> dict[str, str]:
+    """The model that samples are drawn from, where it is a chain of steps."""
+    chain = getattr(model, "weight_model", "exact")
+    drawn = options.get("sampler", "ancestral") == "ancestral" and chain != "exact"
+    return {"chain": chain} if drawn else {}
 
 
 def _one_by_one(

@@ -50,10 +50,10 @@ class LocationScale:
             raise UserError(
                 f"a fixed scale lies between {low:.2g} and {high:.3g}, not {self.scale}"
             )
-        if self.scale == "learned" and not LOWEST <= self.initial_log_scale <= HIGHEST:
+        if isinstance(self.scale, str) and not LOWEST <= self.initial_log_scale <= HIGHEST:
             raise UserError(
-                f"a learned log-scale starts between {LOWEST:g} and {HIGHEST:g}, outside of which "
-                f"it has no gradient, not at {self.initial_log_scale:g}"
+                f"a {self.scale} log-scale starts between {LOWEST:g} and {HIGHEST:g}, outside of "
+                f"which it has no gradient, not at {self.initial_log_scale:g}"
             )
 
     def init(self) -> Params:

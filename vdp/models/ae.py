@@ -99,6 +99,8 @@ class Autoencoder:
             raise UserError("robust needs a radius and ascent_steps above 0")
         if self.kind == "contractive" and not (self.weight > 0 and self.probes >= 0):
             raise UserError("contractive needs a weight above 0 and probes not below 0")
+        # no noise: of an encoder that starts at zero all codes are one, and no gradient moves them
+        object.__setattr__(self, "encoder", stateful.not_from_zero(self.encoder))
 
     def init(self, rng: Key, x_shape: Shape, *, data: Levels | None = None) -> tuple[Params, Stats]:
         """Parameters and stats, each {"encoder", "decoder"}.

@@ -66,11 +66,7 @@ class Ladder(Scales, WithPrior):
     input_std: Positive = 0.5
 
     def __post_init__(self) -> None:
-        heights = [height for height, _, _ in self.scales]
-        if not heights or min(min(scale) for scale in self.scales) < 1:
-            raise UserError("scales must be (height, latents, channels), all at least 1")
-        if any(low <= high for high, low in zip(heights[1:], heights, strict=False)):
-            raise UserError(f"scales go from the finest to the coarsest, not {heights}")
+        self.check_scales()
         if self.posterior not in POSTERIORS:
             raise UserError(f"posterior={self.posterior!r} is not one of {', '.join(POSTERIORS)}")
         if self.pseudoinput is not None and self.prior is None:
@@ -81,6 +77,10 @@ class Ladder(Scales, WithPrior):
             raise UserError("the merged form is one of a pseudo-input's prior: form='separate'")
         if any(low >= high for low, high in (self.log_var_p, self.log_var_q, self.log_var_u)):
             raise UserError("log_var_p, log_var_q and log_var_u go from the lowest to the highest")
+        from_zero = getattr(self.decoder, "zero", "") == "all"
+        ranges = (self.log_var_p, self.log_var_q) if from_zero else ()
+        if any(not low <= 0 <= high for low, high in ranges):
+            raise UserError("log_var_p and log_var_q contain 0, from where the decoder's are moved")
         if not self.log_var_u[0] <= self.code_log_var <= self.log_var_u[1]:
             raise UserError(f"code_log_var={self.code_log_var} outside log_var_u={self.log_var_u}")
         if not self.over_code:

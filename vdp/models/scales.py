@@ -14,6 +14,14 @@ class Scales:
     decoder: Any
     scales: tuple[tuple[Size, Size, Size], ...]
 
+    def check_scales(self) -> None:
+        """Refuses scales without latents, and those in another order; UserError."""
+        heights = [height for height, _, _ in self.scales]
+        if not heights or min(min(scale) for scale in self.scales) < 1:
+            raise UserError("scales must be (height, latents, channels), all at least 1")
+        if any(low <= high for high, low in zip(heights[1:], heights, strict=False)):
+            raise UserError(f"scales go from the finest to the coarsest, not {heights}")
+
     @property
     def top_down(self) -> tuple[tuple[int, int, int], ...]:
         """The scales as the decoder runs them, coarsest first."""

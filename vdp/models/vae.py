@@ -69,6 +69,8 @@ class VAE(WithPrior):
     def __post_init__(self) -> None:
         check_latent_shape(self.latent_shape)
         stages.check(self.training, self.prior, merged=self.merged)
+        if getattr(self.likelihood, "num_components", 1) > 1:  # alike, they would stay so for ever
+            object.__setattr__(self, "decoder", stateful.not_from_zero(self.decoder))
         if not self.merged:
             self.check_floor(self.log_var_floor)
 

@@ -54,13 +54,13 @@ def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> 
         chosen, started = settings.replace(eval=dict(checkpoint=str(step))), time.time()
         try:
             evaluate_one(chosen, workdir)
-        except UserError:
+        except UserError as error:
             if written_since(folder, step, started):
                 evaluate_one(chosen, workdir)
             elif step in saved_steps(folder):
                 raise
             else:
-                print(f"checkpoint {step} was removed before it was read")
+                print(f"checkpoint {step}, which is removed by now, was left out: {error}")
     print(f"nobody trains in {folder}: the checkpoints that were seen are evaluated")
 
 
@@ -110,11 +110,12 @@ def evaluate(
     before = None if values.of_others(path, found.values) else index.read(path)
     result = index.with_earlier(found.result, before)
     if parallel.is_writer():
-        sample.write_latent_bars(run, workdir, result)
-        _draw(run.settings, path, result, found.compared)
         values.write(path, found.values, result.get("earlier") or {})
         files.write_json(path, result)
         index.write(workdir)
+        suffix = path.stem.removeprefix("eval")
+        sample.write_latent_bars(run, workdir, result, suffix)
+        _draw(run.settings, path, result, found.compared)
     found.kept.remove()
     if parallel.is_writer():
         write.card(workdir)

@@ -44,6 +44,11 @@ def init(net: nn.Module, rng: Key, *args: Any) -> tuple[Params, Stats]:
     return params, jax.tree.map(jnp.asarray, _to_stats(collections))
 
 
+def not_from_zero(net: nn.Module) -> nn.Module:
+    """The net, its last layer not starting at zero where it has a choice (`zero_output`)."""
+    return net.clone(zero_output=False) if getattr(net, "zero_output", False) else net
+
+
 def init_stateless(net: nn.Module, rng: Key, *args: Any, role: str) -> Params:
     """Parameters of a net that may keep nothing else.
 

@@ -35,7 +35,8 @@ def write(
       formats: of the picture.
     """
     path = workdir / "plots" / f"convergence-{name}{suffix}.png"
-    save(path, result["convergence"][name], name, formats=formats)
+    if result["convergence"][name]["rows"]:  # too few samples of a FID have none
+        save(path, result["convergence"][name], name, formats=formats)
     files.write_text(path.with_suffix(".md"), markdown(result, name))
 
 

@@ -149,7 +149,7 @@ def save_plane(
     sheet = cells.transpose(0, 2, 1, 3, 4).reshape(num_rows * shape[2], num_columns * shape[3], 3)
     ends = []
     for values in (first, second):  # each image is centred on its point
-        half = (values[-1] - values[0]) / (len(values) - 1) / 2
+        half = (values[-1] - values[0]) / (len(values) - 1) / 2 or 1e-3  # of a code that is one
         ends += [values[0] - half, values[-1] + half]
     figure = style.figure(7, 7 * sheet.shape[0] / sheet.shape[1])
     axes = figure.subplots()

@@ -66,7 +66,8 @@ def save(
         area = entry[score]
         error = "" if area["se"] is None else f" ± {area['se']:.3f}"
         axes.set_title(f"{score}: AUROC {area['auroc']:.3f}{error}", fontsize=style.LABEL_SIZE + 1)
-        axes.set(xlabel="bits" if score in ood.IN_BITS else "nats", ylabel="images, %")
+        unit = "bits" if score in ood.IN_BITS else "nats"
+        axes.set(xlabel=f"{unit}; what lies beyond is in the outermost bars", ylabel="images, %")
         style.dress(axes, grid="y")
     if shown:
         figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center",

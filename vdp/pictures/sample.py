@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from vdp import levels
-from vdp.data import datasets
+from vdp.data import core, datasets
 from vdp.evaluation import index
 from vdp.metrics import likelihood, score
 from vdp.pictures import charts, grids, hierarchy, latent_space, style
@@ -130,9 +130,14 @@ def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def write_latent_bars(run: Run[Model], workdir: pathlib.Path, result: Mapping[str, Any]) -> Paths:
-    """Writes plots/latents.png of what an eval.json says of two latents or more, else nothing."""
-    table, path = result.get("latents") or [], workdir / "plots" / "latents.png"
+def write_latent_bars(
+    run: Run[Model], workdir: pathlib.Path, result: Mapping[str, Any], suffix: str = ""
+) -> Paths:
+    """Writes plots/latents.png of what an eval.json says of two latents or more, else nothing.
+
+    `suffix` ends the name where the result is another one than that of eval.json.
+    """
+    table, path = result.get("latents") or [], workdir / "plots" / f"latents{suffix}.png"
     if not result.get("rates") or len(table) < 2:
         return []
     if parallel.is_writer():
@@ -176,7 +181,8 @@ def write_from_noise(run: Run[Model], folder: pathlib.Path) -> Paths:
 
 def write_all(run: Run[Model], folder: pathlib.Path, dataset: datasets.Dataset) -> Paths:
     """Writes every picture that the model can draw; test images where images are needed."""
-    split = dataset.splits["test"].take(slice(latent_space.NUM_CODES))
+    test = dataset.splits["test"]
+    split = test.take(core.spread(len(test), latent_space.NUM_CODES))
     _, images = datasets.fixed_images(split, run.facts, run.settings.data)
     able = [write for capability, write in FROM_IMAGES if isinstance(run.model, capability)]
     written = write_from_noise(run, folder)
