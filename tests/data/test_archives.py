@@ -231,6 +231,16 @@ def test_mat_variables_are_chosen_by_name(tmp_path):
     scipy.io.savemat(path, {"ff": np.zeros((13, 30))})
     with pytest.raises(UserError, match=r"reshape it to \[N, H, W\]"):
         load(path, kind="mat")
+    for shape, says in (
+        ((40, 28, 20), r"40 images of 28x20 or 20 of 40x28: reshape it to \[N, H, W, 1\]"),
+        ((30, 3, 6, 6), r"shape 30x3x6x6: images are \[N, H, W, C\] or \[H, W, C, N\]"),
+    ):
+        scipy.io.savemat(path, {"X": np.zeros(shape, np.uint8)})
+        with pytest.raises(UserError, match=says):
+            load(path, kind="mat")
+    faces = np.arange(3 * 2 * 40, dtype=np.uint8).reshape(3, 2, 40)
+    scipy.io.savemat(path, {"X": faces})
+    assert load(path, kind="mat").facts.shape == (3, 2, 1), "many more than they have rows"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,19 @@ def test_every_data_set_can_be_had_at_fewer_levels_and_another_size():
         datasets.describe(Data(name="digits", levels=256))
 
 
+def test_archives_are_resized_before_their_levels_are_taken(tmp_path):
+    """As folders are: black and white become greys, whole numbers stay whole."""
+    halves = np.zeros((20, 4, 4), np.uint8)
+    halves[:, :, 1:] = 255
+    path = tmp_path / "x.npz"
+    np.savez(path, images=halves)
+    found = datasets.load(Data(name=f"npz:{path}", resize="2x2"))
+    assert found.facts.levels == 256
+    assert 0 < found.splits["train"].images.min() < 255
+    np.savez(path, images=(halves / 255).astype(np.float32))
+    assert datasets.load(Data(name=f"npz:{path}", resize="2x2")).facts.levels == 2
+
+
 def test_resizing_crops_the_centre_and_averages():
     image = np.zeros((4, 12, 1), np.uint8)
     image[:, 4:8] = np.array([10, 30, 50, 70])[:, None, None]

@@ -51,6 +51,17 @@ def test_changed_data_is_refused_where_the_settings_mean_the_same():
     assert identity.load(DATA, facts, trained=DATA, stored={}).splits["test"], "of an older run"
 
 
+def test_labels_of_other_classes_are_refused():
+    facts = datasets.describe(DATA)
+    of = lambda *names: dataclasses.replace(
+        facts, info=dataclasses.replace(facts.info, class_names=names)
+    )
+    identity.check_classes(of("a", "b"), of("a", "b"), name="folder:x")
+    identity.check_classes(of(), of("a", "b"), name="folder:x")
+    with pytest.raises(UserError, match="the classes of folder:x are b, c, and those of this run"):
+        identity.check_classes(of("b", "c"), of("a", "b"), name="folder:x")
+
+
 @pytest.mark.parametrize(
     ("name", "field"), [("folder:none", "name=folder:PATH"), ("mnist", "dir=DIR")]
 )

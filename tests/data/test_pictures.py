@@ -145,6 +145,19 @@ def test_two_values_are_two_levels(tmp_path, kind):
     assert np.array_equal(first(dataset)[..., 0], drawn)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_raw_pictures_are_turned_as_their_exif_says(tmp_path, kind):
+    """Which Pillow could map into memory at the wrong width."""
+    grey = np.arange(24, dtype=kind).reshape(4, 6) * (9 if kind == np.uint8 else 2500)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    for number in range(12):
+        Image.fromarray(grey).save(tmp_path / f"{number}.tif", exif=exif)
+    images = load(tmp_path, levels=256).splits["train"].images
+    scaled = grey if kind == np.uint8 else np.rint(grey / 257).astype(np.uint8)
+    np.testing.assert_array_equal(images[0, ..., 0], np.rot90(scaled, -1))
+
+
 def test_pictures_are_turned_as_their_exif_says(tmp_path):
     image = Image.fromarray(GREY)
     exif = image.getexif()

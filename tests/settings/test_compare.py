@@ -71,6 +71,20 @@ def test_one_file_by_two_names_is_split_otherwise_as_well(tmp_path, monkeypatch)
         assert found == {"split_seed": (1, 0)}
     assert not compare.split_otherwise(stored, Data(name="npz:other.npz"))
     assert not compare.split_otherwise(stored, Data(name="npz:link.npz", split_seed=1))
+    assert compare.same_images(stored, Data(name="npz:./link.npz", split_seed=1))
+    assert not compare.same_images(stored, Data(name="npz:other.npz", split_seed=1))
+
+
+def test_fewer_images_of_other_data_may_be_held_out():
+    """A run's 180 validation images would leave none of a small folder, in which none was seen."""
+    trained = config.settings("digits_vae")
+    others = lambda name: trained.replace(data=dict(name=name, num_validation=0))
+    compare.check_same_run(trained, others("npz:few.npz"))
+    with pytest.raises(UserError, match="num_validation"):
+        compare.check_same_run(trained, others("digits"))
+    moved = trained.replace(data=dict(name="npz:few.npz", split_seed=1))
+    with pytest.raises(UserError, match="split_seed"):
+        compare.check_same_run(trained, moved)
 
 
 def test_of_a_component_of_another_kind_the_kind_alone_is_listed():

@@ -18,7 +18,13 @@ FROM = [("train.init_from", "runs/first"), ("train.init_parts", "all")]
 
 
 def plan(
-    argument, *overrides, first="digits_vae:prior=normal", fields=(), same_images=True, ema=None
+    argument,
+    *overrides,
+    first="digits_vae:prior=normal",
+    fields=(),
+    same_images=True,
+    ema=None,
+    changed=(),
 ):
     """The plan of a config that starts from another one."""
     settings = config.settings(argument, [*FROM, *overrides])
@@ -28,6 +34,7 @@ def plan(
         facts=datasets.describe(there.data),
         evaluated=Evaluated(step=jnp.int32(7), ema=ema or EMA, ema_stats={}),
         same_images=same_images,
+        changed=changed,
     )
     taken = first_stage.plan(settings, other, datasets.describe(settings.data))
     return taken, first_stage.in_words(settings, taken, other)
@@ -52,6 +59,14 @@ def test_all_is_taken_for_other_images_and_the_warm_up_is_not_repeated():
     assert first_stage.without_warmup(config.settings("digits_vae", FROM[:1])).model[
         "kl_warmup_steps"
     ]
+
+
+def test_a_folder_that_has_grown_holds_out_what_was_trained_with():
+    with pytest.raises(UserError, match="the images of digits have changed since"):
+        plan("digits_vae:prior=normal", same_images=False, changed=("train", "test"))
+    other_data = ("data.name", "synthetic:8x8x1x17")
+    assert plan("digits_vae:prior=normal", other_data, same_images=False, changed=("train", "test"))
+    assert plan("digits_vae:prior=normal", same_images=False, changed=("train",))
 
 
 def test_another_prior_is_left_and_said_to_be():

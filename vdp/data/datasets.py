@@ -79,9 +79,7 @@ def _as_asked(info: Info, data: Data) -> Info:
 
 def _converted(split: Split, stored_levels: int, data: Data) -> Split:
     """The images of a split at `data.resize` and `data.levels`, as `_as_asked` says."""
-    images = split.images
-    if data.size not in (None, images.shape[1:3]):
-        images = np.stack([resizing.fit(image, data.size) for image in images])
+    images = resizing.every(split.images, data.size)
     return Split(images=depth.scaled(images, stored_levels, data.levels), labels=split.labels)
 
 

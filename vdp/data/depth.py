@@ -55,6 +55,8 @@ def settle(
             f"{where} has a pixel of {low}: store levels from 0, or fractions in [0, 1]"
         )
     if any(_has_fractions(array) for array in arrays.values()):
+        if declared:
+            check(declared, wanted, where=where)
         return _from_fractions(arrays, high, wanted or declared, where)
     if not declared and wanted in (0, 2) and high in WHITES and _are_two_valued(arrays, high):
         arrays, high = {name: array == high for name, array in arrays.items()}, 1

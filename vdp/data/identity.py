@@ -83,6 +83,17 @@ def check_fits(
         )
 
 
+def check_classes(now: Facts, wanted: Facts, *, name: str | None) -> None:
+    """Refuses labels that are numbers of other classes than a classifier's; UserError."""
+    names = now.info.class_names, wanted.info.class_names
+    if all(names) and names[0] != names[1]:
+        raise UserError(
+            f"the classes of {name} are {', '.join(names[0])}, and those of this run "
+            f"{', '.join(names[1])}: a classifier is evaluated on images of its own classes, of "
+            "which a folder has all, in folders of these names"
+        )
+
+
 def _field(name: str, value: str | int) -> str:
     """A field of the data for a sentence, at the command line and in Python."""
     return f"config.data.{name}={value} (in Python data=dict(name=..., {name}={value!r}))"

@@ -35,6 +35,17 @@ def fit(image: Shaped[np.ndarray, "*s"], size: tuple[int, int] | None) -> Shaped
     return result.astype(image.dtype).reshape(*size, *image.shape[2:])
 
 
+def every(
+    images: Shaped[np.ndarray, "n ..."], size: tuple[int, int] | None
+) -> Shaped[np.ndarray, "n ..."]:
+    """Images [N, H, W, ...] of numbers at `size`, each as by `fit`; whole numbers stay whole."""
+    if size in (None, images.shape[1:3]) or images.dtype.kind not in "buif":
+        return images
+    resized = np.stack([fit(image, size) for image in images])
+    is_whole = images.dtype.kind == "f" and (images == np.rint(images)).all()
+    return np.rint(resized) if is_whole else resized
+
+
 def mixed(where: str, sizes: Counter[tuple[int, int]]) -> UserError:
     """The error for images of several sizes {(H, W): how many}, with the way out."""
     listed = [f"{height}x{width} of {count}" for (height, width), count in sizes.most_common(SHOWN)]

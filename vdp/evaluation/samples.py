@@ -28,7 +28,7 @@ class Drawn:
 
     Attributes:
       images: uint8 [N, H, W, C].
-      num: how many were drawn at once.
+      num: how many were drawn at once, in whole batches of `eval.batch_size`.
       seconds: the median of drawing `num`; None where one draw was all, which compiles.
     """
 
@@ -69,7 +69,8 @@ def draw(run: Run[Model], kept: Rows) -> Drawn:
     seconds = np.concatenate([part["seconds"] for part in drawn])[::chunk]
     seconds = seconds[np.isfinite(seconds)]
     median = float(np.median(seconds)) if len(seconds) else None
-    return Drawn(images=samples, num=chunk, seconds=median)
+    batches = -(-chunk // chosen.batch_size)
+    return Drawn(images=samples, num=batches * chosen.batch_size, seconds=median)
 
 
 def judged(

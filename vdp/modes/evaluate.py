@@ -28,7 +28,7 @@ from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
 from vdp.training.checkpoint import saved_steps
-from vdp.types import Arrays, Generative, Model
+from vdp.types import Arrays, Classifying, Generative, Model
 
 
 def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> None:
@@ -74,6 +74,8 @@ def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:
     dataset = identity.load(
         settings.data, run.facts, trained=record.settings.data, stored=record.hashes
     )
+    if isinstance(run.model, Classifying):
+        identity.check_classes(dataset.facts, run.facts, name=settings.data.name)
     others = asked.check(settings, run.model, dataset, known=earlier)
     result, path = evaluate(run, record.workdir, dataset, others)
     if parallel.is_writer():

@@ -146,10 +146,9 @@ def _start(
         students.check(model, settings.train, has_teacher=False)
         return lambda start: start
     first = run.load(settings.train.init_from)
-    if first.hashes:
-        same = not identity.changed(first.hashes, identity.hashes(dataset))
-    else:  # a run of a version that kept none
-        same = compare.same_images(first.trained.data, settings.data)
+    changed = identity.changed(first.hashes, identity.hashes(dataset))
+    # a run of a version that kept no hashes is known by its settings
+    same = not changed if first.hashes else compare.same_images(first.trained.data, settings.data)
     stats = calibration.as_trained(first.stats)
     evaluated = Evaluated(step=jnp.int32(first.step), ema=first.params, ema_stats=stats)
     other = first_stage.Other(
@@ -157,6 +156,7 @@ def _start(
         facts=first.facts,
         evaluated=evaluated,
         same_images=same and first.facts == dataset.facts,
+        changed=changed,
     )
     taken = first_stage.plan(settings, other, dataset.facts)
     students.check(model, settings.train, has_teacher="prior" in taken.roles)

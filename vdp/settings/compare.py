@@ -113,8 +113,8 @@ def changed(stored: Settings, current: Settings, *, only: Sequence[str]) -> dict
 
 def same_images(stored: Data, current: Data) -> bool:
     """Whether two settings of `data` mean the same images, before any are drawn from them."""
-    before, after = dataclasses.asdict(stored), dataclasses.asdict(current)
-    return not differences(before, after, free=(*PLACES, *DRAWN))
+    by_file = lambda data: dataclasses.asdict(data) | {"name": _file(data.name)}
+    return not differences(by_file(stored), by_file(current), free=(*PLACES, *DRAWN))
 
 
 def split_otherwise(stored: Data, current: Data) -> Changes:
@@ -180,12 +180,16 @@ def with_warmups_of(stored: Settings, current: Settings) -> Settings:
 def check_same_run(stored: Settings, current: Settings) -> None:
     """Refuses to evaluate a run as another model, or on a test split that was trained on.
 
+    Of other data fewer images may be held out for validation, which moves none to its test split.
+
     Raises:
       UserError: fields outside FREE_ON_EVALUATION differ.
     """
     before, after = to_json(stored), to_json(current)
     changes = differences(before, after, free=(*FREE_ON_EVALUATION, *_resolved(before, after)))
-    _refuse(changes | differences(before["data"], after["data"], only=SPLITTING))
+    is_one = _file(stored.data.name) == _file(current.data.name)
+    only = SPLITTING if is_one else ("split_seed",)
+    _refuse(changes | differences(before["data"], after["data"], only=only))
 
 
 def _resolved(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ schedule of the learning rate and the average start anew. train.init_parts says 
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -43,12 +44,14 @@ class Other:
       facts: of its data.
       evaluated: the parameters and statistics of its best checkpoint.
       same_images: whether this run's images are the same.
+      changed: the splits whose images are others now.
     """
 
     settings: Settings
     facts: Facts
     evaluated: Evaluated
     same_images: bool
+    changed: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,12 @@ def plan(settings: Settings, other: Other, facts: Facts) -> Plan:
     if of_splits := compare.split_otherwise(other.settings.data, settings.data):
         raise UserError(
             f"{where} has trained with images that would be held out here: {_listed(of_splits)}"
+        )
+    if "test" in other.changed and compare.same_images(other.settings.data, settings.data):
+        raise UserError(
+            f"the images of {settings.data.name} have changed since {where} was trained, so that "
+            "some that it has trained with can be held out here: bring them back, or give the "
+            "data a test split of its own"
         )
     identity.check_fits(
         facts, other.facts, name=settings.data.name, model=where, otherwise="leave init_from out"

@@ -35,10 +35,11 @@ def read(path: pathlib.Path, request: Request) -> Picture:
       UserError: it cannot be read, holds several frames, or is drawn in transparency alone on
         `data.background`; colours of 16 bits, which Pillow reads at 8, without `data.levels`.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        # of a name Pillow maps raw pixels into memory, and turned ones at the wrong width
+        with path.open("rb") as file, Image.open(file) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format not in SEVERAL_VIEWS:
                 raise _files.corrupt(path, f"it holds {frames} frames", "save them one by one")
@@ -47,6 +48,8 @@ def read(path: pathlib.Path, request: Request) -> Picture:
             picture = _decoded(path, ImageOps.exif_transpose(image), " ".join(coding), request)
     except UserError:
         raise
+    except UnidentifiedImageError as error:
+        raise _files.corrupt(path, "it is no picture that Pillow knows") from error
     except Exception as error:  # Pillow raises nearly anything on a damaged file
         raise _files.corrupt(path, _files.said(error)) from error
     return dataclasses.replace(picture, pixels=resizing.fit(picture.pixels, request.size))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vdp.data import depth, labels
+from vdp.data import depth, labels, resizing
 from vdp.data.core import SPLIT_NAMES, Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files
 from vdp.errors import UserError, choose_from
@@ -27,6 +27,7 @@ NUMBERS = {
     "logical",
     *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
 }
+MANY = 10  # times as many images as they have rows, or columns: then it is told which they are
 FEWEST = 4  # pixels of a side; fewer are a layout read the wrong way round
 HDF5 = b"\x89HDF"
 
@@ -56,6 +57,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
             one_hot = one_hot or min(stored.shape) > 1
     if classes and not one_hot and min(part.min() for part in classes.values()) == 1:
         classes = {split: part - 1 for split, part in classes.items()}
+    images = {split: resizing.every(part, request.size) for split, part in images.items()}
     levelled, levels = depth.settle(images, where=str(path), wanted=request.levels)
     splits = {split: Split.of(part, classes.get(split)) for split, part in levelled.items()}
     return infer_info("mat", splits, levels=levels), splits
@@ -135,15 +137,23 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
     counts = set() if stored is None else {n for n in stored.shape if n > 1}
     if not array.size or array.ndim > 4:
         raise UserError(f"{where} has shape {list(array.shape)}: images are [N, H, W] or [H, W, N]")
+    shown = "x".join(map(str, array.shape))
     if array.ndim == 4:
-        return array if array.shape[3] in (1, 3) else np.moveaxis(array, 3, 0)
+        if array.shape[3] in (1, 3):
+            return array
+        if array.shape[2] in (1, 3):
+            return np.moveaxis(array, 3, 0)
+        raise UserError(f"{where} has shape {shown}: images are [N, H, W, C] or [H, W, C, N]")
     if array.ndim == 3:
         before, middle, after = array.shape
         square = (middle == after) - (before == middle)  # 1: [N, S, S], -1: [S, S, N]
-        first = before in counts or (
-            after not in counts and (square > 0 or (square == 0 and before > after))
-        )
-        return array if first else np.moveaxis(array, 2, 0)
+        told = (before in counts) - (after in counts) or square
+        if not told and max(before, after) < MANY * min(before, after):
+            raise UserError(
+                f"{where} has shape {shown}, which may be {before} images of {middle}x{after} or "
+                f"{after} of {before}x{middle}: reshape it to [N, H, W, 1]"
+            )
+        return array if (told or before - after) > 0 else np.moveaxis(array, 2, 0)
     is_row, is_column = (n in counts for n in array.shape)  # where the labels say it
     by_rows = None if is_column and not is_row else _square(array.shape[1])
     by_columns = None if is_row and not is_column else _square(array.shape[0])

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from vdp.data import depth
+from vdp.data import depth, resizing
 from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
 from vdp.data.sources import _files, _npz
 from vdp.runtime import files
@@ -28,7 +28,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     arrays = _npz.read(path, in_place=not (request.levels or request.size))
     parts = _parts(path, arrays)
     images, levels = depth.settle(
-        {name: images for name, (images, _) in parts.items()},
+        {name: resizing.every(images, request.size) for name, (images, _) in parts.items()},
         where=str(path),
         wanted=request.levels,
         declared=_declared(path, arrays),

@@ -6,6 +6,7 @@ Read through `tfds.data_source`, which needs array_record files and no TensorFlo
 
 import os
 import pathlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -83,7 +84,7 @@ def _prepared(
     splits: Sequence[str] = ("train", "validation", "test"),
 ) -> tuple[dict[str, Stored], tuple[str, ...]]:
     """(the splits as they are stored, the names of the classes); arguments as of its callers."""
-    data_dir = _data_dir(name.split("/")[0], request)
+    data_dir = _data_dir(re.split("[/:]", name)[0], request)  # NAME/CONFIG:VERSION
     if data_dir is None and not request.download:
         raise _files.missing(shown, wanted, request)
     try:
