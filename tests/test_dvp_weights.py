@@ -1,12 +1,14 @@
 """Weights of the published PyTorch DVP-VAE as a run of ours (benchmarks/peers/dvp_run.py)."""
 
+import jax
 import numpy as np
 import pytest
 
-import vdp.run
 from benchmarks.peers import dvp_run
-from vdp import config
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
+from vdp.run import weights
 
 CODE = "decoder.decoder_blocks.0."
 LATENTS, WIDTH, CHANNELS = 8, 32, 16  # of its MNIST model: the ladder's and the denoiser's
@@ -74,16 +76,17 @@ def published():
     return leaves
 
 
-def test_every_leaf_has_its_place(published, tmp_path):
-    """`run.create` refuses what is missing, too much, or of another shape."""
-    settings = config.settings(
-        "mnist_dvp:reference", [("data.name", "synthetic:28x28x1"), ("data.num_validation", "0")]
-    )
-    made = vdp.run.create(tmp_path / "run", settings, *dvp_run.carried(published, settings.model))
-    params, net = made.params, made.params["decoder"]["net"]
-    denoiser, theirs = params["prior"]["denoiser"], f"{CODE}ctx_prior.model"
-    block = lambda number: denoiser[f"TimeResBlock_{number}"]
+def test_every_leaf_has_its_place(published):
+    settings = config.settings("mnist_dvp:reference")
+    facts = datasets.describe(settings.data)
+    model = build.model(settings.model, facts)
+    wanted = jax.eval_shape(lambda key: model.init(key, facts.shape), jax.random.key(0))
+    params, stats = dvp_run.carried(published, settings.model)
+    leaves = lambda tree: {name: leaf.shape for name, leaf in weights.leaves(tree).items()}
+    assert [leaves(tree) for tree in (params, stats)] == [leaves(tree) for tree in wanted]
+    net, denoiser = params["decoder"]["net"], params["prior"]["denoiser"]
     kernel = lambda name: published[f"{name}.weight"].transpose(2, 3, 1, 0)
+    theirs, block = f"{CODE}ctx_prior.model", lambda number: denoiser[f"TimeResBlock_{number}"]
     for name, ours in {
         "encoder.encoder_blocks.0.2.net.1.net.1": params["encoder"]["scale_14"]["conv_1"],
         "encoder.encoder_blocks.1.2.net.1.net.1": params["encoder"]["scale_7"]["conv_1"],
@@ -108,7 +111,7 @@ def test_every_leaf_has_its_place(published, tmp_path):
     noise = published[f"{CODE}q_logvar"][0, 0]
     np.testing.assert_array_equal(params["decoder"]["noise"][..., 0], noise)
     scale = published[f"{CODE}dct_scale"][0, 0]
-    np.testing.assert_array_equal(made.stats["pseudoinput"]["scale"][..., 0], scale)
+    np.testing.assert_array_equal(stats["pseudoinput"]["scale"][..., 0], scale)
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,11 @@ def test_images_that_a_model_is_not_made_for_are_refused(other, says):
     data = Data(name=f"synthetic:{other}", num_validation=9)
     with pytest.raises(UserError, match=says):
         identity.load(data, datasets.describe(DATA), trained=DATA, stored={})
+
+
+def test_levels_that_an_archive_does_not_say_are_asked_for_there(tmp_path):
+    """By data.levels=17 whole numbers of 0..16 would become black: they are read as 0..255."""
+    np.savez(tmp_path / "x.npz", images=np.arange(20 * 64).reshape(20, 8, 8) % 17)
+    data = Data(name=f"npz:{tmp_path / 'x.npz'}")
+    with pytest.raises(UserError, match=r"holds 0\.\.16, store levels=17 in the archive; ask for"):
+        identity.load(data, datasets.describe(DATA), trained=DATA, stored={})

@@ -77,6 +77,10 @@ def check_fits(
         scaled = ask if now.info.levels > levels else ""
         if (now.info.levels, levels) == (2, depth.MOST):
             scaled = f"where white is stored as 255, {ask}"
+        if now.info.levels == depth.MOST > levels and (name or "").startswith("npz:"):
+            scaled = (
+                f"where it holds 0..{levels - 1}, store levels={levels} in the archive; {scaled}"
+            )
         raise UserError(
             f"the images of {name} have {now.info.levels} levels where {model} takes {levels}: "
             f"{scaled}{otherwise}"
