@@ -10,7 +10,8 @@ from scipy import stats as scipy_stats
 from scipy.special import logsumexp
 from starting import moved, started
 
-from vdp import build, variants
+from vdp import build, draws, variants
+from vdp.diffusion import process, reverse
 from vdp.dists import Normal
 from vdp.errors import UserError
 
@@ -256,3 +257,26 @@ def test_a_learned_chain_starts_at_the_best_widths_of_a_standard_normal(paramete
         assert value == pytest.approx(-0.5 * np.log(2 * np.pi * np.e), abs=0.05)
         zero = params | {"reverse": params["reverse"] | {"log_v": jnp.zeros((4, 2))}}
         assert bound(zero) < value - 20.0
+
+
+@pytest.mark.parametrize("parameterization", ["v", "eps", "x0"])
+@pytest.mark.parametrize("add_input", [False, True])
+def test_widths_start_at_the_errors_of_the_network_as_it_starts(parameterization, add_input):
+    """One that adds its input gives y at first, not 0."""
+    denoiser = dict(name="UNetDenoiser", width=8, depth=1, multipliers=(1,), add_input=add_input)
+    spec = dict(name="vdm", denoiser=denoiser, parameterization=parameterization)
+    spec |= dict(bound="discrete", num_steps=4, reverse="learned")
+    spec |= dict(schedule=dict(name="linear", gamma_0=-5.0, gamma_1=4.0))
+    prior, shape = build.build("prior", spec), (4, 4, 1)
+    params, _ = started(prior, jax.random.key(0), shape)
+    gammas = -5.0 + 9.0 * np.arange(5, dtype=np.float32) / 4
+    z, eps = draws.normal(jax.random.key(1), (2, 500, *shape))
+    errors = []
+    for gamma in gammas[1:]:
+        level = jnp.full(500, gamma)
+        y = process.diffuse(z, level, eps)
+        errors.append(np.mean((eps - prior.eps_fn(params)(y, level)) ** 2))
+    errors = jnp.asarray(errors)[:, None, None, None]
+    wanted = reverse.best(errors, jnp.asarray(gammas))
+    found = prior.chain(params, {}, shape).log_v
+    np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), atol=0.05)

@@ -72,14 +72,22 @@ def to_eps(
     return sigma(gamma) * y + alpha(gamma) * output
 
 
-def untrained_error(gamma: Float[Array, "n"], parameterization: str) -> Float[Array, "n"]:
+def untrained_error(
+    gamma: Float[Array, "n"], parameterization: str, *, gives_input: bool = False
+) -> Float[Array, "n"]:
     """E(eps - eps_hat)^2 of a network that still gives 0, for z ~ N(0, 1), [N].
 
     Of "v" it is alpha^2, the least that is possible; of "x0" alpha^2 / sigma^2.
+
+    Args:
+      gamma: the noise levels, [N].
+      parameterization: what the network's output is.
+      gives_input: whether it gives y in place of 0, as one that adds its input does.
     """
-    if parameterization == "eps":
-        return jnp.ones_like(gamma)
-    return jnp.square(alpha(gamma)) / (1.0 if parameterization == "v" else jnp.square(sigma(gamma)))
+    one = jnp.ones_like(gamma)
+    # eps_hat = of_y * y, which is linear in what the network gives
+    of_y = to_eps(one * gives_input, one, gamma, parameterization)
+    return jnp.square(1 - of_y * sigma(gamma)) + jnp.square(of_y * alpha(gamma))
 
 
 def denoise(

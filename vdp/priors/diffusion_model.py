@@ -170,7 +170,8 @@ class DiffusionModel:
         """
         gamma, shape = self._gamma(params), (self.num_steps, *chains.widths_shape(z_shape))
         gammas = jnp.asarray(gamma(jnp.arange(self.num_steps + 1) / self.num_steps))
-        error = process.untrained_error(gammas[1:], self.parameterization)
+        gives = dict(gives_input=getattr(self.denoiser, "add_input", False))
+        error = process.untrained_error(gammas[1:], self.parameterization, **gives)
         errors = jnp.broadcast_to(process.expand(error, jnp.zeros(shape)), shape)
         chain = Chain(gamma=gamma, log_v=reverse.best(errors, gammas))
         return chains.as_learned(chain, self.num_steps, z_shape)
