@@ -249,6 +249,17 @@ def test_a_light_shape_is_a_shape_of_its_own(other):
         config.load("mnist_dvp:light")
 
 
+def test_the_light_shape_of_pixel_space_is_trained_otherwise():
+    full, light = config.load("cifar10_vdm"), config.load("cifar10_vdm:light")
+    assert (full.model.prior.denoiser.width, light.model.prior.denoiser.width) == (128, 32)
+    assert (full.model.prior.num_steps, light.model.prior.num_steps) == (1000, 100)
+    assert (full.optim.schedule, light.optim.schedule) == ("constant", "cosine")
+    assert (light.train.steps, light.train.batch_size, light.eval.every) == (6000, 32, 1200)
+    assert light.optim.b2 == full.optim.b2 == 0.99
+    with pytest.raises(UserError, match="unknown variant 'light'"):
+        config.load("mnist_vdm:light")
+
+
 def test_variants_in_any_order_and_nothing_else():
     parse = lambda arg: variants.parse(
         arg, words=("smoke", "ladder"), choices={"size": (7, 3), "prior": ("vdm", "normal")}

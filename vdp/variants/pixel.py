@@ -36,17 +36,19 @@ def vdm(
         names no others.
       gamma: where the schedule starts.
       num_steps: T of its sampler and of `elbo_discrete`.
-      light: what `light` has in place of the config's: `denoiser`, and fields of `training`.
+      light: what `light` has in place of the config's: `denoiser`, `num_steps`, and fields of
+        `training`.
       training: `batch_size`, `steps` and `rate`, the peak learning rate; `optim`, fields of
         `config.optim` beside it; `judged`, how many images and samples are evaluated (a sample
-        takes T passes; 0: all, and 10,000).
+        takes T passes; 0: all, and 10,000); `validations`, how many there are.
     """
     choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
     words = ("smoke",) if light is None else ("light", "smoke")
     variant = parse(arg, words=words, choices=choices)
     if light and variant.has("light"):
-        denoiser = light["denoiser"]
-        training |= {name: value for name, value in light.items() if name != "denoiser"}
+        fields = dict(light)
+        denoiser, num_steps = fields.pop("denoiser"), fields.pop("num_steps")
+        training |= fields
     schedule = dict(name=variant["schedule"], gamma_0=gamma[0], gamma_1=gamma[1])
     if variant["schedule"].startswith("beta_"):
         schedule = dict(name=variant["schedule"], num_steps=1000)
@@ -121,6 +123,7 @@ def _pixel(
     steps: int,
     rate: float,
     judged: int = 0,
+    validations: int = 20,
     optim: dict | None = None,
 ) -> config_dict.ConfigDict:
     config = defaults()
@@ -139,7 +142,7 @@ def _pixel(
     config.optim.update(name="adam", learning_rate=rate, warmup_steps=min(5000, steps // 20))
     config.optim.update(optim or {})
     config.train.update(steps=steps, batch_size=batch_size, ema_decay=0.9999)
-    config.eval.update(every=max(steps // 20, 1), batch_size=64)
+    config.eval.update(every=max(steps // validations, 1), batch_size=64)
     config.eval.estimators = ("elbo", "elbo_discrete", "fid")
     if judged:
         config.eval.update(max_examples=judged, fid_samples=judged)
