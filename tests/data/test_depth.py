@@ -35,6 +35,7 @@ def settle(pixels, **options):
         (np.array([[4095, 0]], np.uint16), {"wanted": 256, "declared": 4096}, ([[255, 0]], 256)),
         (np.array([[0, 127, 128, 255]], np.uint8), {"wanted": 2}, ([[0, 0, 1, 1]], 2)),
         (np.array([[0.0, 0.5, 0.9, 1.0]]), {"wanted": 5}, ([[0, 2, 4, 4]], 5)),
+        (np.array([[0.5, 1.0000001]], np.float32), {"wanted": 256}, ([[128, 255]], 256)),
     ],
 )
 def test_levels_of_stored_numbers(pixels, options, expected):
@@ -53,6 +54,8 @@ def test_levels_of_stored_numbers(pixels, options, expected):
         ([[-1, 3]], {}, "a pixel of -1"),
         ([[0.5, 0.25]], {}, r"data\.levels=256 rounds"),
         ([[0.5, 3.0]], {"wanted": 256}, "fractions and a pixel of 3"),
+        ([[0.5, 1.01]], {"wanted": 256}, "fractions and a pixel of 1.01"),
+        ([[0.5, 1.0]], {"wanted": 256, "declared": 16}, "more than the 16 levels"),
         ([[0.5, -0.5]], {"wanted": 256}, r"a pixel of -0\.5"),
         ([[0.5, np.nan]], {"wanted": 256}, "NaN"),
         ([["a"]], {}, "no numbers"),

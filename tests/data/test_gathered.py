@@ -18,6 +18,15 @@ def test_dark_images_of_whole_numbers_are_taken_as_they_are(tmp_path, dtype):
     assert np.array_equal(gathered.read(tmp_path / "shares.npz", 256), 255 * dark)
 
 
+def test_archives_of_fewer_levels_than_256_fit_a_model_of_as_many(tmp_path):
+    few = (np.arange(64 * 3) % 17).reshape(3, 8, 8, 1)
+    np.savez(tmp_path / "mine.npz", images=few)
+    (tmp_path / "mine.npz").rename(tmp_path / "MINE.NPZ")
+    assert np.array_equal(gathered.read(tmp_path / "MINE.NPZ", 17), few)
+    with pytest.raises(UserError, match="cannot be brought to 16 without loss"):
+        gathered.read(tmp_path / "MINE.NPZ", 16)
+
+
 def test_splits_of_several_shapes_are_refused(tmp_path):
     path = tmp_path / "mine.npz"
     images = {

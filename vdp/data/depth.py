@@ -117,7 +117,7 @@ def _are_two_valued(arrays: Arrays, white: int) -> bool:
 
 
 def _from_fractions(arrays: Arrays, high: float, levels: int, where: str):
-    if high > 1:
+    if high > 1 + 1e-6:  # what is beyond is not of a rounding
         raise UserError(
             f"{where} has fractions and a pixel of {high:g}: store whole levels, or fractions in "
             "[0, 1]"
@@ -127,5 +127,5 @@ def _from_fractions(arrays: Arrays, high: float, levels: int, where: str):
             f"{where} has fractions in [0, 1], which say nothing of grey levels: "
             f"config.data.levels={MOST} rounds them to as many (2 to {MOST})"
         )
-    rounded = lambda array: np.rint(array * (levels - 1)).astype(np.uint8)
+    rounded = lambda array: np.rint(np.minimum(array, 1) * (levels - 1)).astype(np.uint8)
     return {name: rounded(array) for name, array in arrays.items()}, levels

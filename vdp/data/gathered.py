@@ -24,13 +24,13 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
     Raises:
       UserError: there are no images, or they have other levels.
     """
-    source = npz if path.suffix == ".npz" else folder
+    source = npz if path.suffix.lower() == ".npz" else folder
     info, splits = source.load(str(path), Request(dir=None))
     parts = [splits[name].images for name in SPLITS if name in splits]
     if len(shapes := {part.shape[1:] for part in parts}) > 1:
         raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")
     images = np.concatenate(parts)
-    plain = npz.plain_numbers(path) if source is npz and info.levels < levels else None
+    plain = npz.plain_numbers(path) if source is npz and info.levels != levels else None
     if plain is not None and max(part.max() for part in plain.values()) < levels:
         return np.concatenate([plain[name].astype(np.uint8) for name in SPLITS if name in plain])
     scaled = depth.scaled(images, info.levels, levels)

@@ -52,9 +52,9 @@ def named(data: Data, given: str) -> dict[str, str]:
         return {"name": f"folder:{path}"} if holds_images else {"dir": str(path)}
     if path.is_file():
         kinds = {".npz": "npz", ".mat": "mat"}
-        if path.suffix not in kinds:
+        if path.suffix.lower() not in kinds:
             raise UserError(f"{given} is neither a folder of images nor an .npz or .mat archive")
-        return {"name": f"{kinds[path.suffix]}:{path}"}
+        return {"name": f"{kinds[path.suffix.lower()]}:{path}"}
     if ":" not in given and pathlib.Path(given).name != given:
         raise UserError(f"there is no data at {given}: name an existing file or folder")
     return {"name": given}
