@@ -117,7 +117,7 @@ def _are_two_valued(arrays: Arrays, white: int) -> bool:
 
 
 def _from_fractions(arrays: Arrays, high: float, levels: int, where: str):
-    if high > 1 + 1e-6:  # what is beyond is not of a rounding
+    if high > 1 + 1e-6:  # beyond a rounding error
         raise UserError(
             f"{where} has fractions and a pixel of {high:g}: store whole levels, or fractions in "
             "[0, 1]"

@@ -93,8 +93,8 @@ def check_classes(now: Facts, wanted: Facts, *, name: str | None) -> None:
     if all(names) and names[0] != names[1]:
         raise UserError(
             f"the classes of {name} are {', '.join(names[0])}, and those of this run "
-            f"{', '.join(names[1])}: a classifier is evaluated on images of its own classes, of "
-            "which a folder has all, in folders of these names"
+            f"{', '.join(names[1])}: a classifier is evaluated on images of its own classes; a "
+            "folder of pictures has a folder for each of them"
         )
 
 
