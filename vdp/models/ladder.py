@@ -80,9 +80,7 @@ class Ladder(Scales, WithPrior):
         from_zero = getattr(self.decoder, "zero", "") == "all"
         ranges = (self.log_var_p, self.log_var_q) if from_zero else ()
         if any(not low <= 0 <= high for low, high in ranges):
-            raise UserError(
-                "log-variances start at 0, which log_var_p and log_var_q have to contain"
-            )
+            raise UserError("log-variances start at 0: log_var_p and log_var_q have to contain it")
         if not self.log_var_u[0] <= self.code_log_var <= self.log_var_u[1]:
             raise UserError(f"code_log_var={self.code_log_var} outside log_var_u={self.log_var_u}")
         if not self.over_code:

@@ -188,7 +188,7 @@ def check_same_run(stored: Settings, current: Settings) -> None:
     before, after = to_json(stored), to_json(current)
     changes = differences(before, after, free=(*FREE_ON_EVALUATION, *_resolved(before, after)))
     changes |= differences(before["data"], after["data"], only=["split_seed"])
-    _refuse(changes | split_otherwise(stored.data, current.data))
+    _refuse({**changes, **split_otherwise(stored.data, current.data)})
 
 
 def _resolved(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
