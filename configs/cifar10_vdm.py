@@ -5,7 +5,7 @@ are decayed, not scales, biases and gamma's endpoints; the average of the weight
 (`train.ema_warmup`); 1,000 training images are held out for validation; the time input is gamma
 mapped to [0, 1000] by the endpoints at the start, not by those of the moment.
 
-Variants: `light` (1.1 million parameters, 6,000 steps of 32 images, for two cores),
+Variants: `light` (1.1 million parameters, 4,000 steps of 32 images, for two cores),
 `schedule=NAME`, `dequantization=variational|uniform`, `smoke`.
 """
 
@@ -16,11 +16,11 @@ LIGHT = dict(
     denoiser=dict(width=32, depth=1, multipliers=(1, 2, 2), attention=(8,), dropout=0.0),
     num_steps=100,
     batch_size=32,
-    steps=6000,
-    rate=1e-3,
+    steps=4000,
+    rate=3e-3,
     optim=OPTIM | dict(schedule="cosine"),
     judged=500,
-    validations=5,
+    validations=4,
 )
 
 

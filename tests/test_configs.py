@@ -254,7 +254,7 @@ def test_the_light_shape_of_pixel_space_is_trained_otherwise():
     assert (full.model.prior.denoiser.width, light.model.prior.denoiser.width) == (128, 32)
     assert (full.model.prior.num_steps, light.model.prior.num_steps) == (1000, 100)
     assert (full.optim.schedule, light.optim.schedule) == ("constant", "cosine")
-    assert (light.train.steps, light.train.batch_size, light.eval.every) == (6000, 32, 1200)
+    assert (light.train.steps, light.train.batch_size, light.eval.every) == (4000, 32, 1000)
     assert light.optim.b2 == full.optim.b2 == 0.99
     with pytest.raises(UserError, match="unknown variant 'light'"):
         config.load("mnist_vdm:light")
