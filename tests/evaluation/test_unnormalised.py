@@ -4,6 +4,7 @@ import json
 import types
 
 import numpy as np
+import pytest
 import run_folder
 
 from launch import table
@@ -47,9 +48,10 @@ def marks(*, bound_model="exact", rate=3.0, **information):
     """What is written into an `elbo`, an `iwae` and one of another model."""
     entries = {"elbo": {"model": bound_model}, "iwae": {"model": bound_model}, "elbo_ode": None}
     about = {"nats": {"mean": 2.0, "se": 0.1}} | information if information else None
-    given = {"estimators": entries | {"other": {"model": "T=5"}}, "information": about}
-    unnormalised.mark(a_model(bound_model), lambda: parts_of(rate), given)
-    assert "not_a_bound" not in given["estimators"]["other"]
+    given = {"estimators": entries | {"chain": {"model": "T=5"}}, "information": about}
+    unnormalised.mark(a_model(bound_model), lambda: parts_of(rate), given, {})
+    of_chain = given["estimators"]["chain"].get("not_a_bound")
+    assert of_chain == (entries["elbo"].get("not_a_bound") if bound_model == "T=inf" else None)
     return [entries[name].get("not_a_bound", "") for name in ("elbo", "iwae")]
 
 
@@ -57,7 +59,24 @@ def test_a_negative_rate_marks_every_estimate_of_the_exact_prior():
     elbo, iwae = marks(rate=-2.0)
     assert elbo == iwae
     assert elbo.startswith("the rate of the prior is -2.0")
-    assert marks(rate=-2.0, bound_model="T=inf") == ["", ""]
+    assert "noise schedule" in marks(rate=-2.0, bound_model="T=inf")[0]
+    assert marks(rate=-2.0, bound_model="ode") == ["", ""]
+
+
+@pytest.mark.parametrize(("by", "marked"), [(10.0, True), (-1.0, False), (0.05, False)])
+@pytest.mark.parametrize(("bound", "weighted"), unnormalised.PAIRS)
+def test_a_bound_above_its_importance_weights_marks_both(bound, weighted, by, marked):
+    """E log w <= E log 1/K sum w: for whatever model both are of."""
+    iwae = RNG.normal(-80.0, 5.0, size=200)
+    values = {weighted: iwae, bound: iwae + by + RNG.normal(0.0, 0.5, size=200)}
+    given = {"estimators": {name: {"model": "ode"} for name in values}, "information": None}
+    unnormalised.mark(a_model("ode"), dict, given, values)
+    found = [entry.get("not_a_bound", "") for entry in given["estimators"].values()]
+    assert [f"{bound} lies " in why for why in found] == [marked, marked]
+    given["estimators"][weighted]["model"] = "T=9"  # another model, of which it says nothing
+    given["estimators"][bound] = {"model": "ode"}
+    unnormalised.mark(a_model("ode"), dict, given, values)
+    assert "not_a_bound" not in given["estimators"][bound]
 
 
 def test_a_rate_below_what_the_code_tells_marks_them_too():

@@ -139,7 +139,7 @@ def evaluate(
         if isinstance(run.model, capability):
             result |= measure(question)
     parts = lambda: unnormalised.parts_of(run, question.arrays, question.values)
-    unnormalised.mark(run.model, parts, result)
+    unnormalised.mark(run.model, parts, result, question.values)
     if chosen.probe:
         result["representation"] = representation.measure(run, dataset, split)
     drawn = functools.cache(lambda: samples.draw(run, kept.rows("samples")))

@@ -12,9 +12,10 @@ BY_DESIGN = {  # estimators that bound nothing, whatever the model
     "log p(x)",
 }
 ERRORS, ROUNDING = 5, 0.01  # standard errors and nats by which a divergence may seem negative
-NO_DENSITY = (
-    "the prior's density does not integrate to one, and no number made with it is a bound; "
-    "--mode=check says more"
+SAYS_MORE = "no number made with it is a bound; --mode=check says more"
+NO_DENSITY = f"the prior's density does not integrate to one, and {SAYS_MORE}"
+NO_DIFFUSION = (
+    f"a sign or a factor of the diffusion is wrong, or its noise schedule falls, and {SAYS_MORE}"
 )
 
 
@@ -26,6 +27,15 @@ def why_no_bound(name: str, entry: Mapping[str, Any]) -> str:
       entry: of that estimator; an entry of a score, which has no such name, is fine too.
     """
     return BY_DESIGN.get(name) or str(entry.get(NOT_A_BOUND) or "")
+
+
+def no_density(model: str) -> str:
+    """What a negative divergence says of a prior.
+
+    Args:
+      model: tag of the bound, as "exact" or "T=inf".
+    """
+    return NO_DENSITY if model == "exact" else NO_DIFFUSION
 
 
 def is_negative(mean: float, error: float) -> bool:

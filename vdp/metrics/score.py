@@ -80,18 +80,18 @@ def flat_terms(
 
 
 def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
-    """A sentence where the rate of an exact prior lies below 0 by more than chance, else "".
+    """A sentence where the rate of a prior lies below 0 by more than chance, else "".
 
-    The rate is a KL divergence, which is never negative: the prior's density is then not
-    normalised, or has a wrong sign.
+    The rate is a KL divergence or its upper bound, which is never negative: the prior's density is
+    then not normalised, or has a wrong sign, or a diffusion's SNR does not fall with time.
 
     Args:
-      model: any; only exact priors are judged, for a bound on a density has noise of its own.
+      model: any; a probability flow is not judged, whose solver has an error of its own.
       parts: of `flat_terms`, over images; those of a ladder's own latents are no prior's.
     """
-    exact = isinstance(model, Probabilistic) and model.bound_model == "exact"
+    tag = model.bound_model if isinstance(model, Probabilistic) else "ode"
     of_prior = [name for name in parts if not NOT_OF_PRIOR.fullmatch(name)]
-    if not exact or "likelihood" not in parts or not of_prior:
+    if tag == "ode" or "likelihood" not in parts or not of_prior:
         return ""
     rate = -np.sum([np.asarray(parts[name], np.float64) for name in of_prior], axis=0)
     error = rate.std(ddof=1) / np.sqrt(len(rate)) if len(rate) > 1 else np.inf
@@ -99,7 +99,7 @@ def negative_rate(model: Model, parts: Mapping[str, np.ndarray]) -> str:
         return ""
     return (
         f"the rate of the prior is {rate.mean():.3g} ± {error:.2g} nats, and a KL divergence is "
-        f"never negative: {divergence.NO_DENSITY}"
+        f"never negative: {divergence.no_density(tag)}"
     )
 
 
