@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vdp.data import depth, resizing
+from vdp.data import contract, depth, resizing
 from vdp.data.core import Info, Request, Split, hold_out
 from vdp.errors import UserError, choose_from
 from vdp.runtime import files
@@ -116,8 +116,9 @@ def load(data: Data) -> Dataset:
     Raises:
       UserError: unknown name, missing or damaged files, levels or sizes that cannot be meant.
     """
-    source, _, arg = _source(data)
+    source, name, arg = _source(data)
     stored, splits = source.load(arg, _request(data))
+    contract.check(name, stored, splits)
     info = _as_asked(stored, data)
     splits = {name: _converted(split, stored.levels, data) for name, split in splits.items()}
     train = splits["train"]
