@@ -9,13 +9,15 @@ import pathlib
 import re
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from launch import plot, points, slurm, table
 from launch.points import say
 from launch.signals import stopping
 from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
-from vdp.runtime import files, terminal
+from vdp.runtime import files, sources, terminal
 from vdp.runtime.progress import duration
 from vdp.settings import Settings
 
@@ -45,12 +47,16 @@ exit codes: 0 done; 1 a run failed; 2 something you can mend, said in one senten
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training: a grid point with a seed, its folder, and the arguments of `vdp.main`."""
+    """One training: a grid point with a seed, its folder, and the arguments of `vdp.main`.
+
+    `model` is its spec, whose own components may have changed since a training ended.
+    """
 
     point: dict[str, str]
     seed: int
     folder: pathlib.Path
     argv: tuple[str, ...]
+    model: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -72,8 +78,9 @@ class Run:
         return self.result().record.get("argv")
 
     def finished(self) -> bool:
-        """Whether this run is done, with these arguments."""
-        return self.result().status == "finished" and self.begun_with() == list(self.argv)
+        """Whether this run is done, with these arguments and this code of its components."""
+        done = self.result().status == "finished" and self.begun_with() == list(self.argv)
+        return done and not sources.changed(self.folder, self.model)
 
 
 def parse(
@@ -160,7 +167,7 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
             workdir = sweep_folder(flags) / folder_name(point) / f"seed-{seed}"
             argv = [f"--config={argument}", f"--workdir={workdir}", f"--config.seed={seed}"]
             argv += [f"--config.{field}={text}" for field, text in fields]
-            runs.append(Run(point, seed, workdir, tuple(argv)))
+            runs.append(Run(point, seed, workdir, tuple(argv), settings.model))
     return runs
 
 

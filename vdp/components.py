@@ -77,6 +77,11 @@ def _imported(room: str, name: str) -> Callable:
         raise UserError(
             f"{room} {name!r} cannot be imported: a name of one's own is MODULE.NAME, as mine.make"
         )
+    if module_name == "__main__":
+        raise UserError(
+            f"{room} {name!r} is of a program or a notebook, where no run could find it again: "
+            f"write it to a file, mine.py say, and name mine.{attribute}"
+        )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

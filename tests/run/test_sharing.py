@@ -165,6 +165,43 @@ def test_a_module_that_has_changed_is_used_and_said(tmp_path, monkeypatch, capsy
         assert "this run was trained with another one" in capsys.readouterr().err
 
 
+def test_what_a_changed_module_imports_counts_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mine_first.py").write_text("from mine_second import make\n")
+    (tmp_path / "mine_second.py").write_text("make = dict\n")
+    spec, run = {"name": "vae", "prior": {"name": "mine_first.make"}}, tmp_path / "run"
+    assert sources.fingerprint(run) == ""
+    sources.keep(run, spec)
+    before = sources.fingerprint(run)
+    assert sources.changed(run, spec) == {}
+    (tmp_path / "mine_second.py").write_text("make = list\n")
+    assert sources.changed(run, spec) == {
+        tmp_path / "mine_second.py": run / "source" / "mine_second.py"
+    }
+    assert sources.fingerprint(run) == before
+    sources.keep(run, spec)
+    assert sources.fingerprint(run) != before
+
+
+def test_a_run_does_not_go_on_with_other_code(moved, monkeypatch):
+    """Neither trained further nor called finished: its numbers are of the code that it has kept."""
+    folder, _, archive = moved
+    monkeypatch.chdir(archive.parent)
+    monkeypatch.syspath_prepend(str(archive.parent))
+    helper = archive.parent / PACKAGE / "helper.py"
+    helper.write_text(HELPER + "SCALE = 2\n")
+    settings = read_run(folder).settings.replace(train=dict(steps=4))
+    dataset = datasets.load(settings.data)
+    arguments = (settings, folder, dataset, Progress("training", 4, enabled=False))
+    with pytest.raises(UserError, match=r"helper\.py has changed since the run in .* began"):
+        fit(*arguments)
+    copy = folder / sources.FOLDER / PACKAGE / "helper.py"
+    assert copy.read_text() == HELPER
+    copy.unlink()
+    fit(*arguments)
+    assert copy.read_text() == helper.read_text()
+
+
 def test_absolute_places_stand_beside_what_was_given(smoke_run):
     stored = json.loads((smoke_run / "config.json").read_text())
     assert stored["config"]["data"]["dir"] is None

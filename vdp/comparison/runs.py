@@ -12,7 +12,7 @@ import numpy as np
 from vdp.errors import UserError, did_you_mean
 from vdp.evaluation import index, naming, values
 from vdp.record import RESULT, RUN_FILE, Record, read_run, runs_below
-from vdp.runtime import files
+from vdp.runtime import files, sources
 from vdp.settings import compare
 from vdp.settings.parse import to_json
 
@@ -157,7 +157,15 @@ def _is_a_seed(run: Evaluated, group: Sequence[Evaluated]) -> bool:
 
 def _same_model(a: Evaluated, b: Evaluated) -> bool:
     """Whether two runs are seeds of one model, evaluated in the same way."""
-    about = [(r.result["checkpoint"], r.result["split"], _question(r)) for r in (a, b)]
+    about = [
+        (
+            r.result["checkpoint"],
+            r.result["split"],
+            _question(r),
+            sources.fingerprint(r.path.parent),
+        )
+        for r in (a, b)
+    ]
     stored = [to_json(run.record.settings) for run in (a, b)]
     return about[0] == about[1] and not compare.differences(*stored, free=NOT_THE_MODEL)
 

@@ -7,6 +7,7 @@ the run is moved to.
 
 import ast
 import contextlib
+import hashlib
 import importlib
 import importlib.util
 import pathlib
@@ -47,6 +48,28 @@ def keep(workdir: pathlib.Path, spec: Mapping[str, Any]) -> None:
             temporary.write_bytes(path.read_bytes())
 
 
+def changed(workdir: pathlib.Path, spec: Mapping[str, Any]) -> dict[pathlib.Path, pathlib.Path]:
+    """{file of a module that is used now: the run's copy of it}, where the two differ.
+
+    Args:
+      workdir: of the run.
+      spec: of the model.
+    """
+    folder = (workdir / FOLDER).absolute()
+    pairs = [(path, _copy(folder, name)) for name, path in _reached(modules(spec)).items()]
+    return {path: copy for path, copy in pairs if copy and copy.read_bytes() != path.read_bytes()}
+
+
+def fingerprint(workdir: pathlib.Path) -> str:
+    """A hash of all copies in a run's folder; "" where there are none."""
+    folder, digest = workdir / FOLDER, hashlib.sha256()
+    paths = sorted(folder.rglob("*.py"))
+    for path in paths:
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if paths else ""
+
+
 @contextlib.contextmanager
 def available(workdir: pathlib.Path, spec: Mapping[str, Any]) -> Iterator[None]:
     """While it lasts, modules of a spec that are missing are imported from the run's copies.
@@ -69,10 +92,8 @@ def available(workdir: pathlib.Path, spec: Mapping[str, Any]) -> Iterator[None]:
             f"this run needs the module {' and '.join(lost)}, of which {folder} has no copy: call "
             f"from the folder where {lost[0].partition('.')[0]}.py lies, or name that in PYTHONPATH"
         )
-    for name in modules(spec):
-        copy, path = _copy(folder, name), None if name in missing else _file_of(name)
-        if copy and path and copy.read_bytes() != path.read_bytes():
-            print(f"{path} is used; this run was trained with another one, {copy}", file=sys.stderr)
+    for path, copy in changed(workdir, spec).items():
+        print(f"{path} is used; this run was trained with another one, {copy}", file=sys.stderr)
     if not missing:
         yield
         return

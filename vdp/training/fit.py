@@ -15,7 +15,7 @@ from vdp.data.transforms import batch_shapes
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.record import PATH_KINDS
-from vdp.runtime import interruption, parallel, uncompiled
+from vdp.runtime import interruption, parallel, sources, uncompiled
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.settings.parse import to_json
@@ -90,7 +90,8 @@ def fit(
             on_validation=lambda evaluated: on_validation(model, evaluated),
         )
         extensions = extended(settings, earlier, first, progress.say) if earlier else []
-        finished = not fresh and loop.at_end(first) and not loop.owes_validation
+        owed = fresh or loop.owes_validation()
+        finished = not owed and loop.at_end(first)
         if parallel.is_writer():  # nothing that comes refuses this run
             info = dataclasses.asdict(facts.info)
             config.write_run(
@@ -115,7 +116,7 @@ def fit(
         )
         for line in uneven(settings, loop.chunk_steps):
             progress.say(line)
-        loop.run(current, fresh=fresh)
+        loop.run(current, fresh=fresh, owed=owed)
     finally:
         checkpoints.close()
 
@@ -178,7 +179,8 @@ def _earlier(
     """What the run that is to go on has stored of itself; None where none has begun.
 
     Raises:
-      UserError: it is another run, its data has changed, or config.json is something else or gone.
+      UserError: it is another run, its data or the code of its components has changed, or
+        config.json is something else or gone.
     """
     begun = bool(saved_steps(workdir))
     if not (workdir / config.RUN_FILE).exists():
@@ -197,6 +199,11 @@ def _earlier(
         stored = stored.replace(data=dict(name=now))
     compare.check_resumable(stored, settings, run=str(workdir))
     identity.check_same(record.hashes, hashes, settings.data)
+    for path, copy in sources.changed(workdir, settings.model).items():
+        raise UserError(
+            f"{path} has changed since the run in {workdir} began, whose copy is {copy}: train in "
+            "another workdir, or remove that copy to go on with the file as it is now"
+        )
     return record
 
 

@@ -90,13 +90,15 @@ class Loop:
         within = dict(until=self.start, after=self.settings.kl_warmup)
         return Patience.from_lines(limit, lines, name, self.score.sign, **within)
 
-    def run(self, current: State, *, fresh: bool) -> None:
-        """Trains `current` to its end; a `fresh` one is validated first."""
+    def run(self, current: State, *, fresh: bool, owed: bool) -> None:
+        """Trains `current` to its end; a validation that is `owed` comes first.
+
+        A `fresh` state begins the run's files anew.
+        """
         settings = self.settings
         first = done = int(current.step)
         if fresh:  # lines of an earlier start that saved nothing are cut
             self.patience = Patience(settings.train.patience, settings.kl_warmup)
-        owed = fresh or self.owes_validation
         if parallel.is_writer():
             log, say = settings.log, self.progress.say
             self.metrics = Metrics(
@@ -161,9 +163,11 @@ class Loop:
         over = limited and parallel.agreed(parallel.is_writer() and over)
         return done >= train.steps or over
 
-    @property
     def owes_validation(self) -> bool:
-        """Whether the run was stopped in the validation of the step where it now goes on."""
+        """Whether the run was stopped in the validation of the step where it now goes on.
+
+        All processes ask for it together: the one that writes knows.
+        """
         done = self.start
         before = (done - 1) // self.chunk_steps * self.chunk_steps
         due = self.at_end(done) or _crosses(before, done, self.settings.eval.every)
