@@ -24,7 +24,7 @@ from vdp.training import step
 from vdp.training.checkpoint import Checkpoints
 from vdp.types import Batch
 
-NUMBERS = (1, 2, 4, 8)  # of devices
+MOVES = ((1, 8), (8, 1), (2, 4), (4, 2), (8, 8))  # devices that save, and that restore
 BATCH = {"train.batch_size": "16"}
 
 
@@ -94,21 +94,20 @@ def decoder_of(state):
 
 
 def restored_elsewhere(state):
-    """Whether a state saved by N devices is the same on M, for all N and M; sharded wherever."""
+    """Moves from N devices to M after which a state is another, or not sharded where it can be."""
     wrong = []
-    for saving in NUMBERS:
+    for saving, restoring in MOVES:
         shardings = parallel.state_shardings(state, mesh_of(saving), fsdp=True)
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(pathlib.Path(folder))
             checkpoints.save(jax.device_put(state, shardings), metric=None)
             checkpoints.wait()
-            for restoring in NUMBERS:
-                shardings = parallel.state_shardings(state, mesh_of(restoring), fsdp=True)
-                shape = lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
-                found = checkpoints.restore_latest(jax.tree.map(shape, state, shardings))
-                same = jax.tree.map(lambda a, b: bool((np.asarray(a) == b).all()), found, state)
-                if not all(jax.tree.leaves(same)) or any(is_sharded(found)) != (restoring > 1):
-                    wrong.append((saving, restoring))
+            shardings = parallel.state_shardings(state, mesh_of(restoring), fsdp=True)
+            shape = lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
+            found = checkpoints.restore_latest(jax.tree.map(shape, state, shardings))
+            same = jax.tree.map(lambda a, b: bool((np.asarray(a) == b).all()), found, state)
+            if not all(jax.tree.leaves(same)) or any(is_sharded(found)) != (restoring > 1):
+                wrong.append((saving, restoring))
             checkpoints.close()
     return wrong
 
@@ -126,9 +125,10 @@ def drawn():
         batched = Batched(mesh, 64, 0)
         draw = dict(function=per_batch.sample, size=64, x_shape=facts.shape)
         program = batched.compiled(per_batch.drawing, model, **draw)
-        made.append(np.asarray(program(params, stats, {}, jax.random.key(1))))
-        lowered = program.lower(shapes.ema, shapes.ema_stats, {}, jax.random.key(1))
-        flops.append(lowered.compile().cost_analysis()["flops"])
+        compiled = program.lower(shapes.ema, shapes.ema_stats, {}, jax.random.key(1)).compile()
+        placed = jax.device_put((params, stats), parallel.replicated(mesh))
+        made.append(np.asarray(compiled(*placed, {}, jax.random.key(1))))
+        flops.append(compiled.cost_analysis()["flops"])
     return {"difference": float(abs(made[0] - made[1]).max()), "share": flops[0] / flops[1]}
 
 

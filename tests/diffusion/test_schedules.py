@@ -48,9 +48,15 @@ def test_both_endpoints_receive_gradients():
     assert all(abs(g) > 1e-3 for g in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("fields", [{"gamma_0": 3.0}, {"gamma_0": -7.0, "gamma_0_max": -8.0}])
-def test_impossible_ranges_are_refused(fields):
-    with pytest.raises(ValueError, match="must lie below"):
+@pytest.mark.parametrize(
+    ("fields", "bound"),
+    [
+        ({"gamma_0": 3.0}, "gamma_1 = 2.0"),
+        ({"gamma_0": -7.0, "gamma_0_max": -8.0}, "gamma_0_max = -8"),
+    ],
+)
+def test_impossible_ranges_are_refused(fields, bound):
+    with pytest.raises(ValueError, match=f"must lie below {bound}"):
         schedules.learned_scalar(gamma_1=2.0, **fields)
 
 

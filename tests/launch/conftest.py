@@ -8,7 +8,7 @@ import sys
 import pytest
 from launching import SEARCHED
 
-from launch import search, sweep
+from launch import search, sweep, trials
 
 
 @pytest.fixture
@@ -55,8 +55,9 @@ def swept(tmp_path, fake, capsys):
 
 
 @pytest.fixture
-def training(tmp_path):
-    """The command of a training that only writes its metrics."""
+def training(tmp_path, monkeypatch):
+    """The command of a training that only writes its metrics, in no time; looked at as often."""
+    monkeypatch.setattr(trials, "POLL", 0.05)
     (tmp_path / "fake").mkdir()
     shutil.copy(pathlib.Path(__file__).with_name("fake_search_training.py"), tmp_path / "fake")
     return [sys.executable, str(tmp_path / "fake" / "fake_search_training.py")]

@@ -21,7 +21,7 @@ fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def save(*_):
-    time.sleep(0.5)
+    time.sleep(0.5 if (here / "slow").exists() else 0.0)
     sys.exit(143)
 
 

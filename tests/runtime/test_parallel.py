@@ -62,7 +62,7 @@ def test_microbatches_of_sharded_parameters_change_nothing(eight):
     same_as_one_device(eight, "micro")
 
 
-def test_states_are_restored_on_any_number_of_devices(eight):
+def test_states_are_restored_on_other_numbers_of_devices(eight):
     assert eight["restored_elsewhere"] == []
 
 
