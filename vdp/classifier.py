@@ -117,7 +117,7 @@ def _train(settings: Settings, folder: pathlib.Path) -> None:
     progress = Progress("features of FID", settings.train.steps, enabled=parallel.is_writer())
     dataset = datasets.load(settings.data)
     with contextlib.ExitStack() as stack:
-        stack.callback(progress.close)
+        stack.enter_context(progress)
         waited = True
         if parallel.is_writer():
             _prepare(folder)

@@ -93,14 +93,29 @@ def discretized_logistic_log_prob(
       log_scale: log of its scale there.
       levels: number of levels of the image.
     """
+    _, a, b, width = _bin(x, mean, log_scale, levels)
+    inside = -softplus(-a) - softplus(b) + jnp.log(-jnp.expm1(-width))
+    return _open_at_the_ends(x, levels, -softplus(-a), inside, -softplus(b))
+
+
+def _bin(
+    x: Num[AnyArray, "*#s"], mean: Value, log_scale: Value, levels: int
+) -> tuple[Float[AnyArray, "*#s"], ...]:
+    """(its middle less the mean; standardised: its upper edge, its lower edge, its width)."""
     half = 1.0 / (levels - 1)
     centred = 2.0 * half * x.astype(jnp.float32) - 1.0 - mean
     inverse_scale = jnp.exp(-log_scale)
-    a = (centred + half) * inverse_scale
-    b = (centred - half) * inverse_scale
-    inside = -softplus(-a) - softplus(b) + jnp.log(-jnp.expm1(-2 * half * inverse_scale))
-    lowest = -softplus(-a)
-    highest = -softplus(b)
+    upper, lower = (centred + half) * inverse_scale, (centred - half) * inverse_scale
+    return centred, upper, lower, 2 * half * inverse_scale
+
+
+def _open_at_the_ends(
+    x: Num[AnyArray, "*#s"],
+    levels: int,
+    lowest: Float[Array, "*s"],
+    inside: Float[Array, "*s"],
+    highest: Float[Array, "*s"],
+) -> Float[Array, "*s"]:
     return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
 
 
@@ -132,16 +147,12 @@ def discretized_normal_log_prob(
       log_scale: log of its standard deviation there.
       levels: number of levels of the image.
     """
-    half = 1.0 / (levels - 1)
-    centred = 2.0 * half * x.astype(jnp.float32) - 1.0 - mean
-    inverse_scale = jnp.exp(-log_scale)
-    a, b = (centred + half) * inverse_scale, (centred - half) * inverse_scale
+    centred, a, b, _ = _bin(x, mean, log_scale, levels)
     above = centred > 0
     upper, lower = jnp.where(above, -b, a), jnp.where(above, -a, b)
     log_upper = normal_log_cdf(upper)
     inside = log_upper + jnp.log(-jnp.expm1(normal_log_cdf(lower) - log_upper))
-    lowest, highest = normal_log_cdf(a), normal_log_cdf(-b)
-    return jnp.where(x == 0, lowest, jnp.where(x == levels - 1, highest, inside))
+    return _open_at_the_ends(x, levels, normal_log_cdf(a), inside, normal_log_cdf(-b))
 
 
 def discretized_mean(

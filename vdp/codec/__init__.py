@@ -13,6 +13,6 @@ is minus the reported bound in bits, up to the grid of z. Decoding undoes the st
 """
 
 from vdp.codec.container import Damaged, count
-from vdp.codec.streams import Codec, Encoded, compress, decompress, open_codec
+from vdp.codec.streams import Codec, Encoded, compress, decompress
 
-__all__ = ["Codec", "Damaged", "Encoded", "compress", "count", "decompress", "open_codec"]
+__all__ = ["Codec", "Damaged", "Encoded", "compress", "count", "decompress"]

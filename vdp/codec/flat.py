@@ -46,10 +46,12 @@ class Flat:
 
         self._posterior = Program(posterior, params, stats, lanes)
         self._table = Program(table, params, stats, lanes)
-        floor = model.log_var_floor if isinstance(model, VAE) else 0.0
+        encode, floor = None, 0.0
+        if isinstance(model, VAE):
+            encode, floor = model.encode_fn(params, stats), model.log_var_floor
         self._latent: Latent = priors.over(
             model.prior, params["prior"], stats["prior"], model.prior_shape(x_shape),
-            encode=_encode(model, params, stats), finest=float(np.exp(0.5 * floor)),
+            encode=encode, finest=float(np.exp(0.5 * floor)),
             lanes=lanes, bins=bins,
         )  # fmt: skip
 
@@ -69,11 +71,6 @@ class Flat:
 
         prior = self._latent.prior(count)
         return BitsBack(prior=prior, likelihood=likelihood, posterior=posterior)
-
-
-def _encode(model: VAE | PixelDiffusion, params: Params, stats: Stats) -> Any:
-    """Images in [0, 1] to q(z|x), which a VampPrior calls."""
-    return lambda images: model.posterior(params, stats, images)[0]  # type: ignore[union-attr]
 
 
 def _of_a_vae(model: VAE, x_shape: Shape) -> tuple[Any, Any]:

@@ -115,7 +115,7 @@ def compress(
     """
     _check(codec, images)
     lanes = lanes or lanes_of(len(images))
-    coded = open_codec(codec, lanes=lanes, bins=bins)
+    coded = _open(codec, lanes=lanes, bins=bins)
     coded.calibrate(images)
     stack = Stack(whitened=whitened)
     starts = range(0, len(images), lanes)
@@ -141,7 +141,7 @@ def compress(
     return Encoded(content=content, bits=bits, lanes=lanes, initial_bits=initial)
 
 
-def open_codec(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] = ()) -> ImageCoder:
+def _open(codec: Codec, *, lanes: int, bins: float, grid: tuple[int, ...] = ()) -> ImageCoder:
     """The distribution of images under a model.
 
     Args:
@@ -210,7 +210,7 @@ def decompress(
     damage = f"{where} is cut or altered: copy it again"
     if not intact and not keep:
         raise Damaged(f"{damage}; config.codec.keep=True writes the images before the damage")
-    coded = open_codec(codec, lanes=head.lanes, bins=head.bins, grid=head.grid)
+    coded = _open(codec, lanes=head.lanes, bins=head.bins, grid=head.grid)
     fingerprint.check(head.fingerprint, {"numbers": _numbers(codec, coded, head.lanes)}, where)
     images: list[Images] = []
     meaningless = (Unwritten, UserError, *(() if intact else (ValueError, IndexError)))

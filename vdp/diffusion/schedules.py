@@ -77,9 +77,10 @@ def _once(maker: Callable[..., Schedule]) -> Callable[..., Schedule]:
     return make
 
 
-def _check_range(gamma_0: float, gamma_1: float) -> None:
-    if not gamma_0 < gamma_1:
-        raise UserError(f"gamma_0 = {gamma_0} must lie below gamma_1 = {gamma_1}")
+def _check_range(gamma_0: float, **above: float) -> None:
+    for name, value in above.items():
+        if not gamma_0 < value:
+            raise UserError(f"gamma_0 = {gamma_0} must lie below {name} = {value}")
 
 
 def _inverse_softplus(x: float) -> float:
@@ -99,7 +100,7 @@ def _fixed(gamma: Gamma, gamma_0: float, gamma_1: float, *, grid: int = 0) -> Sc
 @_once
 def linear(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Schedule:
     """The fixed schedule gamma(t) = gamma_0 + (gamma_1 - gamma_0) t."""
-    _check_range(gamma_0, gamma_1)
+    _check_range(gamma_0, gamma_1=gamma_1)
 
     def gamma(t: Any) -> Any:  # a number for a number, an array for an array
         return gamma_0 + (gamma_1 - gamma_0) * t
@@ -110,7 +111,7 @@ def linear(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Sched
 @_once
 def cosine(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Schedule:
     """The fixed gamma(t) = 2 log tan(a + b t) of these endpoints (Nichol & Dhariwal 2021)."""
-    _check_range(gamma_0, gamma_1)
+    _check_range(gamma_0, gamma_1=gamma_1)
     start = math.atan(math.exp(gamma_0 / 2))
     slope = math.atan(math.exp(gamma_1 / 2)) - start
     return _fixed(lambda t: 2 * jnp.log(jnp.tan(start + slope * t)), gamma_0, gamma_1)
@@ -226,8 +227,7 @@ def _learned(
       shape: the start of what bends it, {"shape": parameters} or {}.
       bend: (parameters under "shape", t) -> share of the way from gamma_0 to gamma_1.
     """
-    _check_range(gamma_0, gamma_1)
-    _check_range(gamma_0, gamma_0_max)
+    _check_range(gamma_0, gamma_1=gamma_1, gamma_0_max=gamma_0_max)
     bounded = math.isfinite(gamma_0_max)
     low_start = _inverse_softplus(gamma_0_max - gamma_0) if bounded else gamma_0
 

@@ -64,12 +64,10 @@ class Asked:
           UserError: a value is not finite.
         """
         total = len(self.arrays[0])
-        progress = Progress(f"convergence {name}", total, enabled=parallel.is_writer())
-        how: Any = dict(progress=progress.update, kept=self.kept.rows(f"convergence-{name}"))
-        try:
-            found = self.run.map(function, self.arrays, model=model, **how, **options)
-        finally:
-            progress.close()
+        how: Any = dict(kept=self.kept.rows(f"convergence-{name}"), **options)
+        with Progress(f"convergence {name}", total, enabled=parallel.is_writer()) as progress:
+            how["progress"] = progress.update
+            found = self.run.map(function, self.arrays, model=model, **how)
         if not all(np.all(np.isfinite(values)) for values in found.values()):
             raise UserError(
                 f"the numbers {name} of a convergence report are not finite: leave that report out "

@@ -120,17 +120,12 @@ def terms(
       kept: results to go on from.
       label: what the progress is called.
     """
-    progress = Progress(label, len(arrays[0]), enabled=parallel.is_writer())
-
-    def moved(done: int) -> None:
-        progress.update(done, None if done < len(arrays[0]) else "")
-
     estimator, chosen = ESTIMATORS[name], run.settings.eval
     if name == "elbo" and estimator.tag(run.model) == "T=inf":  # no chain: as a validation has it
         run = calibration.with_chain(run, None)
     model = estimator.model(run.model)
     function: Callable = score.flat_terms
-    how: dict[str, Any] = dict(progress=moved, kept=kept)
+    how: dict[str, Any] = dict(kept=kept)
     if estimator.weighted:
         chunk = min(chosen.iwae_chunk, chosen.iwae_samples)
         function = likelihood.iwae_terms
@@ -138,9 +133,13 @@ def terms(
     if estimator.refines:
         steps, rate = chosen.refine_steps, chosen.refine_rate
         how["prepare"] = refinement.Ascent(run.batched, model, steps=steps, rate=rate)
-    found = run.batched.map(function, model, run.params, run.stats, arrays, **how)
-    progress.close()
-    return found
+    with Progress(label, len(arrays[0]), enabled=parallel.is_writer()) as progress:
+
+        def moved(done: int) -> None:
+            progress.update(done, None if done < len(arrays[0]) else "")
+
+        how["progress"] = moved
+        return run.batched.map(function, model, run.params, run.stats, arrays, **how)
 
 
 def estimate(

@@ -49,22 +49,21 @@ def draw(run: Run[Model], kept: Rows) -> Drawn:
     chunk = min(CHUNK, max(chosen.fid_samples // 4, 1))
     drawn = [rows] if (rows := kept.read()) else []
     first = len(rows["images"]) // chunk if rows else 0
-    progress = Progress("samples for FID", chosen.fid_samples, enabled=parallel.is_writer())
-    for index in range(first, -(-chosen.fid_samples // chunk)):
-        start = time.perf_counter()
-        key = jax.random.fold_in(jax.random.key(chosen.seed), index)  # no chunk of another seed
-        images = run.sample(chunk, seed=key, **options)
-        if not np.isfinite(images).all():
-            raise UserError(
-                "the model draws pixels that are not finite: leave fid out of eval.estimators, or "
-                "evaluate another checkpoint (eval.checkpoint=STEP)"
-            )
-        spent = time.perf_counter() - start
-        timed = np.full(chunk, np.nan if index == first else spent)
-        drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})
-        kept.add(drawn[-1])
-        progress.update(min((index + 1) * chunk, chosen.fid_samples), f"{spent:.1f} s")
-    progress.close()
+    with Progress("samples for FID", chosen.fid_samples, enabled=parallel.is_writer()) as progress:
+        for index in range(first, -(-chosen.fid_samples // chunk)):
+            start = time.perf_counter()
+            key = jax.random.fold_in(jax.random.key(chosen.seed), index)  # no chunk of another seed
+            images = run.sample(chunk, seed=key, **options)
+            if not np.isfinite(images).all():
+                raise UserError(
+                    "the model draws pixels that are not finite: leave fid out of "
+                    "eval.estimators, or evaluate another checkpoint (eval.checkpoint=STEP)"
+                )
+            spent = time.perf_counter() - start
+            timed = np.full(chunk, np.nan if index == first else spent)
+            drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})
+            kept.add(drawn[-1])
+            progress.update(min((index + 1) * chunk, chosen.fid_samples), f"{spent:.1f} s")
     samples = np.concatenate([part["images"] for part in drawn])[: chosen.fid_samples]
     seconds = np.concatenate([part["seconds"] for part in drawn])[::chunk]
     seconds = seconds[np.isfinite(seconds)]

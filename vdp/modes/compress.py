@@ -37,21 +37,19 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     images = _images(run)
     if parallel.is_writer():
         files.check_file(out)
-    name = out.name
-    progress = Progress(f"compressing into {name}", len(images), enabled=parallel.is_writer())
     start = time.perf_counter()
     size = float(np.prod(run.facts.shape))
 
-    def moved(done: int, bits: float) -> None:
-        seconds = time.perf_counter() - start
-        told = f"{bits / done / size:.3f} bits/dim, {done / seconds:.1f} images/s"
-        progress.show(done, told)
-        interruption.check(NOTHING_WRITTEN)
+    title = f"compressing into {out.name}"
+    with Progress(title, len(images), enabled=parallel.is_writer()) as progress:
 
-    try:
+        def moved(done: int, bits: float) -> None:
+            seconds = time.perf_counter() - start
+            told = f"{bits / done / size:.3f} bits/dim, {done / seconds:.1f} images/s"
+            progress.show(done, told)
+            interruption.check(NOTHING_WRITTEN)
+
         encoded = run.encoded(images, moved=moved)
-    finally:
-        progress.close()
     seconds = time.perf_counter() - start
     if parallel.is_writer():
         with files.replacing(out) as temporary:

@@ -67,15 +67,13 @@ def main(
         plan[path] = split, images
     for path, (split, images) in plan.items():
         what = f"{len(images):,} images, {_in_words(shapes, chosen)}"
-        progress = Progress(f"encoding {split}", len(images), enabled=parallel.is_writer())
-        progress.say(f"{path}: {what}, at most {in_bytes(size * len(images))}")
-        try:
-            _write(run, path, split, images, chosen, progress)
-        except Interrupted:
-            finished = "; complete files stay, the same command begins the others again"
-            raise interruption.stopped(finished) from None
-        finally:
-            progress.close()
+        with Progress(f"encoding {split}", len(images), enabled=parallel.is_writer()) as progress:
+            progress.say(f"{path}: {what}, at most {in_bytes(size * len(images))}")
+            try:
+                _write(run, path, split, images, chosen, progress)
+            except Interrupted:
+                finished = "; complete files stay, the same command begins the others again"
+                raise interruption.stopped(finished) from None
         if parallel.is_writer():
             print(path)
 

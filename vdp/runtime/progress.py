@@ -9,7 +9,10 @@ SILENCE = 60.0  # s without a line, in a log
 
 
 class Progress:
-    """A progress bar on a terminal, one line a report elsewhere, silence when not `enabled`."""
+    """A progress bar on a terminal, one line a report elsewhere, silence when not `enabled`.
+
+    `with` it the terminal is given back however the block ends.
+    """
 
     def __init__(self, title: str, total: int, *, enabled: bool = True):
         self.enabled = enabled
@@ -52,6 +55,12 @@ class Progress:
             self._bar.console.print(text, highlight=False, markup=False)
         elif self.enabled:
             print(text, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Gives the terminal back."""

@@ -17,9 +17,7 @@ PLACES = ("dir", "download", "verify", "placement")  # of `data`: no image depen
 DRAWN = ("binarization", "binarization_seed", "encoder_input", "augmentation")  # made of images
 SPLITTING = ("split_seed", "num_validation")  # of `data`: another value moves images to test
 EPOCHS = {  # lengths in epochs, and the steps that are compared in their place
-    "train.epochs": "train.steps",
-    "train.kl_warmup_epochs": "model.kl_warmup_steps",
-    "optim.warmup_epochs": "optim.warmup_steps",
+    each: steps for each, steps in epochs.FIELDS.items() if not each.startswith("eval.")
 }
 WHERE = (  # of `train`: what lies where, when it is computed, and how it was compiled
     "fsdp", "microbatches", "steps_per_dispatch", "quick_compile",
@@ -37,14 +35,16 @@ ADDED = {  # what a field meant before there was one
     "model.prior.train_times": 1,
     "model.prior.net.bounds": "wide",
 }
+ESTIMATED = (  # fields of `model` that say how it is estimated, not what it is
+    "dequantization", "prior.num_times", "prior.num_strata", "prior.sequential", "prior.ode_steps",
+    "prior.ode_probes",
+)  # fmt: skip
 FREE_ON_RESUME = (
     *(f"data.{place}" for place in PLACES), *OF_TRAIN, "train.patience", *NO_TRAINING, *EPOCHS,
 )  # fmt: skip
-FREE_ON_EVALUATION = (  # the fields of `model` say how it is estimated, not what it is
+FREE_ON_EVALUATION = (
     "data", "train.steps", "train.seconds", "train.patience", *OF_TRAIN, *NO_TRAINING,
-    *EPOCHS,
-    "model.dequantization", "model.prior.num_times", "model.prior.num_strata",
-    "model.prior.sequential", "model.prior.ode_steps", "model.prior.ode_probes",
+    *EPOCHS, *(f"model.{field}" for field in ESTIMATED),
 )  # fmt: skip
 
 

@@ -26,12 +26,11 @@ from vdp.types import Params
 
 AUTOENCODER = ("encoder", "decoder", "pseudoinput")  # the roles that are not the prior's
 FREE = (  # fields of a model that say how it is trained or estimated, or where it starts
-    "beta", "kl_warmup_steps", "free_bits", "training", "dequantization", "code_log_var",
+    *compare.ESTIMATED,
+    "beta", "kl_warmup_steps", "free_bits", "training", "code_log_var",
     "encoder.dropout", "decoder.dropout", "encoder.remat", "decoder.remat",
-    "prior.train_times", "prior.num_times", "prior.num_strata", "prior.sequential",
-    "prior.ode_steps", "prior.ode_probes", "prior.weights", "prior.times",
-    "prior.denoiser.dropout", "prior.denoiser.remat", "prior.bound", "prior.reverse",
-    "prior.teacher_steps",
+    "prior.train_times", "prior.weights", "prior.times", "prior.denoiser.dropout",
+    "prior.denoiser.remat", "prior.bound", "prior.reverse", "prior.teacher_steps",
 )  # fmt: skip
 
 
@@ -51,7 +50,7 @@ class Other:
     facts: Facts
     evaluated: Evaluated
     same_images: bool
-    changed: Sequence[str] = ()
+    changed: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

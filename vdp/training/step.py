@@ -26,7 +26,7 @@ def loss_and_gradients(
     """(scalar metrics, new stats, gradient) of the mean loss over the batch.
 
     Args:
-      model: the bundle being trained.
+      model: what is trained.
       state: whose parameters and stats are used.
       batch: of B images.
       rng: a key, for dropout and the like.
@@ -150,15 +150,15 @@ def make_chunk(
     batch_size: int,
     num_steps: int,
     ema_decay: float,
-    ema_warmup: bool = True,
-    microbatches: int = 1,
-    rolled: bool = True,
-    constrain: Callable = lambda tree: tree,
+    ema_warmup: bool,
+    microbatches: int,
+    rolled: bool,
+    constrain: Callable,
 ) -> Callable:
     """Returns (state, feed) -> (state, metrics [num_steps]): `num_steps` steps in one program.
 
     Args:
-      model: the bundle being trained.
+      model: what is trained.
       optimizer: from `vdp.training.optim.make`; the states are packed as it does.
       transform: (images, labels, rng) -> Batch.
       seed: with the step number it determines all randomness: fold_in(key(seed), step).
