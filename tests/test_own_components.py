@@ -133,7 +133,7 @@ def test_a_module_that_fails_keeps_its_traceback(cli, place, text, says):
 def test_what_a_user_can_mend_is_one_sentence(refused, place):
     place("there", "make = 3\n")
     refused("--config=digits_vae:prior=nowhere.make,smoke", says=["nowhere", "PYTHONPATH"])
-    refused("--config=digits_vae:prior=there.mkae,smoke", says=["there has no mkae"])
+    refused("--config=digits_vae:prior=there.mkae,smoke", says=["has no mkae"])
     place("needs", "from vdp.priors import DensityPrior\n"
                    "class Mine(DensityPrior):\n"
                    "    def __init__(self, *, width): self.width = width\n"

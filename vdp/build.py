@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from vdp import components
-from vdp.checks import contracts
+from vdp.checks import contracts, made
 from vdp.data.datasets import Facts
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, first_line, shown
 from vdp.settings import rules
@@ -74,7 +74,10 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
     if missing:
         raise UserError(f"{what} ({path}) needs the fields {', '.join(missing)}")
     try:
-        return maker(**fields)
+        component = maker(**fields)
+        if "." in spec["name"]:
+            made.check(room, component)
+        return component
     except UserError as error:
         raise UserError(f"{what} ({path}): {error}") from error
     except UNEXPECTED as error:

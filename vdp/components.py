@@ -95,7 +95,10 @@ def _imported(room: str, name: str) -> Callable:
         what = f"{type(error).__name__}: {first_line(error)}"
         raise Fault(f"the module of {room} {name!r} fails: {what}") from error
     if not hasattr(module, attribute):
-        raise UserError(f"{room} {name!r} cannot be imported: {module_name} has no {attribute}")
+        where = f" ({module.__file__})" if getattr(module, "__file__", None) else ""
+        raise UserError(
+            f"{room} {name!r} cannot be imported: {module_name}{where} has no {attribute}"
+        )
     maker = getattr(module, attribute)
     if not callable(maker):
         kind = "module" if inspect.ismodule(maker) else type(maker).__name__

@@ -1,7 +1,7 @@
 """The components of a model: where they stand, how they are called, and what they give back."""
 
+import contextlib
 import dataclasses
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from vdp.checks import outputs
 from vdp.errors import UNEXPECTED, Fault, UserError, first_line
-from vdp.types import DiffusionLike, Likelihood, Model, OverPrior, Prior, Shape
+from vdp.types import DiffusionLike, Model, OverPrior, Shape
 
 
 class Part(NamedTuple):
@@ -56,48 +56,48 @@ def check(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
     Raises:
       UserError, Fault: as of `check_outside`.
     """
-    for call in calls(model, x_shape).values():
+    for field, call in calls(model, x_shape).items():
         if call.given != call.wanted:
+            where = f" (config.model.{field})" if isinstance(field, str) else ""
             raise UserError(
-                f"the network {call.network} gives {call.given} for an input of shape "
+                f"the network {call.network}{where} gives {call.given} for an input of shape "
                 f"{call.x_shape} where {call.wanted} is needed"
             )
+    if "." in spec["name"]:
+        with _blaming(f"model {spec['name']} (config.model)", x_shape):
+            outputs.of_model(model, x_shape)
     check_outside(model, spec, x_shape)
 
 
+@contextlib.contextmanager
+def _blaming(what: str, x_shape: Shape) -> Iterator[None]:
+    """Names what the errors of the block are of."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+    except UNEXPECTED as error:
+        failed = f"{type(error).__name__}: {first_line(error)}"
+        raise Fault(f"{what} fails for images of shape {tuple(x_shape)}: {failed}") from error
+
+
 def check_outside(model: Model, spec: Mapping[str, Any], x_shape: Shape) -> None:
-    """As `check`, of priors and likelihoods from outside alone.
+    """As `check`, of priors, likelihoods and pseudo-inputs from outside alone.
 
     Raises:
-      UserError: a method is missing, or gives another shape or type than `vdp.types` says; it is
-        named.
+      UserError: a method gives another shape or type than `vdp.types` says; it is named.
       Fault: a method takes other arguments or fails.
     """
     for part in filter(lambda part: part.outside, parts(spec)):
-        try:
+        with _blaming(str(part), x_shape):
             if part.room == "prior" and isinstance(model, OverPrior):
-                prior = _whole(part.of(model), Prior)
+                prior = part.of(model)
                 merged = isinstance(prior, DiffusionLike) and prior.merged
                 outputs.of_prior(prior, model.prior_shape(x_shape), x_shape, merged=merged)
             elif part.room == "likelihood":
-                outputs.of_likelihood(_whole(part.of(model), Likelihood), x_shape)
-        except UserError as error:
-            raise UserError(f"{part}: {error}") from error
-        except UNEXPECTED as error:
-            what = f"{type(error).__name__}: {first_line(error)}"
-            raise Fault(f"{part} fails for images of shape {tuple(x_shape)}: {what}") from error
-
-
-def _whole(component: Any, protocol: type) -> Any:
-    """The component, which has all methods of a protocol; UserError: it has not."""
-    methods = [name for name, made in vars(protocol).items() if inspect.isfunction(made)]
-    named = [name for name in methods if not name.startswith("_")]
-    if missing := [name for name in named if not callable(getattr(component, name, None))]:
-        raise UserError(
-            f"{type(component).__name__} has no method {', '.join(missing)}, which "
-            f"vdp.types.{protocol.__name__} asks for"
-        )
-    return component
+                outputs.of_likelihood(part.of(model), x_shape)
+            elif part.room == "pseudoinput":
+                outputs.of_pseudoinput(part.of(model), x_shape)
 
 
 class Call(NamedTuple):

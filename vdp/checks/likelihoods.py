@@ -42,6 +42,11 @@ class _Case:
         drawn = scale * self.rng(0).standard_normal((num, height, width, features), np.float32)
         return self.likelihood.attach(self.likelihood.init(), jnp.asarray(drawn))
 
+    @property
+    def of_a_pixel(self) -> np.ndarray:
+        """OUTPUTS outputs of one pixel, [OUTPUTS, 1, 1, K]; parameters may differ by place."""
+        return np.asarray(self.outputs(OUTPUTS, self.x_shape))[:, :1, :1]
+
     def images(self, num: int) -> np.ndarray:
         shape = (num, *self.x_shape)
         return self.rng(1).integers(0, self.levels, shape).astype(self.dtype)
@@ -72,7 +77,7 @@ class _Case:
         channels = self.x_shape[2]
         pixels = self.pixels(channels)
         at = lambda given: self.log_prob(np.repeat(given[None], len(pixels), axis=0), pixels)
-        every = [at(given) for given in np.asarray(self.outputs(OUTPUTS, (1, 1, channels)))]
+        every = [at(given) for given in self.of_a_pixel]
         return np.exp(np.asarray(every, np.float64))
 
 
@@ -115,6 +120,9 @@ def check_likelihood(
         laws["masses over all levels sum to one"] = lambda: _masses(case, enumerable())
         laws["samples have these masses"] = lambda: _frequencies(enumerable())
         laws["the mean is that of the samples"] = lambda: _mean(case)
+    else:
+        known = "the density of a pixel is known at its levels alone"
+        laws["the density integrates to one"] = lambda: (None, known)
     return tried(name, laws)
 
 
@@ -202,7 +210,7 @@ def _frequencies(small: _Case | None) -> Verdict:
         return None, "too many values of a pixel"
     channels = small.x_shape[2]
     digits = small.levels ** np.arange(channels)[::-1]
-    given = np.repeat(small.outputs(OUTPUTS, (1, 1, channels)), 4 * DRAWS, axis=0)
+    given = np.repeat(small.of_a_pixel, 4 * DRAWS, axis=0)
     drawn = np.asarray(jax.jit(small.likelihood.sample)(given, small.key(3)), np.int64)
     values = (drawn.reshape(-1, channels) @ digits).reshape(OUTPUTS, -1)
     pairs = zip(values, small.masses, strict=True)

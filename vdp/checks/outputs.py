@@ -4,6 +4,7 @@ An array of [B, 1] where [B] is meant is broadcast by everything that follows an
 number without a word; so these are looked at before anything is built on them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 
 from vdp.dists import Normal
 from vdp.errors import UserError
-from vdp.types import Likelihood, Prior, Shape, Terms
+from vdp.types import Aux, Batch, Likelihood, Model, Prior, PseudoInput, Shape, Terms
 
 BATCH = 3
 KEY = jax.eval_shape(jax.random.key, 0)  # no computation where modules are imported
@@ -49,6 +50,20 @@ def _pair(value: Any, method: str, what: str) -> tuple:
     return value
 
 
+def _expect_parameters(params: Any, stats: Any) -> None:
+    for what, tree in (("params", params), ("stats", stats)):
+        if not isinstance(tree, Mapping):
+            raise UserError(f"init gives {type(tree).__name__} for {what} where a dict is needed")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        kind = jnp.result_type(leaf)
+        if not jnp.issubdtype(kind, jnp.floating):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(
+                f"init gives {kind} for the parameter {name}, which no gradient trains: numbers "
+                "that stay as they are stand in stats"
+            )
+
+
 def normal(shape: Shape) -> Normal:
     """A batch of posteriors over latents of that shape, as shapes."""
     moment: Any = jax.ShapeDtypeStruct((BATCH, *shape), jnp.float32)
@@ -79,6 +94,7 @@ def of_prior(prior: Prior, z_shape: Shape, x_shape: Shape, *, merged: bool = Fal
         params, stats = _pair(
             prior.init(rng, tuple(z_shape), x_shape=tuple(x_shape)), "init", "(params, stats)"
         )
+        _expect_parameters(params, stats)
         drawn = _pair(prior.rate(params, stats, q, rng, encode=encode), "rate", "(z, Terms)")
         weight = _pair(
             prior.log_prob_weight(params, stats, q, rng, encode=encode),
@@ -98,6 +114,54 @@ def of_prior(prior: Prior, z_shape: Shape, x_shape: Shape, *, merged: bool = Fal
     _expect_nats(weight, "the weight of log_prob_weight")
     _expect_terms(bound, "log_prob_bound")
     _expect(samples, shape, "sample")
+
+
+def of_pseudoinput(pseudoinput: PseudoInput, x_shape: Shape) -> None:
+    """Traces the methods of a pseudo-input of images of that shape, as `of_prior` does.
+
+    Raises:
+      UserError: a shape or type is not what `vdp.types.PseudoInput` says; the method is named.
+    """
+    u_shape = tuple(pseudoinput.shape(tuple(x_shape)))
+    if u_shape[:2] != (pseudoinput.size, pseudoinput.size) or len(u_shape) != 3:
+        raise UserError(
+            f"shape gives {u_shape} where (size, size, C) of size={pseudoinput.size} is needed"
+        )
+
+    def all_methods(rng, images, u):
+        params, stats = _pair(pseudoinput.init(rng, tuple(x_shape)), "init", "(params, stats)")
+        _expect_parameters(params, stats)
+        code = pseudoinput.apply(params, stats, images)
+        return code, pseudoinput.back(params, stats, u, tuple(x_shape))
+
+    images = jax.ShapeDtypeStruct((BATCH, *x_shape), jnp.float32)
+    u = jax.ShapeDtypeStruct((BATCH, *u_shape), jnp.float32)
+    code, back = _shapes(all_methods, KEY, images, u)
+    _expect(code, (BATCH, *u_shape), "apply")
+    _expect(back, (BATCH, *x_shape), "back")
+
+
+def of_model(model: Model, x_shape: Shape) -> None:
+    """Traces the loss of a model of images of that shape.
+
+    Raises:
+      UserError: it is not (loss [B], Aux), each of a float32 for every image.
+    """
+
+    def loss(rng, images, labels):
+        batch = Batch(target=images, input=images, label=labels)
+        params, stats = _pair(model.init(rng, tuple(x_shape)), "init", "(params, stats)")
+        _expect_parameters(params, stats)
+        noise = model.draw(rng, batch, purpose="loss")
+        return model.loss(params, stats, batch, rng, step=0, train=True, noise=noise)
+
+    images = jax.ShapeDtypeStruct((BATCH, *x_shape), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((BATCH,), jnp.int32)
+    value, aux = _pair(_shapes(loss, KEY, images, labels), "loss", "(loss, Aux)")
+    _expect_nats(value, "the value of loss")
+    if not isinstance(aux, Aux):
+        raise UserError(f"loss gives {type(aux).__name__} where vdp.types.Aux is needed")
+    _expect_terms(aux.terms, "loss")
 
 
 def of_likelihood(likelihood: Likelihood, x_shape: Shape) -> None:

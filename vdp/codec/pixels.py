@@ -24,11 +24,12 @@ CODED = "bernoulli, categorical, discretized_logistic, discretized_normal, logis
 def check(likelihood: Likelihood, channels: int) -> None:
     """Refuses a likelihood that gives no mass to each level of a pixel by itself; UserError."""
     known = isinstance(likelihood, Bernoulli | LocationScale | LogisticMixture)
-    if not likelihood.discrete or not (known or channels == 1):
+    coded = known or (channels == 1 and hasattr(likelihood, "levels"))
+    if not likelihood.discrete or not coded:
         raise UserError(
             f"the likelihood {type(likelihood).__name__} has no table of masses of a pixel's "
             f"levels, which compression needs: {CODED} have one, and others for one channel where "
-            "they are masses"
+            "they are masses and have `levels`"
         )
 
 

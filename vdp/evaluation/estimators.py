@@ -178,9 +178,15 @@ def estimate(
     if note:
         extra["note"] = note
     if not np.all(np.isfinite(values)):
-        why = f"the checkpoint {run.step} diverged"
-        why = "lower eval.refine_rate" if estimator.refines else why
-        raise UserError(f"the estimator {name} is not finite: {why}")
+        wrong = [part for part, v in parts.items() if not np.all(np.isfinite(v))]
+        where = f" in its part {', '.join(wrong)}" if wrong else ""
+        why = f"the checkpoint {run.step} diverged, or a component of one's own fails there"
+        why = "lower eval.refine_rate" if estimator.refines else f"{why} (--mode=check says more)"
+        num = np.count_nonzero(~np.isfinite(values))
+        raise UserError(
+            f"the estimator {name} is not finite for {num:,} of {len(values):,} images{where}: "
+            f"{why}"
+        )
     assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
     entry = {

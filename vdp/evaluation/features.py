@@ -1,5 +1,6 @@
 """The feature functions of FID by name: a classifier of the data's labels, or Inception-v3."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from vdp import build, components, config
 from vdp.data import datasets
-from vdp.errors import UserError
+from vdp.errors import UNEXPECTED, Fault, UserError, first_line
 from vdp.evaluation import inception
 from vdp.levels import to_unit
 from vdp.metrics import fid, per_batch
@@ -20,6 +21,7 @@ from vdp.settings import Eval, Settings
 from vdp.types import Classifying, Model
 
 INCEPTION_BATCH = 64
+TRIED = 8  # images that a function of one's own is tried on
 
 
 def _parts(chosen: Eval) -> tuple[str, str]:
@@ -55,7 +57,36 @@ def check(settings: Settings, dataset: datasets.Dataset) -> None:
             raise UserError(f"Inception sees one or three channels; these images have {channels}")
         inception.load_weights(argument)
     if "." in name:
-        components.resolve("eval.fid_features", name)
+        _own(name, dataset)
+
+
+def _own(name: str, dataset: datasets.Dataset) -> fid.Features:
+    """A feature function of one's own, tried on a few images of the data.
+
+    What it gives them is part of its fingerprint, so that no statistics of another function are
+    taken from the cache where both call themselves the same.
+
+    Raises:
+      UserError: it makes no `fid.Features`, or gives what is no number for every image.
+      Fault: its code fails.
+    """
+    what, few = f"eval.fid_features={name}", dataset.splits["train"].images[:TRIED]
+    try:
+        made = components.resolve("eval.fid_features", name)(dataset.facts.info.levels)
+        if not isinstance(made, fid.Features):
+            kind = type(made).__name__
+            raise UserError(f"it gives {kind} where vdp.metrics.fid.Features are needed")
+        found = np.asarray(made.apply(few))
+        if found.ndim != 2 or len(found) != len(few):
+            raise UserError(f"it gives features {list(found.shape)} for {len(few)} images: [N, D]")
+        if not np.isfinite(found).all():
+            raise UserError("features of training images are not finite")
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+    except UNEXPECTED as error:
+        raise Fault(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
+    fingerprint = fid.fingerprint(made.name, made.fingerprint, found)
+    return dataclasses.replace(made, fingerprint=fingerprint)
 
 
 def _check_classifier(workdir: str, dataset: datasets.Dataset) -> None:
@@ -86,9 +117,7 @@ def named(
     levels = dataset.facts.info.levels
     if name == "classifier":
         return of_classifier(load(argument) if argument else classifier(), levels)
-    if name == "inception":
-        return of_inception(argument, levels)
-    return components.resolve("eval.fid_features", name)(levels)
+    return of_inception(argument, levels) if name == "inception" else _own(name, dataset)
 
 
 def of_classifier(trained: Run[Model], levels: int) -> fid.Features:

@@ -225,7 +225,14 @@ class WithPrior:
         if mean:
             return self.likelihood.mean(outputs)
         rng = required(rng, by="a sample of pixels", noise=False)
-        return to_unit(self.likelihood.sample(outputs, rng), self.likelihood.levels)
+        levels = getattr(self.likelihood, "levels", None)
+        if levels is None:
+            kind = type(self.likelihood).__name__
+            raise UserError(
+                f"draws of pixels need the attribute levels of {kind}, as a maker with an argument "
+                "of that name is given it: add it, or draw with mean=True"
+            )
+        return to_unit(self.likelihood.sample(outputs, rng), levels)
 
 
 def check_latent_shape(shape: Sequence[Any]) -> None:

@@ -1,13 +1,21 @@
 """`--mode=check`: the laws of a config's components, tried without data and without training."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vdp import build
-from vdp.checks import Report, check_likelihood, check_network, check_prior, contracts
+from vdp.checks import (
+    Report,
+    check_likelihood,
+    check_network,
+    check_prior,
+    contracts,
+    outputs,
+)
+from vdp.checks.report import Verdict, tried
 from vdp.data import datasets
 from vdp.data.datasets import Facts
 from vdp.errors import UserError
@@ -53,8 +61,14 @@ def reports(spec: Mapping[str, Any], model: Model, facts: Facts, seed: int) -> I
       UserError: the model has no component whose laws are known.
     """
     every = list(contracts.parts(spec))
-    calls, tried = contracts.calls(model, facts.shape), 0
-    for part in [part for part in every if part.outside] or every:
+    calls, count = contracts.calls(model, facts.shape), 0
+    if of_ones_own := "." in spec["name"]:
+        unknown = "no law of a whole model is known: elbo and iwae of an evaluation are compared"
+        laws = {"shapes and types": _shapes(outputs.of_model, model, facts.shape)}
+        laws["its elbo is a bound"] = lambda: (None, unknown)
+        yield tried(f"model {spec['name']} (config.model)", laws)
+        count += 1
+    for part in _chosen(every) or ([] if of_ones_own else every):
         component = part.of(model)
         how: dict[str, Any] = dict(name=str(part), seed=seed)
         if part.room == "prior" and isinstance(model, OverPrior):
@@ -64,10 +78,28 @@ def reports(spec: Mapping[str, Any], model: Model, facts: Facts, seed: int) -> I
             yield check_prior(component, model.prior_shape(facts.shape), **how)
         elif part.room == "likelihood":
             yield check_likelihood(component, facts.shape, levels=facts.levels, **how)
+        elif part.room == "pseudoinput" and part.outside:
+            shapes = _shapes(outputs.of_pseudoinput, component, facts.shape)
+            yield tried(str(part), {"shapes and types": shapes})
         elif call := calls.get(part.path) or calls.get(component):
             yield check_network(component, call.x_shape, call.out_shape, **how)
         else:
             continue
-        tried += 1
-    if not tried:
+        count += 1
+    if not count:
         raise UserError("this model has no prior, likelihood or network whose laws are known")
+
+
+def _chosen(every: Sequence[contracts.Part]) -> list[contracts.Part]:
+    """The parts from outside; in place of a schedule the prior whose laws it decides."""
+    paths = [part.path for part in every if part.outside]
+    tried_by = {path.removesuffix(".schedule") for path in paths}
+    return [part for part in every if part.path in tried_by]
+
+
+def _shapes(check: Callable[..., None], *arguments: Any) -> Callable[[], Verdict]:
+    def law() -> Verdict:
+        check(*arguments)
+        return True, "as vdp.types has them"
+
+    return law
