@@ -11,6 +11,9 @@ import pytest
 from checkout import ROOT
 from starting import started
 
+from vdp import build, config
+from vdp.data import datasets
+
 
 def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
@@ -90,6 +93,7 @@ def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monk
     monkeypatch.syspath_prepend(tmp_path)
     import binomial
     import laplace
+    import quadratic
 
     prior = laplace.make(start=0.5)
     params, stats = started(prior, jax.random.key(0), (1,))
@@ -102,3 +106,8 @@ def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monk
     values = jnp.arange(8, dtype=jnp.uint8).reshape(8, 1, 1, 1)
     masses = jnp.exp(likelihood.log_prob(jnp.full((8, 1, 1, 1), 0.3), values))
     np.testing.assert_allclose(masses.sum(), 1.0, rtol=1e-5)
+    spec = config.load("digits_vae:prior=vdm,schedule=quadratic.make,smoke").model
+    settings = config.settings("digits_vae:prior=vdm,schedule=quadratic.make,smoke", [])
+    assert spec.prior.schedule.to_dict() == {"name": "quadratic.make"}
+    model = build.model(settings.model, datasets.describe(settings.data))
+    assert model.prior.schedule is quadratic.make()

@@ -8,11 +8,13 @@ from vdp.errors import UserError
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import ANY_NAME, Variant, parse
 from vdp.variants.priors import (
+    ANY_SCHEDULE,
     PRIOR_CHOICES,
     SCHEDULES,
     TRAINING,
     check_transform,
     prior,
+    schedule,
     set_training,
 )
 from vdp.variants.shapes import Shape
@@ -150,7 +152,7 @@ def parse_argument(
             "posterior": ("free", "precision"),
             **({"depth": (0, *depths)} if depths else {}),  # 0: the shape's own
             "form": ("auto", "merged", "separate"),
-            "schedule": ("auto", *SCHEDULES),
+            "schedule": ("auto", *ANY_SCHEDULE),
             "transform": PRIOR_CHOICES["transform"],
             "training": TRAINING,
         },
@@ -193,11 +195,11 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
     if form == "auto":
         merged = diffusion and code != "none" and not reference and variant["training"] == "joint"
         form = "merged" if merged else "separate"
-    schedule = variant["schedule"]
-    if schedule == "auto":
-        schedule = "linear" if reference and name == "vdm" else SCHEDULES[0]
+    chosen = variant["schedule"]
+    if chosen == "auto":
+        chosen = "linear" if reference and name == "vdm" else SCHEDULES[0]
     spec = prior(
-        {"prior": name, "schedule": schedule, "form": form, "transform": variant["transform"]},
+        {"prior": name, "schedule": chosen, "form": form, "transform": variant["transform"]},
         width=16 if small else 128,
         log_var_floor=Z_FLOOR["vdm"],
         num_components=components,
@@ -211,8 +213,8 @@ def _prior(variant: Variant, code: str, shape: Shape, small: bool) -> dict | Non
             name="UNetDenoiser", width=width, depth=depth, dropout=dropout, published=reference
         )
         spec["parameterization"] = "eps" if reference else "v"
-    if name == "vdm" and code != "none" and not schedule.startswith("beta_"):
-        spec["schedule"] = dict(name=schedule, gamma_0=shape.gamma[0], gamma_1=shape.gamma[1])
+    if name == "vdm" and code != "none":
+        spec["schedule"] = schedule(chosen, gamma_0=shape.gamma[0], gamma_1=shape.gamma[1])
     return spec
 
 

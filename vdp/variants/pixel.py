@@ -7,7 +7,7 @@ from ml_collections import config_dict
 
 from vdp.variants.fields import defaults, smoke
 from vdp.variants.grammar import Variant, parse
-from vdp.variants.priors import SCHEDULES
+from vdp.variants.priors import ANY_SCHEDULE, schedule
 
 # of 128 channels; DDPM's too
 VDM_BLOCKS = dict(time_width=512, time_as="shift", groups=32, epsilon=1e-6)
@@ -42,19 +42,16 @@ def vdm(
         `config.optim` beside it; `judged`, how many images and samples are evaluated (a sample
         takes T passes; 0: all, and 10,000); `validations`, how many there are.
     """
-    choices = {"schedule": SCHEDULES, "dequantization": ("variational", "uniform")}
+    choices = {"schedule": ANY_SCHEDULE, "dequantization": ("variational", "uniform")}
     words = ("smoke",) if light is None else ("light", "smoke")
     variant = parse(arg, words=words, choices=choices)
     if light and variant.has("light"):
         fields = dict(light)
         denoiser, num_steps = fields.pop("denoiser"), fields.pop("num_steps")
         training |= fields
-    schedule = dict(name=variant["schedule"], gamma_0=gamma[0], gamma_1=gamma[1])
-    if variant["schedule"].startswith("beta_"):
-        schedule = dict(name=variant["schedule"], num_steps=1000)
     prior = dict(
         name="vdm",
-        schedule=schedule,
+        schedule=schedule(variant["schedule"], gamma_0=gamma[0], gamma_1=gamma[1]),
         parameterization="eps",
         bound="continuous",
         num_times=32,

@@ -16,9 +16,10 @@ SCHEDULES = (
     "beta_linear",
     "beta_cosine",
 )
+ANY_SCHEDULE = (*SCHEDULES, ANY_NAME)
 PRIOR_CHOICES: dict[str, Sequence] = {
     "prior": (*PRIORS, ANY_NAME),
-    "schedule": SCHEDULES,
+    "schedule": ANY_SCHEDULE,
     "form": ("separate", "merged"),
     "transform": ("affine", "spline"),
 }
@@ -127,13 +128,26 @@ def check_transform(variant: Mapping) -> bool:
 
 
 def _schedule(name: str, form: str, log_var_floor: float) -> dict:
-    if name.startswith("beta_"):
-        return dict(name=name, num_steps=1000)
     if not name.startswith("learned_"):
-        return dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
+        return schedule(name, gamma_0=log_var_floor - 2.0, gamma_1=6.0)
     if form == "merged":  # gamma_0 is the posterior's own log-variance, and stays near its start
         return dict(name=name, gamma_0=log_var_floor + 2.0, gamma_1=6.0)
     return dict(name=name, gamma_0=log_var_floor - 2.0, gamma_1=6.0, gamma_0_max=log_var_floor)
+
+
+def schedule(name: str, *, gamma_0: float, gamma_1: float) -> dict:
+    """The spec of a schedule between two ends; a table of betas and one's own have theirs.
+
+    Args:
+      name: one of SCHEDULES, or MODULE.NAME.
+      gamma_0: the clean end.
+      gamma_1: the noisy end.
+    """
+    if "." in name:
+        return dict(name=name)
+    if name.startswith("beta_"):
+        return dict(name=name, num_steps=1000)
+    return dict(name=name, gamma_0=gamma_0, gamma_1=gamma_1)
 
 
 def set_training(config: config_dict.ConfigDict, mode: str) -> None:
