@@ -112,9 +112,16 @@ def linear(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Sched
 def cosine(*, gamma_0: LogVariance = -10.0, gamma_1: LogVariance = 6.0) -> Schedule:
     """The fixed gamma(t) = 2 log tan(a + b t) of these endpoints (Nichol & Dhariwal 2021)."""
     _check_range(gamma_0, gamma_1=gamma_1)
-    start = math.atan(math.exp(gamma_0 / 2))
-    slope = math.atan(math.exp(gamma_1 / 2)) - start
-    return _fixed(lambda t: 2 * jnp.log(jnp.tan(start + slope * t)), gamma_0, gamma_1)
+    start, left = math.atan(math.exp(gamma_0 / 2)), math.atan(math.exp(-gamma_1 / 2))
+    slope = math.pi / 2 - left - start
+
+    def gamma(t: Array | float) -> Array:
+        """By the angle that is left to pi/2 beyond pi/4: float32 holds no angle close to pi/2."""
+        angle, other = start + slope * t, left + slope * (1 - t)
+        noisy = angle > other
+        return jnp.where(noisy, -2.0, 2.0) * jnp.log(jnp.tan(jnp.where(noisy, other, angle)))
+
+    return _fixed(gamma, gamma_0, gamma_1)
 
 
 @_once
