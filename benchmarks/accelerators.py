@@ -11,7 +11,6 @@ files, into docs/every_config.md, between its two comments; without --config and
 is made first. With --keep the rows that are there and of which --out has no file stay.
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -26,6 +25,7 @@ from benchmarks import command
 from benchmarks.pages import read_tables, write_table
 from vdp import config, config_help
 from vdp.accelerators import targets
+from vdp.errors import Parser
 from vdp.runtime import files, markdown
 from vdp.settings import compare
 
@@ -164,9 +164,7 @@ def tables(rows_of: dict[Cell, list[str]]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Makes what is missing, and writes the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--config", default="")
     parser.add_argument("--target", default="+".join(TARGETS))

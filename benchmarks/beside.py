@@ -9,7 +9,6 @@ theirs. What they say is kept in benchmarks/measured/peers/NAME, and the table i
 is kept there; --write puts it into docs/results.md, between the comments of that name.
 """
 
-import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 from benchmarks import command
 from benchmarks.pages import write_table
 from benchmarks.results import MEASURED, PAGE, file_name, started
-from vdp.errors import UserError
+from vdp.errors import Parser, UserError
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
 
@@ -103,8 +102,7 @@ def row(kept: Kept) -> Sequence[str]:
 
 def main() -> int:
     """Keeps what is new, and prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     listed = lambda text: [name for name in text.split(",") if name]
     parser.add_argument("--table", required=True)
     parser.add_argument("--runs", type=listed, default=[])

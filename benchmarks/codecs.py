@@ -9,7 +9,6 @@ that. JPEG XL and Zstandard ask for the packages pillow-jxl-plugin and zstandard
 without them. Prints a Markdown table.
 """
 
-import argparse
 import bz2
 import importlib.util
 import io
@@ -23,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import command
+from vdp.errors import Parser
 from vdp.record import read_run
 from vdp.run import Run, restore
 from vdp.runtime import markdown
@@ -104,9 +104,7 @@ def by_model(run: Run, images: np.ndarray) -> list[tuple[str, float, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--num", type=int, default=0)

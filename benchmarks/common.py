@@ -1,6 +1,5 @@
 """What the benchmarks share: a config made ready to step, timing in turn, one JSON line."""
 
-import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -15,7 +14,7 @@ import jax
 
 from vdp import build, config
 from vdp.data import datasets, feeds, transforms
-from vdp.errors import UserError
+from vdp.errors import Parser, UserError
 from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.training import fit, program, state
@@ -25,9 +24,7 @@ def arguments(
     doc: str, *, default: str = "mnist_vae", argv: list[str] | None = None, **defaults: int
 ):
     """(flags, settings) of --config=NAME, --config.FIELD=VALUE and the integer flags given."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=doc)
     parser.add_argument("--config", default=default)
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)

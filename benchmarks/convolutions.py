@@ -7,12 +7,11 @@ and the one of vdp.nets.same_conv, on CPU by matrix products), in one run with t
 matrix product.
 """
 
-import argparse
-
 import jax
 
 from benchmarks import command
 from benchmarks.common import milliseconds, report, time_in_turn
+from vdp.errors import Parser
 from vdp.nets import same_conv
 
 SHAPES = ((28, 32), (14, 32), (7, 32), (16, 96))  # side of the maps, channels
@@ -25,7 +24,7 @@ def gradient(convolve, by):
 
 def main():
     """Prints one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__)
     parser.add_argument("--batch", type=int, default=250)
     batch = parser.parse_args().batch
     results = {}

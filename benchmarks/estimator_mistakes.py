@@ -7,7 +7,6 @@ clipped. Prints a table in Markdown, with every estimator as `vdp` computes it a
 it; --write puts it into docs/estimators.md, between its two comments.
 """
 
-import argparse
 import dataclasses
 import math
 import pathlib
@@ -23,6 +22,7 @@ from benchmarks.linear_gaussian import DIMS, STEPS, X_SHAPE, Case, cases, exact,
 from benchmarks.pages import write_table
 from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
+from vdp.errors import Parser
 from vdp.metrics import likelihood
 from vdp.metrics.convergence import difference
 from vdp.runtime import markdown
@@ -167,8 +167,7 @@ def table(num: int, samples: int) -> str:
 
 def main() -> None:
     """Prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("--num", type=int, default=128)
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--write", action="store_true")

@@ -39,7 +39,7 @@ from benchmarks.chain_tables import (
 from benchmarks.chains import OWN, QUANTITIES, SOLVERS, Asked, Numbers
 from benchmarks.pages import write_table
 from vdp.data import datasets
-from vdp.errors import UserError, choose_from
+from vdp.errors import Parser, UserError, choose_from
 from vdp.metrics import likelihood
 from vdp.record import read_run
 
@@ -123,8 +123,7 @@ def measure_all(
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     paths = lambda text: [pathlib.Path(name) for name in text.split(",") if name]
     parser.add_argument("--runs", type=paths, required=True)
     parser.add_argument("--others", type=paths, default=[])

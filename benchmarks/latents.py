@@ -7,7 +7,6 @@ whose finished runs are read; nothing is computed. Differences are those of `--m
 one size of latents. --write puts the table called NAME into the docs.
 """
 
-import argparse
 import pathlib
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from benchmarks import command
 from benchmarks.pages import write_table
 from launch.table import COLUMNS, Result, grouped, read_all
 from vdp.comparison import compare
-from vdp.errors import UserError
+from vdp.errors import Parser, UserError
 from vdp.runtime import markdown
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -60,8 +59,7 @@ def table(results: Sequence[Result], against: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("sweep", type=pathlib.Path, metavar="SWEEP")
     parser.add_argument("--against", default="vdm")
     parser.add_argument("--write", metavar="NAME", default="")

@@ -9,7 +9,6 @@ what it measured in benchmarks/measured/rates; --batch_size is that of `codec`, 
 alone; --write puts it into the page.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -22,6 +21,7 @@ import numpy as np
 from benchmarks import command
 from benchmarks.pages import write_table
 from benchmarks.results import MEASURED, file_name, started
+from vdp.errors import Parser
 from vdp.record import RUN_FILE, read_run
 from vdp.run import restore
 from vdp.run.rates import beside_bound
@@ -105,8 +105,7 @@ def table() -> str:
 
 def main() -> int:
     """Measures what is asked for, prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("--add", default="")
     parser.add_argument("--split", default="test")
     parser.add_argument("--num", type=int, default=0)

@@ -8,7 +8,6 @@ computed. Runs of one training, evaluated alike, are seeds of one row. --write p
 the docs; with --keep the rows that are there of other configs, fields or variants stay.
 """
 
-import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from benchmarks import command
 from benchmarks.pages import read_table, write_table
 from benchmarks.results import asked, estimate, started
 from launch.table import mean_and_error
-from vdp.errors import UserError
+from vdp.errors import Parser, UserError
 from vdp.evaluation.estimators import ESTIMATORS
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown
@@ -77,8 +76,7 @@ def row(config: str, changed: Sequence[str], results: Sequence[Result]) -> list[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--keep", action="store_true")

@@ -7,7 +7,6 @@ without their weights, as one file each in benchmarks/measured. The table has a 
 one training, from these files alone; --write puts it into the page. No number of it is typed.
 """
 
-import argparse
 import json
 import pathlib
 import shlex
@@ -18,6 +17,7 @@ from typing import Any
 from benchmarks import command
 from benchmarks.pages import write_table
 from launch.table import mean_and_error, qualified
+from vdp.errors import Parser
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
 from vdp.settings import compare
@@ -171,8 +171,7 @@ def table(runs: Sequence[Run]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Keeps runs, prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("--add", default="")
     parser.add_argument("--write", action="store_true")
     flags = parser.parse_args(argv)

@@ -11,7 +11,6 @@ fields; --write puts it and its picture into docs/stability.md. Every validation
 in the loss or not, is of the whole bound.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -24,7 +23,7 @@ from benchmarks.pages import write_table
 from benchmarks.results import MEASURED, file_name
 from launch.table import mean_and_error
 from vdp import main as commands
-from vdp.errors import UserError
+from vdp.errors import Parser, UserError
 from vdp.pictures import style
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
@@ -177,8 +176,7 @@ def draw(groups: Groups, path: pathlib.Path) -> None:
 
 def main() -> int:
     """Trains what is missing, and prints the table."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", default="digits_vae")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/stability"))

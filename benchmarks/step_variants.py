@@ -11,7 +11,6 @@ medians; ratios are to the first variant. Synthetic images of the config's shape
 data.dir is given.
 """
 
-import argparse
 import concurrent.futures
 import json
 import os
@@ -22,6 +21,7 @@ import traceback
 
 from benchmarks import command
 from benchmarks.common import Bench, Training, arguments, milliseconds, report, time_in_turn
+from vdp.errors import Parser
 
 
 class Variant:
@@ -73,9 +73,7 @@ def compiled(texts: list[str], patience: float) -> list[Variant]:
 
 def main():
     """Prints the JSON lines."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("variants", nargs="+")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)

@@ -7,17 +7,14 @@ Two stages: the autoencoder with the normal prior, then the prior alone on its f
 that are finished are skipped; the table is launch.sweep's.
 """
 
-import argparse
-
 from benchmarks import command
 from launch import sweep
+from vdp.errors import Parser
 
 
 def main() -> int:
     """Runs what is missing and prints the table; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", default="digits_dcgan")
     parser.add_argument("--prior", default="vdm")
     parser.add_argument("--seeds", default="0,1")

@@ -6,14 +6,13 @@ A transposed convolution (4x4, stride 2), the same map as a matrix product, and 
 (3x3, then depth to space) with the same input and output shapes.
 """
 
-import argparse
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from benchmarks import command
 from benchmarks.common import milliseconds, report, time_in_turn
+from vdp.errors import Parser
 from vdp.nets.conv import TransposedConv, depth_to_space
 
 
@@ -29,7 +28,7 @@ class SubPixel(nn.Module):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     batch = parser.parse_args().batch
     x = jnp.ones((batch, 7, 7, 64))
