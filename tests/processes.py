@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from checkout import ROOT
 
-from vdp import build, config
+from vdp import build
 from vdp.data import datasets
+from vdp.record import read_run
 from vdp.runtime import parallel
 from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
@@ -32,7 +33,7 @@ FLAGS = (
 
 def final_state(workdir, step=None):
     """Every leaf of a checkpoint, as numpy."""
-    stored = config.read_run(workdir).settings
+    stored = read_run(workdir).settings
     facts = datasets.describe(stored.data)
     model = build.model(stored.model, facts)
     _, template = state.template(stored, model, facts.shape, parallel.make_mesh())

@@ -17,7 +17,6 @@ from ml_collections import config_dict
 
 from vdp import components, variants
 from vdp.errors import UNEXPECTED, Fault, UserError, choose_from, did_you_mean, first_line, shown
-from vdp.record import RUN_FILE, Extension, Record, read_run, write_run  # noqa: F401 (its names)
 from vdp.runtime import files
 from vdp.settings import Data, Settings, compare, epochs
 from vdp.settings.parse import parse

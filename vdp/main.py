@@ -48,6 +48,7 @@ def _list_configs() -> None:
 def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings, pathlib.Path]:
     """(the settings, checked; the workdir)."""
     from vdp import config
+    from vdp.record import read_run
     from vdp.settings.parse import parse as checked
 
     of_a_run = flags.mode != "train"
@@ -69,7 +70,7 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
     workdir = pathlib.Path(flags.workdir or config.default_workdir(flags.config))
     if flags.config:
         return config.settings(flags.config, overrides), workdir
-    given = config.read_run(workdir).config
+    given = read_run(workdir).config
     config.override(given, overrides)
     return checked(given), workdir
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import config
 from vdp import run as runs
 from vdp.data import datasets
 from vdp.evaluation import resume, samples
 from vdp.metrics import fid, likelihood, score
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
+from vdp.record import read_run
 
 ELBO, IWAE = score.flat_terms, likelihood.iwae_terms
 
@@ -55,7 +55,7 @@ def evaluation(copied_run, monkeypatch):
             return call
 
         monkeypatch.setattr(Batched, "compiled", counted)
-        record = config.read_run(copied_run)
+        record = read_run(copied_run)
         fields = dict(max_examples=0, estimators=("elbo", "iwae"), **settings)
         chosen = record.settings.replace(eval=fields)
         opened = runs.restore(chosen, record, "best")
@@ -108,7 +108,7 @@ def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
 
 def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "SECONDS", 0.0)
-    record = config.read_run(smoke_run)
+    record = read_run(smoke_run)
     chosen = record.settings.replace(eval=dict(fid_samples=100))
     run, dataset = runs.restore(chosen, record, "best"), datasets.load(chosen.data)
     original, drawn, key = runs.Run.sample, [], jax.random.key(chosen.eval.seed)

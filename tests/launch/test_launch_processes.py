@@ -19,7 +19,7 @@ from checkout import ROOT
 from launching import TEMPLATE, pod_environment
 from processes import COMMAND, assert_bitwise, environment, final_state, metrics, stopped_at, until
 
-from vdp import config
+from vdp.record import read_run
 from vdp.runtime.metric_log import read_metrics
 
 JOIN = """
@@ -251,7 +251,7 @@ def test_a_run_that_was_stopped_and_killed_ends_like_one_that_was_not(launch, tm
     assert (broken / "eval.json").exists()
     assert_bitwise(final_state(whole), final_state(broken))
     # A stop between two lines of the log is a line of its own.
-    every = config.read_run(whole).settings.log.every
+    every = read_run(whole).settings.log.every
     uncut = lambda lines: [m for m in lines if not step - every < m["step"] < step + every]
     assert uncut(metrics(whole)) == uncut(metrics(broken))
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import vdp
-from vdp import config, run
+from vdp import run
 from vdp.errors import UserError
+from vdp.record import read_run
 
 
 @pytest.mark.slow
@@ -16,7 +17,7 @@ def test_a_run_made_of_parameters_is_opened_evaluated_and_trained_on(smoke_run, 
     images = trained.images()[:5]
     np.testing.assert_array_equal(made.elbo(images).value, trained.elbo(images).value)
     assert made.step == 0
-    assert config.read_run(tmp_path / "made").settings == trained.settings
+    assert read_run(tmp_path / "made").settings == trained.settings
     with pytest.raises(UserError, match="holds a run already"):
         run.create(tmp_path / "made", trained.settings, trained.params, trained.stats)
     code, _, err = cli("--config=digits_vae:smoke", f"--workdir={tmp_path / 'made'}",

@@ -12,6 +12,7 @@ import vdp
 from vdp import config
 from vdp.errors import UserError
 from vdp.evaluation import naming
+from vdp.record import read_run
 from vdp.runtime import metric_log, parallel, progress
 from vdp.runtime.progress import Progress
 from vdp.settings import compare
@@ -25,11 +26,11 @@ def test_a_path_that_cannot_be_looked_at_leads_nowhere(smoke_run, tmp_path):
     content = json.loads((smoke_run / "config.json").read_text())
     content["places"] = {"name": f"folder:/{'a' * 300}"}
     (tmp_path / "config.json").write_text(json.dumps(content))
-    assert config.read_run(tmp_path).settings.data.name == "digits"
+    assert read_run(tmp_path).settings.data.name == "digits"
 
 
 def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
-    record = config.read_run(smoke_run)
+    record = read_run(smoke_run)
     trained = record.settings
 
     def chosen(**fields):

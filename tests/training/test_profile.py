@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from vdp import config
+from vdp.record import read_run
 from vdp.training import optim
 
 
 def test_the_learning_rate_is_logged_as_the_schedule_has_it(smoke_run):
-    settings = config.read_run(smoke_run).settings
+    settings = read_run(smoke_run).settings
     rate = optim.learning_rate(settings.optim, settings.train.steps)
     lines = [json.loads(line) for line in (smoke_run / "metrics.jsonl").read_text().splitlines()]
     logged = {m["step"]: m["train/learning_rate"] for m in lines if "train/learning_rate" in m}

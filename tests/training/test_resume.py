@@ -9,7 +9,7 @@ import pytest
 from processes import COMMAND, assert_bitwise, final_state, metrics, start, stopped_at, wait_for
 from undrawn import pictures
 
-from vdp import config
+from vdp.record import Extension, read_run
 from vdp.training import state
 from vdp.training.checkpoint import Checkpoints
 from vdp.training.loop import Loop
@@ -45,7 +45,7 @@ def test_fewer_steps_then_more_is_one_run(cli, tmp_path, monkeypatch, packed_fro
         assert code == 0, err
     assert "resuming at step 25" in err
     assert "train.steps was 25 and is 60: the learning rate goes on" in err
-    assert config.read_run(tmp_path / "b").extensions == [config.Extension(25, 25)]
+    assert read_run(tmp_path / "b").extensions == [Extension(25, 25)]
     assert_bitwise(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
 
 

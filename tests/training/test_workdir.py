@@ -9,6 +9,7 @@ import vdp
 from vdp import config
 from vdp.errors import UserError
 from vdp.modes import train
+from vdp.record import Extension, read_run, write_run
 from vdp.runtime import files
 from vdp.settings import Settings
 from vdp.training import fit, optim
@@ -92,7 +93,7 @@ def edit(workdir, **parts):
 
 
 def test_data_that_has_changed_is_refused_and_nothing_is_written(refused, copied_run):
-    hashes = config.read_run(copied_run).hashes
+    hashes = read_run(copied_run).hashes
     edit(copied_run, hashes={**hashes, "test": "0" * 16})
     before = contents(copied_run)
     says = ["test images", "digits", "--config.data.name", "--workdir"]
@@ -132,7 +133,7 @@ WRONG |= {
 def test_another_config_json_is_one_sentence(tmp_path, kind):
     (tmp_path / "config.json").write_text(json.dumps(WRONG[kind]))
     with pytest.raises(UserError, match=r"is not the config\.json of a run .*workdir") as error:
-        config.read_run(tmp_path)
+        read_run(tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -140,7 +141,7 @@ def test_a_run_on_images_of_ones_own_goes_on_where_they_have_been_moved_to(copie
     stored = json.loads((copied_run / "config.json").read_text())
     kept = stored["config"]
     edit(copied_run, config=kept | {"data": kept["data"] | {"name": "npz:/old/x.npz"}})
-    settings = config.read_run(copied_run).settings.replace(data=dict(name="npz:/new/x.npz"))
+    settings = read_run(copied_run).settings.replace(data=dict(name="npz:/new/x.npz"))
     assert fit._earlier(settings, copied_run, stored["hashes"])
     others = dict.fromkeys(stored["hashes"], "0")
     for hashes, name in ((others, "npz:/new/x.npz"), (stored["hashes"], "digits")):
@@ -166,20 +167,20 @@ def test_what_waits_for_the_end_of_a_dispatch_is_said():
 
 
 def test_more_steps_are_recorded_with_what_they_do_to_the_learning_rate(smoke_run, tmp_path):
-    record, said = config.read_run(smoke_run), []
+    record, said = read_run(smoke_run), []
     settings = record.settings.replace(train=dict(steps=40))
     extensions = fit.extended(settings, record, 20, said.append)
-    assert extensions == [config.Extension(20, 20)]
+    assert extensions == [Extension(20, 20)]
     rates = [float(optim.learning_rate(settings.optim, total)(20)) for total in (20, 40)]
     assert rates[0] < rates[1], "it had come to its end"
     for text in ("train.steps was 20 and is 40", f"{rates[0]:g}", f"{rates[1]:g}"):
         assert text in said[0]
-    config.write_run(tmp_path, settings, {}, record.data, hashes={}, extensions=extensions)
+    write_run(tmp_path, settings, {}, record.data, hashes={}, extensions=extensions)
     stored = json.loads((tmp_path / "config.json").read_text())
     assert stored["extensions"] == [{"step": 20, "train.steps": 20}]
-    again = config.read_run(tmp_path)
+    again = read_run(tmp_path)
     assert fit.extended(settings, again, 40, said.append) == extensions
-    assert fit.extended(settings, again, 10, said.append) == [config.Extension(10, 20)]
+    assert fit.extended(settings, again, 10, said.append) == [Extension(10, 20)]
     assert len(said) == 1
 
 

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vdp import build, components, config
+from vdp import build, components
 from vdp.data import datasets
 from vdp.errors import UNEXPECTED, Fault, UserError, first_line
 from vdp.evaluation import inception
 from vdp.levels import to_unit
 from vdp.metrics import fid, per_batch
+from vdp.record import read_run
 from vdp.run import Run, load
 from vdp.runtime import files, interruption
 from vdp.settings import Eval, Settings
@@ -91,7 +92,7 @@ def _own(name: str, dataset: datasets.Dataset) -> fid.Features:
 
 def _check_classifier(workdir: str, dataset: datasets.Dataset) -> None:
     """Refuses a run that is no classifier of such images; UserError."""
-    record = config.read_run(workdir)
+    record = read_run(workdir)
     facts = datasets.recall(record.data, record.settings.data) if record.data else dataset.facts
     if not isinstance(build.assemble(record.settings.model, facts), Classifying):
         raise UserError("eval.fid_features=classifier:WORKDIR must name the run of a classifier")

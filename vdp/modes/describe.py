@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp import build, config
+from vdp import build
 from vdp.accelerators import compiling, products, report
 from vdp.data import datasets
 from vdp.data.feeds import is_resident
 from vdp.data.transforms import batch_shapes
+from vdp.record import RUN_FILE, read_run
 from vdp.runtime import files, parallel
 from vdp.settings import Settings, epochs, notes
 from vdp.settings.parse import to_json
@@ -56,8 +57,8 @@ def main(settings: Settings, workdir: pathlib.Path, *, parameters: bool = False)
 
 def _facts(settings: Settings, workdir: pathlib.Path) -> datasets.Facts:
     """Facts of the data: those that a run of it in the workdir has stored, else looked up."""
-    if (files.located(workdir) / config.RUN_FILE).is_file():
-        record = config.read_run(workdir)
+    if (files.located(workdir) / RUN_FILE).is_file():
+        record = read_run(workdir)
         stored = record.settings
         if record.data and (stored.data, stored.model) == (settings.data, settings.model):
             return datasets.recall(record.data, settings.data)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from vdp import classifier, config
+from vdp import classifier
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
@@ -24,6 +24,7 @@ from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.modes.follow import checkpoints, written_since
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
+from vdp.record import read_run
 from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
@@ -49,7 +50,7 @@ def main(settings: Settings, workdir: pathlib.Path, *, follow: bool = False) -> 
         return
     if jax.process_count() > 1:
         raise UserError("--follow is of one process: leave --multihost out")
-    folder = config.read_run(workdir).workdir
+    folder = read_run(workdir).workdir
     for step in checkpoints(folder):
         chosen, started = settings.replace(eval=dict(checkpoint=str(step))), time.time()
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from vdp import build, classifier, config, run
+from vdp import build, classifier, run
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
@@ -17,7 +17,7 @@ from vdp.evaluation.evaluate import validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.record import RESULT
+from vdp.record import RESULT, RUN_FILE, read_run
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
@@ -54,7 +54,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> dict[str, Any] | None:
     weights.check_trainable(workdir)
     if not parallel.is_writer():
         return train_and_evaluate(settings, workdir)
-    made = (*FOLDERS, sources.FOLDER, config.RUN_FILE, METRICS_FILE, wandb_sink.ID_FILE)
+    made = (*FOLDERS, sources.FOLDER, RUN_FILE, METRICS_FILE, wandb_sink.ID_FILE)
     in_use = lambda: bool(checkpoint.saved_steps(workdir))
     with files.opened(workdir, made=made, in_use=in_use):
         return train_and_evaluate(settings, workdir)
@@ -70,8 +70,8 @@ def train_and_evaluate(settings: Settings, workdir: pathlib.Path) -> dict[str, A
     dataset = datasets.load(settings.data)
     interruption.check()
     given = epochs.resolve(settings, len(dataset.splits["train"]))
-    if checkpoint.saved_steps(workdir) and (workdir / config.RUN_FILE).exists():
-        given = compare.with_warmups_of(config.read_run(workdir).settings, given)
+    if checkpoint.saved_steps(workdir) and (workdir / RUN_FILE).exists():
+        given = compare.with_warmups_of(read_run(workdir).settings, given)
     settings = first_stage.without_warmup(given)
     progress = Progress("training", settings.train.steps, enabled=parallel.is_writer())
     try:
@@ -208,7 +208,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     path = workdir / RESULT
     final = settings.replace(eval=dict(checkpoint="best", split="test"))
-    trained = run.restore(final, config.read_run(workdir), "best")
+    trained = run.restore(final, read_run(workdir), "best")
     sample.write_curves(trained, workdir)
     if trained.step == 0 and checkpoint.saved_steps(workdir)[-1]:
         progress.say("best is the start: training has not improved it")

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 from jaxtyping import UInt8
 
-from vdp import build, config
+from vdp import build
 from vdp.data import datasets, identity
 from vdp.data.transforms import batch_shapes
 from vdp.errors import UserError
 from vdp.metrics import score
-from vdp.record import PATH_KINDS
+from vdp.record import PATH_KINDS, RUN_FILE, Extension, Record, read_run, write_run
 from vdp.runtime import interruption, parallel, sources, uncompiled
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
@@ -94,7 +94,7 @@ def fit(
         finished = not owed and loop.at_end(first)
         if parallel.is_writer():  # nothing that comes refuses this run
             info = dataclasses.asdict(facts.info)
-            config.write_run(
+            write_run(
                 workdir,
                 settings,
                 parameters,
@@ -173,9 +173,7 @@ def _check_drawing(model: Model, settings: Settings, x_shape: tuple[int, int, in
                 )
 
 
-def _earlier(
-    settings: Settings, workdir: pathlib.Path, hashes: Mapping[str, str]
-) -> config.Record | None:
+def _earlier(settings: Settings, workdir: pathlib.Path, hashes: Mapping[str, str]) -> Record | None:
     """What the run that is to go on has stored of itself; None where none has begun.
 
     Raises:
@@ -183,14 +181,14 @@ def _earlier(
         config.json is something else or gone.
     """
     begun = bool(saved_steps(workdir))
-    if not (workdir / config.RUN_FILE).exists():
+    if not (workdir / RUN_FILE).exists():
         if begun:
             raise UserError(
-                f"{workdir} has checkpoints and no {config.RUN_FILE}, without which nothing says "
+                f"{workdir} has checkpoints and no {RUN_FILE}, without which nothing says "
                 "what run they are of: bring it back, or name another workdir"
             )
         return None
-    record = config.read_run(workdir)
+    record = read_run(workdir)
     if not begun:
         return None
     stored, now = record.settings, settings.data.name or ""
@@ -208,8 +206,8 @@ def _earlier(
 
 
 def extended(
-    settings: Settings, earlier: config.Record, step: int, say: Callable[[str], None]
-) -> list[config.Extension]:
+    settings: Settings, earlier: Record, step: int, say: Callable[[str], None]
+) -> list[Extension]:
     """The run's extensions, with one more where train.steps has grown; says what that does.
 
     Args:
@@ -219,7 +217,7 @@ def extended(
       say: hears of the learning rate with both schedules.
     """
     before, now = earlier.settings.train.steps, settings.train.steps
-    known = [config.Extension(min(e.step, step), e.steps_before) for e in earlier.extensions]
+    known = [Extension(min(e.step, step), e.steps_before) for e in earlier.extensions]
     if before == now or not step:
         return known
     old, new = (float(optim.learning_rate(settings.optim, total)(step)) for total in (before, now))
@@ -227,7 +225,7 @@ def extended(
         f"train.steps was {before} and is {now}: the learning rate goes on from step {step} with "
         f"{new:g}, where the schedule of {before} steps has {old:g}"
     )
-    return [*known, config.Extension(step, before)]
+    return [*known, Extension(step, before)]
 
 
 def new_state(
