@@ -57,7 +57,7 @@ def _place(settings: Settings, dataset: datasets.Dataset) -> tuple[Settings, pat
     """(the classifier's settings, its folder)."""
     chosen = parse(variants.classifier(to_config(settings).data))
     name = _name(chosen, dataset.splits["train"])
-    return chosen, fid.cache_folder() / "classifiers" / name
+    return chosen, files.cache_folder() / "classifiers" / name
 
 
 def _name(chosen: Settings, images: Split) -> str:

@@ -24,6 +24,7 @@ from vdp.settings.parse import parse, to_config, to_json
 
 RUN_FILE = "config.json"
 RESULT = "eval.json"  # of the best checkpoint on the test split
+DAMAGED = (UserError, AttributeError, LookupError, TypeError, ValueError)  # reading such a file
 DTYPES = ("float32", "bfloat16")  # of exported weights
 SIGNS = (RUN_FILE, RESULT, "metrics.jsonl")  # files that folders of runs hold
 PATH_KINDS = ("npz", "mat", "folder")  # of `data.name`: KIND:PATH
@@ -108,11 +109,16 @@ def read_run(workdir: str | pathlib.Path) -> Record:
     content = files.read_json(path, RUN_FILE)
     try:
         return _record(content, path.parent)
-    except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = error if isinstance(error, UserError) else "a part of it is missing or not valid"
+    except DAMAGED as error:
         raise UserError(
-            f"{path} is not the {RUN_FILE} of a run ({reason}): restore it, or name another workdir"
+            f"{path} is not the {RUN_FILE} of a run ({wrong_with(error)}): restore it, or name "
+            "another workdir"
         ) from error
+
+
+def wrong_with(error: BaseException) -> str:
+    """What one of the errors in DAMAGED says of a file, in words."""
+    return str(error) if isinstance(error, UserError) else "a part of it is missing or not valid"
 
 
 def is_run(path: pathlib.Path) -> bool:

@@ -13,7 +13,7 @@ from vdp.cards.curves import Curve
 from vdp.cards.pictures import Picture
 from vdp.errors import UserError
 from vdp.evaluation import index, report
-from vdp.record import RESULT, RUN_FILE, Record, read_run
+from vdp.record import DAMAGED, RESULT, RUN_FILE, Record, read_run
 from vdp.runtime import files, metric_log
 from vdp.runtime.progress import duration
 
@@ -87,7 +87,7 @@ def gather(workdir: pathlib.Path) -> Facts:
     record = read_run(workdir)
     try:
         return _facts(record, read_result(workdir))
-    except index.NO_RESULT:
+    except DAMAGED:
         return dataclasses.replace(_facts(record, None), state=f"damaged: {_damaged(workdir)}")
 
 
@@ -107,7 +107,7 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
     try:
         report.in_words(result)
         numbers.rows(result)
-    except index.NO_RESULT as error:
+    except DAMAGED as error:
         raise _damaged(workdir) from error
     return result
 
@@ -201,7 +201,7 @@ def _evaluations(workdir: pathlib.Path) -> list[dict[str, Any]]:
             {**entry, "settings": report.assignments(entry.get("settings") or {})}
             for entry in entries
         ]
-    except index.NO_RESULT:
+    except DAMAGED:
         return []
 
 

@@ -9,8 +9,7 @@ from vdp.cards import facts, html, markdown, numbers, pictures, progress, words
 from vdp.cards.write import CARD, card, is_stale
 from vdp.errors import UserError
 from vdp.evaluation import report
-from vdp.evaluation.index import NO_RESULT
-from vdp.record import RESULT, read_run, runs_below
+from vdp.record import DAMAGED, RESULT, read_run, runs_below, wrong_with
 from vdp.runtime import files, metric_log
 from vdp.runtime.markdown import table
 from vdp.runtime.progress import duration
@@ -104,11 +103,8 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
         if (workdir / RESULT).exists() and is_stale(workdir):
             with contextlib.suppress(OSError):  # of a run that cannot be written the old card stays
                 written = card(workdir)
-    except NO_RESULT as error:
-        reason = (
-            str(error) if isinstance(error, UserError) else "a part of it is missing or not valid"
-        )
-        state = f"damaged: {reason}"
+    except DAMAGED as error:
+        state = f"damaged: {wrong_with(error)}"
         cells = _row(name, *[("", "")] * (len(COLUMNS) - 1), note=state)
     has_card = (workdir / CARD).is_file() and not state.startswith("damaged")
     entry = Entry(

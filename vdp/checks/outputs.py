@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from vdp.dists import Normal
 from vdp.errors import UserError
+from vdp.runtime.trees import leaf_name
 from vdp.types import Aux, Batch, Likelihood, Model, Prior, PseudoInput, Shape, Terms
 
 BATCH = 3
@@ -57,10 +58,9 @@ def _expect_parameters(params: Any, stats: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         kind = jnp.result_type(leaf)
         if not jnp.issubdtype(kind, jnp.floating):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise UserError(
-                f"init gives {kind} for the parameter {name}, which no gradient trains: numbers "
-                "that stay as they are stand in stats"
+                f"init gives {kind} for the parameter {leaf_name(path)}, which no gradient trains: "
+                "numbers that stay as they are stand in stats"
             )
 
 

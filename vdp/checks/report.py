@@ -10,6 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from vdp.errors import UserError
+from vdp.runtime.trees import leaf_name
 from vdp.types import Array
 
 Verdict = tuple[bool | None, str]  # whether the law held, None where that is open; in words
@@ -110,7 +111,7 @@ def unreached(gradients: Any, unnamed: str) -> str:
     """
     silent = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
-        where = jax.tree_util.keystr(path, simple=True, separator="/") or unnamed
+        where = leaf_name(path) or unnamed
         if not np.isfinite(leaf).all():
             return f"the gradient of {where} is not finite"
         if not np.any(leaf):

@@ -8,13 +8,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from vdp.errors import UserError
 from vdp.evaluation import report
-from vdp.record import RESULT
+from vdp.record import DAMAGED, RESULT
 from vdp.runtime import files, markdown
 
 LIST, TABLE = "evals.json", "evaluations.md"
-NO_RESULT = (UserError, AttributeError, LookupError, TypeError, ValueError)  # of a damaged file
 COLUMNS = ("file", "checkpoint", "step", "split", "images", "other settings", "headline")
 
 
@@ -39,7 +37,7 @@ def _entry(path: pathlib.Path) -> dict[str, Any]:
         fields = ("checkpoint", "step", "split", "num_examples")
         about = {field: result[field] for field in fields}
         headline = report.headline(result)
-    except NO_RESULT:
+    except DAMAGED:
         return {"file": path.name, "damaged": True}
     return {"file": path.name, **about, "settings": settings, "headline": headline}
 
@@ -63,7 +61,7 @@ def read(path: pathlib.Path) -> dict[str, Any] | None:
     try:
         result = files.read_json(path, path.name)
         report.in_words(result)
-    except NO_RESULT:
+    except DAMAGED:
         return None
     return result
 

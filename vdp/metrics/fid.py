@@ -9,8 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import logging
-import os
-import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -72,12 +70,6 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     return float(max(total, 0.0))  # rounding alone can take it below
 
 
-def cache_folder() -> pathlib.Path:
-    """Where statistics and classifiers for features are kept: in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return files.located(base) / "vdp"
-
-
 def fingerprint(*arrays: np.ndarray | str) -> str:
     """A hash of arrays and strings."""
     digest = hashlib.sha256()
@@ -94,7 +86,7 @@ def fingerprint(*arrays: np.ndarray | str) -> str:
 def cached_statistics(features: Features, images: UInt8[np.ndarray, "n h w c"]) -> Statistics:
     """Statistics of uint8 images [N, H, W, C], read from the cache where these are in it."""
     name = fingerprint(features.fingerprint, images)[:32]
-    path = cache_folder() / "statistics" / f"{name}.npz"
+    path = files.cache_folder() / "statistics" / f"{name}.npz"
     stored = npz.read(path)
     statistics_there = _stored_statistics(stored)
     missing = parallel.agreed(statistics_there is None)  # which all compute together

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 from vdp import build, classifier, run
 from vdp.cards import write
 from vdp.data import datasets, identity
-from vdp.errors import UserError
 from vdp.evaluation import asked, index, naming, report, resume
 from vdp.evaluation.evaluate import validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.record import RESULT, RUN_FILE, read_run
+from vdp.record import DAMAGED, RESULT, RUN_FILE, read_run
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
@@ -265,7 +264,7 @@ def _earlier(path: pathlib.Path, progress: Progress) -> tuple[dict[str, Any], li
     try:
         result = files.read_json(path, path.name)
         return result, report.in_words(result)
-    except (UserError, AttributeError, LookupError, TypeError, ValueError):
+    except DAMAGED:
         if parallel.is_writer():
             aside = files.set_aside(path)
             progress.say(f"{path} is no result of an evaluation; moved to {aside.name}")

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from vdp.errors import UserError
+from vdp.runtime.trees import leaf_name
 from vdp.types import AnyArray, Array, Key, Params, Stats
 
 Rngs = dict[str, Key] | None  # flax's: {"dropout": key}
@@ -113,7 +114,7 @@ def apply(
         )
 
     def average(path: Any, old: AnyArray, new: AnyArray) -> AnyArray:
-        momentum = momenta.get(jax.tree_util.keystr(path, simple=True, separator="/"))
+        momentum = momenta.get(leaf_name(path))
         return new if momentum is None else old + (1 - momentum) * (new - old)
 
     running = stop_gradient(written)

@@ -15,6 +15,7 @@ import numpy as np
 from vdp.errors import UserError
 from vdp.record import Record, Weights
 from vdp.runtime import files
+from vdp.runtime.trees import leaf_name
 from vdp.types import Params, Stats
 
 FILE = "model.safetensors"
@@ -23,8 +24,7 @@ Leaves = dict[str, Any]  # arrays by their paths, as encoder/Dense_0/kernel
 
 def leaves(tree: Any) -> Leaves:
     """The leaves of nested dicts by their paths."""
-    path = lambda p: jax.tree_util.keystr(p, simple=True, separator="/")
-    return {path(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {leaf_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def write(

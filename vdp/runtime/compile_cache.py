@@ -14,6 +14,9 @@ from typing import Any
 
 import jax
 
+from vdp.errors import UserError
+from vdp.runtime import files
+
 UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([^']+)'")
 
 
@@ -34,11 +37,10 @@ def enabled() -> Iterator[None]:
 
 def _configure() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         try:
-            folder = pathlib.Path(base).expanduser() / "vdp" / "xla"
+            folder = files.cache_folder() / "xla"
             folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):  # it cannot be written, or there is no home
+        except (OSError, UserError):  # it cannot be written, or there is no home
             return
         jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

@@ -36,6 +36,15 @@ def located(path: str | pathlib.Path) -> pathlib.Path:
         ) from error
 
 
+def cache_folder() -> pathlib.Path:
+    """What can be made again: programs, statistics and classifiers, in the user's cache.
+
+    Raises:
+      UserError: as of `located`.
+    """
+    return located(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vdp"
+
+
 def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Path]:
     """Creates the folder and proves that it can be written.
 

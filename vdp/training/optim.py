@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Float
 
 from vdp.errors import choose_from
+from vdp.runtime.trees import leaf_name
 from vdp.settings import Optim
 from vdp.training.packing import Packing
 from vdp.types import Array, Params
@@ -89,10 +90,6 @@ def learning_rate(settings: Optim, total_steps: int) -> optax.Schedule:
     return optax.join_schedules([rise, decay], [warmup])
 
 
-def _path_of(key_path: jax.tree_util.KeyPath) -> str:
-    return jax.tree_util.keystr(key_path, simple=True, separator="/")
-
-
 def _grouped(
     params: Params,
     multipliers: Mapping[str, float],
@@ -105,7 +102,7 @@ def _grouped(
     """The `Group` of every leaf; its multiplier is that of the longest prefix of its path."""
 
     def of(key_path: jax.tree_util.KeyPath, _: Any) -> Group:
-        path = _path_of(key_path)
+        path = leaf_name(key_path)
         among = lambda prefixes: [p for p in prefixes if path == p or path.startswith(f"{p}/")]
         matching = among(multipliers)
         multiplier = float(multipliers[max(matching, key=len)]) if matching else 1.0
@@ -185,7 +182,7 @@ def make(
     groups = dict(settings.groups)
     empty = lambda tree: isinstance(tree, Mapping) and not tree  # as a likelihood of fixed scale
     found = jax.tree_util.tree_leaves_with_path(params, is_leaf=empty)
-    paths = [_path_of(path) for path, _ in found]
+    paths = [leaf_name(path) for path, _ in found]
     for group, factor in groups.items():
         if factor != 1 and not any(p == group or p.startswith(f"{group}/") for p in paths):
             roles = {path.split("/")[0] for path in paths}
