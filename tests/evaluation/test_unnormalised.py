@@ -2,6 +2,7 @@
 
 import json
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from vdp.cards import facts, html, index, markdown
 from vdp.evaluation import index as evaluations
 from vdp.evaluation import report, unnormalised
 from vdp.metrics import divergence
+from vdp.run import Run
 
 RNG = np.random.default_rng(0)
 
@@ -61,6 +63,18 @@ def test_a_negative_rate_marks_every_estimate_of_the_exact_prior():
     assert elbo.startswith("the rate of the prior is -2.0")
     assert "noise schedule" in marks(rate=-2.0, bound_model="T=inf")[0]
     assert marks(rate=-2.0, bound_model="ode") == ["", ""]
+
+
+def test_no_bound_of_a_diffusion_is_computed_to_judge_it():
+    """It takes many passes; one that was asked for is judged, whichever it is."""
+    run = mock.create_autospec(Run, instance=True)
+    run.model, seen = a_model("T=inf"), (np.zeros(2),) * 3
+    assert unnormalised.parts_of(run, seen, {"iwae": np.zeros(2)}) == {}
+    chain = {f"elbo_discrete{part}": np.zeros(2) for part in ("", ".likelihood", ".diffusion")}
+    assert set(unnormalised.parts_of(run, seen, chain)) == {"likelihood", "diffusion"}
+    run.map.assert_not_called()
+    run.model, run.map.return_value = a_model("exact"), {"likelihood": np.ones(2)}
+    assert unnormalised.parts_of(run, seen, {"iwae": np.zeros(2)}) is run.map.return_value
 
 
 @pytest.mark.parametrize(("by", "marked"), [(10.0, True), (-1.0, False), (0.05, False)])

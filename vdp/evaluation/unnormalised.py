@@ -77,16 +77,21 @@ def _above(bound: str, weighted: str, values: Mapping[str, np.ndarray]) -> str:
 def parts_of(
     run: Run[Model], arrays: Arrays, values: Mapping[str, np.ndarray]
 ) -> Mapping[str, np.ndarray]:
-    """What `mark` looks at: of the estimate "elbo" where that was made, or computed here.
+    """What `mark` looks at: of a bound that was made, or computed here where that is cheap.
+
+    A bound on a diffusion prior costs many passes, and is not computed for this alone: {} then.
 
     Args:
       run: the checkpoint.
       arrays: (target, input, labels) of N images.
       values: what each got, [N].
     """
-    if "elbo.likelihood" in values:
-        return {n.removeprefix("elbo."): v for n, v in values.items() if n.startswith("elbo.")}
-    return run.map(score.flat_terms, arrays)
+    for name in ("elbo", "elbo_discrete"):
+        if f"{name}.likelihood" in values:
+            of_it = f"{name}."
+            return {n.removeprefix(of_it): v for n, v in values.items() if n.startswith(of_it)}
+    exact = isinstance(run.model, Probabilistic) and run.model.bound_model == "exact"
+    return run.map(score.flat_terms, arrays) if exact else {}
 
 
 def _negative_divergence(information: Mapping[str, Any] | None, therefore: str) -> str:
