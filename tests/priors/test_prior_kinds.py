@@ -14,6 +14,7 @@ from vdp import build, draws, variants
 from vdp.diffusion import process, reverse
 from vdp.dists import Normal
 from vdp.errors import UserError
+from vdp.variants.priors import SCHEDULES
 
 Z = jax.random.normal(jax.random.key(0), (5, 3))
 
@@ -133,7 +134,7 @@ def test_simple_weights_leave_the_value_as_it_is_on_the_steepest_table():
     np.testing.assert_allclose(*values, rtol=1e-6)
 
 
-@pytest.mark.parametrize("schedule", variants.PRIOR_CHOICES["schedule"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("form", ["separate", "merged"])
 def test_every_schedule_and_form_of_the_preset_builds(schedule, form):
     variant = {"prior": "vdm", "schedule": schedule, "form": form}
