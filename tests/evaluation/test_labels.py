@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from vdp.metrics import score
+
 QUICK = (
     "--config=digits_classifier", "--config.train.steps=30", "--config.eval.batch_size=60",
     "--config.model.net.channels=(8,16)", "--config.train.batch_size=32",
@@ -46,3 +48,13 @@ def test_accuracy_and_score_are_those_of_the_labelled_images(archive, cli, tmp_p
 def test_training_images_without_labels_are_refused(archive, refused, tmp_path):
     place = f"--workdir={tmp_path / 'run'}"
     refused(*QUICK, archive("test"), place, says=["train images", "label"])
+
+
+def test_a_score_that_is_not_finite_is_refused(archive, cli, refused, tmp_path, monkeypatch):
+    run = (archive("train", "test"), "--config.train.steps=1", f"--workdir={tmp_path / 'run'}")
+    assert cli(*QUICK, *run)[0] == 0
+    terms = score.flat_terms
+    none = lambda *args: {k: v * np.nan for k, v in terms(*args).items()}
+    monkeypatch.setattr(score, "flat_terms", none)
+    says = ["the score", "is not finite for 60 of 60 images", "checkpoint 1 "]
+    refused("--mode=eval", run[-1], says=says)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from vdp.data import core
 from vdp.errors import UserError
@@ -177,16 +177,10 @@ def estimate(
     note = getattr(model.prior, "note", None) if isinstance(model, OverPrior) else None
     if note:
         extra["note"] = note
-    if not np.all(np.isfinite(values)):
-        wrong = [part for part, v in parts.items() if not np.all(np.isfinite(v))]
-        where = f" in its part {', '.join(wrong)}" if wrong else ""
-        why = f"the checkpoint {run.step} diverged, or a component of one's own fails there"
-        why = "lower eval.refine_rate" if estimator.refines else f"{why} (--mode=check says more)"
-        num = np.count_nonzero(~np.isfinite(values))
-        raise UserError(
-            f"the estimator {name} is not finite for {num:,} of {len(values):,} images{where}: "
-            f"{why}"
-        )
+    wrong = [part for part, v in parts.items() if not np.all(np.isfinite(v))]
+    where = f" in its part {', '.join(wrong)}" if wrong else ""
+    why = "lower eval.refine_rate" if estimator.refines else ""
+    require_finite(f"the estimator {name}", values, run.step, where=where, why=why)
     assert isinstance(run.model, Probabilistic)
     summary = likelihood.summary(values, run.facts.shape, discrete=run.model.discrete)
     entry = {
@@ -197,6 +191,26 @@ def estimate(
         "seconds": round(time.perf_counter() - start + (kept.seconds if kept else 0.0), 3),
     }
     return entry, each
+
+
+def require_finite(
+    what: str, values: Shaped[np.ndarray, "n"], step: int, *, where: str = "", why: str = ""
+) -> None:
+    """UserError that names `what` unless all its values are finite, which JSON could not hold.
+
+    Args:
+      what: is evaluated, as a sentence begins.
+      values: of every image, [N].
+      step: of the checkpoint.
+      where: it is not finite, after the number of images.
+      why: the default is a checkpoint that diverged or a component of one's own.
+    """
+    if num := np.count_nonzero(~np.isfinite(values)):
+        why = why or (
+            f"the checkpoint {step} diverged, or a component of one's own fails there "
+            "(--mode=check says more)"
+        )
+        raise UserError(f"{what} is not finite for {num:,} of {len(values):,} images{where}: {why}")
 
 
 def enough_weights(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:

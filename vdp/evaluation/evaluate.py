@@ -23,7 +23,7 @@ from vdp.evaluation import (
     unnormalised,
     values,
 )
-from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own
+from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own, require_finite
 from vdp.evaluation.resume import Unfinished
 from vdp.levels import to_unit
 from vdp.metrics import fid, latents, likelihood, per_batch, score
@@ -253,6 +253,8 @@ def _clipped(question: Question[Hierarchical]) -> dict[str, Any]:
 def _squared_error(question: Question[Reconstructing]) -> dict[str, Any]:
     run, target = question.run, question.arrays[0]
     images = run.map(per_batch.reconstruct, question.arrays)
+    of_each = images.reshape(len(images), -1).sum(axis=1)
+    require_finite("the reconstruction", of_each, run.step)
     return {"mse": float(np.mean((images - to_unit(target, run.facts.levels)) ** 2))}
 
 
@@ -279,6 +281,7 @@ def _score(question: Question[Scored]) -> dict[str, Any]:
         each = each[question.arrays[2] >= 0]
         if not len(each):
             return {}
+    require_finite(f"the score {shown.name!r}", each, question.run.step)
     better = "higher" if shown.sign > 0 else "lower"
     about = {"name": shown.name, "unit": shown.unit, "better": better}
     return {"score": about | likelihood.mean_and_error(each)}
