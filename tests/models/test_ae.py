@@ -139,7 +139,7 @@ def test_jacobians_of_normalised_batches_are_refused():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"kind": "sparse"}, "plain, denoising, robust, contractive"),
+        ({"kind": "sparse"}, "unknown config.model.kind 'sparse'; accepted: contractive, "),
         ({"kind": "plain", "radius": 1.0}, "radius is of kind='robust'"),
         ({"kind": "denoising"}, "corruption"),
         ({"kind": "denoising", "masking": 1.0}, "masking"),

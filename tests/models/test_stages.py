@@ -115,7 +115,7 @@ def of_prior(model, params, stats, noise):
 
 def test_what_cannot_be_trained_apart_is_refused():
     model, *_ = made(over_code=True)
-    with pytest.raises(UserError, match="not one of joint, detached, prior"):
+    with pytest.raises(UserError, match="training 'both'; accepted: detached, joint, prior"):
         dataclasses.replace(model, training="both")
     with pytest.raises(UserError, match="without a prior"):
         dataclasses.replace(model, pseudoinput=None, prior=None, training="detached")

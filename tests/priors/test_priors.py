@@ -1,5 +1,7 @@
 """The laws every prior keeps; a new file in vdp/priors is found by listing the folder."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -182,5 +184,24 @@ BAD = [
 
 @pytest.mark.parametrize("field", BAD)
 def test_impossible_settings_are_refused(field):
-    with pytest.raises(UserError, match=r"is not one of|at least|importance"):
+    with pytest.raises(UserError, match=r"unknown config\.prior\.\w+ '|at least|importance"):
         build.build("prior", SPECS["vdm"] | field)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "says"),
+    [
+        ("mixture", {"num_components": 0}, "num_components must be at least 1"),
+        ("mixture", {"spread": 0.0}, r"spread must be above 0"),
+        ("vamp", {"num_components": 0}, "num_components must be at least 1"),
+        ("vdm", {"form": "both"}, "unknown form 'both'; accepted: merged, separate"),
+        ("vdm", {"num_times": 31}, "num_times must be at least 32"),
+        ("ddpm", {"bound": "discreet"}, r"'discreet' \(did you mean discrete\?\)"),
+        ("flow", {"num_flows": 0}, "num_flows must be at least 1"),
+        ("trajectory", {"num_steps": 0}, "num_steps must be at least 1"),
+    ],
+)
+def test_a_prior_of_python_is_looked_at_as_one_of_a_config(name, fields, says):
+    prior = build.build("prior", SPECS[name], input_levels=256)
+    with pytest.raises(UserError, match=says):
+        dataclasses.replace(prior, **fields)

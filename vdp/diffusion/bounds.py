@@ -30,7 +30,7 @@ from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect, required
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.times import by_importance, steps_of, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.types import Array, Key, Noise, Shape, Terms
 
 WEIGHTS = ("bound", "simple", "simple_all")
@@ -83,7 +83,7 @@ def weighted_errors(
       UserError: other weights.
     """
     if weights not in WEIGHTS:
-        raise UserError(f"weights={weights!r} is not one of {', '.join(WEIGHTS)}")
+        raise choose_from("weights", weights, WEIGHTS)
     if sequential and gamma_t.shape[1] > 1:
         one_time = lambda xs: weighted_errors(
             eps_fn, xs[0], xs[1], z, xs[2], weights, precision=xs[3]

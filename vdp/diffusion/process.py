@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn import softplus
 from jaxtyping import Float
 
-from vdp.errors import UserError
+from vdp.errors import choose_from
 from vdp.types import Array
 
 PARAMETERIZATIONS = ("v", "eps", "x0")
@@ -62,8 +62,7 @@ def to_eps(
       UserError: another parameterization.
     """
     if parameterization not in PARAMETERIZATIONS:
-        known = ", ".join(PARAMETERIZATIONS)
-        raise UserError(f"parameterization={parameterization!r} is not one of {known}")
+        raise choose_from("parameterization", parameterization, PARAMETERIZATIONS)
     if parameterization == "eps":
         return output
     gamma = expand(gamma, y)

@@ -26,7 +26,7 @@ from vdp.diffusion.noise import (
 )
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.reverse import whole
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.types import Array, Key, Noise, Shape
 
 Samples = tuple[Float[Array, "n *s"], Float[Array, "t n *s"]]  # y_0, and z_hat at every step
@@ -54,7 +54,7 @@ def check(
       UserError: an option out of its range, or of another sampler.
     """
     if sampler and sampler not in NAMES:
-        raise UserError(f"sampler={sampler!r} is not one of {', '.join(NAMES)}")
+        raise choose_from("sampler", sampler, NAMES)
     if sampler_steps < 0 or not 0 <= eta <= 1:
         raise UserError("sampler_steps must not be negative, and eta lies in [0, 1]")
     if eta and sampler != "ddim":

@@ -17,7 +17,7 @@ from jax.nn import softplus
 from jaxtyping import Float, Float64
 
 from vdp.diffusion.process import Gamma
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.settings.rules import LogVariance, Size
 from vdp.types import Array, Params
 
@@ -55,7 +55,7 @@ class Schedule:
           UserError: another `live`.
         """
         if live not in LIVE:
-            raise UserError(f"live={live!r} is not one of {', '.join(LIVE)}")
+            raise choose_from("live", live, LIVE)
         if live != "all" and "shape" in params:
             frozen = {k: (k == "shape") != (live == "shape") for k in params}
             params = {k: jax.lax.stop_gradient(v) if frozen[k] else v for k, v in params.items()}

@@ -7,7 +7,7 @@ contractive  |x - f(g(x))|^2 + weight |dg/dx|_F^2 (Rifai et al. 2011)
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -24,7 +24,7 @@ from vdp.models import perturbations
 from vdp.models.base import check_latent_shape
 from vdp.models.noise import BallStart, Corruption, JacobianProbes, NoNoise
 from vdp.nets import stateful
-from vdp.settings.rules import Amount, Share, Size, SizeOrNone
+from vdp.settings.rules import Amount, Checked, OneOf, Share, Size, SizeOrNone
 from vdp.types import (
     AnyArray,
     Array,
@@ -51,7 +51,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {  # of each kind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Autoencoder:
+class Autoencoder(Checked):
     """Encoder and decoder joined on a squared error.
 
     Attributes:
@@ -73,7 +73,7 @@ class Autoencoder:
     latent_shape: tuple[Size, ...]
     levels: int
     input_levels: int
-    kind: str = "plain"
+    kind: Annotated[str, OneOf(*OPTIONS)] = "plain"
     corruption: Amount = 0.0
     masking: Share = 0.0
     radius: Amount = 0.0
@@ -85,20 +85,18 @@ class Autoencoder:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_latent_shape(self.latent_shape)
-        if self.kind not in OPTIONS:
-            raise UserError(f"kind={self.kind!r} is not one of {', '.join(OPTIONS)}")
         for kind, names in OPTIONS.items():
             for name in names:
                 if kind != self.kind and getattr(self, name):
                     raise UserError(f"{name} is of kind={kind!r}, not of kind={self.kind!r}")
-        corruptions = self.corruption >= 0 and 0 <= self.masking < 1
-        if self.kind == "denoising" and not (corruptions and self.corruption + self.masking):
+        if self.kind == "denoising" and not self.corruption + self.masking:
             raise UserError("denoising needs a corruption above 0, a masking in (0, 1), or both")
         if self.kind == "robust" and not (self.radius > 0 and self.ascent_steps > 0):
             raise UserError("robust needs a radius and ascent_steps above 0")
-        if self.kind == "contractive" and not (self.weight > 0 and self.probes >= 0):
-            raise UserError("contractive needs a weight above 0 and probes not below 0")
+        if self.kind == "contractive" and not self.weight > 0:
+            raise UserError("contractive needs a weight above 0")
         # no noise: of an encoder that starts at zero all codes are one, and no gradient moves them
         object.__setattr__(self, "encoder", stateful.not_from_zero(self.encoder))
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.nets import stateful
-from vdp.settings.rules import Share, Size
+from vdp.settings.rules import Checked, Share, Size
 from vdp.types import (
     Array,
     Aux,
@@ -30,7 +30,7 @@ from vdp.types import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Classifier:
+class Classifier(Checked):
     """A network of log p(label | x) with one hidden layer of features before the logits.
 
     Attributes:
@@ -51,6 +51,7 @@ class Classifier:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.num_classes < 2:
             raise UserError("a classifier needs a data set with at least two classes of labels")
 

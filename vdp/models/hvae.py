@@ -10,7 +10,7 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from vdp.models.ladder import Maps, Reports
 from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
 from vdp.priors.noise import EstimateNoise
-from vdp.settings.rules import Amount, Natural
+from vdp.settings.rules import Amount, Natural, OneOf
 from vdp.types import (
     Array,
     Aux,
@@ -56,7 +56,7 @@ class HVAE(LadderSamples):
     beta: Amount = 1.0
     kl_warmup_steps: Natural = 0
     free_bits: Amount = 0.0
-    training: str = "joint"
+    training: Annotated[str, OneOf(*stages.TRAINING)] = "joint"
 
     def __post_init__(self) -> None:
         super().__post_init__()

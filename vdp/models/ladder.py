@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,7 @@ from vdp.nets import stateful
 from vdp.nets.bottleneck import pool
 from vdp.nets.ladder import Moments, top_posterior
 from vdp.runtime import backend
-from vdp.settings.rules import LogVariance, Positive, Size
+from vdp.settings.rules import Checked, LogVariance, OneOf, Positive, Size
 from vdp.types import AnyArray, Array, Images, Key, Levels, Likelihood, Params, Shape, Stats
 
 Maps = list[Float[Array, "b _ _ _"]]  # of every scale, coarsest first
@@ -28,11 +28,9 @@ LatentNoise = list[Float[Array, "b _ _ _ _"]]  # likewise, [B, latents, h, w, ch
 Conditions = list[Float[Array, "b _ _ _"] | None]  # likewise, of the pseudo-input
 Reports = list[dict[str, Any]]  # of every scale, coarsest first: {"z", "p", "q"} of its latents
 
-POSTERIORS = ("free", "precision")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ladder(Scales, WithPrior):
+class Ladder(Scales, WithPrior, Checked):
     """Latents z_L..z_1, a likelihood, and what conditions them; the fields of `HVAE`.
 
     Attributes:
@@ -57,7 +55,7 @@ class Ladder(Scales, WithPrior):
     input_levels: int
     pseudoinput: Any = None  # a `vdp.types.PseudoInput`
     prior: Any = None  # a `vdp.types.Prior`
-    posterior: str = "free"
+    posterior: Annotated[str, OneOf("free", "precision")] = "free"
     log_var_p: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
     log_var_q: tuple[LogVariance, LogVariance] = (-10.0, 1.0)
     code_log_var: LogVariance = -6.0
@@ -66,9 +64,8 @@ class Ladder(Scales, WithPrior):
     input_std: Positive = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.check_scales()
-        if self.posterior not in POSTERIORS:
-            raise UserError(f"posterior={self.posterior!r} is not one of {', '.join(POSTERIORS)}")
         if self.pseudoinput is not None and self.prior is None:
             raise UserError("pseudo-inputs need a prior over them")
         if self.pseudoinput is not None and hasattr(self.prior, "pseudo_inputs"):

@@ -11,7 +11,7 @@ The likelihood's location is z (VDM: `categorical`) or the denoiser's z_hat (DDP
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from vdp.models.base import WithPrior
 from vdp.models.noise import BinNoise
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.priors.noise import DiffusionNoise
+from vdp.settings.rules import Checked, OneOf
 from vdp.types import (
     AnyArray,
     Array,
@@ -42,12 +43,9 @@ from vdp.types import (
     Terms,
 )
 
-LOCATIONS = ("noisy", "denoised")
-DEQUANTIZATIONS = ("variational", "uniform")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PixelDiffusion(WithPrior):
+class PixelDiffusion(WithPrior, Checked):
     """A diffusion prior over images, and the distribution of a level given the cleanest z.
 
     Attributes:
@@ -63,10 +61,11 @@ class PixelDiffusion(WithPrior):
 
     prior: DiffusionPrior
     likelihood: Any  # a `LocationScale` of masses
-    location: str = "noisy"
-    dequantization: str = "variational"
+    location: Annotated[str, OneOf("noisy", "denoised")] = "noisy"
+    dequantization: Annotated[str, OneOf("variational", "uniform")] = "variational"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.merged:
             raise UserError("a diffusion in pixel space needs a diffusion prior of form='merged'")
         if not hasattr(self.likelihood, "bin_width") or not self.likelihood.discrete:
@@ -74,10 +73,6 @@ class PixelDiffusion(WithPrior):
                 "a diffusion in pixel space needs the likelihood categorical, discretized_normal "
                 "or discretized_logistic"
             )
-        for field, accepted in (("location", LOCATIONS), ("dequantization", DEQUANTIZATIONS)):
-            if getattr(self, field) not in accepted:
-                given = getattr(self, field)
-                raise UserError(f"{field}={given!r} is not one of {', '.join(accepted)}")
 
     def prior_shape(self, x_shape: Shape) -> tuple[int, ...]:
         """Shape of what the prior is over: images."""

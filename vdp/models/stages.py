@@ -27,15 +27,13 @@ TRAINING = ("joint", "detached", "prior")
 
 
 def check(training: str, prior: Any, *, merged: bool) -> None:
-    """Refuses a kind of training that there is not, or that a model cannot have; UserError.
+    """Refuses a kind of training that a model cannot have; UserError.
 
     Args:
       training: one of TRAINING.
       prior: of the model, or None.
       merged: whether it is a diffusion prior of the merged form.
     """
-    if training not in TRAINING:
-        raise UserError(f"training={training!r} is not one of {', '.join(TRAINING)}")
     student = is_student(prior)
     if student and training != "prior":
         raise UserError("a student of teacher_steps is trained alone: training='prior'")

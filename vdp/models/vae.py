@@ -6,7 +6,7 @@ nats and never negative in its mean (Alemi et al. 2018).
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +19,7 @@ from vdp.dists import Normal
 from vdp.models import stages
 from vdp.models.base import WithPrior, check_latent_shape
 from vdp.nets import stateful
-from vdp.settings.rules import Amount, LogVariance, Natural, Size
+from vdp.settings.rules import Amount, Checked, LogVariance, Natural, OneOf, Size
 from vdp.types import (
     AnyArray,
     Array,
@@ -40,7 +40,7 @@ from vdp.types import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VAE(WithPrior):
+class VAE(WithPrior, Checked):
     """Encoder, decoder, prior and likelihood joined on one bound.
 
     Attributes:
@@ -64,9 +64,10 @@ class VAE(WithPrior):
     log_var_floor: LogVariance = -8.0
     beta: Amount = 1.0
     kl_warmup_steps: Natural = 0
-    training: str = "joint"
+    training: Annotated[str, OneOf(*stages.TRAINING)] = "joint"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_latent_shape(self.latent_shape)
         stages.check(self.training, self.prior, merged=self.merged)
         if getattr(self.likelihood, "num_components", 1) > 1:  # alike, they would stay so for ever

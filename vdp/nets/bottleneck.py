@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from vdp.errors import UserError
+from vdp.errors import choose_from
 from vdp.nets.remat import keep
 from vdp.nets.same_conv import SameConv
 from vdp.runtime import backend
@@ -106,7 +106,7 @@ def stacked(body: Callable, num: int, blocks_by: str, train: bool) -> Callable:
       UserError: another `blocks_by`.
     """
     if blocks_by not in BLOCKS_BY:
-        raise UserError(f"blocks_by={blocks_by!r} is not one of {', '.join(BLOCKS_BY)}")
+        raise choose_from("blocks_by", blocks_by, BLOCKS_BY)
     # On CPU gradients of convolutions inside a scan are slow; on a GPU every trip launches kernels
     # that only store and fetch what the backward pass needs.
     slow = train and not backend.on_tpu()

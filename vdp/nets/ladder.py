@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
-from vdp.errors import UserError
+from vdp.errors import choose_from
 from vdp.nets.bottleneck import Bottleneck, pool, space_to_depth, stacked, upsample
 from vdp.nets.conv import depth_to_space
 from vdp.nets.remat import remat
@@ -173,9 +173,7 @@ class LadderDecoder(nn.Module):
           (float32 [B, *out_shape], reports per scale stacked on a leading axis of n).
         """
         if self.output_from not in OUTPUT_FROM:
-            raise UserError(
-                f"output_from={self.output_from!r} is not one of {', '.join(OUTPUT_FROM)}"
-            )
+            raise choose_from("output_from", self.output_from, OUTPUT_FROM)
         num_latents = sum(num for _, num, _ in scales)
         s = jnp.ones((*noise[0].shape[1:4], self.width), self.dtype)
         latents, reports = [], []

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.errors import UserError
+from vdp.errors import UserError, choose_from
 from vdp.nets.bottleneck import pool
 from vdp.nets.embed import fourier, sinusoidal
 from vdp.nets.remat import keep, remat
@@ -183,7 +183,7 @@ class UNetDenoiser(nn.Module):
         if any(abs(power) > MOST_FOURIER for power in self.fourier):
             raise UserError(f"fourier={self.fourier} goes beyond powers of {MOST_FOURIER}")
         if self.time_as not in TIME_AS:
-            raise UserError(f"time_as={self.time_as!r} is not one of {', '.join(TIME_AS)}")
+            raise choose_from("time_as", self.time_as, TIME_AS)
         if self.published:
             embedded = sinusoidal(time / 1000, self.width, spacing="open")
         else:

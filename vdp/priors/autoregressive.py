@@ -1,6 +1,7 @@
 """What autoregressive flows share: steps over a sequence, its order reversed between them."""
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -8,18 +9,19 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from vdp.dists import standard_normal, sum_nonbatch
-from vdp.errors import UserError
 from vdp.nets import stateful
 from vdp.priors.affine import Affine
 from vdp.priors.density import DensityPrior
 from vdp.priors.noise import BaseNoise
 from vdp.priors.spline import Spline
-from vdp.settings.rules import Depth
+from vdp.settings.rules import AtLeast, Checked
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Shape, Stats
+
+Flows = Annotated[int, AtLeast(1, most=1000)]  # each is compiled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AutoregressivePrior(DensityPrior):
+class AutoregressivePrior(DensityPrior, Checked):
     """Base of flows whose steps map entry i of a sequence as the entries before it determine.
 
     With e = f(z) the flow's noise, log p(z) = log N(e; 0, I) + log |de/dz|. The Jacobian of a step
@@ -32,11 +34,7 @@ class AutoregressivePrior(DensityPrior):
     """
 
     net: nn.Module
-    num_flows: Depth = 3
-
-    def __post_init__(self):
-        if self.num_flows < 1:
-            raise UserError(f"num_flows must be at least 1, not {self.num_flows}")
+    num_flows: Flows = 3
 
     def _sequence(self, z: Float[Array, "b *s"]) -> Float[Array, "b n *t"]:
         """The latents z as a sequence: [B, N, ...]."""

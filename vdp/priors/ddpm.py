@@ -1,14 +1,15 @@
 """A diffusion prior of T steps on a fixed table of betas (Ho et al. 2020)."""
 
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 
 from vdp.diffusion import schedules
-from vdp.errors import UserError
+from vdp.errors import choose_from
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.settings.rules import Size
+from vdp.priors.diffusion_model import Bound
+from vdp.settings.rules import OneOf, Size
 
 TABLES = {"linear": schedules.beta_linear, "cosine": schedules.beta_cosine}
 
@@ -16,9 +17,9 @@ TABLES = {"linear": schedules.beta_linear, "cosine": schedules.beta_cosine}
 def make(
     *,
     denoiser: nn.Module,
-    betas: str = "cosine",
+    betas: Annotated[str, OneOf(*TABLES)] = "cosine",
     num_steps: Size = 100,
-    bound: str = "discrete",
+    bound: Bound = "discrete",
     **fields: Any,
 ) -> DiffusionPrior:
     """Builds the T-step prior.
@@ -34,7 +35,7 @@ def make(
       UserError: another table.
     """
     if betas not in TABLES:
-        raise UserError(f"betas={betas!r} is not one of {', '.join(TABLES)}")
+        raise choose_from("betas", betas, TABLES)
     schedule = TABLES[betas](num_steps=num_steps)
     return DiffusionPrior(
         denoiser=denoiser, schedule=schedule, num_steps=num_steps, bound=bound, **fields

@@ -1,7 +1,7 @@
 """What the diffusion priors draw for their estimates, and the fields that say how much."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,12 @@ from vdp.diffusion.noise import (
     required,
 )
 from vdp.diffusion.process import Gamma
-from vdp.errors import UserError
-from vdp.priors.diffusion_model import check_choices
+from vdp.errors import UserError, choose_from
 from vdp.priors.diffusion_samples import DiffusionSamples
 from vdp.priors.noise import DiffusionNoise
-from vdp.settings.rules import Size, SizeOrNone
+from vdp.settings.rules import AtLeast, OneOf, Size, SizeOrNone
 from vdp.types import Key, Levels, Noise, Params, Shape, Stats
 
-CHOICES = {"weights": bounds.WEIGHTS, "times": ("low_discrepancy", "importance")}
 ESTIMATE = "an estimate of a diffusion prior"
 
 
@@ -53,10 +51,10 @@ class DiffusionDraws(DiffusionSamples):
       denoiser, schedule, parameterization, form, bound, num_steps, ode_steps: of `DiffusionModel`.
     """
 
-    weights: str = "bound"
-    times: str = "low_discrepancy"
+    weights: Annotated[str, OneOf(*bounds.WEIGHTS)] = "bound"
+    times: Annotated[str, OneOf("low_discrepancy", "importance")] = "low_discrepancy"
     train_times: Size = 1
-    num_times: Size = 32
+    num_times: Annotated[int, AtLeast(32, most=2**20)] = 32  # fewer leave too much noise in reports
     num_strata: SizeOrNone = 0
     sequential: bool = False
     ode_probes: SizeOrNone = 0
@@ -64,9 +62,6 @@ class DiffusionDraws(DiffusionSamples):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choices(self, CHOICES)
-        if self.num_times < 32 or self.ode_probes < 0:
-            raise UserError("num_times must be at least 32 (reported), ode_probes at least 0")
         if self.num_strata and self.num_strata < 32:
             raise UserError("num_strata must be at least 32 (reported), or 0 for all steps")
         if self.times == "importance" and self.weights != "bound":
@@ -110,7 +105,7 @@ class DiffusionDraws(DiffusionSamples):
             return self._sample_noise(rng, num, z_shape, **options)
         purposes = {"loss": self._training, "elbo": self._report, "weight": self._weight}
         if purpose not in purposes:
-            raise UserError(f"purpose={purpose!r} is not one of {', '.join(purposes)}, sample")
+            raise choose_from("purpose", purpose, [*purposes, "sample"])
         if options:
             raise UserError(f"the sampler's options {', '.join(options)} are of purpose='sample'")
         z_rng, rest_rng = jax.random.split(rng)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,29 +14,16 @@ from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.schedules import Schedule
 from vdp.errors import UserError
 from vdp.nets import stateful
-from vdp.settings.rules import Size
+from vdp.settings.rules import Checked, OneOf, Size
 from vdp.types import Array, Key, Levels, Params, Shape, Stats
 
 SameModel = TypeVar("SameModel", bound="DiffusionModel")
 
-CHOICES = {
-    "parameterization": process.PARAMETERIZATIONS,
-    "form": ("separate", "merged"),
-    "bound": ("continuous", "discrete", "ode"),
-    "reverse": (*chains.TRAINED, *chains.FITTED),
-}
-
-
-def check_choices(fields: object, choices: dict[str, tuple[str, ...]]) -> None:
-    """Raises UserError for a field of `fields`, an object, outside its list."""
-    for field, accepted in choices.items():
-        given = getattr(fields, field)
-        if given not in accepted:
-            raise UserError(f"{field}={given!r} is not one of {', '.join(accepted)}")
+Bound = Annotated[str, OneOf("continuous", "discrete", "ode")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffusionModel:
+class DiffusionModel(Checked):
     """A denoiser network and a schedule, as one of three models of a latent z.
 
     Separate form: y_0 of the diffusion, then z ~ N(y_0/alpha_0, exp gamma_0). Merged form (VDM's
@@ -59,17 +46,12 @@ class DiffusionModel:
 
     denoiser: nn.Module
     schedule: Schedule
-    parameterization: str = "v"
-    form: str = "separate"
-    bound: str = "continuous"
+    parameterization: Annotated[str, OneOf(*process.PARAMETERIZATIONS)] = "v"
+    form: Annotated[str, OneOf("separate", "merged")] = "separate"
+    bound: Bound = "continuous"
     num_steps: Size = 100
-    reverse: str = "fixed"
+    reverse: Annotated[str, OneOf(*chains.TRAINED, *chains.FITTED)] = "fixed"
     ode_steps: Size = 32
-
-    def __post_init__(self):
-        check_choices(self, CHOICES)
-        if min(self.num_steps, self.ode_steps) < 1:
-            raise UserError("num_steps and ode_steps must be at least 1")
 
     @property
     def merged(self) -> bool:

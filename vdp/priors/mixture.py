@@ -8,15 +8,14 @@ from jaxtyping import Float, Float32
 
 from vdp import draws
 from vdp.dists import Normal, mixture_log_prob
-from vdp.errors import UserError
 from vdp.priors.density import DensityPrior
 from vdp.priors.noise import MixtureNoise, PosteriorNoise
-from vdp.settings.rules import Positive, Size
+from vdp.settings.rules import Checked, Positive, Size
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MixturePrior(DensityPrior):
+class MixturePrior(DensityPrior, Checked):
     """The mixture log p(z) = logsumexp_k [log pi_k + sum_d log N_kd(z_d)]: components joint over d.
 
     Attributes:
@@ -28,10 +27,6 @@ class MixturePrior(DensityPrior):
     spread: Positive = 1.0
 
     points = ("logits", "mean", "log_var")
-
-    def __post_init__(self):
-        if self.num_components < 1 or not self.spread > 0:
-            raise UserError("num_components must be at least 1 and spread above 0")
 
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None

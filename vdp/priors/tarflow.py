@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from vdp.errors import UserError
 from vdp.priors.affine import Affine
-from vdp.priors.autoregressive import AutoregressivePrior
-from vdp.settings.rules import Depth, Size
+from vdp.priors.autoregressive import AutoregressivePrior, Flows
+from vdp.settings.rules import Size
 from vdp.types import Array, Params, Shape
 
 
@@ -32,7 +32,7 @@ class TarFlowPrior(AutoregressivePrior):
         other within a step.
     """
 
-    num_flows: Depth = 4
+    num_flows: Flows = 4
     patch_size: Size = 1
     token_size: Size = 1
 

@@ -18,14 +18,14 @@ from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.nets import stateful
 from vdp.priors.noise import TrajectoryNoise
-from vdp.settings.rules import Size
+from vdp.settings.rules import Checked, Size
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats, Terms
 
 ESTIMATE, SAMPLE = "an estimate of a trajectory", "a sample of a trajectory"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrajectoryPrior:
+class TrajectoryPrior(Checked):
     """r(z, y_{1/T}..y_1) = N(y_1; 0, I) prod r(y_s|y_t) r(z|y_{1/T}), equations in `trajectory`.
 
     z ~ q(z|x) keeps its own variances, and is the state that the chain ends in. The last step of a
@@ -50,10 +50,6 @@ class TrajectoryPrior:
     net: nn.Module
     schedule: Schedule
     num_steps: Size = 4
-
-    def __post_init__(self):
-        if self.num_steps < 1:
-            raise UserError(f"num_steps must be at least 1, not {self.num_steps}")
 
     @property
     def bound_model(self) -> str:

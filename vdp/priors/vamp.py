@@ -12,14 +12,14 @@ from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.priors.density import DensityPrior
 from vdp.priors.noise import PosteriorNoise, VampNoise
-from vdp.settings.rules import Size
+from vdp.settings.rules import Checked, Size
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats
 
 MARGIN = 0.02  # initial pseudo-inputs stay this far inside [0, 1], where the sigmoid still moves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VampPrior(DensityPrior):
+class VampPrior(DensityPrior, Checked):
     """The mixture log p(z) = logsumexp_k log q(z|u_k) - log K of the posteriors of images u_k.
 
     The u_k are kept in [0, 1] by a sigmoid. `encode` normalises them by the statistics of the data,
@@ -34,10 +34,6 @@ class VampPrior(DensityPrior):
 
     input_levels: int
     num_components: Size = 500
-
-    def __post_init__(self):
-        if self.num_components < 1:
-            raise UserError(f"num_components must be at least 1, not {self.num_components}")
 
     def init(
         self, rng: Key, z_shape: Shape, *, x_shape: Shape | None = None, data: Levels | None = None

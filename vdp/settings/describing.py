@@ -4,16 +4,16 @@ import dataclasses
 from typing import Annotated, ClassVar
 
 from vdp.errors import UserError
-from vdp.settings.rules import OneOf, Section
+from vdp.settings.rules import Checked, OneOf
 
 PROGRAMS = ("train", "eval", "sample")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Describe(Section):
+class Describe(Checked):
     """What `--mode=describe` compiles; no run depends on it."""
 
-    section: ClassVar[str] = "describe"
+    path: ClassVar[str] = "config.describe."
     target: str = ""  # a chip to compile for, like h100, h100:8, v5e, v5e:2x2; "": shapes alone
     programs: Annotated[tuple[str, ...], OneOf(*PROGRAMS)] = ("train",)  # eval, sample: a batch
     fit: bool = False  # find the largest train.batch_size that the chip's memory holds

@@ -9,12 +9,12 @@ from vdp.settings.rules import (
     Amount,
     AtLeast,
     Between,
+    Checked,
     Count,
     Matches,
     Natural,
     OneOf,
     Positive,
-    Section,
     Seed,
     Size,
     SizeOrNone,
@@ -32,10 +32,10 @@ Which = Annotated[str, Matches("best|latest|[0-9]{1,10}", "best, latest or a ste
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Eval(Section):
+class Eval(Checked):
     """What is estimated, of which checkpoint, on which images."""
 
-    section: ClassVar[str] = "eval"
+    path: ClassVar[str] = "config.eval."
     every: Count = 1000  # steps between validations
     every_epochs: Amount = 0.0  # above 0 it decides eval.every
     estimators: Annotated[tuple[str, ...], OneOf(*ESTIMATORS, "fid")] = ("elbo",)
@@ -75,10 +75,10 @@ class Eval(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample(Section):
+class Sample(Checked):
     """How pictures and samples are drawn."""
 
-    section: ClassVar[str] = "sample"
+    path: ClassVar[str] = "config.sample."
     num: Count = 100
     checkpoint: Which = "best"
     seed: Seed = 0
@@ -100,10 +100,10 @@ class Sample(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Codec(Section):
+class Codec(Checked):
     """What is compressed by the run's model, or decompressed, and how."""
 
-    section: ClassVar[str] = "codec"
+    path: ClassVar[str] = "config.codec."
     files: str = "test"  # a split of the run's data, a folder of images, an .npz; or what to unpack
     out: str = ""  # the file NAME.vdp; of decompress an .npz, or a folder for PNG files
     checkpoint: Which = "best"

@@ -117,20 +117,20 @@ Dtype = Annotated[str, OneOf("float32", "bfloat16", "float16")]  # jax computes 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Section:
-    """Base of one section of a config: a frozen dataclass whose fields are checked when it is made.
+class Checked:
+    """Base of frozen dataclasses whose fields are checked by their types when they are made.
 
-    A field's type is its annotation, as of `checked`.
+    A field's type is its annotation, as of `checked`; those that it does not know, as networks and
+    annotations that are strings, are left alone. `path` stands before a field's name in messages.
     """
 
-    section: ClassVar[str] = ""
+    path: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self), include_extras=True)
         for field in dataclasses.fields(self):
-            name = ".".join(filter(None, ("config", self.section, field.name)))
-            value = checked(name, getattr(self, field.name), hints[field.name])
-            object.__setattr__(self, field.name, value)
+            if checkable(field.type):
+                value = checked(self.path + field.name, getattr(self, field.name), field.type)
+                object.__setattr__(self, field.name, value)
 
 
 def checkable(kind: Any) -> bool:

@@ -15,15 +15,14 @@ from vdp.settings.evaluation import Codec, Eval, Sample
 from vdp.settings.rules import (
     Amount,
     Between,
+    Checked,
     Count,
     Natural,
     OneOf,
     Positive,
-    Section,
     Seed,
     Share,
     Size,
-    checked,
 )
 
 FIGURES = ("png", "pdf", "svg")
@@ -31,10 +30,10 @@ INIT_PARTS = ("encoder_decoder", "all")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(Section):
+class Data(Checked):
     """Which images, and what becomes of them."""
 
-    section: ClassVar[str] = "data"
+    path: ClassVar[str] = "config.data."
     name: str | None = None
     dir: str | None = None  # default: $VDP_DATA/<name>
     download: bool = False  # let tensorflow-datasets fetch what is missing
@@ -67,10 +66,10 @@ class Data(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optim(Section):
+class Optim(Checked):
     """The optimiser and its learning rate."""
 
-    section: ClassVar[str] = "optim"
+    path: ClassVar[str] = "config.optim."
     name: Annotated[str, OneOf("adam", "adamw", "adamax")] = "adamw"
     learning_rate: Amount = 1e-3
     final_learning_rate: Amount = 0.0
@@ -99,10 +98,10 @@ class Optim(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Train(Section):
+class Train(Checked):
     """How long, on how many images at once, and how it is averaged."""
 
-    section: ClassVar[str] = "train"
+    path: ClassVar[str] = "config.train."
     steps: Count = 1000
     epochs: Amount = 0.0  # above 0 it decides steps
     kl_warmup_epochs: Amount = 0.0  # above 0 it decides model.kl_warmup_steps
@@ -122,10 +121,10 @@ class Train(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Log(Section):
+class Log(Checked):
     """What is written while it trains."""
 
-    section: ClassVar[str] = "log"
+    path: ClassVar[str] = "config.log."
     every: Count = 100  # steps between lines of metrics.jsonl
     tensorboard: bool = True
     wandb: Annotated[str, OneOf("off", "offline", "online")] = "off"  # Weights & Biases
@@ -139,17 +138,17 @@ class Log(Section):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Checkpoint(Section):
+class Checkpoint(Checked):
     """When states are saved, and how many are kept besides the best."""
 
-    section: ClassVar[str] = "checkpoint"
+    path: ClassVar[str] = "config.checkpoint."
     every: Natural = 0  # steps; 0: at each validation
     keep_latest: Count = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A whole config, checked.
+class Settings(Checked):
+    """A whole config.
 
     Attributes:
       seed: with the step it determines all randomness of training.
@@ -157,6 +156,8 @@ class Settings:
       notes: why fields are what they are where the config chose them for the data, each as
         "FIELD: why".
     """
+
+    path: ClassVar[str] = "config."
 
     seed: Seed = 0
     notes: tuple[str, ...] = ()
@@ -172,9 +173,7 @@ class Settings:
     describe: Describe = dataclasses.field(default_factory=Describe)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", checked("config.seed", self.seed, Seed))
-        notes = checked("config.notes", self.notes, tuple[str, ...])
-        object.__setattr__(self, "notes", notes)
+        super().__post_init__()
         if not isinstance(self.model, Mapping):
             raise UserError(f"config.model holds fields, and is not {shown(self.model)}")
         _check_values("config.model", self.model)
