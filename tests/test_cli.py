@@ -273,9 +273,9 @@ def test_a_terminal_without_the_characters_and_no_stdout():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "?\n", "")
-    closed = ["bash", "-c", '"$@" >&-', "bash", *command]
-    done = subprocess.run(closed, env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
+    for without in (["bash", "-c", f'"$@" {out}', "bash", *command] for out in (">&-", "2>&-")):
+        done = subprocess.run(without, env=environment, capture_output=True, text=True, cwd=ROOT)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("asked", ["--mode=describe", "--help"])

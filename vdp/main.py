@@ -15,6 +15,11 @@ from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
 from vdp.runtime import files, signals, sources, terminal, xla_options
 from vdp.settings import Settings
 
+NUMBERS = {  # of jax: with others a run would go on to other numbers than it began with
+    "jax_enable_x64": False,
+    "jax_threefry_partitionable": True,
+    "jax_default_prng_impl": "threefry2x32",
+}
 WITHOUT_RUN = ("describe", "check")  # modes that a config is enough for
 NEEDED = (
     "jax", "flax", "optax", "orbax", "ml_collections", "chex", "clu", "numpy", "safetensors",
@@ -28,6 +33,14 @@ def _prepare_environment(settings: Settings, mode: str) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
         if "jax" in sys.modules:  # where a config has looked at images
             sys.modules["jax"].config.update("jax_platforms", "cpu")
+    for name, value in NUMBERS.items():
+        variable, text = name.upper(), str(value).lower()
+        given = os.environ.get(variable, text).lower()
+        if {"0": "false", "1": "true"}.get(given, given) != text:
+            print(f"{variable}={given} is not followed, for the numbers' sake", file=sys.stderr)
+        os.environ[variable] = text
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, value)
     asked = [name for name, value in vars(settings.train).items() if value is True]
     if flags := xla_options.flags(asked, os.environ.get("XLA_FLAGS", "").split()):
         os.environ["XLA_FLAGS"] = " ".join(flags)
@@ -218,8 +231,8 @@ def console() -> NoReturn:
 
 
 def _program(argv: Sequence[str]) -> NoReturn:
-    signals.listen(watched=True)  # to the last: what comes at exit finds the work done
     terminal.prepare()
+    signals.listen(watched=True)  # to the last: what comes at exit finds the work done
     try:
         code = run(argv)
     except Exception:

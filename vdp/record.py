@@ -106,7 +106,8 @@ def read_run(workdir: str | pathlib.Path) -> Record:
       UserError: the folder holds none, or one that cannot be read.
     """
     path = files.located(workdir) / RUN_FILE
-    content = files.read_json(path, RUN_FILE)
+    way_out = "restore it from a copy, for nothing else says what run this is"
+    content = files.read_json(path, RUN_FILE, way_out=way_out)
     try:
         return _record(content, path.parent)
     except DAMAGED as error:

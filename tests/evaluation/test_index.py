@@ -58,6 +58,11 @@ def test_best_says_of_how_many_validations():
     assert said().splitlines()[0] == "checkpoint best: step 20"
     first = said(validations={"num": 4, "last_step": 40}).splitlines()[0]
     assert first == "checkpoint best: step 20, the best of 4 validations up to step 40"
+    first = said(validations={"num": 4, "last_step": 40, "better": 30}).splitlines()[0]
+    assert first == (
+        "checkpoint best: step 20; of 4 validations up to step 40 that of step 30 was "
+        "better: its checkpoint is newer or gone"
+    )
 
 
 def write(path, content):

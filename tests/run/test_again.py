@@ -79,3 +79,22 @@ def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_ru
     written = [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
+    (copied_run / "card.html").unlink()  # as where the disk was full
+    assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
+    assert (copied_run / "card.html").exists()
+
+
+def test_a_better_validation_whose_checkpoint_is_gone_is_named(cli, copied_run, undrawn):
+    """As of a folder that was copied in parts: the best that is left is not the best there was."""
+    shutil.rmtree(copied_run / "checkpoints" / "20")
+    asked = ("--config.eval.estimators=elbo", "--config.eval.max_examples=20")
+    code, out, err = cli("--mode=eval", *asked, f"--workdir={copied_run}")
+    assert code == 0, err
+    assert "step 10; of 3 validations up to step 20 that of step 20 was better" in out
+
+
+def test_a_damaged_config_is_not_to_be_removed(refused, copied_run):
+    (copied_run / "config.json").write_text("{")
+    refused(
+        "--mode=eval", f"--workdir={copied_run}", says=["config.json", "restore it from a copy"]
+    )

@@ -10,7 +10,7 @@ from starting import started
 import vdp
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.evaluation import evaluate
+from vdp.evaluation import validations
 from vdp.metrics import score
 from vdp.run import students
 from vdp.runtime import parallel
@@ -127,7 +127,7 @@ def test_no_checkpoint_of_a_student_is_chosen_by_its_bound(opened, smoke_run):
     student = with_prior(run.model, reverse="fixed", teacher_steps=2)
     for model, chooses in ((run.model, True), (student, False)):
         assert score.score_of(model).chooses == chooses
-        among = evaluate.validations(dataclasses.replace(run, model=model), smoke_run)
+        among = validations.among(dataclasses.replace(run, model=model), smoke_run)
         assert (among is not None) == chooses
 
 

@@ -36,6 +36,25 @@ def test_what_a_config_asks_of_the_compiler_is_set_before_jax_starts_and_never_o
     assert flags(*both, given=own) == [own, *exact, *quick[1:]]
 
 
+def test_numbers_are_not_the_environments_to_choose():
+    """A run that goes on would go on to others."""
+    code = (
+        "{}import sys; from vdp.modes import describe as mode; from vdp import main\n"
+        "def shown(*_, **__):\n"
+        "    import jax; print(jax.random.key(0).dtype, jax.numpy.ones(1, float).dtype)\n"
+        "mode.main = shown; main._program(sys.argv[1:])\n"
+    )
+    asked = ("--mode=describe", "--config=digits_vae:smoke")
+    given = {"JAX_ENABLE_X64": "1", "JAX_DEFAULT_PRNG_IMPL": "rbg", "PYTHONPATH": str(ROOT)}
+    for first in ("", "import jax; "):
+        command = [sys.executable, "-c", code.format(first), *asked]
+        environment = os.environ | given
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+        assert done.stdout.split() == ["key<fry>", "float32"]
+        said = [line.partition(" ")[0] for line in done.stderr.splitlines()]
+        assert said == ["JAX_ENABLE_X64=1", "JAX_DEFAULT_PRNG_IMPL=rbg"]
+
+
 def test_xla_knows_all_options_that_this_jaxlib_is_given():
     """It ends the process at one that it does not know."""
     given = xla_options.flags({option.asked_by for option in xla_options.OPTIONS})

@@ -21,6 +21,7 @@ from vdp.evaluation import (
     representation,
     samples,
     unnormalised,
+    validations,
     values,
 )
 from vdp.evaluation.estimators import ESTIMATORS, estimate, has_its_own, require_finite
@@ -28,7 +29,7 @@ from vdp.evaluation.resume import Unfinished
 from vdp.levels import to_unit
 from vdp.metrics import fid, latents, likelihood, per_batch, score
 from vdp.run import M, Run
-from vdp.runtime.metric_log import METRICS_FILE, read_metrics, series, train_seconds
+from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.types import (
     Arrays,
     Classifying,
@@ -109,7 +110,7 @@ def evaluate(
     result = {
         "step": run.step,
         "checkpoint": chosen.checkpoint,
-        "validations": validations(run, workdir) if chosen.checkpoint == "best" else None,
+        "validations": validations.among(run, workdir) if chosen.checkpoint == "best" else None,
         "split": chosen.split,
         "settings": {field: after for field, (_, after) in changes.items()},
         "question": naming.question(run.settings),
@@ -180,19 +181,6 @@ def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
         raise UserError(f"the {chosen.split} split is empty: set data.num_validation when training")
     target, inputs = datasets.fixed_images(split, run.facts, run.settings.data)
     return split, (target, inputs, split.labels)
-
-
-def validations(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
-    """Among how many validations the best was chosen, and the step of the last.
-
-    None: unknown, or it was not chosen.
-    """
-    shown, metrics = score.score_of(run.model), read_metrics(workdir / METRICS_FILE)
-    if not shown.chooses:
-        return None
-    name = score.series_name(shown, metrics)
-    steps = [step for step, _ in series(metrics, f"eval/{name}")]
-    return {"num": len(steps), "last_step": steps[-1]} if steps else None
 
 
 def _latents(question: Question[Stochastic]) -> dict[str, Any]:

@@ -123,7 +123,11 @@ def checkpoint(result: Mapping[str, Any]) -> str:
     if validations := result.get("validations"):
         num, last = validations["num"], validations["last_step"]
         plural = "s" if num > 1 else ""
-        line += f", the best of {num} validation{plural} up to step {last}"
+        among = f"{num} validation{plural} up to step {last}"
+        better = validations.get("better")
+        if better is None:
+            return f"{line}, the best of {among}"
+        line += f"; of {among} that of step {better} was better: its checkpoint is newer or gone"
     return line
 
 

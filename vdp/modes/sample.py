@@ -9,7 +9,7 @@ from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
 from vdp.run import calibration, record_of, restore
-from vdp.runtime import parallel
+from vdp.runtime import files, parallel
 from vdp.settings import Settings
 
 
@@ -26,6 +26,8 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
       UserError: anything the user can mend.
     """
     record = record_of(workdir, settings)
+    if parallel.is_writer():
+        files.prepare(record.workdir)  # before the work, whose pictures are written there
     run = restore(settings, record, settings.sample.checkpoint)
     build.check_sampler(run.model, settings.sample.options())
     folder = sample.folder_of(record.workdir, record.settings, settings)

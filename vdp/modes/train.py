@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from vdp import build, classifier, run
 from vdp.cards import write
 from vdp.data import datasets, identity
-from vdp.evaluation import asked, index, naming, report, resume
-from vdp.evaluation.evaluate import validations
+from vdp.evaluation import asked, index, naming, report, resume, validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
@@ -238,7 +237,7 @@ def _ended(
     result: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation from before the end of training, as it is after it."""
-    among = validations(trained, workdir)
+    among = validations.among(trained, workdir)
     changed = among != result.get("validations")
     if changed:
         spent = train_seconds(workdir / METRICS_FILE)
@@ -252,7 +251,7 @@ def _ended(
     if parallel.is_writer() and changed:
         files.write_json(workdir / RESULT, result)
         index.write(workdir)
-    if parallel.is_writer() and (changed or written):
+    if parallel.is_writer() and (changed or written or not (workdir / write.CARD).exists()):
         write.card(workdir)
     return result
 

@@ -266,16 +266,14 @@ def write_json(path: pathlib.Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: pathlib.Path, what: str) -> Any:
+def read_json(path: pathlib.Path, what: str, *, way_out: str = "restore or remove it") -> Any:
     """Reads one JSON document in UTF-8; UserError where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UserError(f"{path.parent} is not the workdir of a run: it has no {what}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{what} at {path} cannot be read ({error}): restore or remove it"
-        ) from error
+        raise UserError(f"{what} at {path} cannot be read ({error}): {way_out}") from error
 
 
 def set_aside(path: pathlib.Path) -> pathlib.Path:

@@ -13,9 +13,18 @@ CLOSED = 128 + signal.SIGPIPE  # the exit code where nobody reads any more, as u
 def prepare() -> None:
     """For the process of a command: what must not be written is not.
 
-    A character that the encoding lacks is written as ?, in place of an error. Reads that go on
+    What was closed before the start leads nowhere: a file that is opened later would get its
+    number, and what is said would stand in it. A character that the encoding lacks is written as
+    ?, in place of an error. Reads that go on
     after one of them has failed, and been said, are not reported by the threads they end in.
     """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -45,7 +45,7 @@ def saved_steps(workdir: pathlib.Path) -> list[int]:
     folder = workdir / FOLDER
     entries = folder.iterdir() if folder.is_dir() else ()
     names = {entry.name.removeprefix(REPLACED) for entry in entries}
-    return sorted(int(name) for name in names if name.isdigit())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def _check(step: int, restored: State | Evaluated, sums: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 from vdp.errors import UserError
 from vdp.runtime import files
 from vdp.runtime.metric_log import is_finite
+from vdp.runtime.progress import in_bytes
 
 SCORE = "metrics"  # Orbax's name for what `best` is chosen by
 REPLACED = "replaced-"  # before the step of a checkpoint that is being written anew
@@ -160,8 +161,8 @@ def check_room(folder: pathlib.Path, state: Any) -> None:
     free = min(shutil.disk_usage(folder).free, limit)
     if needed > free:
         raise UserError(
-            f"the checkpoint needs {needed / 2**20:.1f} MiB in {folder} and {free / 2**20:.1f} MiB "
-            "can be written: free some space or name another workdir, and run the command "
+            f"the checkpoint needs {in_bytes(needed)} in {folder} and {in_bytes(free)} can be "
+            "written: free some space or name another workdir, and run the command "
             "again; earlier checkpoints are intact"
         )
 
