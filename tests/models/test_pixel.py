@@ -244,8 +244,8 @@ def test_samples_and_pictures_of_latents(kind):
         ({}, {"form": "separate"}, "merged"),
         ({"likelihood": dict(name="normal")}, {}, "categorical"),
         ({"likelihood": dict(name="logistic_mixture")}, {}, "categorical"),
-        ({"location": "clean"}, {}, "noisy, denoised"),
-        ({"dequantization": "none"}, {}, "variational, uniform"),
+        ({"location": "clean"}, {}, "accepted: denoised, noisy"),
+        ({"dequantization": "none"}, {}, "accepted: uniform, variational"),
     ],
 )
 def test_what_cannot_be_is_refused(end, prior, says):
