@@ -37,7 +37,8 @@ def _prepare_environment(settings: Settings, mode: str) -> None:
         variable, text = name.upper(), str(value).lower()
         given = os.environ.get(variable, text).lower()
         if {"0": "false", "1": "true"}.get(given, given) != text:
-            print(f"{variable}={given} is not followed, for the numbers' sake", file=sys.stderr)
+            why = "with it a run would go on to other numbers than it began with"
+            print(f"{variable}={given} is not followed: {why}", file=sys.stderr)
         os.environ[variable] = text
         if "jax" in sys.modules:
             sys.modules["jax"].config.update(name, value)
