@@ -20,6 +20,7 @@ from benchmarks.results import MEASURED, PAGE, file_name, started
 from vdp.errors import Parser, UserError
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
+from vdp.runtime.numbers import with_error
 
 KEPT = MEASURED / "peers"
 LENGTHS = ("train.steps", "train.epochs", "train.seconds")  # which the table says in a column
@@ -96,7 +97,7 @@ def row(kept: Kept) -> Sequence[str]:
         f"{kept['parameters']:,}",
         f"{kept['epochs']:g} epochs, {kept['seconds']:,.0f} s",
         f"{kept['images']:,}",
-        f"{kept['nats']:.2f} ± {kept['se']:.2f} ({kept['of']})",
+        f"{with_error(kept['nats'], kept['se'])} ({kept['of']})",
     )
 
 

@@ -9,6 +9,7 @@ from launch.table import mean_and_error
 from vdp.errors import UserError
 from vdp.pictures import style
 from vdp.runtime import markdown
+from vdp.runtime.numbers import with_error
 
 CHAINS = ("fixed", "calibrated", "optimised")  # of one run, for any T
 TUNED, LONGER = "fine-tuned", "trained on"  # with the bound of T steps, of infinitely many
@@ -40,7 +41,7 @@ def cell(group: Sequence[Numbers], name: str) -> str:
         return ""
     mean, error = mean_and_error([numbers[name] for numbers in group])
     error = group[0].get(f"{name}_se") if error is None else error
-    return f"{mean:.2f}" if error is None else f"{mean:.2f} ± {error:.2f}"
+    return with_error(mean, error)
 
 
 def rows_of(groups: Groups, weighed: str = "") -> Rows:

@@ -26,6 +26,7 @@ from vdp.errors import Parser
 from vdp.metrics import likelihood
 from vdp.metrics.convergence import difference
 from vdp.runtime import markdown
+from vdp.runtime.numbers import with_error
 from vdp.types import Batch
 
 POINTS = 25  # of the Riemann sum in the published DVP program, on MNIST and CIFAR10
@@ -149,7 +150,7 @@ def cells(row: Row, batch: Batch, samples: int) -> tuple[str, ...]:
     truth = exact(batch, row.tag)
     error = difference(values, truth)
     numbers = f"{values.mean():.2f}", f"{truth.mean():.2f}"
-    size = f"{error['mean']:+.3f} ± {error['se']:.3f}"
+    size = with_error(error["mean"], error["se"], "+.3f")
     return (f"`{row.estimator}`", row.mistake, f"`{row.tag}`", *numbers, size, side(error))
 
 

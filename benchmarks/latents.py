@@ -16,6 +16,7 @@ from launch.table import COLUMNS, Result, grouped, read_all
 from vdp.comparison import compare
 from vdp.errors import Parser, UserError
 from vdp.runtime import markdown
+from vdp.runtime.numbers import with_error
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "results.md"
 KEYS = "prior", "latent"
@@ -28,7 +29,7 @@ def ahead(folder: pathlib.Path, against: pathlib.Path) -> str:
         return ""
     for found in compare([against, folder]).differences:
         if found.estimator == "elbo" and found.paired:
-            return f"{found.estimate.mean:.2f} ± {found.estimate.se:.2f}"
+            return with_error(found.estimate.mean, found.estimate.se)
     return ""
 
 

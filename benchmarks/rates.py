@@ -26,6 +26,7 @@ from vdp.record import RUN_FILE, read_run
 from vdp.run import restore
 from vdp.run.rates import beside_bound
 from vdp.runtime import files, markdown
+from vdp.runtime.numbers import with_error
 
 KEPT = MEASURED / "rates"
 PAGE = MEASURED.parent.parent / "docs" / "compression.md"
@@ -89,11 +90,9 @@ def row(numbers: Numbers) -> list[str]:
         f"{numbers['images']:,} {numbers['split']}, {numbers['lanes']} at once",
         numbers["model"],
     ]
-    bound, gap = f"{numbers['bound']:.4f}", f"{100 * numbers['gap']:+.2f}"
-    if numbers["bound_se"] is not None:
-        bound += f" ± {numbers['bound_se']:.4f}"
-    if numbers["gap_se"] is not None:
-        gap += f" ± {100 * numbers['gap_se']:.2f}"
+    within = None if numbers["gap_se"] is None else 100 * numbers["gap_se"]
+    bound = with_error(numbers["bound"], numbers["bound_se"], ".4f")
+    gap = with_error(100 * numbers["gap"], within, "+.2f")
     return [*about, bound, f"{numbers['rate']:.4f}", f"{gap} %", f"{numbers['initial_bits']:,}"]
 
 

@@ -21,6 +21,7 @@ from vdp.errors import Parser, UserError
 from vdp.evaluation.estimators import ESTIMATORS
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown
+from vdp.runtime.numbers import with_error
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
 MARKS = "<!-- refined -->", "<!-- end of refined -->"
@@ -60,7 +61,7 @@ def number(results: Sequence[Result], name: str, key: str, digits: int = 2) -> s
     mean, error = mean_and_error(means)
     if error is None and isinstance(values[0], dict):
         error = values[0]["se"]
-    return f"{mean:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+    return with_error(mean, error, f".{digits}f")
 
 
 def row(config: str, changed: Sequence[str], results: Sequence[Result]) -> list[str]:

@@ -20,6 +20,7 @@ from launch.table import mean_and_error, qualified
 from vdp.errors import Parser
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
+from vdp.runtime.numbers import with_error
 from vdp.settings import compare
 from vdp.settings.parse import parse, to_json
 
@@ -140,7 +141,7 @@ def estimate(group: Sequence[Run], name: str) -> str:
     error = entries[0]["nats"]["se"] if error is None else error
     about = max(map(qualified, entries), key=len)  # what is against one seed is against the mean
     about += f"; of {len(entries)} seeds" if len(entries) < len(group) else ""
-    return f"{mean:.2f}" + ("" if error is None else f" ± {error:.2f}") + f" ({about})"
+    return f"{with_error(mean, error)} ({about})"
 
 
 def row(group: Sequence[Run]) -> list[str]:

@@ -29,6 +29,7 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
 from vdp.runtime import files, markdown
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
+from vdp.runtime.numbers import with_error
 from vdp.types import Array, Terms
 
 KEPT = MEASURED / "stability"
@@ -151,8 +152,7 @@ def _estimate(values: Sequence[float | None], digits: int) -> str:
     known = [value for value in values if value is not None]
     if not known:  # the merged form has no entropy
         return "-"
-    mean, error = mean_and_error(known)
-    return f"{mean:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
+    return with_error(*mean_and_error(known), f".{digits}f")
 
 
 def draw(groups: Groups, path: pathlib.Path) -> None:

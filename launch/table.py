@@ -16,6 +16,7 @@ from vdp.metrics import divergence
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files
 from vdp.runtime.markdown import table as table_lines
+from vdp.runtime.numbers import with_error
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
 DASH = "–"  # noqa: RUF001
@@ -166,9 +167,7 @@ class Column:
         digits = self.digits
         if digits is None:
             digits = max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 0
-        text = f"{mean:,.{digits}f}"
-        if error is not None and self.digits != 0:
-            text += f" ± {error:,.{digits}f}"
+        text = with_error(mean, error if self.digits != 0 else None, f",.{digits}f")
         tags = distinct(map(self.tag, results))
         missing = f" (from {len(values)})" if len(values) < len(results) else ""
         return text + (f" ({tags})" if tags else "") + missing

@@ -29,6 +29,14 @@ def test_the_installed_program_is_main():
     assert callable(getattr(main, function))
 
 
+@pytest.mark.parametrize("name", ["config", "workdir", "out", "mode"])
+def test_a_flag_without_its_value_is_refused(refused, name):
+    """As of --workdir=$RUN where RUN is not set: the folder would be another one."""
+    other = () if name == "config" else ("--config=digits_vae:smoke",)
+    refused(f"--{name}=", *other, says=[f"--{name} is empty"])
+    refused(f"--{name}", "", *other, says=[f"--{name} is empty"])
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 @pytest.mark.parametrize(
     ("words", "offered"),

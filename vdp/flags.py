@@ -150,6 +150,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
     if flags.completion:
         print(_completion(parser))
         raise SystemExit(0)
+    for name, value in vars(flags).items():
+        if value == "":  # as of a variable that is not set
+            raise UserError(f"--{name} is empty: give it a value, or leave it out")
     if flags.mode not in MODES:
         raise choose_from("mode", flags.mode, MODES)
     for name, modes in OPTIONS.items():

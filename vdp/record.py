@@ -24,6 +24,8 @@ from vdp.settings.parse import parse, to_config, to_json
 
 RUN_FILE = "config.json"
 RESULT = "eval.json"  # of the best checkpoint on the test split
+SAMPLES, PLOTS = "samples", "plots"  # folders of pictures
+PREVIEW = "step-"  # what a picture of samples while it trained is called, before the step
 DAMAGED = (UserError, AttributeError, LookupError, TypeError, ValueError)  # reading such a file
 DTYPES = ("float32", "bfloat16")  # of exported weights
 SIGNS = (RUN_FILE, RESULT, "metrics.jsonl")  # files that folders of runs hold

@@ -29,7 +29,7 @@ def test_a_number_shows_its_error():
     assert doublings.in_nats({"mean": 0.123456, "se": None}) == "0.12"
 
 
-class OfTheOracle(doublings.Asked):
+class OfTheOracle(doublings.Material):
     """Stands for the images: every map is of 64 draws of the oracle's data."""
 
     def __init__(self, model, params):

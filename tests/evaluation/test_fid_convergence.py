@@ -7,7 +7,7 @@ import pytest
 import vdp
 from vdp.data import datasets
 from vdp.evaluation import fid_convergence, resume
-from vdp.evaluation.doublings import Asked
+from vdp.evaluation.doublings import Material
 from vdp.metrics import fid, fid_extrapolation
 
 PIXELS = fid.Features(
@@ -23,7 +23,7 @@ def report(run, dataset, features, images, folder, **settings):
     two = dataset.splits["test"].take(slice(2))
     arrays = (two.images, two.images, two.labels)
     return fid_convergence.report(
-        Asked(
+        Material(
             run=asked,
             arrays=arrays,
             dataset=dataset,

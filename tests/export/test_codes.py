@@ -69,6 +69,14 @@ def test_what_cannot_be_written_is_refused(refused, smoke_run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_for_codes_is_tried_before_the_work(refused, smoke_run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(encode, "restore", lambda *_: pytest.fail("a checkpoint was opened"))
+    for out in ("codes.npz", "codes"):
+        to = f"--out={tmp_path / 'file' / out}"
+        refused(ENCODE, f"--workdir={smoke_run}", to, says=["cannot be written"])
+
+
 def test_a_model_without_an_encoder_has_no_codes(smoke_run):
     run = dataclasses.replace(vdp.load(smoke_run), model=types.SimpleNamespace())
     with pytest.raises(UserError, match="model vae has no encoder"):

@@ -83,6 +83,13 @@ def test_folders_made_for_a_name_that_is_too_long_are_removed(tmp_path):
     assert entries(tmp_path) == []
 
 
+def test_checkpoints_need_a_name_in_utf_8(tmp_path):
+    files.check_name(tmp_path / "Läufe")
+    for inside in ("", "checkpoints"):
+        with pytest.raises(UserError, match=r"no UTF-8.*name another workdir"):
+            files.check_name(tmp_path / os.fsdecode(b"L\xe4ufe") / inside)
+
+
 def write_two_and_fail(folder):
     with files.filling(folder) as inner:
         (inner / "0.png").write_text("")

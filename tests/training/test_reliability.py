@@ -76,6 +76,12 @@ def test_workdir_that_cannot_be_written(refused, tmp_path):
     refused(SMOKE, f"--workdir={tmp_path / 'file' / 'run'}", says=["cannot be written"])
 
 
+def test_a_workdir_whose_name_is_no_utf_8_is_refused_before_training(refused, tmp_path):
+    workdir = tmp_path / os.fsdecode(b"L\xe4ufe") / "run"
+    refused(SMOKE, f"--workdir={workdir}", says=["no UTF-8", "another --workdir"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_full_disk_while_saving(refused, tmp_path, monkeypatch):
     from vdp.training import checkpoint
 

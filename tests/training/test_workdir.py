@@ -1,12 +1,15 @@
 """What a command does to a run's folder before it trains: nothing, where it is refused."""
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import vdp
 from vdp import config
+from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.modes import train
 from vdp.record import Extension, read_run, write_run
@@ -147,6 +150,29 @@ def test_a_run_on_images_of_ones_own_goes_on_where_they_have_been_moved_to(copie
     for hashes, name in ((others, "npz:/new/x.npz"), (stored["hashes"], "digits")):
         with pytest.raises(UserError, match=r"data\.name \(was 'npz:/old/x\.npz', now"):
             fit._earlier(settings.replace(data=dict(name=name)), copied_run, hashes)
+
+
+def test_of_images_that_were_added_it_is_said_and_not_of_what_a_config_chooses_for_them(tmp_path):
+    name, run = f"npz:{tmp_path / 'mine.npz'}", tmp_path / "run"
+
+    def of(images, *overrides):
+        pixels = np.random.default_rng(0).integers(0, 256, (images, 8, 8, 1), dtype=np.uint8)
+        np.savez(tmp_path / "mine.npz", train_images=pixels, test_images=pixels[:10])
+        settings = config.settings("own_vae", [("data.name", name), *overrides])
+        dataset = datasets.load(settings.data)
+        return settings, identity.hashes(dataset), dataclasses.asdict(dataset.facts.info)
+
+    settings, hashes, info = of(100)
+    write_run(run, settings, {"total": 1}, info, hashes=hashes)
+    (run / "checkpoints" / "10").mkdir(parents=True)
+    assert fit._earlier(settings, run, hashes)
+    more, others, _ = of(120)
+    assert more.data.num_validation != settings.data.num_validation
+    with pytest.raises(UserError, match=r"train .*images of npz:.* are not those that this run"):
+        fit._earlier(more, run, others)
+    asked, others, _ = of(100, ("data.num_validation", "30"))
+    with pytest.raises(UserError, match=r"data\.num_validation \(was 10, now 30\)"):
+        fit._earlier(asked, run, others)
 
 
 def test_what_later_versions_add_is_passed_over(copied_run):

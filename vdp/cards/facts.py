@@ -13,7 +13,7 @@ from vdp.cards.curves import Curve
 from vdp.cards.pictures import Picture
 from vdp.errors import UserError
 from vdp.evaluation import index, report
-from vdp.record import DAMAGED, RESULT, RUN_FILE, Record, read_run
+from vdp.record import DAMAGED, RESULT, RUN_FILE, SAMPLES, Record, read_run
 from vdp.runtime import files, metric_log
 from vdp.runtime.progress import duration
 
@@ -159,7 +159,7 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
 
 def _draws(record: Record) -> bool:
     """Whether the model has samples: told by the picture of them, for it is not built here."""
-    return bool(list((record.workdir / "samples").glob("samples.*")))
+    return bool(list((record.workdir / SAMPLES).glob("samples.*")))
 
 
 def _checkpoint(result: dict[str, Any] | None) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from vdp.evaluation import noisy, report
 from vdp.metrics import divergence
+from vdp.runtime.numbers import with_error
 
 NO_LIKELIHOOD = "no likelihood"
 
@@ -19,8 +20,7 @@ class Mean:
 
     def text(self, digits: int) -> str:
         """Both, as "-83.90 ± 0.67"."""
-        error = "" if self.se is None else f" ± {self.se:.{digits}f}"
-        return f"{self.mean:.{digits}f}{error}"
+        return with_error(self.mean, self.se, f".{digits}f")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

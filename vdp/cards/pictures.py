@@ -7,6 +7,8 @@ import pathlib
 import re
 from collections.abc import Collection, Iterable
 
+from vdp.record import PLOTS, PREVIEW, SAMPLES
+
 CAPTIONS = {  # of samples/NAME.png, in the order they are shown in: {name: (title, what is seen)}
     "samples": ("Samples", "Mean images of samples of the model."),
     "reconstructions": (
@@ -35,7 +37,7 @@ CAPTIONS = {  # of samples/NAME.png, in the order they are shown in: {name: (tit
         "Codes of test images, coloured by label, beside draws of the prior where there is one.",
     ),
 }
-PLOTS = {  # likewise of plots/NAME.png
+OF_PLOTS = {  # likewise of plots/NAME.png
     "loss": (
         "Training",
         "What training and validation reached over steps, above the gradient's norm.",
@@ -73,14 +75,14 @@ def gather(workdir: pathlib.Path, *, drawn: Collection[str] = ()) -> list[Pictur
       drawn: names in plots/ of what card.html draws itself.
     """
     found: list[Picture] = []
-    samples = {path.stem: path for path in sorted((workdir / "samples").glob("*.png"))}
+    samples = {path.stem: path for path in sorted((workdir / SAMPLES).glob("*.png"))}
     known = [name for name in CAPTIONS if name in samples]
     others = [name for name in samples if name not in CAPTIONS and _step(name) is None]
     for name in [*known, *others]:
         title, caption = CAPTIONS.get(name, (_words(name), ""))
         found += _pictures(workdir, samples[name], title, caption)
-    for path in sorted((workdir / "plots").glob("*.png")):
-        plots = _pictures(workdir, path, *PLOTS.get(path.stem, (_words(path.stem), "")))
+    for path in sorted((workdir / PLOTS).glob("*.png")):
+        plots = _pictures(workdir, path, *OF_PLOTS.get(path.stem, (_words(path.stem), "")))
         found += [dataclasses.replace(plot, is_drawn=path.stem in drawn) for plot in plots]
     return found
 
@@ -88,7 +90,7 @@ def gather(workdir: pathlib.Path, *, drawn: Collection[str] = ()) -> list[Pictur
 def first(workdir: pathlib.Path, names: Iterable[str]) -> Picture | None:
     """The first of samples/NAME.png that can be read; None where none can."""
     for name in names:
-        path = workdir / "samples" / f"{name}.png"
+        path = workdir / SAMPLES / f"{name}.png"
         for picture in _pictures(workdir, path, *CAPTIONS.get(name, (_words(name), ""))):
             return picture
     return None
@@ -99,7 +101,7 @@ def of_steps(workdir: pathlib.Path) -> list[Picture]:
 
     One alone, at the end, says no more than samples.png: then there are none.
     """
-    paths = [path for path in (workdir / "samples").glob("step-*.png") if _step(path.stem)]
+    paths = [path for path in (workdir / SAMPLES).glob(f"{PREVIEW}*.png") if _step(path.stem)]
     paths.sort(key=lambda path: _step(path.stem) or 0)
     last = len(paths) - 1
     chosen = {round(index * last / (STEPS - 1)) for index in range(STEPS)} if last > 0 else set()
@@ -148,7 +150,7 @@ def _pictures(workdir: pathlib.Path, path: pathlib.Path, title: str, caption: st
 
 def _step(name: str) -> int | None:
     """The step of a picture of samples while it trained; None of another picture."""
-    found = re.fullmatch(r"step-([0-9]+)", name)
+    found = re.fullmatch(rf"{PREVIEW}([0-9]+)", name)
     return int(found[1]) if found else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from vdp.comparison.entries import Entry
 from vdp.comparison.side_by_side import Comparison, Difference
 from vdp.comparison.statistics import Estimate
+from vdp.runtime.numbers import with_error
 
 NONE = "–"  # noqa: RUF001
 MOST_COLUMNS = 6  # arms that are laid side by side, and not one below the other
@@ -44,7 +45,9 @@ def differences(comparison: Comparison) -> Table:
             d.estimator,
             f"{d.a} - {d.b}",
             _with_error(d.estimate),
-            NONE if d.estimate.threshold is None else _number(d.estimate.threshold, d.estimate.se),
+            NONE
+            if d.estimate.threshold is None
+            else format(d.estimate.threshold, _digits(d.estimate.se)),
             "yes" if d.paired else "no",
             verdict(d),
         ]
@@ -107,11 +110,9 @@ def _measure(estimate: Estimate) -> str:
 
 
 def _with_error(estimate: Estimate) -> str:
-    """Mean ± standard error, to two digits of the error."""
-    mean = _number(estimate.mean, estimate.se)
-    return mean if estimate.se is None else f"{mean} ± {_number(estimate.se, estimate.se)}"
+    return with_error(estimate.mean, estimate.se, _digits(estimate.se))
 
 
-def _number(value: float, error: float | None) -> str:
-    digits = 2 if not error else min(max(1 - math.floor(math.log10(error)), 0), 6)
-    return f"{value:,.{digits}f}"
+def _digits(error: float | None) -> str:
+    """How numbers are formatted that have this error: to two digits of it."""
+    return f",.{2 if not error else min(max(1 - math.floor(math.log10(error)), 0), 6)}f"

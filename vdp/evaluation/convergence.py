@@ -13,7 +13,7 @@ from jaxtyping import Float
 from vdp.data import core, datasets
 from vdp.errors import UserError
 from vdp.evaluation import doublings, fid_convergence
-from vdp.evaluation.doublings import Asked
+from vdp.evaluation.doublings import Material
 from vdp.evaluation.resume import Unfinished
 from vdp.metrics import fid
 from vdp.run import Run
@@ -38,7 +38,7 @@ class Convergence:
 
     title: str
     has: Callable[[Any], bool]
-    measure: Callable[[Asked], dict[str, Any]]
+    measure: Callable[[Material], dict[str, Any]]
     columns: Mapping[str, str]
     num_examples: int
     of: str = "images"
@@ -124,7 +124,7 @@ def measure(
       dataset: of `run.settings.data`.
       kept: results to go on from.
       features: of FID, where they are there.
-      samples: as of `Asked`.
+      samples: as of `Material`.
 
     Raises:
       UserError: a value is not finite.
@@ -135,7 +135,7 @@ def measure(
     some = core.spread(len(arrays[0]), num)
     target, inputs, labels = (array[some] for array in arrays)
     seen = target, inputs, labels
-    asked = Asked(
+    material = Material(
         run=run, arrays=seen, dataset=dataset, kept=kept, features=features, samples=samples
     )
-    return {"num_examples": num, **chosen.measure(asked)}
+    return {"num_examples": num, **chosen.measure(material)}

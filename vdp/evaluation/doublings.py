@@ -21,6 +21,7 @@ from vdp.metrics.likelihood import mean_and_error
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.run import Run
 from vdp.runtime import parallel
+from vdp.runtime.numbers import with_error
 from vdp.runtime.progress import Progress
 from vdp.types import Arrays, OverPrior, Reinterpretable
 
@@ -32,7 +33,7 @@ COARSEST = 16  # the finest solver's steps over those of the coarsest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
+class Material:
     """What a report is made of.
 
     Attributes:
@@ -91,7 +92,7 @@ def in_nats(value: likelihood.Estimate, digits: int = 2) -> str:
     error = value["se"]
     while error and error < 0.6 * 10**-digits and digits < 4:
         digits += 1
-    return f"{value['mean']:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+    return with_error(value["mean"], error, f".{digits}f")
 
 
 def _away(difference: likelihood.Estimate, what: str) -> str:
@@ -101,12 +102,12 @@ def _away(difference: likelihood.Estimate, what: str) -> str:
     return f"{in_nats(size)} nats {side} {what}"
 
 
-def iwae(asked: Asked) -> dict[str, Any]:
+def iwae(material: Material) -> dict[str, Any]:
     """The IWAE over K = eval.iwae_samples and its halves, of one set of weights for each image."""
-    chosen, model = asked.run.settings.eval, asked.run.model
+    chosen, model = material.run.settings.eval, material.run.model
     num = chosen.iwae_samples
     how = dict(num_samples=num, chunk=min(chosen.iwae_chunk, num))
-    terms = asked.map("iwae", convergence.iwae_terms, model, **how)
+    terms = material.map("iwae", convergence.iwae_terms, model, **how)
     counts, rows = convergence.counts(num), []
     before: np.ndarray | None = None
     rise: likelihood.Estimate | None = None
@@ -139,16 +140,16 @@ def _with_prior(model: Any, prior: DiffusionPrior) -> Any:
     return dataclasses.replace(model, prior=prior)
 
 
-def steps(asked: Asked) -> dict[str, Any]:
+def steps(material: Material) -> dict[str, Any]:
     """The bound of T = 2, 4, 8, ... steps, of the run's own T, and of T=inf, which they approach.
 
     They are bounds on different models with the same parameters. Few steps have an IWAE too.
     """
-    model, chosen = asked.run.model, asked.run.settings.eval
+    model, chosen = material.run.model, material.run.settings.eval
     own, samples = model.prior.num_steps, min(CHEAP_SAMPLES, chosen.iwae_samples)
     how = dict(num_samples=samples, chunk=min(chosen.iwae_chunk, samples))
     limit_model = _with_prior(model, dataclasses.replace(model.prior, bound="continuous"))
-    limit = asked.map("T=inf", score.flat_terms, limit_model)["value"]
+    limit = material.map("T=inf", score.flat_terms, limit_model)["value"]
     doubled = {2**i for i in range(1, MOST_STEPS.bit_length())}
     rows: list[dict[str, Any]] = []
     for num in sorted(doubled | {own}):
@@ -156,12 +157,12 @@ def steps(asked: Asked) -> dict[str, Any]:
         if num > max(own, STRATA) and not chain.num_strata:
             chain = dataclasses.replace(chain, num_strata=STRATA)
         of_chain = _with_prior(model, chain)
-        values = asked.map(f"T={num}", score.flat_terms, of_chain)["value"]
+        values = material.map(f"T={num}", score.flat_terms, of_chain)["value"]
         row = {"steps": num, "model": chain.weight_model, "nats": mean_and_error(values)}
         row |= {"above_limit": difference(values, limit), "iwae": None}
         if num <= CHEAP_STEPS:
             name = f"T={num}-K={samples}"
-            weighted = asked.map(name, likelihood.iwae_terms, of_chain, **how)
+            weighted = material.map(name, likelihood.iwae_terms, of_chain, **how)
             doubt = enough_weights(weighted["ess"], samples)
             row["iwae"] = {**mean_and_error(weighted["value"]), **doubt}
         rows.append(row)
@@ -177,12 +178,12 @@ def steps(asked: Asked) -> dict[str, Any]:
     return {**about, "converged": converged, "words": words, "rows": rows}
 
 
-def ode(asked: Asked) -> dict[str, Any]:
+def ode(material: Material) -> dict[str, Any]:
     """The bound with the probability flow's density over the steps of its solver.
 
     The last row has twice the run's own steps, and all have the same noise.
     """
-    model = asked.run.model
+    model = material.run.model
     own = model.prior.ode_steps
     finer = _with_prior(model, dataclasses.replace(model.prior, ode_steps=2 * own))
     models = []
@@ -194,7 +195,7 @@ def ode(asked: Asked) -> dict[str, Any]:
     finest = None
     for of_flow in models:
         num = of_flow.prior.ode_steps
-        values = asked.map(f"ode-{num}", score.flat_terms, of_flow)["value"]
+        values = material.map(f"ode-{num}", score.flat_terms, of_flow)["value"]
         row: dict[str, Any] = {"steps": num, "nats": mean_and_error(values)}
         finest = values if finest is None else finest
         if finest is not values:

@@ -2,23 +2,23 @@
 
 from typing import Any
 
-from vdp.evaluation.doublings import Asked, in_nats
+from vdp.evaluation.doublings import Material, in_nats
 from vdp.metrics import fid, fid_extrapolation
 
 TOLERANCE = 0.01  # of the extrapolated FID
 
 
-def report(asked: Asked) -> dict[str, Any]:
+def report(material: Material) -> dict[str, Any]:
     """The report `fid` of eval.convergence, of `eval.fid_samples` samples.
 
     It has converged where the bias plus two standard errors is at most TOLERANCE of the
     extrapolated FID, and has not where the bias is above that by more than two standard errors.
     """
-    assert asked.features is not None  # both are there where fid is asked for
-    assert asked.samples is not None
-    samples = asked.samples()
-    reference = asked.dataset.splits[asked.run.settings.eval.fid_reference].images
-    expected = fid.cached_statistics(asked.features, reference)
+    assert material.features is not None  # both are there where fid is asked for
+    assert material.samples is not None
+    samples = material.samples()
+    reference = material.dataset.splits[material.run.settings.eval.fid_reference].images
+    expected = fid.cached_statistics(material.features, reference)
     found = fid_extrapolation.extrapolated(samples, expected)
     rows = [{"num": row["num"], "fid": _estimate(row)} for row in found["rows"]]
     limit, (num, num_features) = found["extrapolated"], samples.shape

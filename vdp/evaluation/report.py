@@ -6,6 +6,7 @@ from typing import Any
 
 from vdp.evaluation import noisy
 from vdp.metrics import divergence
+from vdp.runtime.numbers import with_error
 
 OF_SAMPLES = ("fid", "kid", "manifold")  # what a result holds of samples compared with images
 
@@ -40,15 +41,8 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
         lines.append(f"active units: {active['active']} of {active['total']}")
     if information := result.get("information"):  # a result of 0.1.0 has none
         lines.append(_information(information, result["rates"][0], num))
-    lines_between = result["interpolation"]
-    if lines_between and lines_between["pairs"]:
-        measures = ("path_ratio", "unevenness", "nonlinearity")
-        ratio, step, middle = (_with_error(lines_between[name], 3) for name in measures)
-        lines.append(
-            f"{split} mse {result['mse']:.5f} a pixel; images between two codes, of "
-            f"{lines_between['pairs']} pairs: path ratio {ratio} (1: straight), unevenness {step} "
-            f"(1: equal steps), nonlinearity {middle} (0: the middle is the mean of the ends)"
-        )
+    if result.get("mse") is not None:
+        lines.append(f"{split} mse {result['mse']:.5f} a pixel{_between(result['interpolation'])}")
     if (score := result.get("score")) and score["name"] != "squared_error":  # mse says that one
         lines.append(f"{split} {_score(score)}")
     if result["accuracy"] is not None:
@@ -62,6 +56,19 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     for name, entry in (result.get("ood") or {}).items():
         lines.append(f"{split} against {name}, {_ood(entry)}")
     return lines
+
+
+def _between(lines: Mapping[str, Any] | None) -> str:
+    """Of what images on lines between two codes are like; "" where there was no pair of images."""
+    if not lines or not lines["pairs"]:
+        return ""
+    measures = ("path_ratio", "unevenness", "nonlinearity")
+    ratio, step, middle = (_with_error(lines[name], 3) for name in measures)
+    return (
+        f"; images between two codes, of {lines['pairs']} pairs: path ratio {ratio} (1: straight), "
+        f"unevenness {step} (1: equal steps), nonlinearity {middle} (0: the middle is the mean of "
+        "the ends)"
+    )
 
 
 def sampling_seconds(result: Mapping[str, Any]) -> float | None:
@@ -179,8 +186,8 @@ def _representation(representation: Mapping[str, Any] | None, split: str) -> lis
     """A line for every latent whose codes were probed, of results that have them."""
     if not representation:
         return []
-    error = lambda se: "" if se is None else f" ± {100 * se:.1f}"
-    share = lambda entry: f"{100 * entry['accuracy']:.1f}{error(entry['se'])} %"
+    percent = lambda share: None if share is None else 100 * share
+    share = lambda entry: f"{with_error(100 * entry['accuracy'], percent(entry['se']), '.1f')} %"
     fitted, scored = representation["num_fitted"], representation["num_scored"]
     about = f"fitted on {fitted} training images, {scored} scored; the commonest class is "
     about += f"{100 * representation['majority']:.1f} %"
@@ -256,5 +263,4 @@ def _by_scale(table: list[dict]) -> str:
 
 
 def _with_error(value: Mapping[str, Any], digits: int, kind: str = "f") -> str:
-    error = "" if value["se"] is None else f" ± {value['se']:.{digits}{kind}}"
-    return f"{value['mean']:.{digits}{kind}}{error}"
+    return with_error(value["mean"], value["se"], f".{digits}{kind}")

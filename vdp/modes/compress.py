@@ -10,6 +10,7 @@ from vdp.errors import Interrupted, UserError
 from vdp.run import Run, record_of, restore
 from vdp.run.rates import Rate, beside_bound
 from vdp.runtime import files, interruption, parallel
+from vdp.runtime.numbers import with_error
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import SPLITS, Settings
 from vdp.types import Model
@@ -92,9 +93,8 @@ def _images(run: Run[Model]) -> np.ndarray:
 
 def _beside_bound(rate: Rate) -> str:
     """The bound of the coded model on the same images, and how far the rate is from it."""
-    within = "" if rate.gap_se is None else f" ± {100 * rate.gap_se:.2f}"
-    over = "" if rate.bound_se is None else f" ± {rate.bound_se:.4f}"
+    within = None if rate.gap_se is None else 100 * rate.gap_se
     return (
-        f"bound ({rate.model}) {rate.bound:.4f}{over} bits/dim over these images; the "
-        f"rate differs from it by {100 * rate.gap:+.2f}{within} %"
+        f"bound ({rate.model}) {with_error(rate.bound, rate.bound_se, '.4f')} bits/dim over these "
+        f"images; the rate differs from it by {with_error(100 * rate.gap, within, '+.2f')} %"
     )

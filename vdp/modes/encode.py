@@ -53,6 +53,8 @@ def main(
         split: f"{_stem(record.settings, settings, split, latents)}.{format}" for split in asked
     }
     paths = _paths(files.located(out) if out else record.workdir, endings)
+    for path in paths.values() if parallel.is_writer() else ():
+        files.check_file(path)
     run = restore(settings, record, settings.eval.checkpoint)
     shapes = _shapes(run)
     chosen = _names(latents, "latent", shapes) if latents else tuple(shapes)

@@ -24,7 +24,7 @@ from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.modes.follow import checkpoints, written_since
 from vdp.pictures import convergence as shown
 from vdp.pictures import histograms, sample
-from vdp.record import read_run
+from vdp.record import PLOTS, read_run
 from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
@@ -132,7 +132,7 @@ def _draw(
     compared: Mapping[str, ood.Compared],
 ) -> None:
     """Writes the pictures of a result at `path` into `plots` beside it."""
-    plots, formats = path.parent / "plots", settings.log.figures
+    plots, formats = path.parent / PLOTS, settings.log.figures
     for name, scores in compared.items():
         histograms.save(plots / histograms.file_name(name, path), name, scores, formats=formats)
     suffix = path.stem.removeprefix("eval")

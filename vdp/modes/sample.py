@@ -8,6 +8,7 @@ from vdp.cards import write
 from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
+from vdp.record import SAMPLES
 from vdp.run import calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
@@ -49,7 +50,7 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     if not written:
         raise UserError(f"model {settings.model['name']} draws pictures {otherwise}")
     sample.write_settings(run, folder)
-    if folder == record.workdir / "samples":  # its own pictures, and not of other settings
+    if folder == record.workdir / SAMPLES:  # its own pictures, and not of other settings
         written += sample.write_plots(run, record.workdir)
     if parallel.is_writer():
         if (record.workdir / write.CARD).exists():  # of the pictures that were there

@@ -15,7 +15,7 @@ from vdp.evaluation import asked, index, naming, report, resume, validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.record import DAMAGED, RESULT, RUN_FILE, read_run
+from vdp.record import DAMAGED, PLOTS, PREVIEW, RESULT, RUN_FILE, SAMPLES, read_run
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
@@ -26,11 +26,10 @@ from vdp.training.fit import check_batch_sizes, fit
 from vdp.training.state import Evaluated, State
 from vdp.types import Generative, Model
 
-PREVIEW = 36  # samples in the picture of each validation
-PREVIEWS = "step-"  # before its step, the name of that picture
+PREVIEWED = 36  # samples in the picture of each validation
 FOLDERS = (
     checkpoint.FOLDER, profile.FOLDER, resume.FOLDER, sinks.EVENTS_FOLDER, wandb_sink.FOLDER,
-    calibration.FOLDER, "samples", "plots",
+    calibration.FOLDER, SAMPLES, PLOTS,
 )  # fmt: skip
 
 
@@ -174,7 +173,7 @@ def _preview(
     settings: Settings, workdir: pathlib.Path, dataset: datasets.Dataset
 ) -> Callable[[Model, Evaluated], Sequence[pathlib.Path]]:
     """What draws some samples at every validation, and returns where the PNG file is."""
-    small = settings.replace(sample=dict(num=PREVIEW))
+    small = settings.replace(sample=dict(num=PREVIEWED))
     batched = Batched(parallel.make_mesh(), settings.eval.batch_size, settings.eval.seed)
 
     def draw(model: Model, evaluated: Evaluated) -> Sequence[pathlib.Path]:
@@ -190,8 +189,8 @@ def _preview(
             batched=batched,
             trained=settings,
         )
-        name = f"{PREVIEWS}{opened.step:07d}"
-        written = sample.write_samples(opened, workdir / "samples", name=name)
+        name = f"{PREVIEW}{opened.step:07d}"
+        written = sample.write_samples(opened, workdir / SAMPLES, name=name)
         return [path for path in written if path.suffix == ".png"]
 
     return draw
@@ -220,11 +219,11 @@ def _evaluate(
         _say(report.warnings(result), progress)
         return result
     trained = calibration.ensured(trained, workdir, dataset)
-    sample.write_all(trained, workdir / "samples", dataset)
+    sample.write_all(trained, workdir / SAMPLES, dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
     _say(report.in_words(result), progress)
     elapsed = duration(time.perf_counter() - started)
-    places = (workdir / write.CARD, path, workdir / "samples", workdir / "plots")
+    places = (workdir / write.CARD, path, workdir / SAMPLES, workdir / PLOTS)
     progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
     _say(report.warnings(result), progress)
     return result
@@ -243,8 +242,8 @@ def _ended(
         spent = train_seconds(workdir / METRICS_FILE)
         total = None if spent is None else round(spent, 3)
         result = result | {"validations": among, "train_seconds_total": total}
-    folder, written = workdir / "samples", []
-    there = folder.is_dir() and any(not p.name.startswith(PREVIEWS) for p in folder.iterdir())
+    folder, written = workdir / SAMPLES, []
+    there = folder.is_dir() and any(not p.name.startswith(PREVIEW) for p in folder.iterdir())
     if not parallel.least(int(there)):  # drawn by all processes, or by none
         whole = calibration.ensured(trained, workdir, dataset)
         written = sample.write_all(whole, folder, dataset)

@@ -10,6 +10,7 @@ import numpy as np
 from vdp.evaluation.convergence import CONVERGENCE
 from vdp.evaluation.doublings import in_nats
 from vdp.pictures import style
+from vdp.record import PLOTS
 from vdp.runtime import files
 from vdp.runtime import markdown as md
 
@@ -34,7 +35,7 @@ def write(
       suffix: of the files' names, where the result is not that of eval.json.
       formats: of the picture.
     """
-    path = workdir / "plots" / f"convergence-{name}{suffix}.png"
+    path = workdir / PLOTS / f"convergence-{name}{suffix}.png"
     if result["convergence"][name]["rows"]:  # too few samples of a FID have none
         save(path, result["convergence"][name], name, formats=formats)
     files.write_text(path.with_suffix(".md"), markdown(result, name))

@@ -9,6 +9,7 @@ import numpy as np
 
 from vdp.evaluation import ood
 from vdp.pictures import style
+from vdp.runtime.numbers import with_error
 
 COLUMNS, BINS = 3, 40
 ROUNDING = 1e-3  # nats or bits: scores that differ by less are one, and have one bar
@@ -64,8 +65,8 @@ def save(
             inside = np.clip(values, edges[0], edges[-1])
             axes.hist(inside, edges, weights=weights, color=color, alpha=0.6, label=of)
         area = entry[score]
-        error = "" if area["se"] is None else f" ± {area['se']:.3f}"
-        axes.set_title(f"{score}: AUROC {area['auroc']:.3f}{error}", fontsize=style.LABEL_SIZE + 1)
+        size = with_error(area["auroc"], area["se"], ".3f")
+        axes.set_title(f"{score}: AUROC {size}", fontsize=style.LABEL_SIZE + 1)
         unit = "bits" if score in ood.IN_BITS else "nats"
         axes.set(xlabel=f"{unit}; what lies beyond is in the outermost bars", ylabel="images, %")
         style.dress(axes, grid="y")

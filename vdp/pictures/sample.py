@@ -13,7 +13,7 @@ from vdp.data import core, datasets
 from vdp.evaluation import index
 from vdp.metrics import likelihood, score
 from vdp.pictures import charts, grids, hierarchy, latent_space, style
-from vdp.record import RESULT
+from vdp.record import PLOTS, RESULT, SAMPLES
 from vdp.run import Run
 from vdp.runtime import files, parallel
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
@@ -39,7 +39,7 @@ Paths = list[pathlib.Path]
 def folder_of(workdir: pathlib.Path, trained: Settings, chosen: Settings) -> pathlib.Path:
     """The folder samples/, or samples/other-<hash> where what is drawn is not as the run has it."""
     changes = _changes(trained, chosen)
-    return workdir / "samples" / (compare.other_name(changes) if changes else "")
+    return workdir / SAMPLES / (compare.other_name(changes) if changes else "")
 
 
 def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
@@ -118,7 +118,7 @@ def write_reconstructions(
 
 def write_curves(run: Run[Model], workdir: pathlib.Path) -> pathlib.Path:
     """Writes plots/loss.png from metrics.jsonl."""
-    path = workdir / "plots" / "loss.png"
+    path = workdir / PLOTS / "loss.png"
     if parallel.is_writer():
         shown, metrics = score.score_of(run.model), read_metrics(workdir / METRICS_FILE)
         scale, unit = -shown.sign, shown.unit
@@ -137,7 +137,7 @@ def write_latent_bars(
 
     `suffix` ends the name where the result is another one than that of eval.json.
     """
-    table, path = result.get("latents") or [], workdir / "plots" / f"latents{suffix}.png"
+    table, path = result.get("latents") or [], workdir / PLOTS / f"latents{suffix}.png"
     if not result.get("rates") or len(table) < 2:
         return []
     if parallel.is_writer():

@@ -177,6 +177,22 @@ def check_folder(path: pathlib.Path) -> None:
         raise UserError(f"{path} is no folder: move it away, or name another workdir")
 
 
+def check_name(path: pathlib.Path) -> None:
+    """Refuses a place for checkpoints, the libraries of which read and write names in UTF-8 alone.
+
+    Raises:
+      UserError: the name of a folder around it is none.
+    """
+    try:
+        os.fspath(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise UserError(
+            f"the name of {shown} is no UTF-8, and checkpoints can neither be written nor read "
+            "there: rename the folder, or name another workdir"
+        ) from error
+
+
 def _remove(paths: Iterable[pathlib.Path]) -> None:
     for path in paths:
         if path.is_dir() and not path.is_symlink():

@@ -15,8 +15,8 @@ def prepare() -> None:
 
     What was closed before the start leads nowhere: a file that is opened later would get its
     number, and what is said would stand in it. A character that the encoding lacks is written as
-    ?, in place of an error. Reads that go on
-    after one of them has failed, and been said, are not reported by the threads they end in.
+    ?, in place of an error. Reads that go on after one of them has failed, and been said, are not
+    reported by the threads they end in.
     """
     for number in range(3):
         try:

@@ -160,6 +160,18 @@ def check_resumable(stored: Settings, current: Settings, *, run: str = "RUN") ->
     )
 
 
+def chosen_otherwise(stored: Settings, current: Settings) -> list[str]:
+    """Fields that no run may change, and that its config has chosen both times, for its images.
+
+    Args:
+      stored: the settings the run was trained with.
+      current: those of this command; the `notes` of both name what was chosen.
+    """
+    noted = [{note.partition(":")[0] for note in s.notes} for s in (stored, current)]
+    changes = differences(to_json(stored), to_json(current), free=FREE_ON_RESUME)
+    return sorted(changes.keys() & noted[0] & noted[1])
+
+
 def with_warmups_of(stored: Settings, current: Settings) -> Settings:
     """The settings a run goes on with: its warm-ups stay where they would follow train.epochs.
 

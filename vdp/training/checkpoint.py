@@ -88,6 +88,7 @@ class Checkpoints:
         self.score = score
         self._warn = warn
         self.folder = pathlib.Path(workdir).absolute() / FOLDER
+        files.check_name(self.folder)
         files.check_folder(self.folder)  # Orbax would fail, and its threads not end
         self._writes = not read_only and parallel.is_writer()
         if self._writes:

@@ -195,6 +195,8 @@ def _earlier(settings: Settings, workdir: pathlib.Path, hashes: Mapping[str, str
     of_files = all((n or "").partition(":")[0] in PATH_KINDS for n in (stored.data.name, now))
     if of_files and record.hashes == hashes:  # the same images, wherever they lie
         stored = stored.replace(data=dict(name=now))
+    if compare.chosen_otherwise(stored, settings):  # it is the images that are others
+        identity.check_same(record.hashes, hashes, settings.data)
     compare.check_resumable(stored, settings, run=str(workdir))
     identity.check_same(record.hashes, hashes, settings.data)
     for path, copy in sources.changed(workdir, settings.model).items():
