@@ -78,7 +78,7 @@ def with_flags(sentence: str) -> str:
     Messages are written in words that hold in Python too: "config.data.levels=256", "another
     workdir".
     """
-    fields = re.sub(r"(?<![\w.-])config(\.\w+)+=", r"--\g<0>", sentence)
+    fields = re.sub(r"(?<![\w.-])config(\.[\w/]+)+=", r"--\g<0>", sentence)
     return fields.replace("another workdir", "another --workdir")
 
 

@@ -24,11 +24,12 @@ def test_options_that_submitit_takes_as_lists(tmp_path):
     assert found["mem_gb"] == 8
 
 
-def test_without_submitit_the_way_to_it_is_said(swept, monkeypatch):
+def test_without_submitit_the_way_to_it_is_said_and_nothing_is_left(swept, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     code, _, err = swept("--launcher=slurm")
     assert code == 2
     assert "error: this launcher needs the library submitit: pip install -e '.[sweep]'" in err
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_jobs_are_requeued_when_stopped_and_compared_when_done(swept, fake, tmp_path, monkeypatch):

@@ -165,11 +165,15 @@ def test_everything_but_the_prior_has_to_be_frozen():
     )
     first_stage.check_frozen(settings, EMA | {"pseudoinput": {"w": 1.0}})
     first_stage.check_frozen(config.settings("digits_vae"), EMA)
-    groups = dict(encoder=0.0, decoder=0.0)
-    loose = settings.replace(optim=dict(groups=groups))
-    with pytest.raises(UserError, match=r"set optim\.groups\.pseudoinput=0"):
+    loose = settings.replace(optim=dict(groups=dict(encoder=0.0, decoder=0.0)))
+    with pytest.raises(UserError, match=r"set config\.optim\.groups\.pseudoinput=0$"):
         first_stage.check_frozen(loose, EMA | {"pseudoinput": {"w": 1.0}})
     first_stage.check_frozen(loose, EMA | {"pseudoinput": {}})
+    groups = {"encoder": 0.0, "decoder/likelihood": 20.0, "prior/net": 2.0}
+    with pytest.raises(
+        UserError, match=r"decoder=0 and config\.optim\.groups\.decoder/likelihood=0$"
+    ):
+        first_stage.check_frozen(settings.replace(optim=dict(groups=groups)), EMA)
 
 
 def test_the_same_data_split_otherwise_are_other_images(refused, smoke_run, tmp_path):

@@ -177,17 +177,10 @@ class Settings(Checked):
         if not isinstance(self.model, Mapping):
             raise UserError(f"config.model holds fields, and is not {shown(self.model)}")
         _check_values("config.model", self.model)
-        if self.model.get("training") != "prior":
-            return
-        if not self.train.init_from:
+        if self.model.get("training") == "prior" and not self.train.init_from:
             raise UserError(
                 "training=prior is the second of two stages: name the first stage's workdir in "
                 "config.train.init_from"
-            )
-        if self.optim.groups.get("encoder", 1) or self.optim.groups.get("decoder", 1):
-            raise UserError(
-                "training=prior holds encoder and decoder: set optim.groups.encoder=0 and "
-                "optim.groups.decoder=0, as the variant training=prior does"
             )
 
     @property

@@ -195,9 +195,11 @@ def check_frozen(settings: Settings, params: Params) -> None:
     if settings.model.get("training") != "prior":
         return
     others = [role for role in params if role != "prior" and jax.tree.leaves(params[role])]
-    moved = [role for role in others if settings.optim.groups.get(role, 1)]
+    groups = settings.optim.groups
+    inside = [part for part in groups if "/" in part and part.split("/")[0] in others]
+    moved = [part for part in (*others, *inside) if groups.get(part, 1)]
     if moved:
         raise UserError(
-            "training=prior holds all but the prior: set "
-            + " and ".join(f"optim.groups.{role}=0" for role in moved)
+            "training=prior holds all but the prior, as the variant of that name does: set "
+            + " and ".join(f"config.optim.groups.{part}=0" for part in moved)
         )
