@@ -6,8 +6,8 @@
 The first point is that of the start, before any step (`--steps=0`: it alone). Current weights, not
 averaged ones; seconds are those of training steps alone, compilation beside them. "elbo" is the
 bound (T=inf). The published program's reference: 210 / 168 / 138 / 124 nats at steps 50 / 100 / 200
-/ 400 of batches of 250, on 9,000 other held-out images, 1.52 s a step on 2 cores. These are its
-validation's numbers, one random time of the continuous bound an image: the same bound as ours.
+/ 400 of batches of 250, on 9,000 other held-out images. These are its validation's numbers, one
+random time of the continuous bound an image: the same bound as ours.
 """
 
 import time

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks import command
 from benchmarks.pages import write_table
 from launch.table import mean_and_error, qualified
+from vdp import config
 from vdp.errors import Parser
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
@@ -49,14 +50,14 @@ def keep(path: pathlib.Path) -> pathlib.Path:
     workdir, name = (path.parent, path.name) if path.suffix == ".json" else (path, RESULT)
     run = files.read_json(workdir / RUN_FILE, RUN_FILE)
     result = files.read_json(workdir / name, name)
-    config, changed = started(run.pop("command", None), workdir)
+    name_of_config, changed = started(run.pop("command", None), workdir)
     run.pop("places", None)
     run["config"]["data"]["dir"] = None
-    words = [config, *changed, f"step={result['step']}", f"seed={run['config']['seed']}"]
+    words = [name_of_config, *changed, f"step={result['step']}", f"seed={run['config']['seed']}"]
     words += [f"{field}={value}" for field, value in asked(result).items()]
     words += [text for text in _of(result) if text not in ("best", "test")]
     kept = MEASURED / f"{file_name(words)}.json"
-    content = {"config": config, "changed": changed, "run": run, "result": result}
+    content = {"config": name_of_config, "changed": changed, "run": run, "result": result}
     if kept.exists() and json.loads(kept.read_text()) != json.loads(json.dumps(content)):
         print(f"{kept.name}: in place of another run or evaluation of this name", file=sys.stderr)
     files.write_json(kept, content)
@@ -117,9 +118,9 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         whole = to_json(parse(run["run"]["config"]))
-        config = compare.ADDED | compare.flatten({k: whole[k] for k in whole.keys() - IDLE})
+        trained = compare.ADDED | compare.flatten({k: whole[k] for k in whole.keys() - IDLE})
         result, hardware = run["result"], run["run"]["hardware"]
-        same = json.dumps([config, question(run), hardware], sort_keys=True)
+        same = json.dumps([trained, question(run), hardware], sort_keys=True)
         if seed_of(run) in map(seed_of, groups.get(same, [])):
             same += f" step {result['step']}"
         groups.setdefault(same, []).append(run)
@@ -144,17 +145,32 @@ def estimate(group: Sequence[Run], name: str) -> str:
     return f"{with_error(mean, error)} ({about})"
 
 
+def since(run: Run) -> list[str]:
+    """Fields that its config has otherwise today: with them its command is that of the run.
+
+    None is known of a run that is called by its folder, or by a file of a config elsewhere.
+    """
+    if run["config"].partition(":")[0] not in config.config_names():
+        return []
+    given = [(field, value) for field, _, value in (f.partition("=") for f in run["changed"])]
+    then, now = parse(run["run"]["config"]), config.settings(run["config"], given)
+    free = [*compare.FREE_ON_RESUME, "seed"]
+    changes = compare.differences(to_json(then), to_json(now), free=free)
+    return [f"{field}={before}" for field, (before, _) in changes.items()]
+
+
 def row(group: Sequence[Run]) -> list[str]:
     """The cells of a group."""
     first, result = group[0]["run"], group[0]["result"]
-    config, seconds = first["config"], [run["result"]["train_seconds"] for run in group]
-    fields = " ".join(group[0]["changed"])
-    hardware = first["hardware"]
-    where = hardware["kind"] if hardware["kind"] != "cpu" else f"{hardware['cores']} CPU cores"
+    seconds = [run["result"]["train_seconds"] for run in group]
+    fields = " ".join([*group[0]["changed"], *since(group[0])])
+    hardware, cores = first["hardware"], f"a machine with {first['hardware']['cores']} CPU cores"
+    where = hardware["kind"] if hardware["kind"] != "cpu" else cores
     steps = sorted({run["result"]["step"] for run in group})
     shown = " to ".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1])))
     spent = f"{mean_and_error(seconds)[0]:,.0f} s on {where}"
-    trained = f"{shown} of {config['train']['batch_size']}, {spent}"
+    train = first["config"]["train"]
+    trained = f"{shown} of {train['steps']:,} steps of {train['batch_size']}, {spent}"
     seeds = ", ".join(str(seed) for seed in sorted(map(seed_of, group)))
     images = f"{result['num_examples']:,} {result['split']}"
     about = [f"`{group[0]['config']}`" + (f" `{fields}`" if fields else ""), seeds, trained, images]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks import beside, command, latents, rates, refined, results, stability
-from vdp import build
+from vdp import build, config
 from vdp.dists import Normal
 from vdp.errors import UserError
+from vdp.settings.parse import to_json
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_the_best_checkpoints_of_seeds_may_be_of_other_steps(measured, capsys):
     (seeds,) = (line for line in table if "| 0, 1, 2 |" in line)
     step = json.loads((measured / "0.json").read_text())["result"]["step"]
     low, high = sorted((step, 7))
-    assert f"| {low} to {high} of " in seeds
+    assert f"| {low} to {high} of 20 steps of " in seeds
 
 
 def test_another_training_is_another_row(measured, capsys):
@@ -94,6 +95,20 @@ def test_another_training_is_another_row(measured, capsys):
     alone = next(line for line in table if "| 0 |" in line)
     error = run["result"]["estimators"]["elbo"]["nats"]["se"]
     assert f"0.00 ± {error:.2f}" in alone
+
+
+def test_what_a_config_has_otherwise_today_stands_in_the_row(measured):
+    run = json.loads((measured / "0.json").read_text())
+    given = [(f, str(v)) for f, v in [("train.steps", 20), ("eval.every", 10)]]
+    trained = to_json(config.settings("digits_vae:smoke", given))
+    trained["optim"]["learning_rate"] *= 2
+    trained["eval"]["every"] = 3  # which no training depends on
+    named = run | {"config": "digits_vae:smoke", "changed": ["train.steps=20"]}
+    named["run"] = run["run"] | {"config": trained}
+    rate = trained["optim"]["learning_rate"]
+    assert results.since(named) == [f"optim.learning_rate={rate}"]
+    assert f"`digits_vae:smoke` `train.steps=20 optim.learning_rate={rate}`" in results.row([named])
+    assert results.since(named | {"config": "a_folder"}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """The published PyTorch DVP-VAE, trained by its own loop for so many seconds, as a file of weights.
 
 python benchmarks/peers/dvp_train.py --repo=DIR --mnist=DIR --out=FILE.npz
-    [--seconds=900] [--device=cpu] [--seed=123] [--average]
+    [--seconds=900] [--epochs=N] [--device=cpu] [--seed=123] [--average]
 
 --repo and its packages are as of dvp_vae.py, --mnist is a folder of the four .gz files. Its MNIST
-settings, loader, optimiser, warm-up and cosine by epochs; seconds are those of its training epochs,
-loading included, validation left out. --out gets the state dict of the trained weights, with
---average that of their average (0.999, not warmed up: after few steps mostly the start). FILE.json
-says what was trained, and the program's own validation loss of it: one random time for each of
-5,000 images. `python -m benchmarks.peers.dvp_run` makes a run of the weights.
+settings, loader, optimiser, warm-up and cosine by epochs, which --epochs makes shorter in
+proportion; seconds are those of its training epochs, loading included, validation left out. --out
+gets the state dict of the trained weights, with --average that of their average (0.999, not warmed
+up: after few steps mostly the start). FILE.json says what was trained, and the program's own
+validation loss of it: one random time for each of 5,000 images. `python -m benchmarks.peers.dvp_run` makes a run of the weights.
 """
 
 import argparse
@@ -32,6 +32,7 @@ def parsed():
     parser.add_argument("--mnist", required=True, type=pathlib.Path)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--epochs", type=int, help="of the cosine; the program's own: 300")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=123)
     parser.add_argument("--average", action="store_true")
@@ -71,6 +72,10 @@ def main():
     flags = parsed()
     settings, experiment = dvp_vae.program(flags.repo, "mnist", flags.device)
     settings.train.seed = flags.seed
+    if flags.epochs:
+        share = flags.epochs / settings.train.scheduler.T_max
+        settings.train.lr_warup_epochs = round(share * settings.train.lr_warup_epochs)
+        settings.train.scheduler.T_max = flags.epochs
     torch.manual_seed(flags.seed)
     with tempfile.TemporaryDirectory() as root:
         images = dvp_vae.data(settings, flags.mnist, pathlib.Path(root), scale_of=50_001)
@@ -85,7 +90,11 @@ def main():
     seen = steps * settings.dataset.data_module.batch_size
     result = {
         "program": "dvp_vae",
-        "model": "mnist/dvp_vae" + (", averaged" if flags.average else ""),
+        "model": ", ".join(
+            ["mnist/dvp_vae"]
+            + [f"cosine of {flags.epochs} epochs"] * bool(flags.epochs)
+            + ["averaged"] * flags.average
+        ),
         "seed": flags.seed,
         "epochs": round(seen / len(images.train), 1),
         "seconds": seconds,

@@ -12,7 +12,7 @@ e = (y_s - rho y_t)/sqrt(1 - rho^2):
 v is the velocity of Salimans & Ho 2022. Where v and s are zero, r is the exact reverse process of
 z ~ N(0, I), and the weight of every path is log N(z; 0, I). Gaussian kernels of a chain would need
 many steps to follow other data; those of few steps are as flexible as one affine autoregressive
-flow is (the idea: normalizing trajectory models, 2026).
+flow is (the idea: normalizing trajectory models, Gu et al. 2026, arXiv:2605.08078).
 
 A step is named by its index i = 0..T - 1: that from t = (i + 1)/T to i/T.
 
