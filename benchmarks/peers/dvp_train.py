@@ -8,7 +8,8 @@ settings, loader, optimiser, warm-up and cosine by epochs, which --epochs makes 
 proportion; seconds are those of its training epochs, loading included, validation left out. --out
 gets the state dict of the trained weights, with --average that of their average (0.999, not warmed
 up: after few steps mostly the start). FILE.json says what was trained, and the program's own
-validation loss of it: one random time for each of 5,000 images. `python -m benchmarks.peers.dvp_run` makes a run of the weights.
+validation loss of it: one random time for each of 5,000 images. `python -m
+benchmarks.peers.dvp_run` makes a run of the weights.
 """
 
 import argparse
