@@ -204,7 +204,9 @@ def write(search: Search) -> list[str]:
 def _dispatch(argv: list[str], command: list[str]) -> int:
     flags, overrides = parse(argv)
     search = plan(flags, overrides, command)
-    begun, before, left = time.monotonic(), len(search.trials()), len(search.interrupted())
+    begun, before = time.monotonic(), len(search.trials())
+    with files.lock(search.workdir, wait=True):  # a trial that is looked at cannot be begun
+        left = len(search.interrupted())
     say(f"{search.workdir}: {before - left} trials before, {left} to be continued")
     with stopping() as stop:
         while search.run(flags.trials, stop) and not stop.requested:

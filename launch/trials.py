@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fcntl
 import math
+import os
 import pathlib
 import subprocess
 import time
@@ -40,7 +41,7 @@ class Child:
         self._log = folder / LOG
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, preexec_fn=signals.in_child()
+                command, stdout=log, stderr=log, env=_alone(), preexec_fn=signals.in_child()
             )
 
     def stop(self) -> None:
@@ -61,6 +62,15 @@ class Child:
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
         errors = [line for line in lines if line.startswith("error: ")]
         return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
+
+
+def _alone() -> dict[str, str]:
+    """The environment without what makes a process one of several: searches run beside each other.
+
+    Trials of searches that are the tasks of one Slurm step would join into one program.
+    """
+    joining = ("SLURM_STEP_NUM_TASKS", "JAX_COORDINATOR_ADDRESS")
+    return {name: value for name, value in os.environ.items() if name not in joining}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

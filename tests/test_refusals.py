@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vdp.runtime.metric_log import read_metrics
-from vdp.settings import compare
+from vdp.settings import Settings, compare, notes
 
 DESCRIBE, SMOKE = "--mode=describe", "--config=digits_vae:smoke"
 LEARNED = (
@@ -90,6 +90,18 @@ def test_what_does_nothing_is_said(cli, tmp_path, undrawn):
     assert "train.patience=1 does nothing: there are no validation images" in err
     assert "train.init_parts=all does nothing without train.init_from" in err
     assert "a training evaluates its best checkpoint on the test split" in err
+
+
+def test_fields_of_other_schedules_are_said_to_do_nothing():
+    changed = lambda **fields: notes.of_what_does_nothing(Settings().replace(optim=fields), 1)
+    assert changed() == changed(schedule="wsd", decay_steps=5, final_learning_rate=1e-5) == []
+    assert changed(warmup_stairs=2, warmup_steps=10) == []
+    (line,) = changed(schedule="constant", final_learning_rate=1e-5)
+    assert line == "optim.final_learning_rate=1e-05 does nothing where optim.schedule=constant"
+    (line,) = changed(decay_steps=5)
+    assert line.startswith("optim.decay_steps=5 is of optim.schedule=wsd, and does nothing under")
+    (line,) = changed(warmup_stairs=2)
+    assert line == "optim.warmup_stairs=2 does nothing without optim.warmup_steps"
 
 
 def test_a_budget_that_is_over_at_once_leaves_a_run(cli, tmp_path, undrawn):

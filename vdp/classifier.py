@@ -6,16 +6,17 @@ import pathlib
 import jax
 
 from vdp import variants
-from vdp.data import datasets
+from vdp.data import datasets, depth, identity
 from vdp.data.core import Split
 from vdp.errors import Interrupted, UserError
 from vdp.metrics import fid
-from vdp.record import read_run
+from vdp.record import PATH_KINDS, read_run
 from vdp.run import Run, restore
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.settings.parse import parse, to_config, to_json
+from vdp.training.checkpoint import saved_steps
 from vdp.training.fit import fit
 from vdp.types import Model
 
@@ -56,14 +57,15 @@ def check_place(settings: Settings, dataset: datasets.Dataset) -> None:
 def _place(settings: Settings, dataset: datasets.Dataset) -> tuple[Settings, pathlib.Path]:
     """(the classifier's settings, its folder)."""
     chosen = parse(variants.classifier(to_config(settings).data))
-    name = _name(chosen, dataset.splits["train"])
+    name = _name(chosen, dataset.splits["train"], dataset.facts.info.levels)
     return chosen, files.cache_folder() / "classifiers" / name
 
 
-def _name(chosen: Settings, images: Split) -> str:
+def _name(chosen: Settings, images: Split, levels: int) -> str:
     """The name of a classifier's folder: its data set, and a number of its recipe and images.
 
-    Versions share their classifiers: a field that is new and changes none stays out of the recipe.
+    It sees pixels over the levels, which are part of the images. Versions share their classifiers:
+    a field that is new and changes none stays out of the recipe.
     """
     recipe = to_json(chosen)
     for section in ("describe", "codec"):
@@ -74,7 +76,8 @@ def _name(chosen: Settings, images: Split) -> str:
     for place in compare.PLACES:
         recipe["data"].pop(place)
     source = str(chosen.data.name).partition(":")[0]
-    return f"{source}-{fid.fingerprint(str(recipe), images.images, images.labels)[:16]}"
+    of = [f"of {levels}"] * (source in PATH_KINDS and levels < depth.MOST)  # else always the same
+    return f"{source}-{fid.fingerprint(str(recipe), images.images, images.labels, *of)[:16]}"
 
 
 def _on(devices: int, settings: Settings) -> Settings:
@@ -113,6 +116,19 @@ def _prepare(folder: pathlib.Path) -> None:
         ) from error
 
 
+def _goes_on(folder: pathlib.Path, settings: Settings, dataset: datasets.Dataset) -> bool:
+    """Whether what is in the folder can become the classifier: nothing, or the same, begun."""
+    if not saved_steps(folder):
+        return True
+    try:
+        begun = read_run(folder)
+        compare.check_resumable(begun.settings, settings)
+        identity.check_same(begun.hashes, identity.hashes(dataset), settings.data)
+    except UserError:  # of another number of devices, or beside other images for validation
+        return False
+    return True
+
+
 def _train(settings: Settings, folder: pathlib.Path) -> None:
     progress = Progress("features of FID", settings.train.steps, enabled=parallel.is_writer())
     dataset = datasets.load(settings.data)
@@ -129,8 +145,9 @@ def _train(settings: Settings, folder: pathlib.Path) -> None:
             raise interruption.stopped(f", waiting for {folder}")
         if _finished(folder) is not None:  # another job has made it meanwhile
             return
-        if parallel.is_writer() and (folder / DONE).exists():
-            files.clear(folder)  # of no use to this version, and only a cache
+        useless = (folder / DONE).exists() or not _goes_on(folder, settings, dataset)
+        if parallel.is_writer() and useless:
+            files.clear(folder)  # only a cache
         parallel.agreed(False)  # all wait for that
         progress.say(f"training a classifier for the features of FID in {folder}")
         fit(settings, folder, dataset, progress)

@@ -263,6 +263,13 @@ def write_run(
     files.write_json(workdir / RUN_FILE, content)
 
 
+def write_eval(workdir: pathlib.Path, settings: Settings) -> None:
+    """Writes `eval` of these settings into config.json, before eval.json is made by it."""
+    content = files.read_json(workdir / RUN_FILE, RUN_FILE)
+    content["config"]["eval"] = to_json(settings)["eval"]
+    files.write_json(workdir / RUN_FILE, content)
+
+
 def _git_revision() -> str | None:
     folder = pathlib.Path(__file__).resolve().parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]

@@ -17,6 +17,7 @@ from vdp.metrics import fid, likelihood, score
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.record import read_run
+from vdp.runtime import sources
 
 ELBO, IWAE = score.flat_terms, likelihood.iwae_terms
 
@@ -94,7 +95,7 @@ def test_other_settings_begin_anew(evaluation, copied_run):
     assert not (copied_run / "unfinished").exists()
 
 
-def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
+def test_the_next_checkpoint_and_other_code_begin_anew(smoke_run, tmp_path, monkeypatch):
     run = vdp.load(smoke_run)
     arrays = run.arrays(run.images()[:3])
     kept = lambda run, arrays=arrays: resume.Unfinished(run, tmp_path, arrays).rows("elbo")
@@ -102,7 +103,9 @@ def test_the_next_checkpoint_begins_anew(smoke_run, tmp_path):
     assert len(kept(run).read()["value"]) == 3
     assert kept(run, run.arrays(run.images()[1:4])).read() == {}, "of other images"
     params = {name: dict(leaves) for name, leaves in run.params.items()}
-    run = dataclasses.replace(run, params=params | {"decoder": params["encoder"]})
+    other = dataclasses.replace(run, params=params | {"decoder": params["encoder"]})
+    assert kept(other).read() == {}
+    monkeypatch.setattr(sources, "in_use", lambda spec: "of a prior that was mended")
     assert kept(run).read() == {}
 
 

@@ -28,6 +28,15 @@ def calls(tmp_path):
     return {path.parent.name: path.read_text().splitlines() for path in paths}
 
 
+def test_trials_of_searches_side_by_side_do_not_join(monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "here:1")
+    monkeypatch.setenv("KEPT", "1")
+    alone = trials._alone()
+    assert "KEPT" in alone
+    assert not {"SLURM_STEP_NUM_TASKS", "JAX_COORDINATOR_ADDRESS"} & set(alone)
+
+
 def test_the_best_rate_is_found_and_weak_trials_are_given_up(searched, tmp_path):
     code, out, err = searched(RATES, "--trials=12")
     assert code == 0, err

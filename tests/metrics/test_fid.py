@@ -12,6 +12,7 @@ import pytest
 from checkout import ROOT
 from scipy import linalg
 
+import vdp
 from vdp import classifier, config
 from vdp.data import datasets
 from vdp.errors import UserError
@@ -131,7 +132,23 @@ def test_cached_classifiers_keep_their_names_across_versions():
     settings = config.settings("digits_vae")
     chosen = parse(variants.classifier(to_config(settings).data))
     images = datasets.load(settings.data).splits["train"]
-    assert classifier._name(chosen, images) == "digits-d7f7160bac407b11"
+    assert classifier._name(chosen, images, 17) == "digits-d7f7160bac407b11"
+
+
+def test_the_same_pixels_of_other_levels_are_other_images(classifier_run, monkeypatch):
+    """Of 17 levels, or of 256, as where an archive says so or not."""
+    run = vdp.load(classifier_run)
+    dataset = datasets.load(run.settings.data)
+    info = dataclasses.replace(dataset.facts.info, levels=256)
+    dark = dataclasses.replace(dataset, facts=dataclasses.replace(dataset.facts, info=info))
+    asked = run.settings.replace(eval=dict(fid_features="classifier"))
+    of = [features.named(asked, images, lambda: run) for images in (dataset, dark)]
+    assert of[0].name == of[1].name
+    assert of[0].fingerprint != of[1].fingerprint
+    own = asked.replace(data=dict(name="npz:mine.npz"))
+    names = {classifier._name(own, dataset.splits["train"], levels) for levels in (17, 100, 256)}
+    assert len(names) == 3
+    assert len({classifier._name(asked, dataset.splits["train"], n) for n in (17, 100)}) == 1
 
 
 def test_a_cache_that_cannot_keep_the_classifier_is_said_before_training(

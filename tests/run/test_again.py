@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from vdp.pictures import sample
+from vdp.record import read_run
 
 SMOKE = "--config=digits_vae:smoke"
 
@@ -37,6 +38,7 @@ def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_r
         code, _, err = cli(SMOKE, f"--workdir={copied_run}", more)
         assert (code, "nothing left to do" in err) == (0, answered), err
         assert result() == 6
+        assert read_run(copied_run).settings.eval.iwae_samples == 6, "as eval.json has it"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -79,6 +81,13 @@ def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_ru
     written = [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
+    (copied_run / "samples" / "other-1a2b3c").mkdir()
+    for step, redrawn in ((10, True), (20, False)):  # drawn by --mode=sample, then
+        drawn.unlink()
+        (copied_run / "samples" / "reconstructions.png").touch()
+        (copied_run / "samples" / "settings.json").write_text(json.dumps({"step": step}))
+        assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
+        assert drawn.exists() == redrawn
     (copied_run / "card.html").unlink()  # as where the disk was full
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert (copied_run / "card.html").exists()

@@ -113,6 +113,18 @@ def test_a_run_without_a_table_is_the_fixed_chain_and_a_damaged_one_is_named(cop
     assert "errors" not in run.stats["prior"]
 
 
+def test_a_table_of_other_parameters_is_none(copied_run):
+    """As of a step that was trained again, with another learning rate."""
+    path = calibration.path_of(copied_run, vdp.load(copied_run).step)
+    table = dict(np.load(path))
+    for params, fitted in ((table["params"] + 1, False), (table["params"], True)):
+        np.savez(path, **{**table, "params": params})
+        assert ("errors" in vdp.load(copied_run).stats["prior"]) == fitted
+    del table["params"]  # of version 0.1
+    np.savez(path, **table)
+    assert "errors" in vdp.load(copied_run).stats["prior"]
+
+
 def test_what_is_asked_for_is_the_chain_and_other_images_give_none(opened, smoke_run, tmp_path):
     run, dataset = opened
     asked = run.settings.replace(eval=dict(reverse="optimised", num_steps=3))

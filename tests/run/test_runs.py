@@ -51,6 +51,15 @@ def test_an_evaluation_may_choose_how_but_not_what_is_estimated(smoke_run):
         compare.check_same_run(trained, chosen(model__prior__num_steps=7))
 
 
+def test_images_drawn_with_other_levels_are_refused(refused, smoke_run):
+    """The likelihood would be one of other levels, with parameters that were trained for these."""
+    says = ["images of 2 levels", "this run's model takes 17", "--config.data.binarization=none"]
+    asked = "--config.data.binarization=dynamic"
+    refused("--mode=eval", f"--workdir={smoke_run}", asked, says=says)
+    with pytest.raises(UserError, match="of 2 levels"):
+        vdp.load(smoke_run, data=dict(binarization="dynamic"))
+
+
 def test_what_a_model_does_not_have_is_refused_in_python(smoke_run):
     run = dataclasses.replace(vdp.load(smoke_run), model=types.SimpleNamespace())
     images = np.zeros((2, 8, 8, 1), np.uint8)

@@ -72,6 +72,7 @@ def test_a_run_goes_on_by_the_steps_that_its_epochs_came_to():
     compare.check_resumable(run, run.replace(train=dict(epochs=0.0)))
     compare.check_resumable(run, epochs.resolve(settings(**{"train.epochs": "4"}), 1280))
     compare.check_resumable(run, run.replace(train=dict(patience=3)))
+    compare.check_resumable(settings(), run)  # of a run that was made of parameters alone
     for field, less in (("train.epochs", "2"), ("train.kl_warmup_epochs", "0.1")):
         other = epochs.resolve(settings(**{field: less}), 1280)
         with pytest.raises(UserError, match=epochs.FIELDS[field].replace(".", r"\.")):

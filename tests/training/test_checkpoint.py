@@ -212,6 +212,15 @@ def test_checkpoints_cut_short_are_passed_over_or_end_in_one_sentence(three):
         Checkpoints(workdir)
 
 
+def test_where_one_process_cannot_read_a_checkpoint_all_try_the_one_before(three, monkeypatch):
+    workdir, said = three
+    others = iter([False, True, False, False])  # each is seen, or could not be read, by another
+    monkeypatch.setattr(parallel, "agreed", lambda flag: next(others) or flag)
+    restored = Checkpoints(workdir, warn=said.append).restore_latest(template())
+    assert int(restored.step) == 20
+    assert said == ["checkpoint 30 is damaged for another process; trying the one before"]
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(UserError, match="checkpoints is no folder"):

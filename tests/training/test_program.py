@@ -172,6 +172,22 @@ def test_processes_with_other_images_or_settings_are_refused(refused, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_what_processes_have_to_have_alike(monkeypatch):
+    told = []
+    monkeypatch.setattr(parallel, "alike", lambda text: told.append(text) or True)
+    own = config.settings("digits_ae:smoke")
+    fit._check_alike(own, {})
+    for changes in (
+        dict(eval=dict(every=3)), dict(checkpoint=dict(every=3)), dict(sample=dict(num=3)),
+        dict(data=dict(augmentation="flip")), dict(data=dict(binarization_seed=3)),
+    ):  # fmt: skip
+        fit._check_alike(own.replace(**changes), {})
+    assert len(set(told)) == 6
+    elsewhere = dict(dir="/here", name="npz:/here/mine.npz", placement="host")
+    fit._check_alike(own.replace(data=elsewhere, log=dict(wandb="offline")), {})
+    assert told[-1] == told[0]
+
+
 def test_a_checkpoint_that_another_process_alone_sees_is_not_gone_on_from(
     refused, copied_run, monkeypatch
 ):

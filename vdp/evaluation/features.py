@@ -116,9 +116,14 @@ def named(
     check(settings, dataset)
     name, argument = _parts(settings.eval)
     levels = dataset.facts.info.levels
-    if name == "classifier":
-        return of_classifier(load(argument) if argument else classifier(), levels)
-    return of_inception(argument, levels) if name == "inception" else _own(name, dataset)
+    if name not in ("classifier", "inception"):
+        return _own(name, dataset)
+    if name == "inception":
+        made = of_inception(argument, levels)
+    else:
+        made = of_classifier(load(argument) if argument else classifier(), levels)
+    # both see pixel over levels: the same pixels of other levels are other images
+    return dataclasses.replace(made, fingerprint=fid.fingerprint(made.fingerprint, f"of {levels}"))
 
 
 def of_classifier(trained: Run[Model], levels: int) -> fid.Features:

@@ -1,8 +1,8 @@
 """What an evaluation that was stopped has computed, kept in the workdir to go on from.
 
-A result depends on the checkpoint, the settings, the images and the place of its batch alone: what
-is kept is what would be computed again. Every process keeps its own, for all of them hold all
-results.
+A result depends on the checkpoint, the settings, the code, the images and the place of its batch
+alone: what is kept is what would be computed again. Every process keeps its own, for all of them
+hold all results.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vdp import __version__
 from vdp.metrics import fid
 from vdp.run import Run
-from vdp.runtime import npz, parallel
+from vdp.runtime import npz, parallel, sources
 from vdp.settings import compare
 from vdp.settings.parse import to_json
 from vdp.types import Arrays, Model
@@ -134,4 +135,5 @@ def _fingerprint(run: Run[Model], images: Arrays) -> str:
         del settings["train"][field]
     leaves = map(jnp.asarray, jax.tree.leaves((run.params, run.stats)))
     arrays = (np.asarray(x if x.is_fully_addressable else x.addressable_data(0)) for x in leaves)
-    return fid.fingerprint(json.dumps(settings, sort_keys=True), *arrays, *images)
+    code = __version__, sources.in_use(run.settings.model)
+    return fid.fingerprint(*code, json.dumps(settings, sort_keys=True), *arrays, *images)

@@ -14,7 +14,7 @@ from vdp.errors import UserError
 from vdp.export import card
 from vdp.record import RESULT, RUN_FILE, Record
 from vdp.run import Run, calibration, weights
-from vdp.runtime import files, sources
+from vdp.runtime import files, npz, sources
 from vdp.settings import Settings
 from vdp.settings.parse import to_json
 from vdp.types import Model
@@ -72,11 +72,10 @@ def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> No
         files.write_json(out / RESULT, result)
     stats = calibration.as_trained(run.stats)
     written = weights.write(out, run.params, stats, step=run.step, dtype=dtype)
-    calibrated = calibration.path_of(stored.workdir, run.step)
-    if calibrated.is_file():
-        kept = calibration.path_of(out, run.step)
-        kept.parent.mkdir()
-        shutil.copyfile(calibrated, kept)
+    if table := calibration.kept(run, stored.workdir):
+        path = calibration.path_of(out, run.step)
+        path.parent.mkdir()
+        npz.write(path, table)
     files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
     files.write_text(out / CARD, card.text(run, stored, written, result))
 

@@ -15,7 +15,16 @@ from vdp.evaluation import asked, index, naming, report, resume, validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample
-from vdp.record import DAMAGED, PLOTS, PREVIEW, RESULT, RUN_FILE, SAMPLES, read_run
+from vdp.record import (
+    DAMAGED,
+    PLOTS,
+    PREVIEW,
+    RESULT,
+    RUN_FILE,
+    SAMPLES,
+    read_run,
+    write_eval,
+)
 from vdp.run import calibration, students, weights
 from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sink
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
@@ -218,8 +227,12 @@ def _evaluate(
         progress.say(f"{path} is there: nothing left to do")
         _say(report.warnings(result), progress)
         return result
+    own = dataclasses.asdict(settings.eval)
+    trained = dataclasses.replace(trained, trained=trained.trained.replace(eval=own))
+    if parallel.is_writer():
+        write_eval(workdir, settings)
     trained = calibration.ensured(trained, workdir, dataset)
-    sample.write_all(trained, workdir / SAMPLES, dataset)
+    _draw(trained, workdir, dataset)
     result, _ = evaluate.evaluate(trained, workdir, dataset)
     _say(report.in_words(result), progress)
     elapsed = duration(time.perf_counter() - started)
@@ -227,6 +240,15 @@ def _evaluate(
     progress.say(f"done in {elapsed}: {', '.join(map(str, places))}")
     _say(report.warnings(result), progress)
     return result
+
+
+def _draw(
+    trained: run.Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
+) -> list[pathlib.Path]:
+    """Writes all pictures of a run that has ended, and what they are of."""
+    written = sample.write_all(trained, workdir / SAMPLES, dataset)
+    sample.write_settings(trained, workdir / SAMPLES)
+    return written
 
 
 def _ended(
@@ -242,11 +264,11 @@ def _ended(
         spent = train_seconds(workdir / METRICS_FILE)
         total = None if spent is None else round(spent, 3)
         result = result | {"validations": among, "train_seconds_total": total}
-    folder, written = workdir / SAMPLES, []
-    there = folder.is_dir() and any(not p.name.startswith(PREVIEW) for p in folder.iterdir())
+    written: list[pathlib.Path] = []
+    there = sample.are_there(trained, workdir / SAMPLES)
     if not parallel.least(int(there)):  # drawn by all processes, or by none
         whole = calibration.ensured(trained, workdir, dataset)
-        written = sample.write_all(whole, folder, dataset)
+        written = _draw(whole, workdir, dataset)
     if parallel.is_writer() and changed:
         files.write_json(workdir / RESULT, result)
         index.write(workdir)

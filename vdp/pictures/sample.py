@@ -13,7 +13,7 @@ from vdp.data import core, datasets
 from vdp.evaluation import index
 from vdp.metrics import likelihood, score
 from vdp.pictures import charts, grids, hierarchy, latent_space, style
-from vdp.record import PLOTS, RESULT, SAMPLES
+from vdp.record import DAMAGED, PLOTS, PREVIEW, RESULT, SAMPLES
 from vdp.run import Run
 from vdp.runtime import files, parallel
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
@@ -29,7 +29,7 @@ from vdp.types import (
     Reconstructing,
 )
 
-SETTINGS_FILE = "settings.json"  # in samples/other-<hash>
+SETTINGS_FILE = "settings.json"  # beside pictures
 DECISIVE = ("data", "sample", "eval.reverse", "eval.num_steps")  # of what is drawn
 NUM_RECONSTRUCTIONS = 48
 TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
@@ -47,15 +47,30 @@ def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
 
 
 def write_settings(run: Run[Model], folder: pathlib.Path) -> None:
-    """Writes settings.json beside pictures of other settings than the run's: what they are of.
+    """Writes settings.json beside pictures: what they are of.
 
     It holds the "step" and, under "settings", each field that is another than the run's with its
-    value; nothing is written beside the run's own pictures.
+    value.
     """
     changes = _changes(run.trained, run.settings)
-    if changes and parallel.is_writer():
+    if parallel.is_writer():
         fields = {field: after for field, (_, after) in changes.items()}
         files.write_json(folder / SETTINGS_FILE, {"step": run.step, "settings": fields})
+
+
+def are_there(run: Run[Model], folder: pathlib.Path) -> bool:
+    """Whether a folder has pictures of the run's checkpoint, but those of its training.
+
+    Beside pictures of version 0.1 there is no settings.json: they are taken to be.
+    """
+    if not folder.is_dir():
+        return False
+    drawn = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(PREVIEW)]
+    try:
+        step = files.read_json(folder / SETTINGS_FILE, SETTINGS_FILE)["step"]
+    except DAMAGED:  # or none
+        step = run.step
+    return bool(drawn) and step == run.step
 
 
 def write_samples(run: Run[Generative], folder: pathlib.Path, *, name: str = "samples") -> Paths:

@@ -2,7 +2,8 @@
 
 They are measured once for a checkpoint, on images of the training split alone, and kept beside it
 in `calibration/STEP.npz`: {"gamma" [M + 1], "square" [M + 1, *s], "num"} as `vdp.diffusion.chains`
-has them. One table serves chains of every T.
+has them, and "params", sums over the bits of the parameters, for a step may be trained again. One
+table serves chains of every T.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt32
 
 from vdp.data import core, datasets
 from vdp.diffusion.chains import FITTED
@@ -20,6 +22,7 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.run.opened import M, Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
+from vdp.training.fingerprint import fingerprint
 from vdp.types import Fittable, Stats
 
 FOLDER = "calibration"  # in the run's
@@ -36,15 +39,30 @@ def path_of(workdir: pathlib.Path, step: int) -> pathlib.Path:
 def restored(run: Run[M], workdir: pathlib.Path) -> Run[M]:
     """The run with the chain that `eval.reverse` and `eval.num_steps` ask for.
 
-    Where no table is kept, the chain is the fixed one.
+    Where no table of these parameters is kept, the chain is the fixed one.
 
     Raises:
       UserError: the table is damaged, or another T is asked for than that of a learned chain.
     """
     if not _is_fitted(run):
         return with_chain(run, None)
+    return with_chain(run, kept(run, workdir))
+
+
+def kept(run: Run[M], workdir: pathlib.Path) -> Table | None:
+    """The table of the run's parameters; None where there is none. All processes ask together.
+
+    One without "params" is taken to be theirs: of version 0.1, or of an exported run, whose
+    parameters are rounded and stay as they are.
+
+    Raises:
+      UserError: it is damaged.
+    """
     table = _read(path_of(workdir, run.step))
-    return with_chain(run, None if parallel.agreed(table is None) else table)
+    if parallel.agreed(table is None) or table is None:
+        return None
+    of_these = "params" not in table or np.array_equal(table["params"], _sums(run))
+    return {k: v for k, v in table.items() if k != "params"} if of_these else None
 
 
 def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Run[M]:
@@ -57,11 +75,11 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
     """
     if not _asked_of_its_own(run) or not _is_fitted(run) or "errors" in run.stats["prior"]:
         return run
-    table = measured(run, dataset)
+    table, sums = measured(run, dataset), _sums(run)
     if parallel.is_writer():
         path = path_of(workdir, run.step)
         path.parent.mkdir(parents=True, exist_ok=True)
-        npz.write(path, table)
+        npz.write(path, {**table, "params": sums})
     return with_chain(run, table)
 
 
@@ -80,6 +98,11 @@ def measured(run: Run[M], dataset: datasets.Dataset) -> Table:
     if not np.all(np.isfinite(square)):
         raise UserError(f"the denoiser is not finite: the checkpoint {run.step} diverged")
     return {"gamma": gamma, "square": square, "num": np.asarray(num)}
+
+
+def _sums(run: Run[M]) -> UInt32[np.ndarray, "n"]:
+    """A sum over the bits of every parameter, by which another network is told."""
+    return np.asarray(list(fingerprint(run.params).values()), np.uint32)
 
 
 def _times(run: Run[M]) -> int:

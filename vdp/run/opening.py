@@ -136,10 +136,18 @@ def _facts(settings: Settings, record: Record) -> datasets.Facts:
     """Those of the images that are asked for, which have to fit the run's model."""
     if record.data is None:
         return datasets.describe(settings.data)
-    if record.settings.data.name == settings.data.name:
-        return datasets.recall(record.data, settings.data)
-    facts = datasets.describe(settings.data)
-    identity.check_fits(facts, datasets.recall(record.data, settings.data), name=settings.data.name)
+    trained, now = datasets.recall(record.data, record.settings.data), settings.data
+    if record.settings.data.name != now.name:
+        facts = datasets.describe(now)
+        identity.check_fits(facts, datasets.recall(record.data, now), name=now.name)
+        return facts
+    facts = datasets.recall(record.data, now)
+    if facts.levels != trained.levels:
+        raise UserError(
+            f"config.data.binarization={now.binarization} makes images of {facts.levels} levels, "
+            f"where this run's model takes {trained.levels}: leave it as the run has it, "
+            f"config.data.binarization={record.settings.data.binarization}"
+        )
     return facts
 
 

@@ -60,6 +60,15 @@ def changed(workdir: pathlib.Path, spec: Mapping[str, Any]) -> dict[pathlib.Path
     return {path: copy for path, copy in pairs if copy and copy.read_bytes() != path.read_bytes()}
 
 
+def in_use(spec: Mapping[str, Any]) -> str:
+    """A hash of the files that a spec's own components are made by now; "" where it has none."""
+    digest, reached = hashlib.sha256(), _reached(modules(spec))
+    for name in sorted(reached):
+        digest.update(f"{name}\0".encode())
+        digest.update(reached[name].read_bytes())
+    return digest.hexdigest() if reached else ""
+
+
 def fingerprint(workdir: pathlib.Path) -> str:
     """A hash of all copies in a run's folder; "" where there are none."""
     folder, digest = workdir / FOLDER, hashlib.sha256()

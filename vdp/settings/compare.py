@@ -148,7 +148,8 @@ def check_resumable(stored: Settings, current: Settings, *, run: str = "RUN") ->
       UserError: fields differ that may not; `train.steps` and `train.seconds` (0 is no limit) may
         grow, and FREE_ON_RESUME may change.
     """
-    changes = differences(to_json(stored), to_json(current), free=FREE_ON_RESUME)
+    before, after = to_json(stored), to_json(current)
+    changes = differences(before, after, free=[*FREE_ON_RESUME, *_resolved(before, after)])
     for field in ("train.steps", "train.seconds"):
         before, after = changes.get(field, (0, -1))
         if after >= before > 0 or after == 0:

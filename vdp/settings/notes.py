@@ -5,7 +5,7 @@ from typing import Any
 
 from vdp.settings.compare import flatten
 from vdp.settings.parse import to_json
-from vdp.settings.sections import Settings, Train
+from vdp.settings.sections import Optim, Settings, Train
 
 
 def in_words(settings: Settings) -> list[str]:
@@ -40,7 +40,7 @@ def of_warmups(settings: Settings) -> list[str]:
 
 def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str]:
     """Lines for fields that are set and change nothing."""
-    train, evaluation = settings.train, settings.eval
+    train, evaluation, optim = settings.train, settings.eval, settings.optim
     lines = []
     if train.patience and not validation_images:
         lines.append(
@@ -52,6 +52,21 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
         lines.append("data.encoder_input=grey does nothing without data.binarization")
     if not train.init_from and train.init_parts != Train().init_parts:
         lines.append(f"train.init_parts={train.init_parts} does nothing without train.init_from")
+    schedule, default = optim.schedule, Optim()
+    if schedule == "constant" and optim.final_learning_rate != default.final_learning_rate:
+        lines.append(
+            f"optim.final_learning_rate={optim.final_learning_rate:g} does nothing where "
+            "optim.schedule=constant"
+        )
+    if schedule != "wsd" and optim.decay_steps:
+        lines.append(
+            f"optim.decay_steps={optim.decay_steps:,} is of optim.schedule=wsd, and does nothing "
+            f"under {schedule}"
+        )
+    if optim.warmup_stairs and not optim.warmup_steps:
+        lines.append(
+            f"optim.warmup_stairs={optim.warmup_stairs} does nothing without optim.warmup_steps"
+        )
     if (evaluation.split, evaluation.checkpoint) != ("test", "best"):
         lines.append(
             "eval.split and eval.checkpoint are of --mode=eval: a training evaluates its best "

@@ -218,11 +218,14 @@ class Checkpoints:
         for index in range(parallel.of_writer(len(latest))):
             step = parallel.of_writer(latest[index] if index < len(latest) else 0)
             self.check_seen(step)
+            state, problem = None, f"checkpoint {step} is damaged for another process"
             try:
                 state = self.restore(step, template)
             except Damaged as error:
-                problems.append(str(error))
-                self._warn(f"{error}; trying the one before")
+                problem = str(error)
+            if parallel.agreed(state is None) or state is None:  # a disk may fail one alone
+                problems.append(problem)
+                self._warn(f"{problem}; trying the one before")
                 continue
             self._set_aside([later for later in self.steps if later > step])
             return state

@@ -93,10 +93,12 @@ def fit(
         owed = fresh or loop.owes_validation()
         finished = not owed and loop.at_end(first)
         if parallel.is_writer():  # nothing that comes refuses this run
-            info = dataclasses.asdict(facts.info)
+            info, own = dataclasses.asdict(facts.info), settings
+            if earlier and finished:  # whose result may answer what is asked now, and more
+                own = settings.replace(eval=dataclasses.asdict(earlier.settings.eval))
             write_run(
                 workdir,
-                settings,
+                own,
                 parameters,
                 info,
                 hashes=hashes,
@@ -137,8 +139,11 @@ def uneven(settings: Settings, chunk: int) -> list[str]:
 
 def _check_alike(settings: Settings, hashes: Mapping[str, str]) -> None:
     """Refuses processes that would train on other images, or otherwise; UserError, in all."""
-    whole = to_json(settings)
-    same = {name: whole[name] for name in ("seed", "model", "optim", "train")}
+    same = to_json(settings)
+    for section in ("notes", "log", "describe", "codec"):
+        del same[section]
+    for place in ("name", *compare.PLACES):  # the hashes say what lies there
+        del same["data"][place]
     if not parallel.alike(json.dumps([dict(hashes), same], sort_keys=True)):
         raise UserError(
             "the processes of this run have other images or settings each: give all of them the "
