@@ -14,9 +14,16 @@ from vdp.cards import facts, index, progress
 def test_an_evaluation_without_validations_is_of_a_run_as_far_as_it_has_come(tmp_path):
     stored = record.read_run(run_folder.write(tmp_path / "mine"))
     steps = stored.settings.train.steps
-    of = lambda step: progress.state(stored, {"validations": None}, [{"step": step}])
-    assert of(steps) == "finished"
+
+    def of(trained, **result):
+        return progress.state(stored, result, [{"step": trained}])
+
+    assert of(steps) == "finished", "of version 0.1"
     assert of(1) == f"unfinished: evaluated at step 1 of {steps}"
+    of_no_images = {"validations": None, "step": 1}
+    assert of(1, **of_no_images) == f"unfinished: evaluated at step 1 of {steps}"
+    assert of(steps, **of_no_images) == f"unfinished: evaluated at step 1 of {steps}"
+    assert of(steps, validations=None, step=steps) == "finished"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,21 @@ def test_a_run_that_may_end_early_is_finished_when_it_has(tmp_path, limit, lines
     result = {"step": 10, "validations": {"num": 2, "last_step": 30}}
     found = progress.state(stored, result, lines)
     assert found == ("finished" if finished else "unfinished: evaluated at step 30 of 1,000")
+
+
+def test_a_run_with_patience_that_was_evaluated_while_it_trained_is_not_finished(tmp_path):
+    stored = record.read_run(run_folder.write(tmp_path / "mine"))
+    train, lines = dict(steps=1000, patience=2), [{"step": s, "eval/elbo": 1.0} for s in (10, 20)]
+    model = {**stored.settings.model, "kl_warmup_steps": 25}
+    chosen = stored.settings.replace(train=train, model=model)
+    stored = dataclasses.replace(stored, settings=chosen)
+    lines += [{"step": step, "eval/elbo": -1.0} for step in (30, 40)]
+    of = lambda last, lines: progress.state(
+        stored, {"step": 10, "validations": {"num": 1, "last_step": last}}, lines
+    )
+    assert of(40, lines) == "finished"
+    assert of(10, lines) == "unfinished: evaluated at step 10 of 1,000", "it went on"
+    assert of(30, lines[:3]).startswith("unfinished"), "inside the KL warm-up none counts"
 
 
 def test_an_exported_run_says_the_steps_that_its_evaluation_knows(tmp_path):

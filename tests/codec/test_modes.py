@@ -5,6 +5,7 @@ from importlib import metadata
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vdp
 from vdp.errors import STOPPED, Interrupted, UserError
@@ -57,6 +58,11 @@ def test_what_cannot_be_meant_is_said_first(smoke_run, archive, tmp_path, refuse
     other = tmp_path / "other.npz"
     npz.write(other, {"images": np.full((2, 8, 8), 200, np.uint8)})
     refused("--mode=compress", run, out, f"--config.codec.files={other}", says=["17 without loss"])
+    (tmp_path / "pictures").mkdir()
+    for name, size in (("a.png", (8, 8)), ("b.png", (4, 8))):
+        Image.new("L", size).save(tmp_path / "pictures" / name)
+    says = ["no field of config.data is followed", "the run's size and depth"]
+    refused("--mode=compress", run, out, f"--config.codec.files={tmp_path / 'pictures'}", says=says)
     assert not (tmp_path / "x.vdp").exists()
     missing = f"--config.codec.files={tmp_path / 'missing.vdp'}"
     refused("--mode=decompress", run, missing, out, says=["cannot be read"])

@@ -11,6 +11,17 @@ import vdp
 from vdp import comparison
 from vdp.comparison import figure, formats, tables, write
 from vdp.main import run as command_line
+from vdp.modes import compare
+
+
+def test_names_with_commas_can_be_joined(tmp_path, monkeypatch):
+    """As a sweep over two keys makes them."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("prior=vdm,latent=8/seed-0", "prior=vdm,latent=8/seed-1", "b", "a+b"):
+        (tmp_path / name).mkdir(parents=True)
+    both = "prior=vdm,latent=8/seed-0+prior=vdm,latent=8/seed-1"
+    assert compare._names(f"{both},b") == [both, "b"]
+    assert compare._names("a+b,b,nowhere") == ["a+b", "b", "nowhere"]
 
 
 def test_the_command_writes_every_format(pair, tmp_path, capsys):

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from vdp.data import datasets
+from vdp.data.core import Request
+from vdp.data.sources import _pictures
 from vdp.errors import UserError
 from vdp.settings import Data
 
@@ -134,6 +136,42 @@ def test_pictures_below_8_bits_have_the_levels_they_have(tmp_path):
     assert {tuple(image.ravel()) for image in dataset.splits["train"].images} == {
         (0, 85, 170, 255), (255, 0, 255, 255), (0, 255, 0, 0),
     }  # fmt: skip
+
+
+def tiff(width, bits, photometric, row):
+    """A TIFF of one row of greys, as scanners and microscopes write them."""
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1,
+            279: len(row)}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = 8 + len(row) + len(row) % 2
+    head = b"II*\0" + struct.pack("<I", start) + row.ljust(start - 8, b"\0")
+    return head + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "row", "greys"),
+    [
+        (2, b"\x1b", [0, 1, 2, 3]),
+        (4, b"\x0f\x5a", [0, 15, 5, 10]),
+        (16, struct.pack("<4H", 0, 65_535, 1, 700), [0, 65_535, 1, 700]),
+    ],
+)
+def test_greys_of_a_tiff_have_the_depth_and_sign_that_it_says(tmp_path, bits, row, greys, inverted):
+    for copy in range(10):
+        content = tiff(4, bits, photometric=0 if inverted else 1, row=row)
+        (tmp_path / f"{copy}.tif").write_bytes(content)
+    found = _pictures.read(tmp_path / "0.tif", Request(dir=None))
+    assert found.levels == 2**bits
+    stored = np.array([greys])
+    expected = found.levels - 1 - stored if inverted else stored
+    np.testing.assert_array_equal(found.pixels, expected)
+
+
+def test_greys_of_12_bits_are_refused(tmp_path):
+    (tmp_path / "0.tif").write_bytes(tiff(2, 12, photometric=1, row=b"\x00\x0f\xff"))
+    with pytest.raises(UserError, match=r"its greys have 12 bits.*save it with 8 or 16"):
+        _pictures.read(tmp_path / "0.tif", Request(dir=None))
 
 
 @pytest.mark.parametrize("kind", ["one bit", "black and white"])

@@ -20,6 +20,19 @@ def log_density(z):
     return -0.5 * (white**2).sum(0) - np.log(np.diag(ROOT)).sum() - 1.5 * np.log(2 * np.pi)
 
 
+def test_what_is_not_settled_yet_cannot_overflow():
+    """Of sums over all that comes before, the passes would have binomial coefficients above it."""
+    size = 200
+
+    def sums(e, y, gamma):
+        return jnp.float32(e @ jnp.triu(jnp.full((size, size), 2.0), 1)), jnp.zeros_like(e)
+
+    noise = draws.normal(jax.random.key(0), (2, 1, size))
+    gamma = lambda t: 6.0 * jnp.asarray(t) - 3.0
+    found = trajectory.descend(sums, gamma, jnp.zeros((2, size)), noise)
+    assert np.isfinite(found).all()
+
+
 def exact_kernel(gamma, num_steps):
     """q(y_s|y_t) of z ~ N(MEAN, COVARIANCE), by conditioning Gaussians, as an affine flow of e."""
     steps = trajectory.kernel_steps(gamma, num_steps)

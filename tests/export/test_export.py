@@ -13,14 +13,17 @@ import pytest
 import vdp
 from vdp.errors import UserError
 from vdp.export import folder
+from vdp.modes import export
 from vdp.record import read_run
+from vdp.run import calibration
 
 
 @pytest.fixture(scope="module")
 def exported(smoke_run, tmp_path_factory):
     run = vdp.load(smoke_run)
     out = tmp_path_factory.mktemp("exported")
-    folder.write(run, read_run(smoke_run), out, dtype="float32")
+    chain = calibration.kept(run, smoke_run)
+    folder.write(run, read_run(smoke_run), out, dtype="float32", chain=chain)
     return run, out
 
 
@@ -51,6 +54,17 @@ def test_bfloat16_is_half_as_large_and_opens_as_float32(exported, smoke_run, cli
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), run.params)
     jax.tree.map(np.testing.assert_array_equal, half.params, rounded)
     jax.tree.map(np.testing.assert_array_equal, half.stats, run.stats)
+
+
+def test_a_run_is_exported_on_any_number_of_devices(smoke_run, tmp_path, monkeypatch):
+    """Nothing of a batch is written, so that the run's own need not fall evenly on them."""
+    asked = []
+    monkeypatch.setattr(export.jax, "device_count", lambda: 3)
+    monkeypatch.setattr(export, "restore", lambda own, *_: asked.append(own) or vdp.load(smoke_run))
+    record = read_run(smoke_run)
+    export.main(record.settings, smoke_run, out=str(tmp_path / "out"))
+    assert asked[0].eval.batch_size % 3 == 0
+    assert read_run(tmp_path / "out").settings.eval.batch_size == record.settings.eval.batch_size
 
 
 def test_an_export_that_fails_leaves_nothing(smoke_run, tmp_path, monkeypatch):

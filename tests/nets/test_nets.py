@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from starting import moved, started
 
-from vdp import config, dists, draws, nets
+from vdp import build, config, dists, draws, nets
+from vdp.errors import UserError
 from vdp.nets import stateful as running
 from vdp.nets.bottleneck import upsample
 from vdp.nets.conv import TransposedConv
@@ -156,3 +157,16 @@ def test_ddpm_for_cifar10_has_the_published_size():
     y = jnp.zeros((1, 32, 32, 3))
     params = jax.eval_shape(lambda: net.init(jax.random.key(0), y, jnp.zeros(1)))
     assert round(sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6, 1) == 35.7
+
+
+def test_a_unet_refuses_a_map_of_one_number():
+    """Its normalisation of groups of a number each would leave their biases alone."""
+    net, time = nets.UNetDenoiser(width=16, depth=1, multipliers=(1,)), jnp.zeros(2)
+    with pytest.raises(UserError, match="1x1: MLPDenoiser"):
+        net.init(jax.random.key(0), jnp.zeros((2, 1, 1, 3)), time)
+    net.init(jax.random.key(0), jnp.zeros((2, 2, 1, 3)), time)
+
+
+def test_a_time_becomes_two_numbers_at_least():
+    with pytest.raises(UserError, match="embedding"):
+        build.build("denoiser", {"name": "MLPDenoiser", "embedding": 1})

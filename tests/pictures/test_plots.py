@@ -24,6 +24,19 @@ def test_plots_are_made_of_what_is_there_in_the_formats_asked_for(tmp_path, smok
     assert sample.write_plots(run, one) == []
 
 
+def test_samples_of_another_number_of_solver_steps_are_others(tmp_path, smoke_run):
+    trained = vdp.load(smoke_run).settings
+    drawn = lambda num: sample.folder_of(
+        tmp_path,
+        trained,
+        trained.replace(
+            model={**trained.model, "prior": {**trained.model["prior"], "ode_steps": num}}
+        ),
+    )
+    assert drawn(trained.model["prior"]["ode_steps"]) == tmp_path / "samples"
+    assert len({drawn(num) for num in (4, 64)}) == 2
+
+
 def test_the_latents_of_another_evaluation_are_another_picture(tmp_path, smoke_run):
     row = {"name": "z_1", "height": 2, "units": 8, "active": 6, "rate": 3.25}
     of = {"latents": [row, row | {"name": "z_2"}], "rates": [3.25, 3.25]}

@@ -1,5 +1,7 @@
 """Autoregressive flows: inverses and determinants, dependences of outputs on inputs, starts."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from vdp.checks.report import moved
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.nets import MADE, CausalTransformer
+from vdp.priors.flow import FlowPrior
 from vdp.priors.spline import Spline, numbers
 
 BOUND, BINS = 3.0, 5
@@ -110,6 +113,31 @@ def test_a_spline_goes_through_its_knots_at_its_slopes():
     middle = one.y[:-1] + np.diff(one.y) * (mean + left) / (2 * mean + left + right)
     within = Spline(*(leaf[:-1] for leaf in across))
     np.testing.assert_allclose(within.forward((one.x[1:] + one.x[:-1]) / 2)[0], middle, atol=5e-6)
+
+
+def test_a_flat_bin_that_ends_steep_is_inverted_to_rounding():
+    """Of the two forms of the quadratic's root the usual one loses four digits here."""
+    knots = [0.0, 1.0, 2.0], [0.0, 1e-3, 2.0], [1.0, 5.0, 1.0]
+    z = jnp.linspace(0.98, 0.99999, 50)
+    one = Spline(*(jnp.tile(jnp.float32(knot), (50, 1)) for knot in knots))
+    np.testing.assert_allclose(one.inverse(one.forward(z)[0]), z, atol=3e-6)
+    slope = jax.grad(lambda e: one.inverse(e).sum())(one.forward(z)[0])
+    np.testing.assert_allclose(jnp.log(slope), one.forward(z)[1], atol=1e-3)
+
+
+def test_what_is_not_settled_yet_cannot_overflow():
+    """Of z_d = e_d - e_{d-1} the passes would have binomial coefficients above what is settled."""
+    size = 200
+
+    class Sums(FlowPrior):
+        def _map(self, params, index, sequence):
+            before = sequence @ jnp.triu(jnp.ones((size, size)), 1)
+            return types.SimpleNamespace(inverse=lambda e: e - before)
+
+    flow = Sums(net=MADE(width=4), num_flows=1)
+    e = draws.normal(jax.random.key(0), (3, size))
+    expected = e - jnp.pad(e, ((0, 0), (1, 0)))[:, :-1]
+    np.testing.assert_allclose(flow._invert({}, 0, e), expected, atol=1e-5)
 
 
 def test_a_spline_is_the_identity_outside_and_joins_it_smoothly():

@@ -54,6 +54,8 @@ def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
     assert "eval.json is of an earlier training: moved to eval.json.bad" in err
     assert (copied_run / "eval.json.bad").read_text() == before
     assert (copied_run / "eval.json").exists()
+    assert (copied_run / "samples.bad" / "samples.png").exists()
+    assert (copied_run / "plots.bad").exists()
     for name in others:
         assert (copied_run / f"{name}.bad").exists()
         assert not (copied_run / name).exists()
@@ -82,7 +84,8 @@ def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_ru
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
     (copied_run / "samples" / "other-1a2b3c").mkdir()
-    for step, redrawn in ((10, True), (20, False)):  # drawn by --mode=sample, then
+    # drawn by --mode=sample before the last checkpoint; stopped while it was drawn; as it should be
+    for step, redrawn in ((10, True), (None, True), (20, False)):
         drawn.unlink()
         (copied_run / "samples" / "reconstructions.png").touch()
         (copied_run / "samples" / "settings.json").write_text(json.dumps({"step": step}))

@@ -37,6 +37,7 @@ def test_training_writes_the_table_of_its_best_checkpoint(opened, smoke_run):
     run, dataset = opened
     assert run.model.prior.reverse == "calibrated"
     assert run.model.discretized().bound_model == "T=100, calibrated"
+    assert not calibration.is_missing(run)
     stored = calibration.measured(run, dataset)
     with np.load(calibration.path_of(smoke_run, run.step)) as table:
         for name in ("gamma", "square", "num"):
@@ -110,6 +111,7 @@ def test_a_run_without_a_table_is_the_fixed_chain_and_a_damaged_one_is_named(cop
     path.unlink()
     run = vdp.load(copied_run)
     assert run.model.discretized().bound_model == "T=100"
+    assert calibration.is_missing(run)
     assert "errors" not in run.stats["prior"]
 
 

@@ -83,6 +83,22 @@ def test_folders_made_for_a_name_that_is_too_long_are_removed(tmp_path):
     assert entries(tmp_path) == []
 
 
+def test_a_glance_at_a_lock_takes_it_from_nobody(tmp_path, monkeypatch):
+    """`--follow` looks whether somebody trains in the moment in which a training begins."""
+    held, flock = [True], files.fcntl.flock
+
+    def glanced(handle, how):
+        if held and how & files.fcntl.LOCK_EX:
+            held.clear()
+            raise BlockingIOError
+        flock(handle, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", glanced)
+    with files.lock(tmp_path):
+        assert not held
+        assert files.in_use(tmp_path)
+
+
 def test_checkpoints_need_a_name_in_utf_8(tmp_path):
     files.check_name(tmp_path / "Läufe")
     for inside in ("", "checkpoints"):

@@ -87,3 +87,5 @@ def test_seconds_and_curves_of_edited_lines(tmp_path):
     assert train_seconds(path, 4) is None
     same_step = [{"step": 5, "train/elbo": value} for value in (-3.0, -2.0, -1.0, -1.0)]
     assert series(same_step, "train/elbo") == [(5, -3.0)]
+    short_end = [{"step": step, "train/elbo": float(step)} for step in (100, 200, 300, 349)]
+    assert series(short_end, "train/elbo")[-1] == (349, 349.0), "the last stretch is none too short"

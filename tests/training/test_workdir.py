@@ -190,6 +190,9 @@ def test_what_waits_for_the_end_of_a_dispatch_is_said():
     assert ["steps_per_dispatch=10 " in fit.uneven(both, 20)[0],
             "saves at multiples of 20" in fit.uneven(both, 20)[1]] == [True, True]  # fmt: skip
     assert fit.uneven(settings.replace(eval=dict(every=100)), 20) == [], "the last step alone"
+    traced = settings.replace(log=dict(profile_steps=5), eval=dict(every=100))
+    assert fit.uneven(traced, 20) == []
+    assert fit.uneven(traced, 59)[0].startswith("log.profile_steps=5: the first dispatch compiles")
 
 
 def test_more_steps_are_recorded_with_what_they_do_to_the_learning_rate(smoke_run, tmp_path):

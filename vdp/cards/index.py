@@ -103,7 +103,7 @@ def _entry(root: pathlib.Path, workdir: pathlib.Path) -> tuple[Entry, list[pathl
         if (workdir / RESULT).exists() and is_stale(workdir):
             with contextlib.suppress(OSError):  # of a run that cannot be written the old card stays
                 written = card(workdir)
-    except DAMAGED as error:
+    except (*DAMAGED, OSError) as error:
         state = f"damaged: {wrong_with(error)}"
         cells = _row(name, *[("", "")] * (len(COLUMNS) - 1), note=state)
     has_card = (workdir / CARD).is_file() and not state.startswith("damaged")

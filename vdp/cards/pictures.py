@@ -75,13 +75,13 @@ def gather(workdir: pathlib.Path, *, drawn: Collection[str] = ()) -> list[Pictur
       drawn: names in plots/ of what card.html draws itself.
     """
     found: list[Picture] = []
-    samples = {path.stem: path for path in sorted((workdir / SAMPLES).glob("*.png"))}
+    samples = {path.stem: path for path in sorted((workdir / SAMPLES).glob("[!.]*.png"))}
     known = [name for name in CAPTIONS if name in samples]
     others = [name for name in samples if name not in CAPTIONS and _step(name) is None]
     for name in [*known, *others]:
         title, caption = CAPTIONS.get(name, (_words(name), ""))
         found += _pictures(workdir, samples[name], title, caption)
-    for path in sorted((workdir / PLOTS).glob("*.png")):
+    for path in sorted((workdir / PLOTS).glob("[!.]*.png")):
         plots = _pictures(workdir, path, *OF_PLOTS.get(path.stem, (_words(path.stem), "")))
         found += [dataclasses.replace(plot, is_drawn=path.stem in drawn) for plot in plots]
     return found

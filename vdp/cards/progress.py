@@ -21,7 +21,9 @@ def state(
     """
     train, trained_for = record.settings.train, metric_log.last_step(metrics)
     if result is not None:
-        ends = train.steps if record.weights is not None else trained_for  # without validations
+        ends = train.steps if record.weights is not None else trained_for  # of version 0.1
+        if "validations" in result and record.weights is None:  # there were none
+            ends = result["step"]
         last = (result.get("validations") or {}).get("last_step", ends)
         if last >= train.steps or _stopped_early(record, result, metrics):
             return "finished"
@@ -52,13 +54,17 @@ def steps(
 def _stopped_early(
     record: Record, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Whether the seconds or the patience of training were spent before its steps."""
+    """Whether a run was evaluated after the seconds or the patience of its training were spent."""
     train = record.settings.train
     if record.weights is not None:  # of whose training no lines are kept
         return bool(train.patience or train.seconds)
     spent = sum(line.get("train/seconds") or 0.0 for line in metrics)
     validated = {line["step"] for line in metrics if any(k.startswith("eval/") for k in line)}
-    since = sum(step > result["step"] for step in validated)
+    seen = (result.get("validations") or {}).get("last_step")
+    if seen is not None and seen < max(validated, default=0):
+        return False  # it was evaluated while it trained
+    after = max(result.get("step", 0), record.settings.kl_warmup)  # inside it no validation counts
+    since = sum(step > after for step in validated)
     return 0 < train.seconds <= spent or 0 < train.patience <= since
 
 

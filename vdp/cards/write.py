@@ -30,4 +30,5 @@ def is_stale(workdir: pathlib.Path) -> bool:
         return True
     made = min(path.stat().st_mtime_ns for path in written)
     sources = [path for pattern in SOURCES for path in workdir.glob(pattern)]
-    return any(path.stat().st_mtime_ns > made for path in sources)
+    begun = (path for path in sources if path.name.startswith("."))  # by another process, just now
+    return any(path.stat().st_mtime_ns > made for path in set(sources) - set(begun))

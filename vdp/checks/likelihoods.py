@@ -250,6 +250,8 @@ def _chi_square(values: np.ndarray, masses: np.ndarray) -> float:
 
 
 def _mean(case: _Case) -> Verdict:
+    if not getattr(case.likelihood, "mean_is_exact", True) and case.x_shape[-1] > 1:
+        return None, "with channels that depend on each other its mean is an approximation"
     mean = np.asarray(case.likelihood.mean(case.outputs(1, case.x_shape)), np.float64)[0]
     drawn = case.samples.astype(np.float64) / (case.levels - 1)
     error = drawn.std(0) / np.sqrt(len(drawn))

@@ -21,7 +21,9 @@ NAMED = {
     "numbers": "arithmetic than that of this machine",
 }
 MENDED = {  # what to do where a part of the fingerprint differs
-    "chain": "decompress with the config.eval.reverse and config.eval.num_steps that wrote it",
+    "chain": "decompress with the config.eval.num_steps that wrote it, and with "
+    "config.eval.reverse=fixed where it names no other chain; a fitted one needs the calibration/ "
+    "of the run that wrote it",
     "weights": "decompress with the run, and the checkpoint, that wrote it",
     "machine": "decompress on such a machine",
     "versions": "install those versions in an environment of their own",

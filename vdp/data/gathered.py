@@ -25,7 +25,13 @@ def read(path: pathlib.Path, levels: int) -> UInt8[np.ndarray, "n h w c"]:
       UserError: there are no images, or they have other levels.
     """
     source = npz if path.suffix.lower() == ".npz" else folder
-    info, splits = source.load(str(path), Request(dir=None))
+    try:
+        info, splits = source.load(str(path), Request(dir=None))
+    except UserError as error:
+        raise UserError(
+            f"{error}; of images that are compressed no field of config.data is followed: they "
+            "have to be of the run's size and depth"
+        ) from error
     parts = [splits[name].images for name in SPLITS if name in splits]
     if len(shapes := {part.shape[1:] for part in parts}) > 1:
         raise UserError(f"the splits of {path} have images of several shapes: {sorted(shapes)}")

@@ -160,9 +160,10 @@ def descend(
         at, drawn = xs
         gamma_t = jnp.broadcast_to(at.gamma, y.shape[:1])
 
-        def one_pass(_: Array | int, e: Array) -> Array:  # settles one more entry of e
+        def one_pass(n: Array | int, e: Array) -> Array:  # settles entry n, others could overflow
             v, log_scale = kernel(e, y, gamma_t)
-            return jnp.exp(log_scale) * drawn - at.gain * v
+            settled = jnp.arange(y[0].size).reshape(y.shape[1:]) <= n
+            return jnp.where(settled, jnp.exp(log_scale) * drawn - at.gain * v, 0.0)
 
         e = jax.lax.fori_loop(0, y[0].size, one_pass, jnp.zeros_like(y))
         return at.shrink * y + at.spread * e, None

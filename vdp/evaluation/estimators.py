@@ -224,8 +224,13 @@ def enough_weights(ess: Float[np.ndarray, "n"], num: int) -> dict[str, Any]:
     return {"ess_low": share, "noisy": share > noisy.SHARE}
 
 
-def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float:
-    """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept."""
+def _solver_error(run: Run[Model], model: Reinterpretable, arrays: Arrays) -> float | None:
+    """Mean change in nats of the bound when the ODE solver takes twice the step, noise kept.
+
+    None of a single step, of which there is no double.
+    """
+    if model.as_ode() == model.as_ode(coarser=2):
+        return None
     some = core.spread(len(arrays[0]), SOLVER_EXAMPLES)
     target, inputs, labels = (array[some] for array in arrays)
     models = [model.as_ode(coarser=coarser) for coarser in (1, 2)]

@@ -37,7 +37,14 @@ def check(out: pathlib.Path, dtype: str) -> None:
 PATH = re.compile(rf'\b({"|".join((*record.PATH_KINDS, "classifier", "inception"))}):[^",]*/')
 
 
-def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> list[pathlib.Path]:
+def write(
+    run: Run[Model],
+    stored: Record,
+    out: pathlib.Path,
+    *,
+    dtype: str,
+    chain: calibration.Table | None = None,
+) -> list[pathlib.Path]:
     """Writes weights, config.json, sources of one's own, the evaluation and the card; all or none.
 
     Paths of this machine are left out of all of them: of a path its last part stays, of two other
@@ -48,16 +55,19 @@ def write(run: Run[Model], stored: Record, out: pathlib.Path, *, dtype: str) -> 
       stored: what the run has stored of itself.
       out: a folder, empty or not there.
       dtype: of the weights, "float32" or "bfloat16".
+      chain: the table that its chain is fitted to, of `calibration.kept`.
 
     Returns:
       The files.
     """
     with files.filling(out) as folder:
-        _write(run, stored, folder, dtype)
+        _write(run, stored, folder, dtype, chain)
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
-def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> None:
+def _write(
+    run: Run[Model], stored: Record, out: pathlib.Path, dtype: str, chain: calibration.Table | None
+) -> None:
     content = files.read_json(stored.workdir / RUN_FILE, RUN_FILE)
     content["config"] = to_json(without_paths(stored.settings))
     for name in ("places", "command"):
@@ -72,10 +82,10 @@ def _write(run: Run[Model], stored: Record, out: pathlib.Path, dtype: str) -> No
         files.write_json(out / RESULT, result)
     stats = calibration.as_trained(run.stats)
     written = weights.write(out, run.params, stats, step=run.step, dtype=dtype)
-    if table := calibration.kept(run, stored.workdir):
+    if chain:
         path = calibration.path_of(out, run.step)
         path.parent.mkdir()
-        npz.write(path, table)
+        npz.write(path, chain)
     files.write_json(out / RUN_FILE, content | {"weights": dataclasses.asdict(written)})
     files.write_text(out / CARD, card.text(run, stored, written, result))
 

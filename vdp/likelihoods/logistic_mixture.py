@@ -34,6 +34,7 @@ class LogisticMixture:
     levels: int
     num_components: Size = 10
     discrete = True
+    mean_is_exact = False  # of three channels, which are coupled: see `mean`
 
     def __post_init__(self):
         if self.levels < 2:

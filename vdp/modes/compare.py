@@ -35,11 +35,17 @@ def _names(runs: str) -> list[str]:
     pieces, names = [piece.strip() for piece in runs.split(",")], []
     while pieces:
         joined = [",".join(pieces[:end]) for end in range(len(pieces), 0, -1)]
-        there = (name for name in joined if name and os.path.exists(files.located(name)))
+        there = (name for name in joined if name and _are_there(name))
         name = next(there, pieces[0])
         pieces = pieces[name.count(",") + 1 :]
         names += [name] if name else []
     return names
+
+
+def _are_there(name: str) -> bool:
+    """Whether a name leads somewhere, or each of several with "+" between them does."""
+    parts = [name], name.split("+")
+    return any(all(p and os.path.exists(files.located(p)) for p in names) for names in parts)
 
 
 def _beside(arms: tuple[Arm, ...]) -> pathlib.Path:

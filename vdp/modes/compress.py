@@ -6,8 +6,8 @@ import time
 import numpy as np
 
 from vdp.data import gathered
-from vdp.errors import Interrupted, UserError
-from vdp.run import Run, record_of, restore
+from vdp.errors import Interrupted, UserError, with_flags
+from vdp.run import Run, calibration, record_of, restore
 from vdp.run.rates import Rate, beside_bound
 from vdp.runtime import files, interruption, parallel
 from vdp.runtime.numbers import with_error
@@ -38,6 +38,11 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     images = _images(run)
     if parallel.is_writer():
         files.check_file(out)
+    if calibration.is_missing(run):
+        _say(
+            f"nothing is kept to which the chain of step {run.step} is fitted: it is coded as with "
+            f"{with_flags('config.eval.reverse=fixed')}; an evaluation of this checkpoint fits it"
+        )
     start = time.perf_counter()
     size = float(np.prod(run.facts.shape))
 

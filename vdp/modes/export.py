@@ -2,9 +2,11 @@
 
 import pathlib
 
+import jax
+
 from vdp.export import folder
 from vdp.record import read_run
-from vdp.run import restore
+from vdp.run import calibration, restore
 from vdp.runtime import files, parallel
 from vdp.runtime.progress import in_bytes
 from vdp.settings import Settings, compare
@@ -28,10 +30,13 @@ def main(settings: Settings, workdir: pathlib.Path, *, out: str, dtype: str = "f
         folder.check(target, dtype)
     record = read_run(workdir)
     compare.check_same_run(record.settings, settings)
-    run = restore(record.settings, record, settings.eval.checkpoint)
+    size = parallel.next_multiple(record.settings.eval.batch_size, jax.device_count())
+    own = record.settings.replace(eval=dict(batch_size=size))  # of which nothing is written
+    run = restore(own, record, settings.eval.checkpoint)
+    chain = calibration.kept(run, record.workdir)  # for all processes to ask
     if not parallel.is_writer():
         return
-    written = folder.write(run, record, target, dtype=dtype)
+    written = folder.write(run, record, target, dtype=dtype, chain=chain)
     width = max(len(str(path)) for path in written)
     for path in written:
         print(f"{path!s:{width}}  {in_bytes(path.stat().st_size)}")

@@ -125,7 +125,7 @@ def _begin(
 
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """What evaluations, encodings and logs elsewhere have left in the folder of a run."""
+    """What evaluations, encodings, pictures and logs elsewhere have left in the folder of a run."""
     patterns = (
         METRICS_FILE,
         "eval*.json",
@@ -133,6 +133,8 @@ def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
         "codes-*",
         wandb_sink.ID_FILE,
         calibration.FOLDER,
+        SAMPLES,
+        PLOTS,
     )
     found = (path for pattern in patterns for path in sorted(workdir.glob(pattern)))
     return [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
@@ -246,6 +248,7 @@ def _draw(
     trained: run.Run[Model], workdir: pathlib.Path, dataset: datasets.Dataset
 ) -> list[pathlib.Path]:
     """Writes all pictures of a run that has ended, and what they are of."""
+    sample.write_settings(trained, workdir / SAMPLES, drawn=False)
     written = sample.write_all(trained, workdir / SAMPLES, dataset)
     sample.write_settings(trained, workdir / SAMPLES)
     return written

@@ -1,7 +1,7 @@
 """Fully connected bodies."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,8 +9,10 @@ from jaxtyping import Float, Float32
 
 from vdp.nets.embed import sinusoidal
 from vdp.nets.made import MADE
-from vdp.settings.rules import Depth, Dtype, Share, Size
+from vdp.settings.rules import AtLeast, Depth, Dtype, Share, Size
 from vdp.types import AnyArray, Array, Shape
+
+Embedding = Annotated[int, AtLeast(2, most=2**20)]  # half of it are frequencies of the time
 
 
 class ResidualBlock(nn.Module):
@@ -127,7 +129,7 @@ class MLPDenoiser(nn.Module):
 
     width: Size = 256
     depth: Depth = 3
-    embedding: Size = 64
+    embedding: Embedding = 64
     dropout: Share = 0.0
     dtype: Dtype = "float32"
 
@@ -158,7 +160,7 @@ class ConditionalMADE(nn.Module):
 
     width: Size = 256
     depth: Depth = 2
-    embedding: Size = 64
+    embedding: Embedding = 64
     dropout: Share = 0.0
     dtype: Dtype = "float32"
 

@@ -162,13 +162,15 @@ class UNetDenoiser(nn.Module):
         """Maps y [B, H, W, C] at times [B] in [0, 1000] to float32 of y's shape.
 
         Raises:
-          UserError: y is no map, its sides cannot be halved as often as there are resolutions, or
-            there is to be attention where there is no map of that height.
+          UserError: y is no map, or one of 1x1, its sides cannot be halved as often as there are
+            resolutions, or there is to be attention where there is no map of that height.
         """
         if y.ndim != 4:
             raise UserError(
                 f"a UNet denoises maps [H, W, C], not {list(y.shape[1:])}: MLPDenoiser denoises any"
             )
+        if y.shape[1] == y.shape[2] == 1:  # its normalisation leaves nothing of a number alone
+            raise UserError("a UNet sees nothing of a map of 1x1: MLPDenoiser denoises it")
         halvings = 2 ** (len(self.multipliers) - 1)
         if y.shape[1] % halvings or y.shape[2] % halvings:
             raise UserError(

@@ -59,7 +59,7 @@ def save(
         distinct = 1 + int(np.count_nonzero(np.diff(np.unique(together)) > ROUNDING))
         edges = np.linspace(low, high if high > low else low + 1, min(BINS, distinct) + 1)
         for values, color, of in zip(
-            sets, (style.BLUE, style.ORANGE), ("the run's data", name), strict=True
+            sets, (style.BLUE, style.ORANGE), ("the run's data", style.plain(name)), strict=True
         ):
             weights = np.full(len(values), 100 / len(values))
             inside = np.clip(values, edges[0], edges[-1])

@@ -30,7 +30,9 @@ from vdp.types import (
 )
 
 SETTINGS_FILE = "settings.json"  # beside pictures
-DECISIVE = ("data", "sample", "eval.reverse", "eval.num_steps")  # of what is drawn
+DECISIVE = (  # of what is drawn
+    "data", "sample", "eval.reverse", "eval.num_steps", "model.prior.ode_steps",
+)  # fmt: skip
 NUM_RECONSTRUCTIONS = 48
 TRAJECTORIES, TRAJECTORY_STEPS = 8, 12
 Paths = list[pathlib.Path]
@@ -46,16 +48,18 @@ def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
     return compare.changed(trained, chosen, only=DECISIVE)
 
 
-def write_settings(run: Run[Model], folder: pathlib.Path) -> None:
+def write_settings(run: Run[Model], folder: pathlib.Path, *, drawn: bool = True) -> None:
     """Writes settings.json beside pictures: what they are of.
 
-    It holds the "step" and, under "settings", each field that is another than the run's with its
-    value.
+    It holds the "step", null before all are `drawn`, and, under "settings", each field that is
+    another than the run's with its value.
     """
     changes = _changes(run.trained, run.settings)
     if parallel.is_writer():
         fields = {field: after for field, (_, after) in changes.items()}
-        files.write_json(folder / SETTINGS_FILE, {"step": run.step, "settings": fields})
+        files.write_json(
+            folder / SETTINGS_FILE, {"step": run.step if drawn else None, "settings": fields}
+        )
 
 
 def are_there(run: Run[Model], folder: pathlib.Path) -> bool:

@@ -51,10 +51,14 @@ class FlowPrior(AutoregressivePrior):
         return Affine(*out) if self.transform == "affine" else Spline.of(out, self.tail_bound)
 
     def _invert(self, params: Params, index: int, e: Float[Array, "b d"]) -> Float[Array, "b d"]:
-        """D passes of the network: pass n computes dimension n from those settled before it."""
+        """D passes of the network: pass n computes dimension n from those settled before it.
 
-        def one_pass(_: Array | int, guess: Array) -> Array:
-            return self._map(params, index, guess).inverse(e)
+        What is not settled stays 0: it could overflow, and 0 times infinity is no number.
+        """
+
+        def one_pass(n: Array | int, guess: Array) -> Array:
+            found = self._map(params, index, guess).inverse(e)
+            return jnp.where(jnp.arange(e.shape[1]) <= n, found, 0.0)
 
         return jax.lax.fori_loop(0, e.shape[1], one_pass, jnp.zeros_like(e))
 

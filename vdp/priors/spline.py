@@ -82,7 +82,9 @@ class Spline(NamedTuple):
         b = at.height * at.slope - above
         c = -mean * (e_in - at.y)
         root = jnp.sqrt(jnp.maximum(b**2 - 4 * a * c, 0.0))
-        share = jnp.clip(-2 * c / (b + root), 0.0, 1.0)  # this form subtracts nothing from b > 0
+        minus = b < 0  # of the two forms of the root the one that subtracts nothing; a > 0 there
+        share = jnp.where(minus, root - b, -2 * c) / jnp.where(minus, 2 * a, b + root)
+        share = jnp.clip(share, 0.0, 1.0)
         return jnp.where(inside, at.x + at.width * share, e)
 
     def _bin(self, value: Array, knots: Array) -> tuple[Array, Array, _Bin]:

@@ -73,7 +73,7 @@ def ensured(run: Run[M], workdir: pathlib.Path, dataset: datasets.Dataset) -> Ru
       workdir: of the run.
       dataset: of `run.settings.data`; where it is not that of the training, nothing is measured.
     """
-    if not _asked_of_its_own(run) or not _is_fitted(run) or "errors" in run.stats["prior"]:
+    if not _asked_of_its_own(run) or not is_missing(run):
         return run
     table, sums = measured(run, dataset), _sums(run)
     if parallel.is_writer():
@@ -144,6 +144,11 @@ def with_chain(run: Run[M], table: Table | None) -> Run[M]:
     reverse = "fixed" if table is None else chosen.reverse
     model: Any = run.model.fitted(reverse, chosen.num_steps)  # of the run's own kind
     return dataclasses.replace(run, model=model, stats=stats)
+
+
+def is_missing(run: Run[M]) -> bool:
+    """Whether a fitted chain is asked for and has no table, so that it is the fixed one."""
+    return _is_fitted(run) and "errors" not in run.stats["prior"]
 
 
 def _is_fitted(run: Run[M]) -> bool:

@@ -186,10 +186,9 @@ def check_name(path: pathlib.Path) -> None:
     try:
         os.fspath(path.absolute()).encode()
     except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode(errors="replace")
         raise UserError(
-            f"the name of {shown} is no UTF-8, and checkpoints can neither be written nor read "
-            "there: rename the folder, or name another workdir"
+            f"the name of {os.fsencode(path).decode(errors='replace')} is no UTF-8, and no "
+            "checkpoint can be kept there: rename the folder, or name another workdir"
         ) from error
 
 
@@ -244,11 +243,13 @@ def in_use(workdir: pathlib.Path) -> bool:
 
 def _locked(handle: IO[str]) -> bool:
     """Whether this process has the lock now."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    for again in (True, False):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if again:  # who only looks (`in_use`) lets go at once
+            time.sleep(POLL / 4)
+    return False
 
 
 def clear(workdir: pathlib.Path) -> None:

@@ -158,4 +158,4 @@ def series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, fl
         if length >= max(shortest, 1):
             joined.append((step, total / length))
             length, total = 0, 0.0
-    return joined
+    return [*joined, *([(points[-1][0], total / length)] if length else [])]

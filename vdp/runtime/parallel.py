@@ -145,15 +145,16 @@ def is_writer() -> bool:
 
 
 def hardware() -> dict[str, Any]:
-    """What this program computes on: "devices" of a "kind", "processes", this machine's "cores".
+    """What this program computes on: "devices" of a "kind", "processes", the "cores" it may use.
 
     config.json keeps it.
     """
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
     return {
         "devices": jax.device_count(),
         "kind": jax.devices()[0].device_kind,
         "processes": jax.process_count(),
-        "cores": os.cpu_count(),
+        "cores": len(allowed(0)),
     }
 
 

@@ -1,6 +1,6 @@
 """What a person who trains is told of the settings: a config's notes, and what lengths mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vdp.settings.compare import flatten
@@ -52,6 +52,13 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
         lines.append("data.encoder_input=grey does nothing without data.binarization")
     if not train.init_from and train.init_parts != Train().init_parts:
         lines.append(f"train.init_parts={train.init_parts} does nothing without train.init_from")
+    model = settings.model
+    spec = model.get("likelihood") if model.get("name") == "pixel" else None
+    for field in {"scale", "initial_log_scale"} & set(spec if isinstance(spec, Mapping) else ()):
+        lines.append(
+            f"model.likelihood.{field} does nothing in pixel space, where the scale is the noise "
+            "of the diffusion's cleanest step"
+        )
     schedule, default = optim.schedule, Optim()
     if schedule == "constant" and optim.final_learning_rate != default.final_learning_rate:
         lines.append(

@@ -129,12 +129,18 @@ def uneven(settings: Settings, chunk: int) -> list[str]:
         "validates": ("eval.every", settings.eval.every),
         "saves": ("checkpoint.every", settings.checkpoint.every),
     }
-    return [
+    lines = [
         f"{field}={every}: {does} at multiples of {chunk} steps and at the last, where dispatches "
         f"end (train.steps_per_dispatch={math.gcd(chunk, every)} would keep to it)"
         for does, (field, every) in wanted.items()
         if 0 < every < settings.train.steps and every % chunk
     ]
+    if settings.log.profile_steps and settings.train.steps <= chunk:
+        lines.append(
+            f"log.profile_steps={settings.log.profile_steps}: the first dispatch compiles and is "
+            "not traced, and there is no other (train.steps_per_dispatch=1 makes some)"
+        )
+    return lines
 
 
 def _check_alike(settings: Settings, hashes: Mapping[str, str]) -> None:

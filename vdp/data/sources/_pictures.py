@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,7 +12,8 @@ from vdp.data.core import Request
 from vdp.data.sources import _files
 from vdp.errors import UserError
 
-SHALLOW = {"L;2": 4, "L;4": 16}  # Pillow's names of grey below 8 bits, which it stretches to 255
+SHALLOW = re.compile(r"L;([24])I?R?")  # Pillow's names of grey of 2 and 4 bits, stretched to 255
+WHITE_IS_ZERO = 0  # of a TIFF's tag 262, which Pillow follows up to 8 bits
 SEVERAL_VIEWS = {"MPO"}  # cameras keep a thumbnail beside the picture
 
 
@@ -43,9 +45,14 @@ def read(path: pathlib.Path, request: Request) -> Picture:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format not in SEVERAL_VIEWS:
                 raise _files.corrupt(path, f"it holds {frames} frames", "save them one by one")
-            coding = [str(tile[3]) for tile in image.tile]  # gone when it is loaded
+            given = [tile[3] for tile in image.tile]  # gone when it is loaded
+            coding = [str(args[0] if isinstance(args, tuple) and args else args) for args in given]
+            negative = getattr(image, "tag_v2", {}).get(262) == WHITE_IS_ZERO
             image.load()
-            picture = _decoded(path, ImageOps.exif_transpose(image), " ".join(coding), request)
+            upright = ImageOps.exif_transpose(image)
+            picture = _decoded(path, upright, " ".join(dict.fromkeys(coding)), request)
+            if negative and picture.levels > 256:
+                picture = dataclasses.replace(picture, pixels=picture.levels - 1 - picture.pixels)
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -67,8 +74,11 @@ def _decoded(path: pathlib.Path, image, coding: str, request: Request) -> Pictur
         return Picture(pixels=without_equal_channels(colours), levels=256)
     if image.mode == "1":
         return Picture(pixels=np.asarray(image), levels=2)
+    if coding == "I;12":
+        raise _files.corrupt(path, "its greys have 12 bits", "save it with 8 or 16")
     if image.mode == "L":
-        levels = SHALLOW.get(coding, 256)
+        bits = SHALLOW.fullmatch(coding)
+        levels = 2 ** int(bits[1]) if bits else 256
         return Picture(pixels=np.asarray(image) // (255 // (levels - 1)), levels=levels)
     if image.mode.startswith("I;16"):
         return Picture(pixels=np.asarray(image).astype(np.uint16), levels=65_536)
