@@ -8,6 +8,8 @@ import pytest
 from starting import started
 
 import vdp
+from vdp.checks import priors
+from vdp.checks.prior_case import Case
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import validations
@@ -144,3 +146,14 @@ def test_a_student_without_a_teacher_or_beside_other_training_is_refused(opened)
     for fields in ({"teacher_steps": 2}, {"weights": "simple"}):
         with pytest.raises(UserError, match=r"reverse='fixed'|weights='bound'"):
             with_prior(run.model, **({"reverse": "learned"} | fields))
+
+
+def test_a_student_is_not_called_wrong_for_the_schedule_that_it_holds(opened):
+    run, _ = opened
+    model = with_prior(run.model, reverse="fixed", teacher_steps=2)
+    case = Case.make(model.prior, (12,), (8, 8, 1), None, 0)
+    held, said = priors._gradients(case)
+    assert held, said
+    assert "schedule" in case.params
+    loose = dataclasses.replace(case, prior=dataclasses.replace(case.prior, teacher_steps=0))
+    assert priors._gradients(loose)[0]
