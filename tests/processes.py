@@ -21,6 +21,7 @@ from vdp.training.checkpoint import Checkpoints
 COMMAND = [
     "--config=digits_vae:smoke",
     "--config.train.steps=60",
+    "--config.train.batch_size=64",  # which passes two epochs
     "--config.eval.every=20",
     "--config.eval.estimators=elbo",
     "--config.log.tensorboard=False",

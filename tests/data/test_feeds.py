@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vdp.data import datasets, feeds, transforms
 from vdp.data.core import Split
@@ -41,6 +42,14 @@ def test_order_depends_on_seed_and_step_only():
     assert np.array_equal(whole, labels_of("host", 0, 12))
     assert np.array_equal(whole[5 * B : 9 * B], labels_of("host", 5, 4))
     assert not np.array_equal(whole, labels_of("device", 0, 12, seed=4))
+
+
+@pytest.mark.parametrize("placement", ["device", "host"])
+def test_one_feed_goes_on_from_epoch_to_epoch(placement):
+    mesh = parallel.make_mesh()
+    feed = feeds.make(split(), seed=3, batch_size=B, placement=placement, mesh=mesh)
+    seen = [feeds.take(feed.feed(step, 1), 0, B)[1] for step in range(12)]
+    np.testing.assert_array_equal(np.concatenate(seen), labels_of(placement, 0, 12))
 
 
 def test_images_and_labels_stay_together():

@@ -28,6 +28,23 @@ def test_a_validation_split_that_leaves_nothing_is_refused_before_loading():
         datasets.split_counts(datasets.describe(data), data)
 
 
+@pytest.mark.parametrize("name", ["digits", "npz"])  # a test split that is cut off, or its own
+def test_another_seed_splits_otherwise(tmp_path, name):
+    if name == "npz":
+        images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), dtype=np.uint8)
+        np.savez(tmp_path / "mine.npz", images=images)
+        name = f"npz:{tmp_path / 'mine.npz'}"
+    splits = [
+        datasets.load(Data(name=name, num_validation=5, split_seed=seed)).splits
+        for seed in (0, 1, 0)
+    ]
+    for part in ("test", "validation"):
+        zero, one, again = (split[part].images for split in splits)
+        assert len(zero) == len(one)
+        np.testing.assert_array_equal(zero, again)
+        assert not np.array_equal(zero, one), part
+
+
 @pytest.mark.parametrize("binarization", ["none", "dynamic"])
 def test_moments_are_those_of_what_the_encoder_sees(tmp_path, binarization):
     np.savez(tmp_path / "mine.npz", images=IMAGES)

@@ -46,6 +46,17 @@ def test_a_worse_denoiser_gives_a_lower_bound():
         assert CONTINUOUS(worse, gamma, z, rng).value.mean() < good - 0.1
 
 
+def test_what_rounds_up_to_the_end_is_of_the_last_step():
+    gamma, eps_fn, num_steps = linear(-6.0, 6.0), gaussian_eps_fn(), 3
+    eps = jax.random.normal(jax.random.key(3), (len(Z), 1, 2))
+    of = lambda noise: DISCRETE(eps_fn, gamma, Z, num_steps=num_steps, noise=noise)
+    at = lambda t: of(Times(t=jnp.full((len(Z), 1), t), eps=eps)).value
+    np.testing.assert_array_equal(at(1.0), at(0.95))
+    quantile = lambda u: of(Quantiles(u=jnp.full((len(Z), 1), u), eps=eps)).value
+    np.testing.assert_array_equal(quantile(1.0), quantile(1 - 2**-23))
+    assert not np.array_equal(quantile(1.0), quantile(0.0))
+
+
 def test_t_step_bound_falls_to_the_continuous_one():
     gamma, rng = linear(-6.0, 6.0), jax.random.key(2)
     z = jnp.repeat(Z, 50, axis=0)

@@ -16,7 +16,7 @@ FLAGS = (
 def test_what_is_gained_stands_beside_them_paired_by_image(cli, copied_run):
     code, out, err = cli("--mode=eval", f"--workdir={copied_run}", *FLAGS)
     assert code == 0, err
-    (path,) = copied_run.glob("eval-*-other-*.json")
+    (path,) = copied_run.glob("eval-best-test-other-*.json")
     found, each = json.loads(path.read_text())["estimators"], values.read(path)
     for name, base in (("elbo_refined", "elbo"), ("iwae_refined", "iwae")):
         entry, gained = found[name], each[name] - each[base]
@@ -34,7 +34,7 @@ def test_it_is_known_how_far_alone_too(cli, copied_run):
     alone = ("--config.eval.estimators=elbo_refined", *FLAGS[1:])
     code, _, err = cli("--mode=eval", f"--workdir={copied_run}", *alone)
     assert code == 0, err
-    (path,) = copied_run.glob("eval-*-other-*.json")
+    (path,) = copied_run.glob("eval-best-test-other-*.json")
     entry = json.loads(path.read_text())["estimators"]["elbo_refined"]
     assert "gained" not in entry
     assert {"likelihood", "diffusion"} <= set(entry["parts"])

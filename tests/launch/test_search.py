@@ -62,6 +62,19 @@ def plan(tmp_path, *argv):
     return search.plan(flags, overrides, [])
 
 
+def test_of_errors_the_smallest_is_found(searched, tmp_path):
+    base = ("--config=digits_ae:smoke", *SEARCHED[1:])
+    code, _, err = searched("--space=optim.learning_rate=0.1,0.2,0.3", "--trials=5", base=base)
+    assert code == 0, err
+    found = rows(tmp_path)
+    done = [row for row in found if row["end"] == "done"]
+    best = max(float(row["optim.learning_rate"]) for row in found)
+    assert float(done[0]["optim.learning_rate"]) == best
+    (column,) = (name for name in done[0] if name.startswith("squared_error"))
+    assert float(done[0][column]) == pytest.approx(100 - 100 * best, rel=1e-3)
+    assert f"--config.optim.learning_rate={best}" in err
+
+
 def test_only_the_best_of_factor_trials_passes_a_rung(searched, tmp_path):
     """One after another: what comes first goes on, later ones if they are the best of all there."""
     study = plan(tmp_path).study

@@ -18,6 +18,7 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import features
 from vdp.metrics import fid
+from vdp.record import read_run
 
 
 def stats_of(mean, covariance, num=100):
@@ -220,6 +221,7 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
     assert found["fid"]["reference"] == "train"
     assert "17 levels" in found["fid"]["rounding"]
     assert found["sampling"]["seconds"] > 0
+    assert found["sampling"]["num"] == read_run(copied_run).settings.eval.batch_size, "padding too"
     wrong = {"classifier:/nope": ["/nope"], "inception:/nope.npz": ["/nope.npz"], "vgg": ["vgg"]}
     wrong[f"classifier:{copied_run}"] = ["classifier"]
     for name, says in wrong.items():

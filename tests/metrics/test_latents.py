@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 from vdp.metrics import latents
 
@@ -45,6 +46,17 @@ def test_the_information_of_a_gaussian_channel(sigma):
     assert abs(found["nats"]["mean"] - exact) < error
     assert abs(found["aggregate_kl"] - 0.3) < error
     assert not found["saturated"]
+
+
+def test_the_information_of_codes_whose_widths_differ_by_image():
+    """Against the same sum by densities of scipy, at the draws that are made of the seed."""
+    mean, log_var = RNG.normal(size=(2, 300, 2))
+    drawn = np.random.default_rng(0).standard_normal(mean.shape)
+    z = mean + np.exp(log_var / 2) * drawn
+    each = stats.norm(mean[None], np.exp(log_var / 2)[None]).logpdf(z[:, None]).sum(-1)
+    expected = np.mean(np.diag(each) - special.logsumexp(each, axis=1)) + np.log(300)
+    found = latents.information(mean, log_var, rate=9.0, seed=0)
+    assert found["nats"]["mean"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_images_without_a_code_have_no_information_whatever_their_width():

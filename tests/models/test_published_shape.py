@@ -112,6 +112,8 @@ def test_the_published_estimator_takes_right_ends_and_one_draw_of_each_end():
     np.testing.assert_allclose(rest.var(), 49 / 2, rtol=0.1)
     assert abs(np.corrcoef(rest, code)[0, 1]) < 0.06
     drawn = reference.draw(jax.random.key(0), batch)
+    ends = 0.5 * (np.square(drawn.end).reshape(4000, -1) - 1).sum(1)
+    np.testing.assert_allclose(rest, -ends, atol=1e-3)
     given = reference.log_weight({}, {}, batch, jax.random.key(1), noise=drawn)
     np.testing.assert_allclose(given, value, rtol=1e-5, atol=1e-5)
     with pytest.raises(UserError, match="ReferenceNoise, not of HierarchyNoise"):

@@ -12,6 +12,15 @@ STILL = (  # no rate to speak of, so that no validation after the first is bette
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_patience_of_a_run_that_goes_on_inside_its_kl_warmup_has_not_begun(cli, tmp_path):
+    command = (*STILL, "--config.model.kl_warmup_steps=40", f"--workdir={tmp_path}")
+    for steps in (10, 20):
+        code, _, err = cli(*command, f"--config.train.steps={steps}")
+        assert code == 0, err
+        assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == steps
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("warmup", "last"), [(0, 10), (40, 20)])
 def test_patience_waits_for_the_end_of_the_kl_warmup(cli, tmp_path, warmup, last):
     code, _, err = cli(*STILL, f"--config.model.kl_warmup_steps={warmup}", f"--workdir={tmp_path}")

@@ -11,7 +11,8 @@ import pytest
 import vdp
 from vdp import config
 from vdp.errors import UserError
-from vdp.evaluation import naming
+from vdp.evaluation import naming, values
+from vdp.metrics.likelihood import mean_and_error
 from vdp.record import read_run
 from vdp.runtime import metric_log, parallel, progress
 from vdp.runtime.progress import Progress
@@ -104,6 +105,10 @@ def test_eval_file_has_every_key(smoke_run):
     carried = result["information"]
     assert 0 <= carried["nats"]["mean"] <= np.log(result["num_examples"])
     np.testing.assert_allclose(carried["nats"]["mean"] + carried["aggregate_kl"], rate, atol=1e-4)
+    each = values.read(smoke_run / "eval.json")
+    of_rate = mean_and_error(each["elbo.likelihood"] - each["elbo"])["se"]
+    both = np.hypot(of_rate, carried["nats"]["se"])
+    np.testing.assert_allclose(carried["aggregate_kl_se"], both, rtol=1e-4)
 
 
 def test_a_run_writes_what_the_design_says(smoke_run):

@@ -74,16 +74,16 @@ def test_pmap_equals_jit(eight):
 
 
 @pytest.mark.slow
-def test_evaluation_on_another_number_of_devices(smoke_run, tmp_path):
+def test_evaluation_on_another_number_of_devices(copied_run, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "vdp.main", "--mode=eval", f"--workdir={smoke_run}",
+        [sys.executable, "-m", "vdp.main", "--mode=eval", f"--workdir={copied_run}",
          "--config.eval.split=validation", "--config.eval.estimators=elbo"],
         env=environment(4), capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (path,) = smoke_run.glob("eval-best-validation-other-*.json")
+    (path,) = copied_run.glob("eval-best-validation-other-*.json")
     many = json.loads(path.read_text())
-    assert main.run(["--mode=eval", f"--workdir={smoke_run}", "--config.eval.split=validation",
+    assert main.run(["--mode=eval", f"--workdir={copied_run}", "--config.eval.split=validation",
                      "--config.eval.estimators=elbo"]) == 0  # fmt: skip
     one = json.loads(path.read_text())
     nats = [r["estimators"]["elbo"]["nats"]["mean"] for r in (one, many)]

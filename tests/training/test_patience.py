@@ -78,7 +78,7 @@ def test_training_ends_early_and_says_so(cli, tmp_path):
     command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1",
                "--config.train.steps=100", "--config.eval.every=5", "--config.train.patience=2",
                "--config.eval.estimators=elbo", "--config.log.tensorboard=False",
-               f"--workdir={tmp_path}"]  # fmt: skip
+               "--config.model.kl_warmup_steps=0", f"--workdir={tmp_path}"]  # fmt: skip
     code, _, err = cli(*command)
     assert code == 0, err
     assert "validation at step 5: " in err

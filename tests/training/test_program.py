@@ -1,6 +1,7 @@
 """What a run's settings make of its program: each does in a real run what its name says."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from vdp.metrics import score
 from vdp.metrics.batched import Batched
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
+from vdp.settings import Settings
 from vdp.training import accumulation, fit, loop, program, state, step, validation
+from vdp.types import ELBO
 
 NORMAL = "digits_vae:prior=normal,smoke"
 
@@ -101,6 +104,32 @@ def test_a_step_goes_down_whatever_the_unit_of_its_gradient(unit):
     run = Setup(NORMAL, **{"optim.gradient_unit": unit, "optim.warmup_steps": "0"})
     updates = update(run.settings, run.model, run.shape)
     assert all(np.all(leaf < 0) for leaf in jax.tree.leaves(updates))
+
+
+def test_a_gradient_in_bits_per_dimension_is_that_in_nats_over_them():
+    """Seen in Adam's first moment: its steps are of one size whatever the unit."""
+    moments = []
+    for unit in ("nats", "bits_per_dim"):
+        run = Setup(NORMAL, **{"optim.gradient_unit": unit, "optim.clip_norm": "0"})
+        like = run.template.params
+        zeros, ones = (jax.tree.map(lambda x, v=v: jnp.full(x.shape, v), like) for v in (0.0, 1.0))
+        _, after = run.optimizer.update(ones, run.optimizer.init(zeros), zeros)
+        (adam,) = (part for part in after if hasattr(part, "mu"))
+        moments.append(float(jax.tree.leaves(adam.mu)[0].ravel()[0]))
+    np.testing.assert_allclose(moments[0] / moments[1], -64 * np.log(2), rtol=1e-5)
+
+
+def test_a_window_with_updates_that_were_skipped_has_the_mean_of_the_others():
+    written = {}
+    looped = types.SimpleNamespace(
+        optimizer=types.SimpleNamespace(learning_rate=lambda step: 0.5), settings=Settings(),
+        clock=0.0, spent=0.0, clock_step=0, bits=False, score=ELBO, progress=Progress("", 1),
+        metrics=types.SimpleNamespace(write=lambda step, values: written.update(values)),
+    )  # fmt: skip
+    series = {"elbo": [-1.0, np.nan, -3.0], "bad_steps": [0.0, 1.0, 0.0]}
+    loop.Loop._log(looped, 3, [{name: np.array(values) for name, values in series.items()}])
+    assert written["train/elbo"] == -2.0
+    assert written["train/bad_steps"] == 1.0
 
 
 def test_a_step_ends_in_the_ranges_of_the_model():
