@@ -226,7 +226,7 @@ def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
 
 def _launch(runs: list[Run], workdir: pathlib.Path, flags, options, command) -> int | None:
     """Brings the runs to their end; returns an exit code where there is no table to write yet."""
-    with files.opened(workdir, made=(), in_use=lambda: True):
+    with files.opened(workdir, made=(), in_use=lambda: True):  # no run is taken away
         todo = [run for run in runs if not run.finished()]
         skipped = len(runs) - len(todo)
         say(f"{workdir}: {len(runs)} runs, {skipped} of them finished before")

@@ -29,6 +29,6 @@ def is_stale(workdir: pathlib.Path) -> bool:
     if not all(path.is_file() for path in written):
         return True
     made = min(path.stat().st_mtime_ns for path in written)
-    sources = [path for pattern in SOURCES for path in workdir.glob(pattern)]
-    begun = (path for path in sources if path.name.startswith("."))  # by another process, just now
-    return any(path.stat().st_mtime_ns > made for path in set(sources) - set(begun))
+    found = (path for pattern in SOURCES for path in workdir.glob(pattern))
+    sources = (path for path in found if path.name[0] != ".")  # which another process begins now
+    return any(path.stat().st_mtime_ns > made for path in sources)

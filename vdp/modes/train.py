@@ -133,11 +133,11 @@ def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
         "codes-*",
         wandb_sink.ID_FILE,
         calibration.FOLDER,
-        SAMPLES,
-        PLOTS,
     )
     found = (path for pattern in patterns for path in sorted(workdir.glob(pattern)))
-    return [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
+    left = [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
+    pictures = [path for name in (SAMPLES, PLOTS) if (path := workdir / name).is_dir()]
+    return [*left, *pictures] if left else []  # without numbers they may be anybody's
 
 
 def _start(
