@@ -234,7 +234,7 @@ def test_a_model_of_ones_own_needs_no_line_anywhere_else(cli, place, tmp_path):
     assert -64 * 2.84 < elbo["nats"]["mean"] < -100  # better than equal levels: log 17 = 2.83
     assert found["mse"] is found["latents"] is found["score"] is None
     assert {p.name for p in (tmp_path / "run" / "samples").iterdir()} == {
-        "samples.png", "step-0000010.png", "step-0000020.png",
+        "samples.png", "step-0000010.png", "step-0000020.png", "settings.json",
     }  # fmt: skip
     code, _, err = cli("--config=mine.py", *flags, "--config.sample.temperature=0.5",
                        "--workdir=other")  # fmt: skip
