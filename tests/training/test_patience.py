@@ -74,8 +74,8 @@ def test_a_validation_that_was_not_finite_counts_as_one_that_was_no_better():
 
 @pytest.mark.slow
 def test_training_ends_early_and_says_so(cli, tmp_path):
-    """At a rate of 1 nothing improves: the start stays the best, and more patience goes on."""
-    command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1",
+    """Without a rate nothing improves: the start stays the best, and more patience goes on."""
+    command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1e-30",
                "--config.train.steps=100", "--config.eval.every=5", "--config.train.patience=2",
                "--config.eval.estimators=elbo", "--config.log.tensorboard=False",
                "--config.model.kl_warmup_steps=0", f"--workdir={tmp_path}"]  # fmt: skip
