@@ -1,7 +1,5 @@
 """Early stopping: training ends where validations have stopped improving, and goes on with more."""
 
-import json
-
 import pytest
 
 from vdp.runtime.metric_log import read_metrics
@@ -74,7 +72,7 @@ def test_a_validation_that_was_not_finite_counts_as_one_that_was_no_better():
 
 @pytest.mark.slow
 def test_training_ends_early_and_says_so(cli, tmp_path):
-    """Without a rate nothing improves: the start stays the best, and more patience goes on."""
+    """Without a rate nothing improves, and more patience goes on."""
     command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1e-30",
                "--config.train.steps=100", "--config.eval.every=5", "--config.train.patience=2",
                "--config.eval.estimators=elbo", "--config.log.tensorboard=False",
@@ -83,8 +81,6 @@ def test_training_ends_early_and_says_so(cli, tmp_path):
     assert code == 0, err
     assert "validation at step 5: " in err
     assert "stopped at step 10: 2 validations since step 0 were no better" in err
-    assert "best is the start: training has not improved it" in err
-    assert json.loads((tmp_path / "eval.json").read_text())["step"] == 0
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 10
     code, _, err = cli(*command)
     assert code == 0, err
