@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from vdp import config
 from vdp.runtime.metric_log import read_metrics
 from vdp.settings import Settings, compare, notes
 
@@ -102,6 +103,10 @@ def test_fields_of_other_schedules_are_said_to_do_nothing():
     assert line.startswith("optim.decay_steps=5 is of optim.schedule=wsd, and does nothing under")
     (line,) = changed(warmup_stairs=2)
     assert line == "optim.warmup_stairs=2 does nothing without optim.warmup_steps"
+    pixel = config.settings("digits_vdm", [("model.likelihood.scale", "0.05")])
+    (line,) = notes.of_what_does_nothing(pixel, 1)
+    assert line.startswith("model.likelihood.scale does nothing in pixel space")
+    assert notes.of_what_does_nothing(config.settings("digits_vdm"), 1) == []
 
 
 def test_a_budget_that_is_over_at_once_leaves_a_run(cli, tmp_path, undrawn):

@@ -1,5 +1,7 @@
 """Early stopping: training ends where validations have stopped improving, and goes on with more."""
 
+import json
+
 import pytest
 
 from vdp.runtime.metric_log import read_metrics
@@ -88,3 +90,15 @@ def test_training_ends_early_and_says_so(cli, tmp_path):
     code, _, err = cli(*command, "--config.train.patience=3")
     assert code == 0, err
     assert "stopped at step 15: 3 validations" in err
+
+
+@pytest.mark.slow
+def test_a_training_that_worsens_ends_with_its_start_as_the_best(cli, tmp_path):
+    command = ["--config=digits_vae:prior=normal,smoke", "--config.optim.learning_rate=1",
+               "--config.optim.schedule=constant", "--config.train.steps=5",
+               "--config.eval.every=5", "--config.eval.estimators=elbo",
+               "--config.log.tensorboard=False", f"--workdir={tmp_path}"]  # fmt: skip
+    code, _, err = cli(*command)
+    assert code == 0, err
+    assert "best is the start: training has not improved it" in err
+    assert json.loads((tmp_path / "eval.json").read_text())["step"] == 0

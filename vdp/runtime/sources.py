@@ -62,21 +62,22 @@ def changed(workdir: pathlib.Path, spec: Mapping[str, Any]) -> dict[pathlib.Path
 
 def in_use(spec: Mapping[str, Any]) -> str:
     """A hash of the files that a spec's own components are made by now; "" where it has none."""
-    digest, reached = hashlib.sha256(), _reached(modules(spec))
-    for name in sorted(reached):
-        digest.update(f"{name}\0".encode())
-        digest.update(reached[name].read_bytes())
-    return digest.hexdigest() if reached else ""
+    return _digest(_reached(modules(spec)))
 
 
 def fingerprint(workdir: pathlib.Path) -> str:
     """A hash of all copies in a run's folder; "" where there are none."""
-    folder, digest = workdir / FOLDER, hashlib.sha256()
-    paths = sorted(folder.rglob("*.py"))
-    for path in paths:
-        digest.update(f"{path.relative_to(folder)}\0".encode())
+    folder = workdir / FOLDER
+    return _digest({str(path.relative_to(folder)): path for path in folder.rglob("*.py")})
+
+
+def _digest(named: Mapping[str, pathlib.Path]) -> str:
+    """A hash of files and their names; "" of none."""
+    digest = hashlib.sha256()
+    for name, path in sorted(named.items()):
+        digest.update(f"{name}\0".encode())
         digest.update(path.read_bytes())
-    return digest.hexdigest() if paths else ""
+    return digest.hexdigest() if named else ""
 
 
 @contextlib.contextmanager

@@ -54,11 +54,12 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
         lines.append(f"train.init_parts={train.init_parts} does nothing without train.init_from")
     model = settings.model
     spec = model.get("likelihood") if model.get("name") == "pixel" else None
-    for field in {"scale", "initial_log_scale"} & set(spec if isinstance(spec, Mapping) else ()):
-        lines.append(
-            f"model.likelihood.{field} does nothing in pixel space, where the scale is the noise "
-            "of the diffusion's cleanest step"
-        )
+    lines += [
+        f"model.likelihood.{field} does nothing in pixel space, where the scale is the noise of "
+        "the diffusion's cleanest step"
+        for field in ("scale", "initial_log_scale")
+        if isinstance(spec, Mapping) and field in spec
+    ]
     schedule, default = optim.schedule, Optim()
     if schedule == "constant" and optim.final_learning_rate != default.final_learning_rate:
         lines.append(
