@@ -22,15 +22,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import read_tables, write_table
+from benchmarks.pages import DOCS, marks, read_tables, write_table
 from vdp import config, config_help
 from vdp.accelerators import targets
 from vdp.errors import Parser
 from vdp.runtime import files, markdown
 from vdp.settings import compare
 
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "every_config.md"
-MARKS = "<!-- accelerators -->", "<!-- end of accelerators -->"
+PAGE = DOCS / "every_config.md"
+MARKS = marks("accelerators")
 TARGETS = ("h100", "h100:8", "v5e", "v5e:2x4")
 WITH_DATA = "own_"  # configs that have no size without images
 COLUMNS = (

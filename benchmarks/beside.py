@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import marks, write_table
 from benchmarks.results import MEASURED, PAGE, file_name, started
 from vdp.errors import Parser, UserError
 from vdp.record import RESULT, RUN_FILE
@@ -26,11 +26,6 @@ KEPT = MEASURED / "peers"
 LENGTHS = ("train.steps", "train.epochs", "train.seconds")  # which the table says in a column
 
 Kept = Mapping[str, Any]
-
-
-def marks(name: str) -> tuple[str, str]:
-    """The comments between which a table stands."""
-    return f"<!-- beside: {name} -->", f"<!-- end of beside: {name} -->"
 
 
 def bound(path: pathlib.Path, estimator: str) -> Kept:
@@ -117,7 +112,7 @@ def main() -> int:
         keep(kept, flags.table)
     print(table(flags.table))
     if flags.write:
-        write_table(table(flags.table), PAGE, marks(flags.table))
+        write_table(table(flags.table), PAGE, marks(f"beside: {flags.table}"))
     return 0
 
 

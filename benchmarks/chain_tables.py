@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.chains import IWAE, TIMED, Numbers
 from benchmarks.pages import read_table
-from launch.table import mean_and_error
 from vdp.errors import UserError
 from vdp.pictures import style
 from vdp.runtime import markdown
-from vdp.runtime.numbers import with_error
+from vdp.runtime.numbers import mean_and_error, with_error
 
 CHAINS = ("fixed", "calibrated", "optimised")  # of one run, for any T
 TUNED, LONGER = "fine-tuned", "trained on"  # with the bound of T steps, of infinitely many

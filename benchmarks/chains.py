@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from vdp import classifier
 from vdp.data import datasets
 from vdp.diffusion import samplers
 from vdp.errors import UserError
 from vdp.evaluation import features
+from vdp.levels import from_unit
 from vdp.metrics import fid, likelihood, score
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
@@ -111,14 +111,12 @@ class Asked:
 
     def fid(self, run: Run) -> Numbers:
         """FID against the training images, and its standard error over draws of the samples."""
-        space = features.named(
-            run.settings, self.dataset, lambda: classifier.trained(run.settings, self.dataset)
-        )
+        space = features.named(run.settings, self.dataset)
         reference = fid.cached_statistics(space, self.dataset.splits["train"].images)
         options, levels = run.settings.sample.options(), run.facts.info.levels
         found = []
         for seed in range(ROUNDS):
-            images = fid.to_levels(run.sample(self.drawn, seed=seed, **options), levels)
+            images = from_unit(run.sample(self.drawn, seed=seed, **options), levels)
             drawn = fid.statistics(space.apply(images))
             found.append(fid.frechet_distance(drawn, reference))
         return {"fid": float(np.mean(found)), "fid_se": float(np.std(found, ddof=1) / ROUNDS**0.5)}

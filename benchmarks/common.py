@@ -15,6 +15,7 @@ import jax
 from vdp import build, config
 from vdp.data import datasets, feeds, transforms
 from vdp.errors import Parser, UserError
+from vdp.flags import Pairs, split
 from vdp.runtime import parallel
 from vdp.settings import Settings
 from vdp.training import fit, program, state
@@ -37,13 +38,12 @@ def arguments(
     return flags, settings
 
 
-def overrides(words: list[str]) -> list[tuple[str, str]]:
+def overrides(words: list[str]) -> Pairs:
     """[(FIELD, VALUE), ...] of --config.FIELD=VALUE; UserError for any other word."""
-    for word in words:
-        if not word.startswith("--config.") or "=" not in word:
-            raise UserError(f"{word} is no flag of this benchmark, and no --config.FIELD=VALUE")
-    pairs = (word.removeprefix("--config.").split("=", 1) for word in words)
-    return [(field, value) for field, value in pairs]
+    others, given = split(words, ("config",))
+    if others:
+        raise UserError(f"{others[0]} is no flag of this benchmark, and no --config.FIELD=VALUE")
+    return given["config"]
 
 
 @dataclasses.dataclass

@@ -9,7 +9,6 @@ it; --write puts it into docs/estimators.md, between its two comments.
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from benchmarks import command
 from benchmarks.linear_gaussian import DIMS, STEPS, X_SHAPE, Case, cases, exact, images
-from benchmarks.pages import write_table
+from benchmarks.pages import DOCS, marks, write_table
 from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
 from vdp.errors import Parser
@@ -32,8 +31,8 @@ from vdp.types import Batch
 POINTS = 25  # of the Riemann sum in the published DVP program, on MNIST and CIFAR10
 DRAWS = 100  # of a bound, for each image
 CHUNK = 50  # of the draws at once
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
-MARKS = "<!-- estimator mistakes -->", "<!-- end of estimator mistakes -->"
+PAGE = DOCS / "estimators.md"
+MARKS = marks("estimator mistakes")
 COLUMNS = (
     "estimator",
     "mistake",

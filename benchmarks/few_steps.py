@@ -37,13 +37,12 @@ from benchmarks.chain_tables import (
     together,
 )
 from benchmarks.chains import OWN, QUANTITIES, SOLVERS, Asked, Numbers
-from benchmarks.pages import write_table
+from benchmarks.pages import DOCS, marks, write_table
 from vdp.data import datasets
 from vdp.errors import Parser, UserError, choose_from
 from vdp.metrics import likelihood
 from vdp.record import read_run
 
-DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "few_steps.md"
 
 
@@ -169,13 +168,13 @@ def main() -> int:
     groups = measure_all(asked, flags.runs, flags.others, flags.solvers, flags.steps)
     of = f"{asked.weighed:,}" if asked.weighed else "all"
     rows = rows_of(groups, weighed="" if asked.weighed == asked.images else of)
-    marks = f"<!-- few steps: {flags.write} -->", f"<!-- end of few steps: {flags.write} -->"
+    place = marks(f"few steps: {flags.write}")
     if flags.keep:
-        rows = together(read(PAGE, marks), rows)
+        rows = together(read(PAGE, place), rows)
     print(as_text(rows))
     if flags.write:
         draw(rows, DOCS / "img" / f"few_steps_{flags.write}.png")
-        write_table(as_text(rows), PAGE, marks)
+        write_table(as_text(rows), PAGE, place)
     return 0
 
 

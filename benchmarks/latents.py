@@ -11,14 +11,14 @@ import pathlib
 from collections.abc import Sequence
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import DOCS, marks, write_table
 from launch.table import COLUMNS, Result, grouped, read_all
 from vdp.comparison import compare
 from vdp.errors import Parser, UserError
 from vdp.runtime import markdown
 from vdp.runtime.numbers import with_error
 
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "results.md"
+PAGE = DOCS / "results.md"
 KEYS = "prior", "latent"
 SHOWN = "ELBO, nats", "IWAE, nats", "FID", "prior parameters", "training, s"
 
@@ -68,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = table(read_all(flags.sweep), flags.against)
     print(made)
     if flags.write:
-        marks = f"<!-- latents: {flags.write} -->", f"<!-- end of latents: {flags.write} -->"
-        write_table(made, PAGE, marks)
+        write_table(made, PAGE, marks(f"latents: {flags.write}"))
     return 0
 
 

@@ -3,6 +3,13 @@
 import pathlib
 import re
 
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The two comments of the table of a name."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
 
 def write_table(text: str, page: pathlib.Path, marks: tuple[str, str]) -> None:
     """Puts a table between the two comments of a page."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import DOCS, marks, write_table
 from benchmarks.results import MEASURED, file_name, started
 from vdp.errors import Parser
 from vdp.record import RUN_FILE, read_run
@@ -29,8 +29,8 @@ from vdp.runtime import files, markdown
 from vdp.runtime.numbers import with_error
 
 KEPT = MEASURED / "rates"
-PAGE = MEASURED.parent.parent / "docs" / "compression.md"
-MARKS = "<!-- rates -->", "<!-- end of rates -->"
+PAGE = DOCS / "compression.md"
+MARKS = marks("rates")
 HEADS = ("config", "images", "model", "bound, bits/dim", "rate", "difference", "initial bits")
 Numbers = Mapping[str, Any]
 

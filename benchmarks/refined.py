@@ -14,17 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import read_table, write_table
+from benchmarks.pages import DOCS, marks, read_table, write_table
 from benchmarks.results import asked, estimate, started
-from launch.table import mean_and_error
 from vdp.errors import Parser, UserError
 from vdp.evaluation.estimators import ESTIMATORS
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown
-from vdp.runtime.numbers import with_error
+from vdp.runtime.numbers import mean_and_error, with_error
 
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "estimators.md"
-MARKS = "<!-- refined -->", "<!-- end of refined -->"
+PAGE = DOCS / "estimators.md"
+MARKS = marks("refined")
 HEADS = (
     "config", "seeds", "images", "ELBO", "refined ELBO", "gained", "IWAE", "refined IWAE", "gained",
     "ESS", "refined ESS",

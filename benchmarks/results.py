@@ -15,19 +15,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import write_table
-from launch.table import mean_and_error, qualified
+from benchmarks.pages import DOCS, marks, write_table
+from launch.table import qualified
 from vdp import config
 from vdp.errors import Parser
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files, markdown
-from vdp.runtime.numbers import with_error
+from vdp.runtime.numbers import mean_and_error, with_error
 from vdp.settings import compare
 from vdp.settings.parse import parse, to_json
 
 MEASURED = pathlib.Path(__file__).resolve().parent / "measured"
-PAGE = MEASURED.parent.parent / "docs" / "results.md"
-MARKS = "<!-- runs -->", "<!-- end of runs -->"
+PAGE = DOCS / "results.md"
+MARKS = marks("runs")
 ESTIMATORS = {
     "elbo": "ELBO",
     "elbo_discrete": "ELBO of the T-step model",

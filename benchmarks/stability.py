@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
-from benchmarks.pages import write_table
+from benchmarks.pages import DOCS, marks, write_table
 from benchmarks.results import MEASURED, file_name
-from launch.table import mean_and_error
 from vdp import main as commands
 from vdp.errors import Parser, UserError
 from vdp.pictures import style
@@ -29,14 +28,13 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.record import read_run
 from vdp.runtime import files, markdown
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
-from vdp.runtime.numbers import with_error
+from vdp.runtime.numbers import mean_and_error, with_error
 from vdp.types import Array, Terms
 
 KEPT = MEASURED / "stability"
 Groups = dict[tuple[str, str, bool], list[Mapping[str, Any]]]  # runs by the key of their cell
-DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "stability.md"
-MARKS = "<!-- stability -->", "<!-- end of stability -->"
+MARKS = marks("stability")
 EVERY = "--config.eval.every=100"
 REMOVED = "benchmarks.stability.WithoutEntropy"
 SERIES = {"elbo": 2, "rate_z": 2, "entropy": 2, "posterior_std": 3, "active_units": 2}  # digits

@@ -9,21 +9,7 @@ Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
 
 from vdp import variants
 
-SHAPE = variants.Shape(
-    scales=((14, 4, 1), (7, 4, 1)),
-    width=32,
-    hidden=32,
-    blocks=3,
-    code_size=7,
-    denoiser=(16, 2, 0.0),
-    gamma=(-8.0, 7.0),
-    num_steps=25,
-    batch_size=250,
-    epochs=300,
-    rates=(1e-2, 1e-5),
-    warmup_epochs=2,
-    clip_norm=20.0,
-)
+SHAPE = variants.MNIST_SHAPE.replace(gamma=(-8.0, 7.0), clip_norm=20.0)
 
 
 def get_config(arg=""):
@@ -34,6 +20,6 @@ def get_config(arg=""):
         likelihood=dict(name="logistic_mixture", num_components=5),
         published=SHAPE,
         default=SHAPE.light(),
-        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        depths=variants.MNIST_DEPTHS,
         train_images=55_000,
     )

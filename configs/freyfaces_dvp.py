@@ -9,21 +9,7 @@ Variants: `reference` (the shape and the rule published for MNIST), `ladder`, `v
 
 from vdp import variants
 
-SHAPE = variants.Shape(
-    scales=((14, 4, 1), (7, 4, 1)),
-    width=32,
-    hidden=32,
-    blocks=3,
-    code_size=5,
-    denoiser=(16, 2, 0.0),
-    gamma=(-6.0, 7.0),
-    num_steps=25,
-    batch_size=100,
-    epochs=200,
-    rates=(1e-2, 1e-4),
-    warmup_epochs=2,
-    clip_norm=5.0,
-)
+SHAPE = variants.MNIST_SHAPE.replace(code_size=5, batch_size=100, epochs=200, rates=(1e-2, 1e-4))
 
 
 def get_config(arg=""):
@@ -34,7 +20,7 @@ def get_config(arg=""):
         likelihood=dict(name="discretized_logistic", scale="predicted"),
         published=SHAPE,
         default=SHAPE.light(),
-        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        depths=variants.MNIST_DEPTHS,
         train_images=1_569,
     )
     config.train.patience = 10

@@ -9,22 +9,6 @@ Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
 
 from vdp import variants
 
-PUBLISHED = variants.Shape(
-    scales=((14, 4, 1), (7, 4, 1)),
-    width=32,
-    hidden=32,
-    blocks=3,
-    code_size=7,
-    denoiser=(16, 2, 0.0),
-    gamma=(-6.0, 7.0),
-    num_steps=25,
-    batch_size=250,
-    epochs=300,
-    rates=(1e-2, 1e-5),
-    warmup_epochs=2,
-    clip_norm=5.0,
-)
-
 
 def get_config(arg=""):
     """Returns the config."""
@@ -32,8 +16,8 @@ def get_config(arg=""):
         arg,
         data=dict(name="mnist", num_validation=5000, binarization="dynamic"),
         likelihood=dict(name="bernoulli"),
-        published=PUBLISHED,
-        default=PUBLISHED.light(),
-        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        published=variants.MNIST_SHAPE,
+        default=variants.MNIST_SHAPE.light(),
+        depths=variants.MNIST_DEPTHS,
         train_images=55_000,
     )

@@ -9,19 +9,14 @@ Variants: `reference`, `ladder`, `vamp` with `components=500|750|1000`,
 
 from vdp import variants
 
-PUBLISHED = variants.Shape(
-    scales=((14, 4, 1), (7, 4, 1)),
+PUBLISHED = variants.MNIST_SHAPE.replace(
     width=80,
     hidden=40,
-    blocks=3,
     code_size=5,
     denoiser=(32, 3, 0.05),
-    gamma=(-6.0, 7.0),
     num_steps=50,
-    batch_size=250,
     epochs=500,
     rates=(1e-2, 1e-4),
-    warmup_epochs=2,
     clip_norm=2.0,
 )
 
@@ -34,6 +29,6 @@ def get_config(arg=""):
         likelihood=dict(name="bernoulli"),
         published=PUBLISHED,
         default=PUBLISHED.light(),
-        depths={8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)},
+        depths=variants.MNIST_DEPTHS,
         train_images=23_345,
     )

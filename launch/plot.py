@@ -8,12 +8,13 @@ from launch.table import (
     between_codes,
     distinct,
     grouped,
-    mean_and_error,
     nats,
     sampling_seconds,
 )
 from vdp.evaluation import noisy, report
+from vdp.metrics import divergence
 from vdp.pictures import style
+from vdp.runtime.numbers import mean_and_error
 
 BOUND = "Bound, nats"
 
@@ -69,8 +70,10 @@ def _what_is_drawn(groups: Sequence[tuple[dict[str, str], list[Result]]]) -> str
 
 def _legend(estimator: str, finished: Sequence[Result]) -> str:
     of = lambda key: distinct(result.get(f"estimators.{estimator}.{key}") for result in finished)
-    entries = (result.get(f"estimators.{estimator}") for result in finished)
+    entries = [result.get(f"estimators.{estimator}") or {} for result in finished]
     doubt = ", noisy" if any(map(noisy.is_noisy, entries)) else ""
+    unbounded = any(divergence.why_no_bound(estimator, entry) for entry in entries)
+    doubt += ", not a bound" if unbounded else ""
     return f"{estimator.upper()} ({of('model')})" + (f", K = {of('k')}" if of("k") else "") + doubt
 
 

@@ -1,32 +1,13 @@
 """What sweeps and searches share: their flags, the command of a point, how the program ends."""
 
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from vdp.errors import STOPPED, Fault, UserError
+from vdp.flags import Pairs
 from vdp.runtime import terminal
 from vdp.settings import epochs
-
-Pairs = list[tuple[str, str]]
-
-
-def split_flags(argv: Sequence[str], kinds: Sequence[str]) -> tuple[list[str], dict[str, Pairs]]:
-    """(other arguments, {kind: [(KEY, VALUE), ...]} of --KIND.KEY=VALUE and --KIND.KEY VALUE)."""
-    given: dict[str, Pairs] = {kind: [] for kind in kinds}
-    rest, items = [], iter(argv)
-    for item in items:
-        match = re.match(rf"--({'|'.join(kinds)})\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
-        if match:
-            kind, key, text = match.groups()
-            text = next(items, None) if text is None else text
-            if text is None:
-                raise UserError(f"--{kind}.{key} needs a value")
-            given[kind].append((key, text))
-        else:
-            rest.append(item)
-    return rest, given
 
 
 def keyed(flag: str, texts: Sequence[str]) -> dict[str, str]:

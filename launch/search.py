@@ -16,6 +16,7 @@ from launch.trials import ERROR, FOLDER, Search, steps_of
 from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import STOPPED, Parser, UserError
+from vdp.flags import Pairs, split
 from vdp.metrics.score import score_of
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown, terminal
@@ -47,7 +48,7 @@ exit codes: 0 done; 1 no trial was done; 2 something you can mend, in one senten
 """
 
 
-def parse(argv: list[str]) -> tuple[argparse.Namespace, points.Pairs]:
+def parse(argv: list[str]) -> tuple[argparse.Namespace, Pairs]:
     """(flags, overrides [(field, text)])."""
     parser = Parser(
         prog="python -m launch.search",
@@ -62,7 +63,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, points.Pairs]:
     parser.add_argument("--seed", type=int, default=0, help="of the choices; default 0")
     parser.add_argument("--workdir", help="the search's folder; default runs/search-<config>")
     parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
-    rest, given = points.split_flags(argv, ("config",))
+    rest, given = split(argv, ("config",))
     flags = parser.parse_args(rest)
     for name, least in (("trials", 1), ("first", 1), ("factor", 2), ("seed", 0)):
         if getattr(flags, name) < least:
@@ -70,7 +71,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, points.Pairs]:
     return flags, given["config"]
 
 
-def plan(flags: argparse.Namespace, overrides: points.Pairs, command: list[str]) -> Search:
+def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Search:
     """The search, every value of its space checked, the study opened or begun.
 
     Raises:
@@ -124,7 +125,7 @@ def search_folder(flags: argparse.Namespace) -> pathlib.Path:
 
 
 def _study(
-    flags: argparse.Namespace, overrides: points.Pairs, workdir: pathlib.Path, goal: str
+    flags: argparse.Namespace, overrides: Pairs, workdir: pathlib.Path, goal: str
 ) -> "Study":
     """The study in the folder; UserError where it is one of another command."""
     asked = {k: v for k, v in vars(flags).items() if k not in ("trials", "workdir")}

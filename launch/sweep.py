@@ -17,6 +17,7 @@ from launch.points import say
 from launch.signals import stopping
 from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
+from vdp.flags import split
 from vdp.runtime import files, sources, terminal
 from vdp.runtime.progress import duration
 from vdp.settings import Settings
@@ -101,7 +102,7 @@ def parse(
     parser.add_argument("--table-only", action="store_true", help="compare what is there")
     parser.add_argument("--config.FIELD", metavar="VALUE", help="passed on to every run")
     parser.add_argument("--slurm.KEY", metavar="VALUE", help="of submitit, as partition")
-    rest, given = points.split_flags(argv, ("config", "slurm"))
+    rest, given = split(argv, ("config", "slurm"))
     flags = parser.parse_args(rest)
     if flags.launcher not in LAUNCHERS:
         raise choose_from("launcher", flags.launcher, LAUNCHERS)

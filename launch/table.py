@@ -6,7 +6,6 @@ import dataclasses
 import io
 import math
 import pathlib
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from vdp.metrics import divergence
 from vdp.record import RESULT, RUN_FILE
 from vdp.runtime import files
 from vdp.runtime.markdown import table as table_lines
-from vdp.runtime.numbers import with_error
+from vdp.runtime.numbers import mean_and_error, with_error
 
 RECORD = "sweep.json"  # in a run's folder: its arguments and how it ended
 DASH = "–"  # noqa: RUF001
@@ -95,12 +94,6 @@ def write(workdir: pathlib.Path, results: Sequence[Result]) -> str:
     files.write_text(workdir / "results.md", text + "\n")
     _write_csv(workdir / "results.csv", results)
     return text
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and its standard error, s / sqrt(n) with ddof = 1; None from a single value."""
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    return statistics.fmean(values), error
 
 
 def nats(estimator: str) -> Callable[[Result], float | None]:

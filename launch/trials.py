@@ -18,6 +18,7 @@ from launch import points, signals, space
 from vdp import config
 from vdp.data import datasets
 from vdp.errors import STOPPED, UserError
+from vdp.flags import Pairs
 from vdp.runtime import files, metric_log, sinks
 from vdp.settings import Settings, epochs
 from vdp.types import Score
@@ -90,7 +91,7 @@ class Search:
 
     config: str
     distributions: "Mapping[str, BaseDistribution]"
-    overrides: points.Pairs
+    overrides: Pairs
     score: Score
     seed: int
     study: "Study"
@@ -102,7 +103,7 @@ class Search:
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if FOLDER in trial.user_attrs]
 
-    def arguments(self, trial: "Trial | FrozenTrial") -> tuple[str, points.Pairs]:
+    def arguments(self, trial: "Trial | FrozenTrial") -> tuple[str, Pairs]:
         """(--config, fields) of a trial."""
         chosen = space.written(trial.params, self.distributions)
         return points.arguments(self.config, chosen, self.overrides)

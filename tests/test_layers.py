@@ -1,6 +1,7 @@
 """The layout: who may import whom, how long a file may be, what an import may cost."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -9,14 +10,14 @@ from checkout import ROOT
 
 LEVELS = {  # a file imports only from lower levels; inside a folder siblings may help each other
     "errors": 0, "types": 0,
-    "components": 1, "dists": 1, "draws": 1, "levels": 1, "runtime": 1, "settings": 1,
+    "components": 1, "dists": 1, "draws": 1, "levels": 1, "noise": 1, "runtime": 1, "settings": 1,
     "record": 2, "variants": 2, "nets": 2, "diffusion": 2, "data": 2,
     "config": 3, "priors": 3, "likelihoods": 3, "pseudoinputs": 3,
     "models": 4, "checks": 4, "config_help": 4,
     "build": 5, "metrics": 5,
     "training": 6, "codec": 6,
     "accelerators": 7, "run": 7,
-    "classifier": 8, "evaluation": 8,
+    "evaluation": 8,
     "pictures": 9, "cards": 9,
     "export": 10, "comparison": 10,
     "modes": 11, "flags": 11,
@@ -51,6 +52,13 @@ def test_imports_point_downwards(path):
     assert room in LEVELS, f"give {room} a level"
     for other in imported(path):
         assert LEVELS[other] < LEVELS[room] or other == room, f"{room} imports {other}"
+
+
+def test_the_floors_that_people_read_are_those():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.MULTILINE)
+    found = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    assert found == {room: floor for room, floor in LEVELS.items() if room != "__main__"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda p: p.name)

@@ -2,13 +2,14 @@
 
 import argparse
 import itertools
+import re
 from collections.abc import Sequence
 
 from vdp import __version__
 from vdp.errors import Parser, UserError, choose_from
 from vdp.runtime import completion
 
-Overrides = list[tuple[str, str]]  # [(field, text)]
+Pairs = list[tuple[str, str]]  # [(key, text)]
 MODES = {  # to the file of vdp.modes, whose `main(settings, workdir)` does it
     "train": "train",
     "eval": "evaluate",
@@ -78,7 +79,7 @@ Ctrl-C; 141 nobody reads what is written any more
 """
 
 
-def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Pairs]:
     """Returns (namespace of the flags, overrides [(field, text)]).
 
     Raises:
@@ -125,20 +126,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         "--completion", action="store_true", help="print what completes these flags in bash or zsh"
     )
     parser.add_argument("--config.FIELD", metavar="VALUE", help="override one field of the config")
-    overrides: Overrides = []
-    rest: list[str] = []
-    items = iter(argv)
-    for item in items:
-        if item.startswith("--config."):
-            field, equals, text = item.removeprefix("--config.").partition("=")
-            if not equals:
-                following = next(items, None)
-                if following is None:
-                    raise UserError(f"--config.{field} needs a value")
-                text = following
-            overrides.append((field, text))
-        else:
-            rest.append(item)
+    rest, given = split(argv, ("config",))
     if config := _helped(rest):
         from vdp import config_help
 
@@ -164,9 +152,30 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Overrides]:
         raise UserError("--mode=compare takes no --workdir: name finished runs by --runs=A,B,...")
     if flags.mode == "compare" and not flags.runs:
         raise UserError("--mode=compare needs --runs=A,B,...: folders of finished runs")
-    if flags.mode in OF_RUNS and (flags.config or overrides):
+    if flags.mode in OF_RUNS and (flags.config or given["config"]):
         raise UserError(f"--mode={flags.mode} reads runs as they are: leave --config out")
-    return flags, overrides
+    return flags, given["config"]
+
+
+def split(argv: Sequence[str], kinds: Sequence[str]) -> tuple[list[str], dict[str, Pairs]]:
+    """(other arguments, {kind: [(KEY, VALUE), ...]} of --KIND.KEY=VALUE and --KIND.KEY VALUE).
+
+    Raises:
+      UserError: a key without a value.
+    """
+    given: dict[str, Pairs] = {kind: [] for kind in kinds}
+    rest, items = [], iter(argv)
+    for item in items:
+        match = re.match(rf"--({'|'.join(kinds)})\.([^=]+)(?:=(.*))?$", item, re.DOTALL)
+        if match:
+            kind, key, text = match.groups()
+            text = next(items, None) if text is None else text
+            if text is None:
+                raise UserError(f"--{kind}.{key} needs a value")
+            given[kind].append((key, text))
+        else:
+            rest.append(item)
+    return rest, given
 
 
 def _helped(argv: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from vdp.errors import STOPPED, UNEXPECTED, Fault, Interrupted, UserError, first_line, with_flags
-from vdp.flags import MODES, OF_RUNS, OPTIONS, Overrides, parse
+from vdp.flags import MODES, OF_RUNS, OPTIONS, Pairs, parse
 from vdp.runtime import files, signals, sources, terminal, xla_options
 from vdp.settings import Settings
 
@@ -59,7 +59,7 @@ def _list_configs() -> None:
           "--config=NAME what can be changed in it")  # fmt: skip
 
 
-def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings, pathlib.Path]:
+def _settings(flags: argparse.Namespace, overrides: Pairs) -> tuple[Settings, pathlib.Path]:
     """(the settings, checked; the workdir)."""
     from vdp import config
     from vdp.record import read_run
@@ -89,7 +89,7 @@ def _settings(flags: argparse.Namespace, overrides: Overrides) -> tuple[Settings
     return checked(given), workdir
 
 
-def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
+def _dispatch(flags: argparse.Namespace, overrides: Pairs) -> None:
     options = {name: value for name in OPTIONS if (value := getattr(flags, name))}
     alone = not (flags.config or flags.workdir or flags.multihost or overrides)
     if flags.mode == "train" and alone:
@@ -103,9 +103,7 @@ def _dispatch(flags: argparse.Namespace, overrides: Overrides) -> None:
         sys.stdout.flush()
 
 
-def _dispatch_run(
-    flags: argparse.Namespace, overrides: Overrides, options: Mapping[str, Any]
-) -> None:
+def _dispatch_run(flags: argparse.Namespace, overrides: Pairs, options: Mapping[str, Any]) -> None:
     settings, workdir = _settings(flags, overrides)
     _prepare_environment(settings, flags.mode)
     from vdp.runtime import compile_cache, interruption, parallel

@@ -15,6 +15,7 @@ from launching import BASE, NORMAL, VDM, calls, planned
 from processes import until
 
 from launch import plot, signals, sweep, table
+from vdp.runtime.numbers import mean_and_error
 
 
 def test_a_run_is_the_command_a_person_would_type():
@@ -172,7 +173,7 @@ def test_table_csv_and_picture(swept, tmp_path):
                  "features some features", "different models"):  # fmt: skip
         assert fact in out
     assert (tmp_path / "sweep" / "results.md").read_text() == out
-    mean, error = table.mean_and_error([0.0, 1.0, 3.0])
+    mean, error = mean_and_error([0.0, 1.0, 3.0])
     np.testing.assert_allclose([mean, error], [4 / 3, np.sqrt(7) / 3], rtol=1e-12)
 
     with open(tmp_path / "sweep" / "results.csv", newline="") as handle:

@@ -13,10 +13,10 @@ from checkout import ROOT
 from scipy import linalg
 
 import vdp
-from vdp import classifier, config
+from vdp import config
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.evaluation import features
+from vdp.evaluation import classifier, features
 from vdp.metrics import fid
 from vdp.record import read_run
 
@@ -126,8 +126,9 @@ def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
 
 def test_cached_classifiers_keep_their_names_across_versions():
     """A new field of a config changes none of them: it belongs in `classifier.LATER`."""
-    from vdp import classifier, config, variants
+    from vdp import config, variants
     from vdp.data import datasets
+    from vdp.evaluation import classifier
     from vdp.settings.parse import parse, to_config
 
     settings = config.settings("digits_vae")
@@ -143,7 +144,8 @@ def test_the_same_pixels_of_other_levels_are_other_images(classifier_run, monkey
     info = dataclasses.replace(dataset.facts.info, levels=256)
     dark = dataclasses.replace(dataset, facts=dataclasses.replace(dataset.facts, info=info))
     asked = run.settings.replace(eval=dict(fid_features="classifier"))
-    of = [features.named(asked, images, lambda: run) for images in (dataset, dark)]
+    monkeypatch.setattr(classifier, "trained", lambda settings, dataset: run)
+    of = [features.named(asked, images) for images in (dataset, dark)]
     assert of[0].name == of[1].name
     assert of[0].fingerprint != of[1].fingerprint
     own = asked.replace(data=dict(name="npz:mine.npz"))
@@ -171,8 +173,9 @@ def test_a_cache_that_cannot_keep_the_classifier_is_said_before_training(
 @pytest.mark.slow
 def test_a_cached_classifier_of_another_layout_is_trained_anew(copied_run, monkeypatch, tmp_path):
     import vdp
-    from vdp import classifier, variants
+    from vdp import variants
     from vdp.data import datasets
+    from vdp.evaluation import classifier
 
     def in_few_steps(data, whole=variants.classifier):
         config = whole(data)

@@ -20,7 +20,7 @@ from vdp import build, variants
 from vdp.errors import UserError
 from vdp.metrics import likelihood, score
 from vdp.priors.normal import NormalPrior
-from vdp.types import Batch, Probabilistic, Reinterpretable, Repeatable, Scored, Weighted
+from vdp.types import Batch, Probabilistic, Reinterpretable, Scored, Weighted
 
 X_SHAPE, LEVELS, NUM = (4, 4, 1), 4, 6
 DEFAULT = {"schedule": "learned_scalar", "form": "separate"}
@@ -220,7 +220,6 @@ def test_weights_average_to_the_bound_of_the_same_model_and_iwae_grows_with_k(na
 )
 def test_images_of_a_given_noise_are_those_drawn(name):
     model, params, stats = built(name)
-    assert isinstance(model, Repeatable)
     noise = model.draw_sample(KEY, 2, x_shape=X_SHAPE)
     chex.assert_tree_shape_prefix(noise, (2,))
     draw = jax.jit(lambda rng, noise: model.sample(

@@ -15,7 +15,7 @@ from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.nets import MADE, CausalTransformer
 from vdp.priors.flow import FlowPrior
-from vdp.priors.spline import Spline, numbers
+from vdp.priors.spline import Spline, num_raw
 
 BOUND, BINS = 3.0, 5
 TRANSFORMER = {"name": "CausalTransformer", "width": 8, "depth": 1, "heads": 2}
@@ -95,7 +95,7 @@ def dependence(net, z, *arguments):
 
 
 def spline(scale, shape=()):
-    raw = scale * draws.normal(jax.random.key(0), (*shape, numbers(BINS)))
+    raw = scale * draws.normal(jax.random.key(0), (*shape, num_raw(BINS)))
     return Spline.of(raw, BOUND)
 
 
@@ -151,14 +151,14 @@ def test_a_spline_is_the_identity_outside_and_joins_it_smoothly():
     np.testing.assert_array_equal(log_stretch[outside], 0.0)
     np.testing.assert_allclose(e[~outside], z[~outside], atol=1e-6)
     np.testing.assert_allclose(log_stretch[~outside], 0.0, atol=2e-3)
-    zero = Spline.of(jnp.zeros((*z.shape, numbers(BINS))), BOUND)
+    zero = Spline.of(jnp.zeros((*z.shape, num_raw(BINS))), BOUND)
     np.testing.assert_allclose(zero.forward(z)[0], z, rtol=1e-6)
     np.testing.assert_allclose(zero.forward(z)[1], 0.0, atol=1e-6)
 
 
 def test_a_spline_of_any_numbers_has_finite_values_and_gradients():
     z = jnp.linspace(-2 * BOUND, 2 * BOUND, 41)
-    raw = 200.0 * draws.normal(jax.random.key(0), (41, numbers(BINS)))
+    raw = 200.0 * draws.normal(jax.random.key(0), (41, num_raw(BINS)))
 
     @jax.jit
     def everything(raw, z):

@@ -7,10 +7,12 @@ import re
 import pytest
 
 from vdp import config, variants
-from vdp.diffusion import samplers
+from vdp.accelerators import programs
+from vdp.diffusion import chains, samplers
 from vdp.errors import UserError
-from vdp.evaluation import estimators
-from vdp.settings import ESTIMATORS, Data, Eval, Optim, Sample, Settings, Train, compare
+from vdp.evaluation import convergence, estimators
+from vdp.models import stages
+from vdp.settings import ESTIMATORS, Data, Describe, Eval, Optim, Sample, Settings, Train, compare
 from vdp.settings.parse import parse, to_config, to_json
 from vdp.training import optim
 
@@ -89,6 +91,10 @@ def test_names_that_settings_accept_are_those_that_exist():
     assert names(Data, "placement") == ["auto", "device", "host"]
     for sampler in samplers.NAMES:
         samplers.check(**Sample(sampler=sampler).options())
+    assert {*chains.FITTED, "fixed"} == set(_choices(Eval, "reverse"))
+    assert list(convergence.CONVERGENCE) == list(_choices(Eval, "convergence"))
+    assert list(programs.PROGRAMS) == list(_choices(Describe, "programs"))
+    assert variants.TRAINING == stages.TRAINING
 
 
 def _choices(section, field):

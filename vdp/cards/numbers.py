@@ -159,7 +159,7 @@ def estimates(result: Mapping[str, Any]) -> list[Estimate]:
 
 
 def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
-    why, noise = str(entry.get(divergence.NOT_A_BOUND) or ""), noisy.in_words(entry)
+    why, noise = divergence.why_no_bound(name, entry), noisy.in_words(entry)
     return Estimate(
         name=name,
         model=str(entry["model"]),
@@ -171,7 +171,7 @@ def _estimate(name: str, entry: Mapping[str, Any]) -> Estimate:
         note="; ".join(filter(None, (why, noise, str(entry.get("note") or "")))),
         step=entry.get("step"),
         noise=noise,
-        not_a_bound=divergence.why_no_bound(name, entry),
+        not_a_bound=why,
     )
 
 

@@ -26,11 +26,12 @@ from jaxtyping import Float, Float32
 
 from vdp import draws
 from vdp.diffusion import process, reverse
-from vdp.diffusion.noise import AllSteps, Quantiles, Times, expect, required
+from vdp.diffusion.noise import AllSteps, Quantiles, Times
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.times import by_importance, steps_of, stratified
 from vdp.dists import LOG_2PI, sum_nonbatch
 from vdp.errors import UserError, choose_from
+from vdp.noise import expect, required
 from vdp.types import Array, Key, Noise, Shape, Terms
 
 WEIGHTS = ("bound", "simple", "simple_all")

@@ -13,10 +13,11 @@ from jax.lax import stop_gradient
 from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import Noise, Times, expect
+from vdp.diffusion.noise import Noise, Times
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.times import steps_of
 from vdp.dists import sum_nonbatch
+from vdp.noise import expect
 from vdp.types import Array
 
 NO_STEP = 1e-6  # a denominator that counts as 0: the first step of a table of betas is none

@@ -1,30 +1,17 @@
 """Everything random of one diffusion estimate or sample, as structures that say what they are.
 
-A function looks at the type of the noise it is given and never at what happens to be in it: an
-estimate has the structures that it can be made of, and refuses all others by `expect`.
-
 Every leaf has the leading axis B, so that noise is split over devices as the batch is. `...` are
 the axes of one latent z (in pixel space: of one image).
 """
 
-from typing import TypeVar, dataclass_transform
-
-import chex
 import jax
 from jaxtyping import Float
 
 from vdp import draws
-from vdp.errors import UserError
+from vdp.noise import expect, expect_shape, required, structure
 from vdp.types import Array, Key, Noise, Shape
 
-Structure = TypeVar("Structure")
 DRAWN_BY = "a prior of this sampler and number of steps draws it for purpose='sample'"
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def structure(cls: type[Structure]) -> type[Structure]:
-    """The decorator of every noise: a pytree that jit, vmap and sharding constraints go through."""
-    return chex.dataclass(cls, frozen=True, mappable_dataclass=False, kw_only=True)
 
 
 @structure
@@ -180,45 +167,3 @@ def start_of(noise: Noise, rng: Key | None, shape: Shape, *, by: str) -> Float[A
     expect(noise, Start, by=by, instead=DRAWN_BY)
     expect_shape(noise.y_1, shape, by=by)
     return noise.y_1
-
-
-def expect_shape(drawn: Array, shape: Shape, *, by: str) -> None:
-    """Raises UserError unless an array of a noise has the shape that a sample needs.
-
-    Args:
-      drawn: the array.
-      shape: that is needed.
-      by: what is made of it, as the subject of a sentence.
-    """
-    if drawn.shape != tuple(shape):
-        raise UserError(
-            f"{by} needs noise of the shape {tuple(shape)}, not {drawn.shape}: draw it for as many "
-            "samples, and as many steps, as are to be made of it"
-        )
-
-
-def required(rng: Key | None, *, by: str, noise: bool = True) -> Key:
-    """The key that noise is drawn with where none is given; UserError where there is no key.
-
-    Args:
-      rng: a key or None.
-      by: the estimate, as the subject of a sentence.
-      noise: whether a noise could stand in its place.
-    """
-    if rng is None:
-        raise UserError(f"{by} needs a key" + (", or `noise=` in its place" if noise else ""))
-    return rng
-
-
-def expect(noise: Noise, *accepted: type, by: str, instead: str) -> None:
-    """Raises UserError unless `noise` is one of the structures `accepted`.
-
-    Args:
-      noise: what was given.
-      accepted: what the estimate can be made of.
-      by: the estimate, as the subject of a sentence.
-      instead: where the noise that it takes comes from.
-    """
-    if not isinstance(noise, accepted):
-        names = " or ".join(kind.__name__ for kind in accepted)
-        raise UserError(f"{by} is made of {names}, not of {type(noise).__name__}: {instead}")

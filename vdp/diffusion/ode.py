@@ -13,10 +13,11 @@ from jaxtyping import Float, Float32
 
 from vdp import draws
 from vdp.diffusion import process
-from vdp.diffusion.noise import ExactOde, HutchinsonOde, expect, start_of
+from vdp.diffusion.noise import ExactOde, HutchinsonOde, start_of
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.dists import Normal, standard_normal, sum_nonbatch
 from vdp.errors import UserError
+from vdp.noise import expect
 from vdp.types import Array, Key, Noise, Shape
 
 EXACT_CHUNK = 64  # columns of the Jacobian computed at once

@@ -12,10 +12,11 @@ from jax.nn import softplus
 from jaxtyping import Float, Float32
 
 from vdp.diffusion import process
-from vdp.diffusion.noise import Path, expect
+from vdp.diffusion.noise import Path
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.reverse import whole
 from vdp.dists import Normal, standard_normal, sum_nonbatch
+from vdp.noise import expect
 from vdp.types import Array, Noise
 
 

@@ -16,17 +16,11 @@ from jaxtyping import Float
 
 from vdp import draws
 from vdp.diffusion import ode, process
-from vdp.diffusion.noise import (
-    DRAWN_BY,
-    Descent,
-    expect,
-    expect_shape,
-    required,
-    start_of,
-)
+from vdp.diffusion.noise import DRAWN_BY, Descent, start_of
 from vdp.diffusion.process import EpsFn, Gamma
 from vdp.diffusion.reverse import whole
 from vdp.errors import UserError, choose_from
+from vdp.noise import expect, expect_shape, required
 from vdp.types import Array, Key, Noise, Shape
 
 Samples = tuple[Float[Array, "n *s"], Float[Array, "t n *s"]]  # y_0, and z_hat at every step

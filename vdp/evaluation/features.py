@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -12,12 +11,12 @@ from jaxtyping import Float, UInt8
 from vdp import build, components
 from vdp.data import datasets
 from vdp.errors import UNEXPECTED, Fault, UserError, first_line
-from vdp.evaluation import inception
+from vdp.evaluation import classifier, inception
 from vdp.levels import to_unit
 from vdp.metrics import fid, per_batch
 from vdp.record import read_run
 from vdp.run import Run, load
-from vdp.runtime import files, interruption
+from vdp.runtime import files, hashes, interruption
 from vdp.settings import Eval, Settings
 from vdp.types import Classifying, Model
 
@@ -86,7 +85,7 @@ def _own(name: str, dataset: datasets.Dataset) -> fid.Features:
         raise UserError(f"{what}: {error}") from error
     except UNEXPECTED as error:
         raise Fault(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
-    fingerprint = fid.fingerprint(made.name, made.fingerprint, found)
+    fingerprint = hashes.digest(made.name, made.fingerprint, found)
     return dataclasses.replace(made, fingerprint=fingerprint)
 
 
@@ -103,15 +102,12 @@ def _check_classifier(workdir: str, dataset: datasets.Dataset) -> None:
         )
 
 
-def named(
-    settings: Settings, dataset: datasets.Dataset, classifier: Callable[[], Run[Model]]
-) -> fid.Features:
+def named(settings: Settings, dataset: datasets.Dataset) -> fid.Features:
     """The feature function that `eval.fid_features` names; UserError as of `check`.
 
     Args:
       settings: of the run whose samples are judged.
-      dataset: of settings.data.
-      classifier: trains, or opens, the classifier of that data; called where it is asked for.
+      dataset: of settings.data; its classifier is trained where it is asked for and not there.
     """
     check(settings, dataset)
     name, argument = _parts(settings.eval)
@@ -121,9 +117,11 @@ def named(
     if name == "inception":
         made = of_inception(argument, levels)
     else:
-        made = of_classifier(load(argument) if argument else classifier(), levels)
+        made = of_classifier(
+            load(argument) if argument else classifier.trained(settings, dataset), levels
+        )
     # both see pixel over levels: the same pixels of other levels are other images
-    return dataclasses.replace(made, fingerprint=fid.fingerprint(made.fingerprint, f"of {levels}"))
+    return dataclasses.replace(made, fingerprint=hashes.digest(made.fingerprint, f"of {levels}"))
 
 
 def of_classifier(trained: Run[Model], levels: int) -> fid.Features:
@@ -135,7 +133,7 @@ def of_classifier(trained: Run[Model], levels: int) -> fid.Features:
 
     leaves = [np.asarray(x) for x in jax.tree.leaves((trained.params, trained.stats))]
     name = f"classifier of {trained.settings.data.name}, trained by vdp"
-    fingerprint = fid.fingerprint(name, *leaves)
+    fingerprint = hashes.digest(name, *leaves)
     name = f"{name}, weights {fingerprint[:12]}"
     return fid.Features(name=name, fingerprint=fingerprint, apply=apply)
 

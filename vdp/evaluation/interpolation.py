@@ -13,11 +13,6 @@ PAIRS, STEPS = 500, 16
 PAIRS_AT_ONCE = 50  # their images are not all kept
 
 
-def means(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n *z"]:
-    """The codes of images: the means of q(z|x)."""
-    return run.encode(images).mean
-
-
 def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str, Any]:
     """How smooth decoded straight lines between codes are, as eval.json has it.
 
@@ -30,7 +25,7 @@ def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str,
       `smoothness.measures` as {"mean", "se"} over the pairs that are left}.
     """
     pairs = min(len(images) // 2, PAIRS)
-    codes = means(run, images[: 2 * pairs])
+    codes = run.encode(images[: 2 * pairs]).mean
     parts = []
     for first in range(0, 2 * pairs, 2 * PAIRS_AT_ONCE):
         some = codes[first : first + 2 * PAIRS_AT_ONCE]

@@ -18,9 +18,9 @@ from vdp.data.datasets import Facts
 from vdp.errors import UserError
 from vdp.evaluation import estimators
 from vdp.evaluation.resume import Rows, Unfinished
-from vdp.metrics import auroc, complexity, divergence, fid, per_batch
+from vdp.metrics import auroc, complexity, divergence, per_batch
 from vdp.run import Run
-from vdp.runtime import files
+from vdp.runtime import files, hashes
 from vdp.settings import Data, Settings
 from vdp.types import Arrays, Coded, Model, Partial, Probabilistic
 
@@ -142,7 +142,7 @@ def compare(
     own = _scores(run, inside, kept.rows, "the run's own images", known)
     found = {}
     for name, arrays in others.items():
-        of_these = f"ood-{fid.fingerprint(*arrays)[:16]}"
+        of_these = f"ood-{hashes.digest(*arrays)[:16]}"
         rows = lambda score, of_these=of_these: kept.rows(f"{of_these}-{score}")
         found[name] = Compared(inside=own, outside=_scores(run, arrays, rows, name, {}))
     return found

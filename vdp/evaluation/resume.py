@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vdp import __version__
-from vdp.metrics import fid
 from vdp.run import Run
-from vdp.runtime import npz, parallel, sources
+from vdp.runtime import hashes, npz, parallel, sources
 from vdp.settings import compare
 from vdp.settings.parse import to_json
 from vdp.types import Arrays, Model
@@ -136,4 +135,4 @@ def _fingerprint(run: Run[Model], images: Arrays) -> str:
     leaves = map(jnp.asarray, jax.tree.leaves((run.params, run.stats)))
     arrays = (np.asarray(x if x.is_fully_addressable else x.addressable_data(0)) for x in leaves)
     code = __version__, sources.in_use(run.settings.model)
-    return fid.fingerprint(*code, json.dumps(settings, sort_keys=True), *arrays, *images)
+    return hashes.digest(*code, json.dumps(settings, sort_keys=True), *arrays, *images)

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation.resume import Rows
+from vdp.levels import from_unit
 from vdp.metrics import fid, kid, manifold
 from vdp.run import Run
 from vdp.runtime import parallel
@@ -61,7 +62,7 @@ def draw(run: Run[Model], kept: Rows) -> Drawn:
                 )
             spent = time.perf_counter() - start
             timed = np.full(chunk, np.nan if index == first else spent)
-            drawn.append({"images": fid.to_levels(images, levels), "seconds": timed})
+            drawn.append({"images": from_unit(images, levels), "seconds": timed})
             kept.add(drawn[-1])
             progress.update(min((index + 1) * chunk, chosen.fid_samples), f"{spent:.1f} s")
     samples = np.concatenate([part["images"] for part in drawn])[: chosen.fid_samples]

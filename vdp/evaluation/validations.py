@@ -19,8 +19,7 @@ def among(run: Run[Model], workdir: pathlib.Path) -> dict[str, int] | None:
     if not shown.chooses:
         return None
     name = score.series_name(shown, metrics)
-    sign = 1.0 if name == score.OLDER else shown.sign
-    scores = {step: sign * value for step, value in series(metrics, f"eval/{name}")}
+    scores = {step: shown.sign * value for step, value in series(metrics, f"eval/{name}")}
     if not scores:
         return None
     best = max(scores, key=scores.__getitem__)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vdp import draws
-from vdp.diffusion.noise import Times, expect, structure
+from vdp.diffusion.noise import Times
 from vdp.dists import sum_nonbatch
 from vdp.models.noise import HierarchyNoise, LadderNoise
+from vdp.noise import expect, structure
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import Array, Batch, Key, Noise, Params, Purpose, Stats
 

@@ -7,14 +7,13 @@ it is never given without them.
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from vdp.runtime import files, npz, parallel
+from vdp.runtime import files, hashes, npz, parallel
 
 logger = logging.getLogger("vdp")
 
@@ -70,22 +69,9 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     return float(max(total, 0.0))  # rounding alone can take it below
 
 
-def fingerprint(*arrays: np.ndarray | str) -> str:
-    """A hash of arrays and strings."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        if isinstance(array, str):
-            digest.update(array.encode())
-        else:
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            # numpy's types have the buffer protocol from Python 3.12 on
-            digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
-    return digest.hexdigest()
-
-
 def cached_statistics(features: Features, images: UInt8[np.ndarray, "n h w c"]) -> Statistics:
     """Statistics of uint8 images [N, H, W, C], read from the cache where these are in it."""
-    name = fingerprint(features.fingerprint, images)[:32]
+    name = hashes.digest(features.fingerprint, images)[:32]
     path = files.cache_folder() / "statistics" / f"{name}.npz"
     stored = npz.read(path)
     statistics_there = _stored_statistics(stored)
@@ -110,8 +96,3 @@ def _stored_statistics(stored: Mapping[str, np.ndarray] | None) -> Statistics | 
     if not (shapes and kinds):
         return None
     return Statistics(mean=mean, covariance=covariance, num=int(num))
-
-
-def to_levels(images: Float[np.ndarray, "*s"], levels: int) -> UInt8[np.ndarray, "*s"]:
-    """Images in [0, 1] rounded to uint8 levels, as those of the data set are."""
-    return np.rint(np.clip(images, 0, 1) * (levels - 1)).astype(np.uint8)

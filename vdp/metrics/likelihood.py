@@ -10,6 +10,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Float, Shaped
 
+from vdp.runtime import numbers
 from vdp.types import AnyArray, Array, Batch, Key, Params, Shape, Stats, Weights
 
 
@@ -122,10 +123,9 @@ def iwae(
 
 
 def mean_and_error(values: Shaped[AnyArray, "n"] | Sequence[float]) -> Estimate:
-    """Mean and standard error over examples."""
-    values = np.asarray(values, np.float64)
-    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return {"mean": float(values.mean()), "se": se}
+    """Mean and standard error over examples, as eval.json has them."""
+    mean, error = numbers.mean_and_error(values)
+    return {"mean": mean, "se": error}
 
 
 def summary(

@@ -16,7 +16,6 @@ from jax.lax import stop_gradient
 from jaxtyping import Float
 
 from vdp import draws
-from vdp.diffusion.noise import expect
 from vdp.dists import Normal, sum_nonbatch
 from vdp.errors import UserError
 from vdp.levels import to_unit
@@ -24,6 +23,7 @@ from vdp.models import perturbations
 from vdp.models.base import check_latent_shape
 from vdp.models.noise import BallStart, Corruption, JacobianProbes, NoNoise
 from vdp.nets import stateful
+from vdp.noise import expect
 from vdp.settings.rules import Amount, Checked, OneOf, Share, Size, SizeOrNone
 from vdp.types import (
     AnyArray,

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
-from vdp.diffusion.noise import required
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.levels import to_unit
 from vdp.models import stages
+from vdp.noise import required
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,

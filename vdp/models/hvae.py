@@ -18,13 +18,13 @@ from jax.lax import stop_gradient
 from jaxtyping import Float
 
 from vdp import draws
-from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models import stages
 from vdp.models.ladder import Maps, Reports
 from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
+from vdp.noise import expect
 from vdp.priors.noise import EstimateNoise
 from vdp.settings.rules import Amount, Natural, OneOf
 from vdp.types import (

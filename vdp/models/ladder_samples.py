@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.diffusion.noise import expect, required
 from vdp.models.ladder import Ladder, LatentNoise
 from vdp.models.noise import HierarchySampleNoise, LadderNoise
 from vdp.nets.ladder import Moments
+from vdp.noise import expect, required
 from vdp.types import AnyArray, Array, Encode, Key, Noise, Params, Shape, Stats
 
 

@@ -3,7 +3,7 @@
 A model of one latent draws its prior's noise alone (`vdp.priors.noise`).
 """
 
-from vdp.diffusion.noise import structure
+from vdp.noise import structure
 from vdp.priors.noise import DiffusionNoise, EstimateNoise, SampleNoise
 from vdp.types import Array
 

@@ -20,11 +20,11 @@ from jaxtyping import Float
 
 from vdp import draws
 from vdp.diffusion import process
-from vdp.diffusion.noise import expect
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.models.base import WithPrior
 from vdp.models.noise import BinNoise
+from vdp.noise import expect
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.priors.noise import DiffusionNoise
 from vdp.settings.rules import Checked, OneOf

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from vdp import classifier
 from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.errors import UserError
@@ -22,8 +21,7 @@ from vdp.evaluation import (
 )
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.modes.follow import checkpoints, written_since
-from vdp.pictures import convergence as shown
-from vdp.pictures import histograms, sample
+from vdp.pictures import convergence, histograms, sample
 from vdp.record import PLOTS, read_run
 from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
@@ -106,8 +104,7 @@ def evaluate(
     run = calibration.ensured(run, workdir, dataset)
     space = None
     if run.settings.eval.wants_features and isinstance(run.model, Generative):
-        trained = lambda: classifier.trained(run.settings, dataset)
-        space = features.named(run.settings, dataset, trained)
+        space = features.named(run.settings, dataset)
     found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
     before = None if values.of_others(path, found.values) else index.read(path)
@@ -137,4 +134,4 @@ def _draw(
         histograms.save(plots / histograms.file_name(name, path), name, scores, formats=formats)
     suffix = path.stem.removeprefix("eval")
     for name in settings.eval.convergence:
-        shown.write(path.parent, result, name, suffix=suffix, formats=formats)
+        convergence.write(path.parent, result, name, suffix=suffix, formats=formats)

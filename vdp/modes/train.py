@@ -8,10 +8,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from vdp import build, classifier, run
+from vdp import build, run
 from vdp.cards import write
 from vdp.data import datasets, identity
-from vdp.evaluation import asked, index, naming, report, resume, validations
+from vdp.evaluation import asked, classifier, index, naming, report, resume, validations
 from vdp.metrics.batched import Batched
 from vdp.modes import evaluate
 from vdp.pictures import sample

@@ -23,7 +23,7 @@ Images = UInt8[np.ndarray, "n h w c"]  # as the encoder sees them
 
 def write_interpolations(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes decoded straight lines between the codes (posterior means) of pairs of images."""
-    codes = interpolation.means(run, images[: 2 * min(LINES, len(images) // 2)])
+    codes = run.encode(images[: 2 * min(LINES, len(images) // 2)]).mean
     lines = interpolation.lines(run, codes, LINE_POINTS)
     if parallel.is_writer():
         heads = shares(LINE_POINTS)
@@ -38,7 +38,7 @@ def shares(num: int) -> list[str]:
 
 def write_bilinear(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes what lies between the codes of four images, whose reconstructions are the corners."""
-    codes = interpolation.means(run, images[:4])
+    codes = run.encode(images[:4]).mean
     left, right = smoothness.between(codes[:2], codes[2:], SQUARE_SIDE)
     square = smoothness.between(left, right, SQUARE_SIDE)  # [rows, columns, ...]
     decoded = run.decode(square.reshape(-1, *codes.shape[1:]))
@@ -49,7 +49,7 @@ def write_bilinear(run: Run[Latent], path: pathlib.Path, images: Images) -> None
 
 def write_plane(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes the decoded plane of two latents over the central 98 % of the images' codes."""
-    codes = interpolation.means(run, images)
+    codes = run.encode(images).mean
     low, high = np.percentile(codes, PLANE_PERCENTILES, axis=0)
     first, second = np.linspace(low, high, PLANE_SIDE).T
     grid = np.stack(np.meshgrid(first, second), axis=-1)  # [second, first, 2]

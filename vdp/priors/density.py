@@ -5,8 +5,8 @@ from typing import Any
 from jaxtyping import Float, Float32
 
 from vdp import draws
-from vdp.diffusion.noise import expect, expect_shape, required
 from vdp.dists import Normal
+from vdp.noise import expect, expect_shape, required
 from vdp.priors.noise import BaseNoise, PosteriorNoise
 from vdp.types import Array, Encode, Key, Noise, Params, Purpose, Shape, Stats, Terms
 

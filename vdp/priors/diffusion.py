@@ -15,13 +15,10 @@ from jaxtyping import Float, Float32
 
 from vdp import draws
 from vdp.diffusion import bounds, distillation, ode, paths, process, reverse
-from vdp.diffusion.noise import (
-    ExactOde,
-    HutchinsonOde,
-    required,
-)
+from vdp.diffusion.noise import ExactOde, HutchinsonOde
 from vdp.dists import Normal
 from vdp.errors import UserError
+from vdp.noise import required
 from vdp.priors.diffusion_draws import ESTIMATE, DiffusionDraws
 from vdp.types import Array, Encode, Key, Noise, Params, Stats, Terms
 

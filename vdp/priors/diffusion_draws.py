@@ -8,18 +8,10 @@ import jax.numpy as jnp
 
 from vdp import draws
 from vdp.diffusion import bounds, ode, times
-from vdp.diffusion.noise import (
-    AllSteps,
-    ExactOde,
-    HutchinsonOde,
-    Path,
-    Quantiles,
-    Times,
-    expect,
-    required,
-)
+from vdp.diffusion.noise import AllSteps, ExactOde, HutchinsonOde, Path, Quantiles, Times
 from vdp.diffusion.process import Gamma
 from vdp.errors import UserError, choose_from
+from vdp.noise import expect, required
 from vdp.priors.diffusion_samples import DiffusionSamples
 from vdp.priors.noise import DiffusionNoise
 from vdp.settings.rules import AtLeast, OneOf, Size, SizeOrNone

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from vdp import draws
 from vdp.diffusion import process, samplers
 from vdp.diffusion.chains import Chain
-from vdp.diffusion.noise import draw_for, expect, expect_shape, required
+from vdp.diffusion.noise import draw_for
 from vdp.errors import UserError
+from vdp.noise import expect, expect_shape, required
 from vdp.priors.diffusion_model import DiffusionModel
 from vdp.priors.noise import SamplerNoise
 from vdp.types import Array, Encode, Key, Noise, Params, Shape, Stats

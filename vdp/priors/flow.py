@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from vdp.priors.affine import Affine
 from vdp.priors.autoregressive import AutoregressivePrior
-from vdp.priors.spline import Spline, numbers
+from vdp.priors.spline import Spline, num_raw
 from vdp.settings.rules import AtLeast, OneOf, Positive
 from vdp.types import Array, Params, Shape
 
@@ -44,7 +44,7 @@ class FlowPrior(AutoregressivePrior):
     def _inputs(self, sequence: Float[Array, "b d"]) -> tuple:
         if self.transform == "affine":
             return (sequence,)
-        return sequence, numbers(self.num_bins)
+        return sequence, num_raw(self.num_bins)
 
     def _map(self, params: Params, index: int, sequence: Float[Array, "b d"]) -> Affine | Spline:
         out: Any = self.net.apply({"params": params[f"step_{index}"]}, *self._inputs(sequence))

@@ -14,8 +14,8 @@ from vdp.diffusion.noise import (
     Quantiles,
     Start,
     Times,
-    structure,
 )
+from vdp.noise import structure
 from vdp.types import Array
 
 

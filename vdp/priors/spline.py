@@ -15,7 +15,7 @@ MIN_SLOPE = 1e-3
 SLOPE_ONE = float(np.log(np.expm1(1 - MIN_SLOPE)))  # softplus of it is 1 - MIN_SLOPE
 
 
-def numbers(num_bins: int) -> int:
+def num_raw(num_bins: int) -> int:
     """How many numbers make a spline of K bins: 3K - 1."""
     return 3 * num_bins - 1
 

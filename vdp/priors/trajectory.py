@@ -10,13 +10,14 @@ from jaxtyping import Float, Float32
 
 from vdp import draws
 from vdp.diffusion import trajectory
-from vdp.diffusion.noise import DRAWN_BY, Descent, expect, expect_shape, required
+from vdp.diffusion.noise import DRAWN_BY, Descent
 from vdp.diffusion.process import Gamma
 from vdp.diffusion.schedules import Schedule
 from vdp.diffusion.trajectory import Kernel
 from vdp.dists import Normal
 from vdp.errors import UserError
 from vdp.nets import stateful
+from vdp.noise import expect, expect_shape, required
 from vdp.priors.noise import TrajectoryNoise
 from vdp.settings.rules import Checked, Size
 from vdp.types import Array, Encode, Key, Levels, Noise, Params, Purpose, Shape, Stats, Terms

@@ -13,7 +13,8 @@ from vdp import build
 from vdp.data import datasets, identity
 from vdp.data.core import Split
 from vdp.errors import UserError, choose_from
-from vdp.metrics import fid, likelihood, per_batch, score, smoothness
+from vdp.levels import from_unit
+from vdp.metrics import likelihood, per_batch, score, smoothness
 from vdp.metrics.batched import Batched, Kept
 from vdp.run import codes, compression, inputs, programs, saved, words
 from vdp.run.codes import Code
@@ -202,7 +203,7 @@ class Run(compression.Compressing, Generic[M]):
         """
         place, levels = files.located(path), self.facts.info.levels
         saved.check(place, self.facts.shape[-1])
-        images = fid.to_levels(self.sample(num, seed=seed, **options), levels)
+        images = from_unit(self.sample(num, seed=seed, **options), levels)
         saved.write(place, images, levels)
 
     def sample_latents(

@@ -51,7 +51,6 @@ from vdp.types.models import (
     Reconstructing,
     Refinable,
     Reinterpretable,
-    Repeatable,
     Score,
     Scored,
     Stochastic,

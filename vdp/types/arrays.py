@@ -23,7 +23,7 @@ Encode = Callable[[Array], Any]  # images in [0, 1], [N, H, W, C], to q(z|x), a 
 # a pytree of arrays with leading axis B: everything random of one evaluation, as a structure of
 # vdp/diffusion/noise.py (a diffusion estimate), of vdp/priors/noise.py (a prior) or of
 # vdp/models/noise.py (a model); `Any`, because what takes one refuses every other in words
-# (`vdp.diffusion.noise.expect`)
+# (`vdp.noise.expect`)
 Noise = Any
 Purpose = Literal["loss", "elbo", "weight", "sample"]
 # loss: one diffusion time per example, a low-discrepancy grid over the global batch; elbo: many, so

@@ -131,13 +131,6 @@ class Generative(Model, Protocol):
 
 
 @runtime_checkable
-class Repeatable(Generative, Protocol):
-    """One whose `sample` takes the noise that its images are made of, as `noise=`."""
-
-    def draw_sample(self, rng: Key, num: int, *, x_shape: Shape, **options: Any) -> Noise: ...
-
-
-@runtime_checkable
 class Adjustable(Generative, Protocol):
     """One whose sampler has options, such as `temperature` or a number of steps."""
 

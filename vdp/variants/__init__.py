@@ -8,9 +8,11 @@ from vdp.variants.own import Facts, own_dvp, own_vae, own_vdm
 from vdp.variants.pixel import VDM_BLOCKS, ddpm, vdm
 from vdp.variants.presets import classifier, conv_vae, dcgan
 from vdp.variants.priors import PRIOR_CHOICES, PRIORS, TRAINING, prior, set_training
-from vdp.variants.shapes import Shape
+from vdp.variants.shapes import MNIST_DEPTHS, MNIST_SHAPE, Shape
 
 __all__ = [
+    "MNIST_DEPTHS",
+    "MNIST_SHAPE",
     "PRIORS",
     "PRIOR_CHOICES",
     "TRAINING",

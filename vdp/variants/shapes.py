@@ -60,3 +60,21 @@ class Shape:
             batch_size=100,
             warmup_epochs=0.1,
         )
+
+
+MNIST_SHAPE = Shape(  # the published program's for MNIST (Kuzina & Tomczak 2024)
+    scales=((14, 4, 1), (7, 4, 1)),
+    width=32,
+    hidden=32,
+    blocks=3,
+    code_size=7,
+    denoiser=(16, 2, 0.0),
+    gamma=(-6.0, 7.0),
+    num_steps=25,
+    batch_size=250,
+    epochs=300,
+    rates=(1e-2, 1e-5),
+    warmup_epochs=2,
+    clip_norm=5.0,
+)
+MNIST_DEPTHS = {8: (4, 4), 4: (2, 2), 12: (6, 6), 16: (8, 8)}  # latents at 14x14 and 7x7

@@ -9,10 +9,9 @@ from vdp import variants
 from vdp.data import datasets, depth, identity
 from vdp.data.core import Split
 from vdp.errors import Interrupted, UserError
-from vdp.metrics import fid
 from vdp.record import PATH_KINDS, read_run
 from vdp.run import Run, restore
-from vdp.runtime import files, interruption, parallel
+from vdp.runtime import files, hashes, interruption, parallel
 from vdp.runtime.progress import Progress
 from vdp.settings import Settings, compare
 from vdp.settings.parse import parse, to_config, to_json
@@ -77,7 +76,7 @@ def _name(chosen: Settings, images: Split, levels: int) -> str:
         recipe["data"].pop(place)
     source = str(chosen.data.name).partition(":")[0]
     of = [f"of {levels}"] * (source in PATH_KINDS and levels < depth.MOST)  # else always the same
-    return f"{source}-{fid.fingerprint(str(recipe), images.images, images.labels, *of)[:16]}"
+    return f"{source}-{hashes.digest(str(recipe), images.images, images.labels, *of)[:16]}"
 
 
 def _on(devices: int, settings: Settings) -> Settings:
