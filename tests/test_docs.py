@@ -82,6 +82,16 @@ def test_own_components_train_together(tmp_path):
     assert (tmp_path / "runs/mine-smoke/samples/samples.png").exists()
 
 
+def test_a_prior_works_in_a_loop_of_ones_own(tmp_path):
+    (text,) = blocks("docs/library.md", "python")
+    (tmp_path / "loop.py").write_text(text.replace("1000, 128", "40, 128"))
+    done = subprocess.run([sys.executable, "loop.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    bound, shape = done.stdout.splitlines()
+    assert -40 < float(bound.split()[0]) < -20, "after one step it has -45"
+    assert shape == "(16, 64)"
+
+
 @pytest.mark.usefixtures("broadcasting")
 def test_the_example_prior_is_a_density_and_the_likelihood_a_mass(tmp_path, monkeypatch):
     import jax

@@ -7,6 +7,8 @@ import sys
 import pytest
 from checkout import ROOT
 
+from vdp import build
+
 SMOKE = "--config=digits_vae:prior=normal,smoke"
 PRIOR = """
 import jax
@@ -136,9 +138,23 @@ def test_what_a_user_can_mend_is_one_sentence(refused, place):
     refused("--config=digits_vae:prior=there.mkae,smoke", says=["has no mkae"])
     place("needs", "from vdp.priors import DensityPrior\n"
                    "class Mine(DensityPrior):\n"
-                   "    def __init__(self, *, width): self.width = width\n"
+                   "    def __init__(self, *, width: int): self.width = width\n"
                    "make = Mine\n")  # fmt: skip
     refused("--config=digits_vae:prior=needs.make,smoke", says=["needs the fields width"])
+    given = ("--config=digits_vae:prior=needs.make,smoke", "--config.model.prior.width=x")
+    refused(*given, says=["config.model.prior.width needs a value of type int"])
+
+
+def test_a_field_of_a_network_is_no_fact_of_the_data(place):
+    """As `levels`, which a UNet of one's own may have of its resolutions."""
+    place("own_unet", "import flax.linen as nn\n"
+                      "class UNet(nn.Module):\n"
+                      "    levels: int = 3\n"
+                      "    def __call__(self, x, out_shape, *, train=False): return x\n")  # fmt: skip
+    facts = dict(levels=256, input_levels=256, num_classes=10)
+    assert build.build("encoder", dict(name="own_unet.UNet"), **facts).levels == 3
+    assert build.build("encoder", dict(name="own_unet.UNet", levels=2), **facts).levels == 2
+    assert build.build("likelihood", dict(name="bernoulli"), **(facts | dict(levels=2))).levels == 2
 
 
 def test_debug_shows_the_traceback_of_every_error(cli, tmp_path):

@@ -29,8 +29,9 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
       room: the field the spec stands under, e.g. "model".
       spec: {"name": ..., fields...}; nested specs are built depth-first.
       path: the config field of the spec, for messages; `config.ROOM` by default.
-      context: facts of the data ("levels", "input_levels", "num_classes") given to every component
-        that has a field of that name and does not set it.
+      context: facts of the data ("levels", "input_levels", "num_classes") given to every model,
+        prior, likelihood and pseudo-input that has a field of that name and does not set it; a
+        network's field of such a name is its own, as the levels of a UNet.
 
     Raises:
       UserError: an unknown name or field (the message lists what is accepted), a missing one, or a
@@ -63,7 +64,8 @@ def build(room: str, spec: Mapping[str, Any], *, path: str = "", **context: Any)
             raise UserError(f"{path}.{key} is a component with a name, not None")
         if rules.checkable(kind) and not (type(value) is type(default) and value == default):
             fields[key] = rules.checked(f"{path}.{key}", value, kind)
-    fields |= {k: v for k, v in context.items() if k in parameters and k not in fields}
+    if room in components.MODULE_ROOMS:
+        fields |= {k: v for k, v in context.items() if k in parameters and k not in fields}
     missing = [
         name
         for name, parameter in parameters.items()

@@ -6,6 +6,8 @@ Nothing of it is imported before it is named.
 import importlib
 import importlib.resources
 import inspect
+import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +27,9 @@ ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
     "schedule": "vdp.diffusion.schedules",
 }
 ROOMS = (*MODULE_ROOMS, *ATTRIBUTE_ROOMS)
-CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, given to who asks for them
+PLAIN = (bool, int, float, str, tuple)  # types of fields that a command line can give
+CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, given to what asks for
+# them, of MODULE_ROOMS
 
 
 def accepted(room: str) -> list[str]:
@@ -118,9 +122,10 @@ def parameters(what: str, maker: Callable) -> dict[str, inspect.Parameter]:
 
 
 def defaults(room: str, name: str) -> dict[str, Any]:
-    """A component's fields that have a default which can be written down, with it.
+    """A component's fields that can be written down, with their defaults.
 
-    Those are left out that `build` gives it; {} of a name that `build` refuses in its turn.
+    A field that has none, or None, stands with an empty value of its type (0, "", ...). Those are
+    left out that `build` gives it; {} of a name that `build` refuses in its turn.
     """
     if room not in ROOMS:
         return {}
@@ -128,9 +133,28 @@ def defaults(room: str, name: str) -> dict[str, Any]:
         found = parameters(room, resolve(room, name))
     except UserError:
         return {}
-    plain = (bool, int, float, str, tuple)
-    given = {field: p.default for field, p in found.items() if field not in CONTEXT}
-    return {field: default for field, default in given.items() if isinstance(default, plain)}
+    theirs = CONTEXT if room in MODULE_ROOMS else ()
+    own = {field: p for field, p in found.items() if field not in theirs}
+    written = {field: _written(p) for field, p in own.items()}
+    return {field: default for field, default in written.items() if default is not None}
+
+
+def _written(parameter: inspect.Parameter) -> Any:
+    """The default, or where there is none an empty value of the field's type; None: not plain."""
+    if isinstance(parameter.default, PLAIN):
+        return parameter.default
+    if parameter.default is not None and parameter.default is not parameter.empty:
+        return None
+    kind = parameter.annotation
+    if isinstance(kind, str):  # as under `from __future__ import annotations`
+        kind = {plain.__name__: plain for plain in PLAIN}.get(kind)
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    for option in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
+        option = typing.get_origin(option) or option
+        if option in PLAIN:
+            return option()
+    return None
 
 
 def is_of_another(room: str, field: str, name: str) -> bool:

@@ -105,6 +105,20 @@ def test_the_classifier_is_a_run_like_any_other(classifier_run):
     assert found["fid"] is found["mse"] is None
 
 
+def test_a_classifier_is_scored_by_classes_that_are_given(classifier_run):
+    import vdp
+    from vdp.errors import UserError
+
+    run = vdp.load(classifier_run)
+    images, labels = run.images(), run.labels()
+    found = json.loads((classifier_run / "eval.json").read_text())["score"]["mean"]
+    assert run.elbo(images, labels=labels).value.mean() == pytest.approx(found, abs=1e-4)
+    wrong = [None, labels[:-1], labels.astype(float), labels + 1, labels - 1]
+    for given in wrong:
+        with pytest.raises(UserError, match="labels"):
+            run.elbo(images, labels=given)
+
+
 def test_fid_of_a_split_against_itself_and_against_noise(classifier_run):
     import vdp
     from vdp.evaluation import features

@@ -134,3 +134,38 @@ def test_a_hierarchy_is_encoded_top_first(run):
     assert of.encode(run.images()[:2]).names == ("u", "z_11", "z_2", "z_1")
     with pytest.raises(UserError, match="has no single latent"):
         of.interpolate(run.images()[:1], run.images()[1:2])
+
+
+def test_latents_of_another_shape_are_refused(run):
+    z = run.encode(run.images()[:2]).mean
+    for wrong in (z[0], z[:, :3], z[:0], np.full_like(z, np.nan)):
+        with pytest.raises(UserError, match="latents must be"):
+            run.decode(wrong)
+    with pytest.raises(UserError, match=r"pass one latent as z\[None\]"):
+        run.decode(z[0])
+    with pytest.raises(UserError, match="latents must be"):
+        run.show(z[:, :3])
+
+
+def test_draws_of_other_seeds_are_others_and_those_of_none_are_the_evaluations(run):
+    images = run.images()[:5]
+    first = run.elbo(images)
+    np.testing.assert_array_equal(first.value, run.elbo(images).value)
+    own = run.settings.eval.seed
+    np.testing.assert_array_equal(first.value, run.elbo(images, seed=own).value)
+    other = run.elbo(images, seed=own + 1)
+    assert np.all(first.value != other.value)
+    np.testing.assert_array_equal(other.value, run.scores(images, seed=own + 1)["elbo"])
+    weights = [run.iwae(images, num_samples=2, seed=seed) for seed in (1, 2)]
+    assert np.all(weights[0] != weights[1])
+    assert np.any(run.reconstruct(images, seed=1) != run.reconstruct(images, seed=2))
+    with pytest.raises(UserError, match="a seed lies in"):
+        run.elbo(images, seed=-1)
+
+
+def test_the_images_of_a_run_are_read_once(run, monkeypatch):
+    fresh = dataclasses.replace(run)
+    images = fresh.images("test")
+    monkeypatch.setattr("vdp.data.identity.load", None)
+    np.testing.assert_array_equal(fresh.images("test"), images)
+    assert len(fresh.labels("validation"))

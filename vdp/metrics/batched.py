@@ -58,6 +58,10 @@ class Batched:
         self.seed = seed
         self._mesh = mesh
 
+    def reseeded(self, seed: int) -> "Batched":
+        """The same with another seed; programs are shared."""
+        return Batched(self._mesh, self.batch_size, seed)
+
     def compiled(
         self, function: Callable, model: Any, /, *, split: bool = True, **options: Any
     ) -> Callable:

@@ -121,7 +121,8 @@ def _begin(
         _say(notes.in_words(settings), progress)
     images = len(dataset.splits["train"])
     idle = notes.of_what_does_nothing(settings, len(dataset.splits["validation"]))
-    _say([*notes.of_warmups(settings), *notes.of_batch(settings, images), *idle], progress)
+    chain = notes.of_validations(settings, getattr(model, "bound_model", ""))
+    _say([*notes.of_warmups(settings), *notes.of_batch(settings, images), *idle, *chain], progress)
 
 
 def _results(workdir: pathlib.Path) -> list[pathlib.Path]:

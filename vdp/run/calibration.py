@@ -19,7 +19,8 @@ from vdp.diffusion.chains import FITTED
 from vdp.errors import UserError
 from vdp.metrics import per_batch
 from vdp.priors.diffusion import DiffusionPrior
-from vdp.run.opened import M, Run
+from vdp.run.base import M
+from vdp.run.opened import Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
 from vdp.training.fingerprint import fingerprint

@@ -8,27 +8,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vdp import codec
-from vdp.data.datasets import Facts
 from vdp.errors import UserError
-from vdp.run import inputs
-from vdp.settings import Settings
+from vdp.run.base import Base, M
 from vdp.settings.parse import to_json
-from vdp.types import AnyArray, Params, Reinterpretable, Stats
+from vdp.types import AnyArray, Reinterpretable
 
 Images = UInt8[np.ndarray, "n h w c"]
 Moved = Callable[[int, float], None]
 
 
-class Compressing:
-    """Base of `vdp.run.Run`: images to bytes and back, without loss."""
-
-    settings: Settings
-    trained: Settings
-    model: Any
-    params: Params
-    stats: Stats
-    facts: Facts
-    arrays: Callable[[AnyArray], inputs.Inputs]
+class Compressing(Base[M]):
+    """Images to bytes and back, without loss."""
 
     def encoded(self, x: AnyArray, *, moved: Moved = lambda done, bits: None) -> codec.Encoded:
         """What `compress` gives, with the bits that the images took.

@@ -1,7 +1,7 @@
 """Images that somebody gives to a run, checked and made what its model takes."""
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Float32, Int32, UInt8
 
 from vdp.data import datasets
 from vdp.data.datasets import Facts
@@ -11,16 +11,18 @@ from vdp.types import AnyArray
 Inputs = tuple[UInt8[np.ndarray, "n h w c"], UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]
 
 
-def arrays(x: AnyArray, facts: Facts, *, seed: int) -> Inputs:
-    """(target, input, labels) of images as the encoder sees them; labels are -1.
+def arrays(x: AnyArray, facts: Facts, *, seed: int, labels: AnyArray | None = None) -> Inputs:
+    """(target, input, labels) of images as the encoder sees them.
 
     Args:
       x: uint8 levels [N, H, W, C], or [N, H, W] where C is 1.
       facts: of the images that the model is made for.
       seed: of the target's binarisation, where the encoder sees grey and the target is 0/1.
+      labels: classes [N], whole numbers; None: there are none (-1).
 
     Raises:
-      UserError: another shape, type or more levels than the model's images have.
+      UserError: another shape, type or more levels than the model's images have, or labels that
+        are not one class of the data for each.
     """
     given = np.asarray(x)
     x = given[..., None] if given.ndim == 3 and facts.shape[-1] == 1 else given
@@ -38,4 +40,34 @@ def arrays(x: AnyArray, facts: Facts, *, seed: int) -> Inputs:
     target = x
     if facts.levels != facts.input_levels:  # the encoder sees grey, the target is 0/1
         target = datasets.binarize(x, facts.input_levels, seed)
-    return target, x, np.full(len(x), -1, np.int32)
+    return target, x, _classes(labels, len(x), facts.info.num_classes)
+
+
+def _classes(labels: AnyArray | None, num: int, classes: int) -> Int32[np.ndarray, "n"]:
+    if labels is None:
+        return np.full(num, -1, np.int32)
+    given = np.asarray(labels)
+    if given.shape != (num,) or given.dtype.kind not in "iu":
+        raise UserError(f"labels must be whole numbers [{num}], not {given.dtype} {given.shape}")
+    if given.min() < 0 or given.max() >= classes:
+        raise UserError(f"labels are classes 0..{classes - 1}")
+    return given.astype(np.int32)
+
+
+def seed(number: int | np.integer) -> int:
+    """The number, which has to be a seed; UserError."""
+    if not 0 <= number < 2**32:
+        raise UserError(f"a seed lies in 0..{2**32 - 1}; {number} would give another's draws")
+    return int(number)
+
+
+def latents(z: AnyArray, shape: tuple[int, ...]) -> Float32[np.ndarray, "n *z"]:
+    """Latents [N, *shape] that somebody gives; UserError for another shape, none, or NaN."""
+    given = np.asarray(z, np.float32)
+    if given.shape[1:] != shape or not given.size:
+        one = "; pass one latent as z[None]" if given.shape == shape else ""
+        wanted = ", ".join(["N", *map(str, shape)])
+        raise UserError(f"latents must be [{wanted}], not {list(given.shape)}{one}")
+    if not np.isfinite(given).all():
+        raise UserError("latents must be finite")
+    return given

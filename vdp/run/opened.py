@@ -1,156 +1,80 @@
 """What can be asked of an opened run: scores, codes, reconstructions and samples."""
 
-import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
-from ml_collections import config_dict
+from jaxtyping import Float
 
 from vdp import build
-from vdp.data import datasets, identity
-from vdp.data.core import Split
-from vdp.errors import UserError, choose_from
+from vdp.errors import UserError
 from vdp.levels import from_unit
 from vdp.metrics import likelihood, per_batch, score, smoothness
-from vdp.metrics.batched import Batched, Kept
-from vdp.run import codes, compression, inputs, programs, saved, words
+from vdp.run import codes, compression, programs, saved
+from vdp.run.base import M
 from vdp.run.codes import Code
 from vdp.runtime import files
-from vdp.settings import SPLITS, Settings
-from vdp.settings.parse import to_config
 from vdp.types import (
     AnyArray,
-    Arrays,
+    Classifying,
     DiffusionLike,
     Encoding,
     Generative,
     Key,
     Latent,
     LatentGenerative,
-    Model,
     OverPrior,
-    Params,
     Reconstructing,
-    Stats,
     Terms,
     Weighted,
 )
 
-M = TypeVar("M", bound=Model, covariant=True)
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
 SINGLE = "single latent that is decoded by itself"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class Run(compression.Compressing, Generic[M]):
-    """A model with the EMA parameters of one checkpoint. Images are uint8 levels [N, H, W, C].
+class Run(compression.Compressing[M]):
+    """A run, opened: images are uint8 levels [N, H, W, C], results numpy arrays.
 
     Where the data is binarised, images are 0/1: `vdp.data.datasets.binarize` makes them so.
-    `Run[Latent]` is a run whose model has that capability of `vdp.types`.
-
-    Attributes:
-      settings: what is asked for now; `trained` are those of the training.
-      model: pure functions of `params` and `stats`.
-      params: averaged parameters.
-      stats: averaged running statistics, and constants of the data.
-      step: of the checkpoint.
-      facts: of the data.
-      batched: maps functions over arrays, on all devices.
-      trained: the settings the run was trained with.
-      hashes: of the images it was trained with, by split; empty where they are not known.
+    `Run[Latent]` is a run whose model has that capability of `vdp.types`. Its attributes are those
+    of `vdp.run.base.Base`.
     """
 
-    settings: Settings
-    model: M
-    params: Params
-    stats: Stats
-    step: int
-    facts: datasets.Facts
-    batched: Batched
-    trained: Settings
-    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return words.line(self.trained, self.params, self.step)
-
-    @property
-    def config(self) -> config_dict.ConfigDict:
-        """The settings as a ConfigDict."""
-        return to_config(self.settings)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the classes 0, 1, ... of `labels`, as of folders; empty where unknown."""
-        return self.facts.info.class_names
-
-    def arrays(self, x: AnyArray) -> inputs.Inputs:
-        """(target, input, labels) of images as the encoder sees them, uint8 [N, H, W, C].
-
-        UserError for another shape, type or more levels than the model's images have.
-        """
-        return inputs.arrays(x, self.facts, seed=self.settings.data.binarization_seed)
-
-    def _able(self, capability: type, what: str) -> Any:
-        """The model, which has to have a capability of `vdp.types`."""
-        if not isinstance(self.model, capability):
-            raise UserError(f"model {self.settings.model['name']} has no {what}")
-        return self.model
-
-    def map(
-        self,
-        function: Callable,
-        arrays: Arrays,
-        *,
-        progress: Callable[[int], None] = lambda done: None,
-        kept: Kept | None = None,
-        model: Any = None,
-        **options: Any,
-    ) -> Any:
-        """Maps function(model, params, stats, batch, rng, **options) over images, in batches.
+    def elbo(
+        self, x: AnyArray, *, labels: AnyArray | None = None, seed: int | None = None
+    ) -> Terms:
+        """The bound in nats with its parts, each [N]; of other models, minus what they report.
 
         Args:
-          function: compiled once for itself, the model and its options.
-          arrays: (target, input, labels).
-          progress: told how many examples are done.
-          kept: results to go on from.
-          model: in place of the run's own, with the same parameters.
-          options: static.
-
-        Returns:
-          What the function returns, [N, ...], as numpy.
+          x: images uint8 [N, H, W, C].
+          labels: classes [N], which a classifier is scored by.
+          seed: of the draws; None: those of the evaluation (eval.seed), the same at every call.
         """
-        args = (model or self.model, self.params, self.stats, arrays)
-        return self.batched.map(function, *args, progress=progress, kept=kept, **options)
-
-    def each(self, function: Callable, arrays: Arrays, **options: Any) -> Iterator[Any]:
-        """The same batch by batch, for results too large to keep."""
-        args = (self.model, self.params, self.stats, arrays)
-        return self.batched.each(function, *args, **options)
-
-    def elbo(self, x: AnyArray) -> Terms:
-        """The bound in nats with its parts, each [N]; of other models, minus what they report."""
-        parts = self.map(score.flat_terms, self.arrays(x))
+        if labels is None and isinstance(self.model, Classifying):
+            raise UserError("a classifier is scored by classes: give labels=")
+        parts = self._seeded(seed).map(score.flat_terms, self.arrays(x, labels))
         return Terms(value=parts.pop("value"), parts=parts)
 
-    def iwae(self, x: AnyArray, *, num_samples: int | None = None) -> Float[np.ndarray, "n"]:
-        """The IWAE bound in nats, [N]; `num_samples` defaults to eval.iwae_samples."""
+    def iwae(
+        self, x: AnyArray, *, num_samples: int | None = None, seed: int | None = None
+    ) -> Float[np.ndarray, "n"]:
+        """The IWAE bound in nats, [N], by default of eval.iwae_samples; seed as of `elbo`."""
         self._able(Weighted, "log_weight")
         chosen = self.settings.eval
         num_samples = num_samples or chosen.iwae_samples
         chunk, arrays = min(chosen.iwae_chunk, num_samples), self.arrays(x)
-        terms = self.map(likelihood.iwae_terms, arrays, num_samples=num_samples, chunk=chunk)
-        return terms["value"]
+        how: dict[str, Any] = dict(num_samples=num_samples, chunk=chunk)
+        return self._seeded(seed).map(likelihood.iwae_terms, arrays, **how)["value"]
 
-    def scores(self, x: AnyArray) -> dict[str, Float[np.ndarray, "n"]]:
+    def scores(self, x: AnyArray, **options: Any) -> dict[str, Float[np.ndarray, "n"]]:
         """What validations compare, with its parts, by the names of metrics.jsonl, each [N].
 
         {"elbo": ..., "likelihood": ..., ...} in nats, higher is better; of a model without a bound
-        its own score, as "squared_error", with the sign that people read.
+        its own score, as "squared_error", with the sign that people read. Options as of `elbo`.
         """
-        terms = self.elbo(x)
+        terms = self.elbo(x, **options)
         return score.shown(score.score_of(self.model), terms.value, terms.parts)
 
     def encode(self, x: AnyArray) -> Code:
@@ -164,10 +88,10 @@ class Run(compression.Compressing, Generic[M]):
         for q in self.each(per_batch.encode, self.arrays(x)):
             yield codes.of(q, model, self.facts.shape)
 
-    def reconstruct(self, x: AnyArray) -> Images:
-        """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]."""
+    def reconstruct(self, x: AnyArray, *, seed: int | None = None) -> Images:
+        """Mean images in [0, 1] of one posterior draw each, [N, H, W, C]; seed as of `elbo`."""
         self._able(Reconstructing, "reconstruct")
-        return self.map(per_batch.reconstruct, self.arrays(x))
+        return self._seeded(seed).map(per_batch.reconstruct, self.arrays(x))
 
     def sample(
         self, num: int, *, seed: int | Key = 0, mean: bool = True, **options: Any
@@ -186,7 +110,9 @@ class Run(compression.Compressing, Generic[M]):
             return self.decode(self.sample_latents(num, seed=seed, **options))
         if not mean:  # which a model that draws no pixels need not know
             options["mean"] = False
-        return self._draw(per_batch.sample, num, seed, x_shape=self.facts.shape, **options)
+        return programs.draws(
+            self, per_batch.sample, num, seed, x_shape=self.facts.shape, **options
+        )
 
     def save_samples(
         self, path: str | pathlib.Path, num: int, *, seed: int | Key = 0, **options: Any
@@ -211,7 +137,7 @@ class Run(compression.Compressing, Generic[M]):
     ) -> Float[np.ndarray, "{num} *z"]:
         """[num, *latent_shape] draws of the prior; options as of `sample`."""
         build.check_sampler(self._able(LatentGenerative, "sample_latents"), options)
-        return self._draw(per_batch.sample_latents, num, seed, **options)
+        return programs.draws(self, per_batch.sample_latents, num, seed, **options)
 
     def denoising(
         self, num: int, *, seed: int | Key = 0, **options: Any
@@ -221,17 +147,14 @@ class Run(compression.Compressing, Generic[M]):
         if not isinstance(model.prior, DiffusionLike):
             raise UserError(f"model {self.settings.model['name']} has no diffusion prior")
         build.check_sampler(model, options)
-        return self._draw(per_batch.denoising, num, seed, x_shape=self.facts.shape, **options)
-
-    def _draw(self, function: Callable, num: int, seed: int | Key, **options: Any) -> np.ndarray:
-        """`num` results of function(model, params, stats, rng, size), in batches of one size."""
-        of = (self.batched, self.model, self.params, self.stats)
-        return programs.draws(*of, function, num, seed, **options)
+        return programs.draws(
+            self, per_batch.denoising, num, seed, x_shape=self.facts.shape, **options
+        )
 
     def decode(self, z: AnyArray) -> Images:
         """Mean images in [0, 1] of latents [N, *latent_shape]: [N, H, W, C]."""
-        self._able(Latent, SINGLE)
-        return self._images_of(per_batch.decode, z)
+        shape = self._able(Latent, SINGLE).latent_shape
+        return programs.images(self, per_batch.decode, z, tuple(shape))
 
     def interpolate(
         self, x_a: AnyArray, x_b: AnyArray, num: int = 10
@@ -275,26 +198,5 @@ class Run(compression.Compressing, Generic[M]):
 
     def show(self, z: AnyArray) -> Images:
         """What the prior's latents [N, *prior_shape] look like: [N, H, W, C] in [0, 1]."""
-        self._able(OverPrior, "prior_images")
-        return self._images_of(per_batch.show, z)
-
-    def _images_of(self, function: Callable, latents: AnyArray) -> Images:
-        of = (self.batched, self.model, self.params, self.stats)
-        return programs.images(*of, function, latents, self.facts.shape)
-
-    def images(self, split: str = "test") -> UInt8[np.ndarray, "n h w c"]:
-        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C].
-
-        UserError where they are not there, or not those the run was trained with.
-        """
-        return datasets.fixed_images(self._split(split), self.facts, self.settings.data)[1]
-
-    def labels(self, split: str = "test") -> Int32[np.ndarray, "n"]:
-        """The classes of the images of a split, int32 [N], -1 where there is none; errors alike."""
-        return self._split(split).labels
-
-    def _split(self, split: str) -> Split:
-        if split not in SPLITS:
-            raise choose_from("split", split, SPLITS)
-        data, trained = self.settings.data, self.trained.data
-        return identity.load(data, self.facts, trained=trained, stored=self.hashes).splits[split]
+        shape = self._able(OverPrior, "prior_images").prior_shape(self.facts.shape)
+        return programs.images(self, per_batch.show, z, tuple(shape))

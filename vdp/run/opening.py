@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ from vdp.training import state
 from vdp.training.checkpoint import FOLDER as CHECKPOINTS
 from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
 from vdp.types import Model, Params, Stats
+
+logger = logging.getLogger("vdp")
 
 
 def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
@@ -180,12 +183,19 @@ def load(
     record = dataclasses.replace(
         record, settings=record.settings.replace(eval=dict(batch_size=even))
     )
-    if data is None:
-        return restore(record.settings, record, step)
-    asked = located.fields(record.settings.data, data)
-    settings = record.settings.replace(data=asked)
-    compare.check_same_run(record.settings, settings)
-    return restore(settings, recognised(record, settings.data), step)
+    settings = record.settings
+    if data is not None:
+        settings = settings.replace(data=located.fields(settings.data, data))
+        compare.check_same_run(record.settings, settings)
+        record = recognised(record, settings.data)
+    run = restore(settings, record, step)
+    if calibration.is_missing(run):
+        logger.warning(
+            f"the chain of step {run.step} of {workdir} is not fitted to training images yet: "
+            "importance weights, samples and files are of that with its own variances, until an "
+            "evaluation of this checkpoint fits it"
+        )
+    return run
 
 
 def create(

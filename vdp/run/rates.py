@@ -8,8 +8,9 @@ from jaxtyping import Float, UInt8
 from vdp.codec import Encoded
 from vdp.metrics import score
 from vdp.metrics.likelihood import bits_per_dim, mean_and_error
+from vdp.run.base import M
 from vdp.run.compression import coded_model
-from vdp.run.opened import M, Run
+from vdp.run.opened import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.priors.diffusion import DiffusionPrior
 from vdp.run import calibration
-from vdp.run.opened import M, Run
+from vdp.run.base import M
+from vdp.run.opened import Run
 from vdp.settings import Train
 from vdp.types import Fittable, Learning, Model, Params, Stats
 

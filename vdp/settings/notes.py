@@ -83,6 +83,25 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
     return lines
 
 
+def of_validations(settings: Settings, bound_model: str) -> list[str]:
+    """A line for validations that are of another model than the bound of the evaluation.
+
+    Args:
+      settings: of the run.
+      bound_model: that a validation's bound is of, as "T=100".
+    """
+    if not bound_model.startswith("T=") or "," in bound_model or bound_model == "T=inf":
+        return []
+    reverse = settings.eval.reverse
+    if reverse == "fixed":
+        return []
+    return [
+        f"validations, and with them the best checkpoint, are of the chain with its own variances "
+        f"({bound_model}); the evaluation has them fitted to training images ({bound_model}, "
+        f"{reverse}), and a higher bound"
+    ]
+
+
 def of_batch(settings: Settings, images: int) -> list[str]:
     """A line for a batch that is larger than all the training images."""
     size = settings.train.batch_size
