@@ -7,12 +7,13 @@ import pathlib
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from launch import points, space
 from launch.points import say
 from launch.signals import stopping
-from launch.trials import ERROR, FOLDER, Search, steps_of
+from launch.trials import ERROR, FOLDER, Search, in_steps
 from vdp import build, config
 from vdp.data import datasets
 from vdp.errors import STOPPED, Parser, UserError
@@ -21,6 +22,7 @@ from vdp.metrics.score import score_of
 from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown, terminal
 from vdp.runtime.progress import duration
+from vdp.settings import Settings
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -91,10 +93,12 @@ def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Sea
     values = {key: space.tried(distribution) for key, distribution in distributions.items()}
     first = {key: of_it[0] for key, of_it in values.items()}
     every = [first] + [first | {key: v} for key, of_it in values.items() for v in of_it[1:]]
+    resolved = []
     for chosen in every:
         texts = space.written(chosen, distributions)
         settings = config.settings(*points.arguments(flags.config, texts, overrides))
-        steps_of(settings)
+        resolved.append(in_steps(settings))
+    _check_warmups(resolved, flags.first)
     workdir = search_folder(flags)
     if (workdir / RUN_FILE).exists():
         raise UserError(f"{workdir} is the folder of a run: name another --workdir")
@@ -116,6 +120,21 @@ def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Sea
         workdir=workdir,
         command=command,
     )
+
+
+def _check_warmups(every: Sequence[Settings], first: int) -> None:
+    """Refuses a first judgement within KL warm-ups that trials do not share; UserError.
+
+    A longer one has the lower bound there, whatever it comes to.
+    """
+    warmups = [settings.kl_warmup for settings in every]
+    longest, validated = max(warmups), every[0].eval.every
+    if min(warmups) < longest and first * validated < longest:
+        raise UserError(
+            f"the first trials would be given up after step {first * validated:,}, within a KL "
+            f"warm-up of {longest:,} steps that others do not have: judge them later, by "
+            f"--first={-(-longest // validated)}"
+        )
 
 
 def search_folder(flags: argparse.Namespace) -> pathlib.Path:

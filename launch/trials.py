@@ -164,7 +164,7 @@ class Search:
         of_it = ", ".join(f"{k.removeprefix('config.')}={v}" for k, v in chosen)
         points.say(f"{folder.name}: {of_it}")
         try:
-            steps = steps_of(config.settings(argument, fields))
+            steps = in_steps(config.settings(argument, fields)).train.steps
         except UserError as error:
             return self._failed(trial, str(error))
         while files.in_use(folder) and not stop.requested:  # by one whose search has just died
@@ -231,8 +231,8 @@ class Search:
         points.say(f"{trial.user_attrs[FOLDER]}: failed: {error}")
 
 
-def steps_of(settings: Settings) -> int:
-    """Of a training with these settings, also where its length is in epochs.
+def in_steps(settings: Settings) -> Settings:
+    """The settings of a training, every length of which is in steps.
 
     Raises:
       UserError: there are no validation images.
@@ -240,7 +240,7 @@ def steps_of(settings: Settings) -> int:
     counts = datasets.split_counts(datasets.describe(settings.data), settings.data)
     if counts.get("validation") == 0:
         raise UserError("a search needs validation images: set data.num_validation")
-    return (epochs.resolve(settings, counts["train"]) if counts else settings).train.steps
+    return epochs.resolve(settings, counts["train"]) if counts else settings
 
 
 @contextlib.contextmanager

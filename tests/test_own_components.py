@@ -150,7 +150,7 @@ def test_a_field_of_a_network_is_no_fact_of_the_data(place):
     place("own_unet", "import flax.linen as nn\n"
                       "class UNet(nn.Module):\n"
                       "    levels: int = 3\n"
-                      "    def __call__(self, x, out_shape, *, train=False): return x\n")  # fmt: skip
+                      "    def __call__(self, x, out_shape, *, train=False): ...\n")  # fmt: skip
     facts = dict(levels=256, input_levels=256, num_classes=10)
     assert build.build("encoder", dict(name="own_unet.UNet"), **facts).levels == 3
     assert build.build("encoder", dict(name="own_unet.UNet", levels=2), **facts).levels == 2

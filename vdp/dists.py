@@ -47,10 +47,14 @@ class Normal:
 
     def kl(self, other: "Normal") -> Float32[Array, "b"]:
         """The exact divergence KL(self || other), [B]."""
+        return sum_nonbatch(self.kl_each(other))
+
+    def kl_each(self, other: "Normal") -> Float32[Array, "b *s"]:
+        """The divergence of every number by itself, [B, ...]."""
         variance_ratio = jnp.exp(self.log_var - other.log_var)
         squares = jnp.square(self.mean - other.mean) * jnp.exp(-other.log_var)
         log_ratio = other.log_var - self.log_var
-        return 0.5 * sum_nonbatch(variance_ratio + squares - 1 + log_ratio)
+        return 0.5 * (variance_ratio + squares - 1 + log_ratio)
 
 
 def standard_normal(like: Float[AnyArray, "b *s"]) -> Normal:

@@ -83,7 +83,7 @@ def test_every_estimate_says_what_it_is(tmp_path):
     }
     assert said.headline.unit == "nats of a density"
     assert "weights of few" in html.card(said)
-    assert "| **not a bound** |" in markdown.card(said)
+    assert "| **not a bound**; its exponent holds closed-form KLs" in markdown.card(said)
 
 
 def test_samples_that_were_not_timed_are_no_damage(tmp_path):

@@ -109,6 +109,15 @@ def test_the_next_checkpoint_and_other_code_begin_anew(smoke_run, tmp_path, monk
     assert kept(run).read() == {}
 
 
+def test_samples_say_of_which_chain_they_are(smoke_run):
+    model = runs.load(smoke_run).model
+    assert samples._chain(model, {}) == {"chain": model.weight_model}
+    of_two = samples._chain(model, {"sampler_steps": 2})["chain"]
+    assert of_two == model.weight_model.replace(f"T={model.prior.num_steps}", "T=2")
+    for options in (dict(sampler="ddim"), dict(clip=1.0), dict(temperature=0.5), dict(eta=1.0)):
+        assert samples._chain(model, options) == {}, "no bound is of these"
+
+
 def test_samples_that_are_drawn_are_not_drawn_again(smoke_run, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "SECONDS", 0.0)
     record = read_run(smoke_run)

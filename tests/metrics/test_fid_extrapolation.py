@@ -28,6 +28,16 @@ def test_few_samples_lead_to_the_distance_of_the_distributions():
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(values.std(), rel=0.3)
 
 
+@pytest.mark.parametrize(("num", "size"), [(240, 24), (239, 12)])
+def test_the_error_is_right_where_a_tenth_is_no_whole_number(num, size):
+    """Of a mean, whose error is known: 1/sqrt(num)."""
+    x = np.random.default_rng(0).normal(size=(4000, num))
+    blocks = x[:, : 10 * size].reshape(len(x), 10, size).sum(-1)
+    without = (x.sum(-1)[:, None] - blocks) / (num - size)
+    squared = [extrapolation._error(list(values), num, size) ** 2 for values in without]
+    assert np.mean(squared) == pytest.approx(1 / num, rel=0.03)
+
+
 def test_rows_are_of_disjoint_subsets():
     x = draws(250, 0)
     rows = extrapolation.rows(x, STANDARD)

@@ -10,6 +10,7 @@ from starting import started
 from toys import A, B, Q
 
 from vdp import build
+from vdp.metrics import latents
 from vdp.models.hvae import HVAE
 from vdp.types import Batch
 
@@ -67,6 +68,44 @@ def test_codes_are_the_means_of_posteriors_at_joint_draws():
     np.testing.assert_allclose(upper, np.broadcast_to(0.3 * x, upper.shape), atol=1e-6)
     np.testing.assert_allclose(lower.mean(axis=1), 0.33 * x[:, 0], atol=0.01)
     np.testing.assert_allclose(lower.std(axis=1), 0.1 * Q, rtol=0.05)
+
+
+def test_the_rates_of_units_sum_to_those_of_the_latents():
+    model, params, stats = linear()
+    batch, num = batch_of(), 3000
+    one = jax.jit(lambda key: model.unit_rates(params, stats, batch, key).reshape(5, 2, 4).sum(-1))
+    found = jax.lax.map(one, jax.random.split(jax.random.key(2), num))
+    elbo = jax.jit(lambda key: model.elbo(params, stats, batch, key).parts)
+    parts = jax.lax.map(elbo, jax.random.split(jax.random.key(3), num))
+    for place, name in enumerate(model.latent_names):
+        error = np.sqrt((found[..., place].var(0) + parts[name].var(0)) / num)
+        difference = found[..., place].mean(0) + parts[name].mean(0)
+        assert np.all(np.abs(difference) <= 5 * error + 1e-4), name
+
+
+def test_a_latent_under_a_prior_has_no_rate_by_unit():
+    model, params, stats = linear(prior={"name": "normal", "learned": True})
+    rates = model.unit_rates(params, stats, batch_of(), jax.random.key(2))
+    np.testing.assert_array_equal(np.isnan(rates), np.arange(8)[None] < np.full((5, 1), 4))
+
+
+def test_what_only_its_prior_moves_is_active_and_not_used(monkeypatch):
+    """z_1, whose posterior is its prior, follows z_2, which follows the image."""
+    model, params, stats = linear()
+    own = HVAE._q
+
+    def below_the_top_as_the_prior(self, prior, moments, top):
+        choose = lambda q, p: jnp.where(top > 0, q, p)
+        return jax.tree.map(choose, own(self, prior, moments, top), prior)
+
+    monkeypatch.setattr(HVAE, "_q", below_the_top_as_the_prior)
+    images = np.random.default_rng(1).integers(0, 256, size=(60, *X_SHAPE)).astype(np.uint8)
+    batch = Batch(target=images, input=images, label=np.zeros(60, np.int32))
+    key = jax.random.key(2)
+    active = latents.active_units([np.asarray(model.latent_means(params, stats, batch, key, 1000))])
+    used = latents.used_units([np.asarray(model.unit_rates(params, stats, batch, key))])
+    np.testing.assert_array_equal(used, [True] * 4 + [False] * 4)
+    assert active["is_active"].all()
 
 
 @pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])

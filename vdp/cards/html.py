@@ -124,7 +124,7 @@ def _estimate(row: Any) -> tuple[str, ...]:
 
 def _latent(row: Any) -> tuple[str, ...]:
     bar = Markup('<span class="bar"><i style="width:{:.1f}%"></i></span>').format(100 * row.share)
-    numbers = ["" if n is None else f"{n:,}" for n in (row.height, row.units, row.active)]
+    numbers = ["" if n is None else f"{n:,}" for n in (row.height, row.units, row.active, row.used)]
     return row.name, *numbers, _minus(f"{row.rate:.2f}"), bar
 
 

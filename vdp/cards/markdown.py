@@ -71,9 +71,13 @@ def _sections(facts: Facts) -> dict[str, list[str]]:
     )
     beside = [f"- {cell(line)}" for line in facts.beside]
     latents = table(
-        ["latent, top first", "rate, nats", "active units", "units"],
+        ["latent, top first", "rate, nats", "used units", "active units", "units"],
         [
-            (cell(row.name), f"{row.rate:.2f}", *(_number(n) for n in (row.active, row.units)))
+            (
+                cell(row.name),
+                f"{row.rate:.2f}",
+                *(_number(n) for n in (row.used, row.active, row.units)),
+            )
             for row in facts.latents
         ],
     )

@@ -139,7 +139,8 @@ class Latent:
       name: u, z_1, ..., or z of a flat model.
       height: of its feature map.
       units: numbers in it.
-      active: of these, that vary with the image.
+      active: of these, whose posterior mean varies with the image.
+      used: of these, that have a rate above 0.01 nats; of a hierarchy.
       rate: mean KL to its prior, in nats.
       share: of the largest rate of the model, in [0, 1].
     """
@@ -148,6 +149,7 @@ class Latent:
     height: int | None
     units: int | None
     active: int | None
+    used: int | None
     rate: float
     share: float
 
@@ -248,6 +250,7 @@ def latents(result: Mapping[str, Any]) -> list[Latent]:
             height=row.get("height"),
             units=row.get("units"),
             active=row.get("active"),
+            used=row.get("used"),
             rate=rate,
             share=max(rate, 0.0) / largest if largest > 0 else 0.0,
         )

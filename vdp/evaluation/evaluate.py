@@ -32,6 +32,7 @@ from vdp.run import M, Run
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.types import (
     Arrays,
+    ByUnit,
     Classifying,
     Generative,
     Hierarchical,
@@ -115,6 +116,7 @@ def evaluate(
         "settings": {field: after for field, (_, after) in changes.items()},
         "question": naming.question(run.settings),
         "num_examples": len(split),
+        "classes": _classes(split, dataset.splits[chosen.split]),
         "binarization_seed": data.binarization_seed if data.binarization != "none" else None,
         "augmentation": data.augmentation,
         "estimators": question.estimators,
@@ -183,8 +185,14 @@ def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
     return split, (target, inputs, split.labels)
 
 
+def _classes(seen: Split, split: Split) -> dict[str, int] | None:
+    """Of how many classes the images are where the split has more; None where it does not."""
+    found, every = (len(np.unique(images.labels[images.labels >= 0])) for images in (seen, split))
+    return {"seen": found, "split": every} if found < every else None
+
+
 def _latents(question: Question[Stochastic]) -> dict[str, Any]:
-    """What every latent carries, top first: {"name", "height", "units", "active", "rate"}.
+    """What every latent carries, top first: {"name", "height", "units", "active", "used", "rate"}.
 
     The rate is minus its parts of the bound, in nats; that of a hierarchy's z_l is conditional on
     all above. A pseudo-input has a rate alone.
@@ -196,6 +204,11 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     ends = np.cumsum([row["units"] for row in table])[:-1]
     for row, active_ones in zip(table, np.split(is_active, ends), strict=True):
         row["active"] = int(active_ones.sum())
+    if isinstance(run.model, ByUnit):
+        used = latents.used_units(run.each(per_batch.unit_rates, question.arrays))
+        active["used"] = int(used.sum())
+        for row, ones in zip(table, np.split(used, ends), strict=True):
+            row["used"] = int(ones.sum())
     if isinstance(run.model, Hierarchical) and run.model.pseudoinput is not None:
         units = math.prod(run.model.prior_shape(run.facts.shape))
         table.insert(0, {"name": "u", "height": None, "units": units, "active": None})

@@ -38,7 +38,8 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     if len(table) > 1 and result["rates"]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
-        lines.append(f"active units: {active['active']} of {active['total']}")
+        used = f"; {active['used']} have a rate above 0.01 nats" if "used" in active else ""
+        lines.append(f"active units: {active['active']} of {active['total']}{used}")
     if information := result.get("information"):  # a result of 0.1.0 has none
         lines.append(_information(information, result["rates"][0], num))
     if result.get("mse") is not None:
@@ -89,13 +90,23 @@ def training_seconds(result: Any) -> float | None:
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
-    """Which of the estimates are no bounds, and why; said last, after `in_words`."""
+    """What has to be said against the numbers, last, after `in_words`.
+
+    Which of the estimates are no bounds, and why; that the images are no sample of their split.
+    """
     every = {**result["estimators"], **(result.get("earlier") or {})}
     names: dict[str, list[str]] = {}
     for name, entry in every.items():
         if entry and (why := entry.get(divergence.NOT_A_BOUND)):
             names.setdefault(str(why), []).append(name)
-    return [f"warning: {' and '.join(n)}: not a bound, for {why}" for why, n in names.items()]
+    lines = [f"warning: {' and '.join(n)}: not a bound, for {why}" for why, n in names.items()]
+    if classes := result.get("classes"):
+        lines.append(
+            f"warning: the first {result['num_examples']:,} images of the split (eval.max_examples)"
+            f" are of {classes['seen']} of its {classes['split']} classes, so that errors over "
+            "images are not those of a sample of it"
+        )
+    return lines
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from vdp.metrics import fid, kid, manifold
 from vdp.run import Run
 from vdp.runtime import parallel
 from vdp.runtime.progress import Progress
-from vdp.types import Model
+from vdp.types import DiffusionLike, Model
 
 CHUNK = 1000  # samples that are timed together at the most
 COMPARED = 10_000  # features of either set, at most, whose distances are taken one by one
@@ -124,10 +124,19 @@ def judged(
 
 
 def _chain(model: Model, options: Mapping[str, Any]) -> dict[str, str]:
-    """The model that samples are drawn from, where it is a chain of steps."""
+    """The chain of steps whose model the samples are of.
+
+    {} of other priors and samplers, and where clipping, a temperature or the like make them another
+    model's, which no bound is of.
+    """
+    others = options.keys() - {"sampler", "sampler_steps"}
     chain = getattr(model, "weight_model", "exact")
-    drawn = options.get("sampler", "ancestral") == "ancestral" and chain != "exact"
-    return {"chain": chain} if drawn else {}
+    if others or chain == "exact" or options.get("sampler", "ancestral") != "ancestral":
+        return {}
+    prior = getattr(model, "prior", None)
+    if (steps := options.get("sampler_steps")) and isinstance(prior, DiffusionLike):
+        chain = prior.discretized(steps).weight_model
+    return {"chain": chain}
 
 
 def _one_by_one(

@@ -53,9 +53,11 @@ def intercept(table: list[Row]) -> float:
 def extrapolated(features: Float[np.ndarray, "n d"], reference: fid.Statistics) -> dict[str, Any]:
     """FID over the number of samples, and extrapolated to infinitely many.
 
-    The error is a jackknife's: the line is drawn ten times with another tenth of the samples left
-    out, and with values v_g the variance is 9/10 sum_g (v_g - mean)^2. It is that of the samples
-    alone, with this reference.
+    The error is a jackknife's: the line is drawn ten times with d others of the samples left out,
+    about a tenth. The mean of N numbers without d of them differs from the mean of all by
+    d/(N - d) times what the mean of the d does, so that the variance of v_g over these ten stands
+    for (d/(N - d))^2 / d of one sample's, and the error is that times (N - d)^2 / (d N). It is of
+    the samples alone, with this reference.
 
     Args:
       features: of samples [N, D], independent draws in any order.
@@ -78,12 +80,12 @@ def extrapolated(features: Float[np.ndarray, "n d"], reference: fid.Statistics) 
     rest = (np.delete(features, slice(start, start + size), axis=0) for start in starts)
     tables = [rows(features_left, reference) for features_left in rest]
     bias = lambda table: table[-1]["mean"] - intercept(table)
-    return {
-        "rows": table,
-        "extrapolated": _jackknife(intercept(table), [intercept(left) for left in tables]),
-        "bias": _jackknife(bias(table), [bias(left) for left in tables]),
-    }
+    jackknife = lambda of: Estimate(
+        mean=of(table), se=_error([of(left) for left in tables], num, size)
+    )
+    return {"rows": table, "extrapolated": jackknife(intercept), "bias": jackknife(bias)}
 
 
-def _jackknife(value: float, without: list[float]) -> Estimate:
-    return Estimate(mean=value, se=float(np.sqrt((GROUPS - 1) * np.var(without))))
+def _error(without: list[float], num: int, size: int) -> float:
+    """The standard error of a value of `num` samples, from those without `size` of them each."""
+    return float(np.sqrt((num - size) ** 2 / (size * num) * np.var(without, ddof=1)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import logsumexp
 
 from vdp.dists import Normal
@@ -15,7 +15,8 @@ from vdp.metrics.likelihood import mean_and_error
 from vdp.types import Hierarchical, Shape, Stochastic
 
 ACTIVE_THRESHOLD = 0.01
-LEAST_RATE = 0.01  # nats an image: with less, in the rate or in the means, a latent is collapsed
+LEAST_RATE = 0.01  # nats an image: a latent with less, in the rate or in the means, is collapsed,
+# and a unit unused
 Nats = TypeVar("Nats", float, np.ndarray)
 COLLAPSED, COLLAPSED_ANY = 0.05, 1.0  # nats of I in the mean, and of any one image
 
@@ -97,6 +98,21 @@ def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any
         "share": float(active.mean()),
         "is_active": active,
     }
+
+
+def used_units(batches: Iterable[Float[np.ndarray, "_ d"]]) -> Bool[np.ndarray, "d"]:
+    """Units of a ladder that tell something of an image: a mean rate above LEAST_RATE nats.
+
+    Below a pseudo-input, or other latents, a posterior mean can vary with the image because the
+    prior's does, so that `active_units` counts units of latents that carry nothing.
+
+    Args:
+      batches: of `unit_rates`, [B, D] nats.
+    """
+    total, count = np.float64(0.0), 0
+    for rates in batches:
+        total, count = total + np.asarray(rates, np.float64).sum(0), count + len(rates)
+    return np.atleast_1d(total / count > LEAST_RATE)
 
 
 def information(

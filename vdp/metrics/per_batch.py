@@ -17,6 +17,7 @@ from vdp.priors.diffusion import DiffusionPrior
 from vdp.types import (
     Array,
     Batch,
+    ByUnit,
     Classifying,
     Coded,
     DiffusionLike,
@@ -141,6 +142,13 @@ def latent_means(
 ) -> Float[Array, "b draws units"]:
     """Posterior means of all latents, [B, draws, units]."""
     return model.latent_means(params, stats, batch, rng)
+
+
+def unit_rates(
+    model: ByUnit, params: Params, stats: Stats, batch: Batch, rng: Key
+) -> Float[Array, "b units"]:
+    """The rate of every unit of all latents, [B, units] nats."""
+    return model.unit_rates(params, stats, batch, rng)
 
 
 def code_log_prob(

@@ -9,7 +9,6 @@ pseudo-inputs are images). docs/dvp.md has the parameter tree and the noise.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import jax
@@ -17,11 +16,9 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Float
 
-from vdp import draws
 from vdp.dists import Normal
-from vdp.errors import UserError
 from vdp.models import stages
-from vdp.models.ladder import Maps, Reports
+from vdp.models.ladder import Maps
 from vdp.models.ladder_samples import LadderSamples
 from vdp.models.noise import HierarchyNoise, LadderNoise
 from vdp.noise import expect
@@ -240,59 +237,6 @@ class HVAE(LadderSamples):
             for i in range(num)
         ]
         return posteriors | dict(zip(self.latent_names, moments, strict=True))
-
-    def _coarsest(self, features: Sequence[Array], num_scales: int | None) -> list[Array | None]:
-        """The features of the coarsest `num_scales` scales alone, None for those drawn from p."""
-        if num_scales == 0 and self.prior is not None and not self.over_code:
-            raise UserError("with a prior over z_L its scale is drawn from q: num_scales=1 or more")
-        kept = len(features) if num_scales is None else num_scales
-        return [each if place < kept else None for place, each in enumerate(features)]
-
-    def _posterior_pass(
-        self, params: Params, stats: Stats, images: Float[Array, "b h w c"], rng: Key,
-        num_scales: int | None = None,
-    ) -> tuple[Float[Array, "b h w k"], Reports]:  # fmt: skip
-        """Draws all latents once: (outputs, reports) for images in [0, 1]; see `reconstruct`."""
-        x_shape, num = images.shape[1:], len(images)
-        code_rng, z_rng = jax.random.split(rng)
-        conditions = self.no_conditions
-        if self.over_code:
-            q = self.code(params, stats, images)
-            u = q.sample(draws.normal(code_rng, q.mean.shape))
-            conditions = self.conditions(params, stats, u, x_shape)
-        features = self._coarsest(self.features(params, images), num_scales)
-        noise = self.latent_noise(z_rng, num, x_shape)
-        return self.descend(params, features, conditions, noise, x_shape)
-
-    def reconstruct(
-        self, params: Params, stats: Stats, images: Levels, rng: Key,
-        *, num_scales: int | None = None,
-    ) -> Float[Array, "b h w c"]:  # fmt: skip
-        """Mean image in [0, 1] of one posterior draw, [B, H, W, C].
-
-        Args:
-          params: of `init`.
-          stats: of `init`.
-          images: integer levels [B, H, W, C], as the encoder sees them.
-          rng: a key.
-          num_scales: the coarsest scales drawn from the posterior, the others from the prior; all
-            by default. u is drawn from q(u|x) always; z_L has to be where the prior is over it.
-        """
-        scaled = self._scaled(images)
-        return self.likelihood.mean(self._posterior_pass(params, stats, scaled, rng, num_scales)[0])
-
-    def latent_means(
-        self, params: Params, stats: Stats, batch: Batch, rng: Key, num: int = 2
-    ) -> Float[Array, "b {num} units"]:
-        """Posterior means [B, num, units] of all latents, z_L first, at `num` joint draws."""
-        images = self._scaled(batch.input)
-
-        def one(key: Key) -> Array:
-            _, reports = self._posterior_pass(params, stats, images, key)
-            means = [jnp.swapaxes(r["q"].mean, 0, 1).reshape(len(images), -1) for r in reports]
-            return jnp.concatenate(means, axis=1)
-
-        return jnp.swapaxes(jax.lax.map(one, jax.random.split(rng, num)), 0, 1)
 
 
 make = HVAE

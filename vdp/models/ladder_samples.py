@@ -1,6 +1,7 @@
-"""Images drawn from a ladder: its prior over u or z_L first, then every latent from p."""
+"""What is drawn of a ladder: images, from its prior or posteriors; and what its units carry."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,16 +9,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vdp.models.ladder import Ladder, LatentNoise
+from vdp import draws
+from vdp.errors import UserError
+from vdp.models.ladder import Ladder, LatentNoise, Reports
 from vdp.models.noise import HierarchySampleNoise, LadderNoise
 from vdp.nets.ladder import Moments
 from vdp.noise import expect, required
-from vdp.types import AnyArray, Array, Encode, Key, Noise, Params, Shape, Stats
+from vdp.types import AnyArray, Array, Batch, Encode, Key, Levels, Noise, Params, Shape, Stats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderSamples(Ladder):
-    """The samples of `HVAE`; fields as of `Ladder`."""
+    """The draws of `HVAE`; fields as of `Ladder`."""
 
     def encode_fn(self, params: Params) -> Encode:
         """What a VampPrior over z_L calls: images in [0, 1] to q(z_L|x)."""
@@ -109,3 +112,76 @@ class LadderSamples(Ladder):
         none = [None] * len(self.scales)
         outputs, _ = self.descend(params, none, conditions, z_noise, x_shape, latent)
         return self._drawn_image(outputs, pixel_rng, mean)
+
+    def _coarsest(self, features: Sequence[Array], num_scales: int | None) -> list[Array | None]:
+        """The features of the coarsest `num_scales` scales alone, None for those drawn from p."""
+        if num_scales == 0 and self.prior is not None and not self.over_code:
+            raise UserError("with a prior over z_L its scale is drawn from q: num_scales=1 or more")
+        kept = len(features) if num_scales is None else num_scales
+        return [each if place < kept else None for place, each in enumerate(features)]
+
+    def _posterior_pass(
+        self, params: Params, stats: Stats, images: Float[Array, "b h w c"], rng: Key,
+        num_scales: int | None = None,
+    ) -> tuple[Float[Array, "b h w k"], Reports]:  # fmt: skip
+        """Draws all latents once: (outputs, reports) for images in [0, 1]; see `reconstruct`."""
+        x_shape, num = images.shape[1:], len(images)
+        code_rng, z_rng = jax.random.split(rng)
+        conditions = self.no_conditions
+        if self.over_code:
+            q = self.code(params, stats, images)
+            u = q.sample(draws.normal(code_rng, q.mean.shape))
+            conditions = self.conditions(params, stats, u, x_shape)
+        features = self._coarsest(self.features(params, images), num_scales)
+        noise = self.latent_noise(z_rng, num, x_shape)
+        return self.descend(params, features, conditions, noise, x_shape)
+
+    def reconstruct(
+        self, params: Params, stats: Stats, images: Levels, rng: Key,
+        *, num_scales: int | None = None,
+    ) -> Float[Array, "b h w c"]:  # fmt: skip
+        """Mean image in [0, 1] of one posterior draw, [B, H, W, C].
+
+        Args:
+          params: of `init`.
+          stats: of `init`.
+          images: integer levels [B, H, W, C], as the encoder sees them.
+          rng: a key.
+          num_scales: the coarsest scales drawn from the posterior, the others from the prior; all
+            by default. u is drawn from q(u|x) always; z_L has to be where the prior is over it.
+        """
+        scaled = self._scaled(images)
+        return self.likelihood.mean(self._posterior_pass(params, stats, scaled, rng, num_scales)[0])
+
+    def latent_means(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key, num: int = 2
+    ) -> Float[Array, "b {num} units"]:
+        """Posterior means [B, num, units] of all latents, z_L first, at `num` joint draws."""
+        images = self._scaled(batch.input)
+
+        def one(key: Key) -> Array:
+            _, reports = self._posterior_pass(params, stats, images, key)
+            return _by_unit([report["q"].mean for report in reports])
+
+        return jnp.swapaxes(jax.lax.map(one, jax.random.split(rng, num)), 0, 1)
+
+    def unit_rates(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b units"]:
+        """KL(q || p) of all units, z_L first, at one draw of the latents above, [B, units] nats.
+
+        NaN for the units of z_L where the prior is over that, whose rate has no such parts.
+        """
+        images = self._scaled(batch.input)
+        _, reports = self._posterior_pass(params, stats, images, rng)
+        rates = _by_unit([report["q"].kl_each(report["p"]) for report in reports])
+        if self.prior is None or self.over_code:
+            return rates
+        return rates.at[:, : math.prod(self.prior_shape(images.shape[1:]))].set(jnp.nan)
+
+
+def _by_unit(scales: Sequence[Float[Array, "_ b _ _ _"]]) -> Float[Array, "b units"]:
+    """What every unit of a ladder has, from what the scales report: [B, units], z_L first."""
+    return jnp.concatenate(
+        [jnp.swapaxes(each, 0, 1).reshape(each.shape[1], -1) for each in scales], axis=1
+    )

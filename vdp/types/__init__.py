@@ -34,6 +34,7 @@ from vdp.types.components import (
 from vdp.types.models import (
     ELBO,
     Adjustable,
+    ByUnit,
     Classifying,
     Coded,
     Encoding,

@@ -218,6 +218,15 @@ class Hierarchical(OverPrior, Reconstructing, Stochastic, Protocol):
 
 
 @runtime_checkable
+class ByUnit(Hierarchical, Protocol):
+    """A ladder that says what each of its units costs: KL(q || p), NaN where that has no parts."""
+
+    def unit_rates(
+        self, params: Params, stats: Stats, batch: Batch, rng: Key
+    ) -> Float[Array, "b units"]: ...
+
+
+@runtime_checkable
 class Coded(OverPrior, Probabilistic, Protocol):
     """A model that says log p of its code, up to a constant that all images share.
 
