@@ -82,6 +82,19 @@ def test_own_components_train_together(tmp_path):
     assert (tmp_path / "runs/mine-smoke/samples/samples.png").exists()
 
 
+def test_own_networks_are_for_own_images_too(tmp_path):
+    for text in (*blocks("docs/own_data.md", "python"), *blocks("docs/extend.md", "python")):
+        (tmp_path / re.match(r"# (\w+\.py)\n", text)[1]).write_text(text)
+    described = ("-m", "vdp.main", "--mode=describe", "--config=mine_own.py")
+    for words in (("stripes.py",), (*described, "--config.data.name=npz:stripes.npz")):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert "mixer.Mixer" in done.stdout
+    assert "one latent for 24 numbers of an image" in done.stdout
+
+
 def test_a_prior_works_in_a_loop_of_ones_own(tmp_path):
     (text,) = blocks("docs/library.md", "python")
     (tmp_path / "loop.py").write_text(text.replace("1000, 128", "40, 128"))

@@ -28,6 +28,7 @@ SAMPLES, PLOTS = "samples", "plots"  # folders of pictures
 PREVIEW = "step-"  # what a picture of samples while it trained is called, before the step
 DAMAGED = (UserError, AttributeError, LookupError, TypeError, ValueError)  # reading such a file
 DTYPES = ("float32", "bfloat16")  # of exported weights
+ELSEWHERE = "copy the run to a place where it can, or open it in Python by vdp.load"
 SIGNS = (RUN_FILE, RESULT, "metrics.jsonl")  # files that folders of runs hold
 PATH_KINDS = ("npz", "mat", "folder")  # of `data.name`: KIND:PATH
 

@@ -202,6 +202,19 @@ def test_mat_files_of_every_layout(tmp_path):
         assert dataset.facts.info.num_classes == (3 if has_labels else 0)
 
 
+def test_flat_images_of_a_mat_file_are_read_by_row_where_asked(tmp_path):
+    path = tmp_path / "x.mat"
+    colour = np.random.default_rng(1).integers(0, 256, (12, 4, 4, 3)).astype(np.uint8)
+    for images in (IMAGES[:12, ..., None], colour):
+        scipy.io.savemat(path, {"X": images.reshape(12, -1), "Z": images.reshape(12, -1).T})
+        for name in ("#,rows", "#X,rows", "#Z,rows"):
+            splits = load(path, kind="mat", name=name).splits.values()
+            whole = np.concatenate([split.images for split in splits])
+            assert sorted(map(bytes, whole)) == sorted(map(bytes, np.ascontiguousarray(images)))
+    with pytest.raises(UserError, match=r"'row' \(did you mean rows\?\)"):
+        load(path, kind="mat", name="#X,row")
+
+
 def test_mat_variables_are_chosen_by_name(tmp_path):
     path = tmp_path / "x.mat"
     first, second = IMAGES > 128, IMAGES[:8] > 128
@@ -232,6 +245,7 @@ def test_mat_variables_are_chosen_by_name(tmp_path):
     with pytest.raises(UserError, match=r"reshape it to \[N, H, W\]"):
         load(path, kind="mat")
     for shape, says in (
+        ((60, 110, 5), r"60 images of 110x5 or 5 of 60x110"),  # as 256x1100x10, a file of digits
         ((40, 28, 20), r"40 images of 28x20 or 20 of 40x28: reshape it to \[N, H, W, 1\]"),
         ((30, 3, 6, 6), r"shape 30x3x6x6: images are \[N, H, W, C\] or \[H, W, C, N\]"),
     ):

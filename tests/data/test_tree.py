@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vdp.data import datasets
-from vdp.data.sources import _tree
+from vdp.data.sources import _pictures, _tree
 from vdp.errors import UserError
 from vdp.settings import Data
 
@@ -30,6 +30,14 @@ def test_folders_without_names_of_splits_are_classes(tmp_path):
     make(tmp_path, "dog/2.png", "cat/x/1.JPG", "dog/notes.txt")
     expected = [("cat/x/1.JPG", "cat/x"), ("dog/2.png", "dog")]
     assert names(tmp_path) == {"train": expected}
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path, caplog):
+    make(tmp_path, "a/1.png", "a/2.HEIC", "a/3.heic", "b/4.avif", "b/5.png", "b/notes.txt")
+    assert [path for path, _ in names(tmp_path)["train"]] == ["a/1.png", "b/5.png"]
+    assert caplog.messages == [
+        f"folder {tmp_path}: pictures of other kinds are left out: 2 .heic, 1 .avif"
+    ]
 
 
 def test_splits_have_classes_or_none(tmp_path):
@@ -100,3 +108,20 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (root / "bird").symlink_to(tmp_path / "nothing")
     with pytest.raises(UserError, match="bird is a link to nowhere"):
         _tree.splits(root)
+
+
+def test_a_folder_of_more_than_the_memory_holds_is_refused_by_its_first_pictures(
+    tmp_path, monkeypatch
+):
+    for index in range(12):
+        Image.new("L", (64, 64)).save(tmp_path / f"{index}.png")
+    memory = {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 40}  # 12 pictures take 48 KiB
+    monkeypatch.setattr("os.sysconf", memory.__getitem__)
+    read = []
+    monkeypatch.setattr(
+        "vdp.data.sources._pictures.read",
+        lambda path, request, own=_pictures.read: read.append(path) or own(path, request),
+    )
+    with pytest.raises(UserError, match=r"set data\.resize=HxW, or keep fewer of them"):
+        datasets.load(Data(name=f"folder:{tmp_path}"))
+    assert len(read) == 1

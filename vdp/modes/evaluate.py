@@ -22,7 +22,7 @@ from vdp.evaluation import (
 from vdp.evaluation.evaluate import evaluate as numbers_of
 from vdp.modes.follow import checkpoints, written_since
 from vdp.pictures import convergence, histograms, sample
-from vdp.record import PLOTS, read_run
+from vdp.record import ELSEWHERE, PLOTS, read_run
 from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
@@ -67,7 +67,8 @@ def evaluate_one(settings: Settings, workdir: pathlib.Path) -> None:
     """As `main`, of one checkpoint."""
     record = record_of(workdir, settings)
     if parallel.is_writer():
-        files.prepare(record.workdir)  # before the work, whose numbers are written there
+        # before the work, whose numbers are written there
+        files.prepare(record.workdir, mend=ELSEWHERE)
     run = restore(settings, record, settings.eval.checkpoint)
     earlier = record.settings.eval.estimators  # of a version that left out what there was not
     dataset = identity.load(

@@ -8,7 +8,7 @@ from vdp.cards import write
 from vdp.data import identity
 from vdp.errors import UserError
 from vdp.pictures import sample
-from vdp.record import SAMPLES
+from vdp.record import ELSEWHERE, SAMPLES
 from vdp.run import calibration, record_of, restore
 from vdp.runtime import files, parallel
 from vdp.settings import Settings
@@ -28,7 +28,8 @@ def main(settings: Settings, workdir: pathlib.Path) -> None:
     """
     record = record_of(workdir, settings)
     if parallel.is_writer():
-        files.prepare(record.workdir)  # before the work, whose pictures are written there
+        # before the work, whose pictures are written there
+        files.prepare(record.workdir, mend=ELSEWHERE)
     run = restore(settings, record, settings.sample.checkpoint)
     build.check_sampler(run.model, settings.sample.options())
     folder = sample.folder_of(record.workdir, record.settings, settings)

@@ -25,7 +25,7 @@ from vdp.settings.parse import parse
 from vdp.training import state
 from vdp.training.checkpoint import FOLDER as CHECKPOINTS
 from vdp.training.checkpoint import Checkpoints, Damaged, saved_steps
-from vdp.types import Model, Params, Stats
+from vdp.types import Classifying, Model, Params, Stats
 
 logger = logging.getLogger("vdp")
 
@@ -143,6 +143,8 @@ def _facts(settings: Settings, record: Record) -> datasets.Facts:
     if record.settings.data.name != now.name:
         facts = datasets.describe(now)
         identity.check_fits(facts, datasets.recall(record.data, now), name=now.name)
+        if isinstance(build.assemble(record.settings.model, trained), Classifying):
+            identity.check_classes(facts, trained, name=now.name)
         return facts
     facts = datasets.recall(record.data, now)
     if facts.levels != trained.levels:

@@ -45,12 +45,13 @@ def cache_folder() -> pathlib.Path:
     return located(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vdp"
 
 
-def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Path]:
+def prepare(workdir: pathlib.Path, *, what: str = "workdir", mend: str = "") -> list[pathlib.Path]:
     """Creates the folder and proves that it can be written.
 
     Args:
       workdir: the folder.
       what: it is to the person.
+      mend: what to do where it cannot; by default to name another one.
 
     Returns:
       The folders that were made for it, the innermost first.
@@ -71,7 +72,7 @@ def prepare(workdir: pathlib.Path, *, what: str = "workdir") -> list[pathlib.Pat
         elif os.path.exists(workdir) and not os.path.isdir(workdir):
             reason = "it is no folder"
         raise UserError(
-            f"the {what} {workdir} cannot be written ({reason}): name another {what}"
+            f"the {what} {workdir} cannot be written ({reason}): {mend or f'name another {what}'}"
         ) from error
     return missing
 

@@ -82,14 +82,22 @@ def said(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
-def check_memory(path: pathlib.Path, num_bytes: int) -> None:
-    """Refuses arrays that are larger than this machine's memory, before they are allocated."""
+def check_memory(
+    path: pathlib.Path, num_bytes: int, mend: str = "store fewer or smaller ones"
+) -> None:
+    """Refuses arrays that are larger than this machine's memory, before they are allocated.
+
+    Args:
+      path: where they are stored.
+      num_bytes: that they take.
+      mend: what to do about it.
+    """
     if not hasattr(os, "sysconf"):
         return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if num_bytes > memory:
         why = f"its images take {num_bytes / 2**30:,.0f} GiB of the {memory / 2**30:,.0f} there are"
-        raise corrupt(path, why, "store fewer or smaller ones")
+        raise corrupt(path, why, mend)
 
 
 def check_md5(path: pathlib.Path, content: bytes, expected: str, request: Request) -> None:

@@ -1,5 +1,6 @@
 """Which pictures a folder holds, and what its sub-folders say: splits and classes."""
 
+import logging
 import pathlib
 from collections import Counter
 from collections.abc import Iterator
@@ -7,8 +8,13 @@ from collections.abc import Iterator
 from vdp.data.core import SPLIT_NAMES
 from vdp.errors import UserError
 
+logger = logging.getLogger("vdp")
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif",
+}  # fmt: skip
+UNREAD = {
+    ".avif", ".cr2", ".dng", ".exr", ".heic", ".heif", ".jp2", ".nef", ".npy", ".pbm", ".pgm",
+    ".pnm", ".ppm", ".psd", ".svg", ".tga",
 }  # fmt: skip
 RESOURCES = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}  # in lower case
 
@@ -18,7 +24,8 @@ def splits(root: pathlib.Path) -> dict[str, list[tuple[pathlib.Path, str]]]:
 
     A sub-folder with the name of a split (train, val, valid, validation, test, in any case) is one;
     without any, everything is "train". The folders below that are the classes. Hidden files and
-    those that systems leave behind are no pictures; links are followed.
+    those that systems leave behind are no pictures; links are followed. How many pictures of kinds
+    that are not read lie beside them is logged.
 
     Raises:
       UserError: no pictures, splits without "train" or beside something else, pictures beside the
@@ -30,6 +37,10 @@ def splits(root: pathlib.Path) -> dict[str, list[tuple[pathlib.Path, str]]]:
     except OSError as error:
         raise UserError(f"folder {root} cannot be read: {error}") from error
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    unread = Counter(path.suffix.lower() for path in files if path.suffix.lower() in UNREAD)
+    if pictures and unread:
+        told = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common())
+        logger.warning(f"folder {root}: pictures of other kinds are left out: {told}")
     if not pictures:
         suffixes = Counter(path.suffix.lower() or path.name for path in files).most_common(3)
         beside = f", but {', '.join(suffix for suffix, _ in suffixes)}" if suffixes else ""

@@ -6,13 +6,14 @@ every file is, else RGB; at the depth of the files, which `data.levels` scales; 
 which `data.resize` brings them. Transparent parts show `data.background`.
 """
 
+import pathlib
 from collections import Counter
 
 import numpy as np
 
 from vdp.data import depth, resizing
 from vdp.data.core import Absent, Info, Request, Split, Splits, infer_info
-from vdp.data.sources import _pictures, _tree
+from vdp.data.sources import _files, _pictures, _tree
 from vdp.errors import UserError
 from vdp.runtime import files
 
@@ -29,10 +30,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
         raise Absent(f"folder:PATH needs an existing folder of images, and {arg!r} is none")
     found = _tree.splits(root)
     where = f"folder {root}"
-    pictures = {
-        split: [_pictures.read(path, request) for path, _ in entries]
-        for split, entries in found.items()
-    }
+    pictures = _read(root, found, request)
     arrays, declared = _stacked(pictures, request.levels, where)
     images, levels = depth.settle(arrays, where=where, wanted=request.levels, declared=declared)
     names = sorted({name for entries in found.values() for _, name in entries if name})
@@ -42,6 +40,22 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
         for split, entries in found.items()
     }
     return infer_info("folder", splits, levels=levels, class_names=tuple(names)), splits
+
+
+def _read(
+    root: pathlib.Path, found: dict[str, list[tuple[pathlib.Path, str]]], request: Request
+) -> dict[str, list[_pictures.Picture]]:
+    """The pictures of every split; UserError as soon as they are more than the memory holds."""
+    pictures: dict[str, list[_pictures.Picture]] = {}
+    count, size = sum(map(len, found.values())), 0
+    for split, entries in found.items():
+        pictures[split] = []
+        for path, _ in entries:
+            picture = _pictures.read(path, request)
+            size = max(size, picture.pixels.nbytes)
+            _files.check_memory(root, count * size, "set data.resize=HxW, or keep fewer of them")
+            pictures[split].append(picture)
+    return pictures
 
 
 def _stacked(

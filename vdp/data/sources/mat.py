@@ -1,10 +1,11 @@
-"""`mat:PATH` or `mat:PATH#NAME`: images in a file of MATLAB (version 7 and older).
+"""`mat:PATH`, `mat:PATH#NAME` or `mat:PATH#NAME,rows`: images in a file of MATLAB (7 and older).
 
 Without a name, the variables that are called like images (`images`, `data`, `X`, `train_data`,
 `testdata`, ...) are, else the largest array of numbers. Its shape is [N, H, W], [H, W, N],
-[N, H, W, C], [H, W, C, N], or one image flattened in each row or column, as MATLAB flattens: column
-by column, of square grey or RGB images. Labels are `labels`, `Y`, `target`, ...; those that start
-at 1, as MATLAB counts, are moved to 0.
+[N, H, W, C], [H, W, C, N], or one square grey or RGB image flattened in each row or column: as
+MATLAB flattens, column by column and one colour after the other, or with `,rows` as numpy does, row
+by row and pixel by pixel. Labels are `labels`, `Y`, `target`, ...; those that start at 1, as MATLAB
+counts, are moved to 0.
 """
 
 import math
@@ -28,6 +29,7 @@ NUMBERS = {
     *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
 }
 MANY = 10  # times as many images as they have rows, or columns: then it is told which they are
+LONGEST = 8  # times the shorter side: more, and what was taken for a side may be the images
 FEWEST = 4  # pixels of a side; fewer are a layout read the wrong way round
 HDF5 = b"\x89HDF"
 
@@ -40,6 +42,9 @@ def info(arg: str, request: Request | None = None) -> Info:
 def load(arg: str, request: Request) -> tuple[Info, Splits]:
     """The splits of the file, at the levels that are stored or asked for."""
     text, _, name = (arg, "", "") if arg and files.located(arg).is_file() else arg.partition("#")
+    name, _, order = name.partition(",")
+    if order not in ("", "rows"):
+        raise choose_from("order of flat images (mat:PATH#NAME,rows)", order, ["rows"])
     path = files.located(text)
     if not text or not path.is_file():
         raise Absent(f"mat:PATH[#NAME] needs an existing file of MATLAB, and {text!r} is none")
@@ -50,7 +55,7 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
     for split, parts in chosen.items():
         stored = arrays[parts["labels"]] if "labels" in parts else None
         where = f"`{parts['images']}` of {path}"
-        images[split] = _upright(arrays[parts["images"]], stored, where)
+        images[split] = _upright(arrays[parts["images"]], stored, where, by_row=bool(order))
         if stored is not None:
             where = f"`{parts['labels']}` of {path}"
             classes[split] = _classes(stored, len(images[split]), where)
@@ -132,8 +137,17 @@ def _kind(word: str) -> str:
     return "images" if word in IMAGES else "labels" if word in LABELS else ""
 
 
-def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.ndarray:
-    """Images [N, H, W] or [N, H, W, C] of an array in any of the layouts of this file."""
+def _upright(
+    array: np.ndarray, stored: np.ndarray | None, where: str, *, by_row: bool
+) -> np.ndarray:
+    """Images [N, H, W] or [N, H, W, C] of an array in any of the layouts of this file.
+
+    Args:
+      array: as it is stored.
+      stored: its labels, by whose number images are counted.
+      where: the array, as the subject of an error.
+      by_row: whether flat images are stored row by row.
+    """
     counts = set() if stored is None else {n for n in stored.shape if n > 1}
     if not array.size or array.ndim > 4:
         raise UserError(f"{where} has shape {list(array.shape)}: images are [N, H, W] or [H, W, N]")
@@ -148,7 +162,9 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
         before, middle, after = array.shape
         square = (middle == after) - (before == middle)  # 1: [N, S, S], -1: [S, S, N]
         told = (before in counts) - (after in counts) or square
-        if not told and max(before, after) < MANY * min(before, after):
+        sides = (middle, after) if before > after else (before, middle)
+        unlikely = max(sides) > LONGEST * min(sides)
+        if not told and (unlikely or max(before, after) < MANY * min(before, after)):
             raise UserError(
                 f"{where} has shape {shown}, which may be {before} images of {middle}x{after} or "
                 f"{after} of {before}x{middle}: reshape it to [N, H, W, 1]"
@@ -172,6 +188,9 @@ def _upright(array: np.ndarray, stored: np.ndarray | None, where: str) -> np.nda
             "square grey or RGB images: reshape it to [N, H, W]"
         )
     flat = array if by_rows else array.T
+    if by_row:
+        channels, width, height = shape
+        return flat.reshape(-1, height, width, channels)
     return flat.reshape(-1, *shape).transpose(0, 3, 2, 1)  # [N, C, W, H]: column by column
 
 
