@@ -10,8 +10,9 @@ import run_folder
 
 from launch import table
 from vdp.cards import facts, html, index, markdown
+from vdp.data.core import Split
+from vdp.evaluation import evaluate, report, unnormalised
 from vdp.evaluation import index as evaluations
-from vdp.evaluation import report, unnormalised
 from vdp.metrics import divergence
 from vdp.run import Run
 
@@ -115,6 +116,18 @@ def test_a_negative_divergence_is_not_called_zero():
 def test_no_rounding_makes_a_rate_negative():
     assert not divergence.is_negative(-1e-6, 1e-9)
     assert divergence.is_negative(-0.1, 1e-9)
+
+
+def test_images_of_a_few_of_the_classes_are_said_to_be_no_sample():
+    found = result(num_examples=1000, classes={"seen": 2, "split": 10})
+    (line,) = report.warnings(found)
+    assert "first 1,000 images of the split (eval.max_examples) are of 2 of its 10 classes" in line
+    labels = np.repeat(np.arange(5), 4)
+    of = lambda labels: Split.of(np.zeros((len(labels), 2, 2, 1), np.uint8), labels)
+    whole = of(labels)
+    assert evaluate._classes(whole.take(slice(6)), whole) == {"seen": 2, "split": 5}
+    assert evaluate._classes(whole, whole) is None
+    assert evaluate._classes(of(np.array([-1, -1])), of(np.array([-1, -1, -1]))) is None
 
 
 def test_it_is_said_last_and_in_every_list(tmp_path):

@@ -152,6 +152,23 @@ def test_a_run_opens_without_its_module_and_its_data(moved, capsys, cli):
     assert "has no copy" in err
 
 
+def test_numbers_of_an_edited_module_say_so(moved, cli, monkeypatch):
+    folder, _, archive = moved
+    monkeypatch.chdir(archive.parent)
+    argv = ("--mode=eval", f"--workdir={folder}")
+    code, out, err = cli(*argv)
+    assert (code, "laplace.py" in out) == (0, False), err
+    assert json.loads((folder / "eval.json").read_text())["edited_sources"] is None
+    forget()
+    (archive.parent / PACKAGE / "laplace.py").write_text(PRIOR + "# edited\n")
+    monkeypatch.syspath_prepend(str(archive.parent))
+    code, out, err = cli(*argv)
+    said = "laplace.py: not as the run was trained with, see source/"
+    assert (code, out.splitlines()[-1]) == (0, f"warning: {said}"), err
+    assert json.loads((folder / "eval.json").read_text())["edited_sources"] == ["laplace.py"]
+    assert f"- {said}" in (folder / "card.md").read_text()
+
+
 def test_a_module_that_has_changed_is_used_and_said(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine_changed.py").write_text("make = dict\n")

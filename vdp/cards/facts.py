@@ -146,7 +146,7 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
         estimated=_estimated(result) if result else "",
         unit=numbers.unit(result) if result else "",
         rows=numbers.rows(result) if result else [],
-        beside=report.beside_the_estimates(result) if result else [],
+        beside=[*report.doubts(result), *report.beside_the_estimates(result)] if result else [],
         latents=latents,
         evaluations=_evaluations(workdir),
         trained=trained,

@@ -100,11 +100,19 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
         if entry and (why := entry.get(divergence.NOT_A_BOUND)):
             names.setdefault(str(why), []).append(name)
     lines = [f"warning: {' and '.join(n)}: not a bound, for {why}" for why, n in names.items()]
+    return lines + [f"warning: {doubt}" for doubt in doubts(result)]
+
+
+def doubts(result: Mapping[str, Any]) -> list[str]:
+    """What has to be said against all numbers of a result."""
+    lines = []
+    if edited := result.get("edited_sources"):
+        lines.append(f"{', '.join(edited)}: not as the run was trained with, see source/")
     if classes := result.get("classes"):
         lines.append(
-            f"warning: the first {result['num_examples']:,} images of the split (eval.max_examples)"
-            f" are of {classes['seen']} of its {classes['split']} classes, so that errors over "
-            "images are not those of a sample of it"
+            f"the first {result['num_examples']:,} images of the split (eval.max_examples) are of "
+            f"{classes['seen']} of its {classes['split']} classes, so that errors over images are "
+            "not those of a sample of it"
         )
     return lines
 

@@ -24,7 +24,7 @@ from vdp.modes.follow import checkpoints, written_since
 from vdp.pictures import convergence, histograms, sample
 from vdp.record import ELSEWHERE, PLOTS, read_run
 from vdp.run import Run, calibration, record_of, restore
-from vdp.runtime import files, parallel
+from vdp.runtime import files, parallel, sources
 from vdp.settings import Settings
 from vdp.training.checkpoint import saved_steps
 from vdp.types import Arrays, Classifying, Generative, Model
@@ -109,7 +109,8 @@ def evaluate(
     found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
     before = None if values.of_others(path, found.values) else index.read(path)
-    result = index.with_earlier(found.result, before)
+    edited = sorted(path.name for path in sources.changed(workdir, run.settings.model))
+    result = index.with_earlier(found.result | {"edited_sources": edited or None}, before)
     if parallel.is_writer():
         values.write(path, found.values, result.get("earlier") or {})
         files.write_json(path, result)
