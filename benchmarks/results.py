@@ -164,7 +164,8 @@ def row(group: Sequence[Run]) -> list[str]:
     first, result = group[0]["run"], group[0]["result"]
     seconds = [run["result"]["train_seconds"] for run in group]
     fields = " ".join([*group[0]["changed"], *since(group[0])])
-    hardware, cores = first["hardware"], f"a machine with {first['hardware']['cores']} CPU cores"
+    hardware, count = first["hardware"], first["hardware"]["cores"]
+    cores = f"a machine with {count} CPU core{'s' * (count > 1)}"
     where = hardware["kind"] if hardware["kind"] != "cpu" else cores
     steps = sorted({run["result"]["step"] for run in group})
     shown = " to ".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1])))

@@ -36,8 +36,7 @@ class LocationScale:
     initial_log_scale: LogVariance = -1.0
 
     def __post_init__(self):
-        if self.levels < 2:
-            raise UserError(f"images need at least 2 levels, not {self.levels}")
+        check_levels(self.levels)
         if isinstance(self.scale, str) and self.scale not in ("predicted", "learned"):
             try:  # of the command line, where the field holds a word
                 object.__setattr__(self, "scale", float(self.scale))
@@ -95,5 +94,16 @@ class LocationScale:
 
     def to_level(self, x: Float[Array, "*s"]) -> UInt8[Array, "*s"]:
         """The level nearest to x in [-1, 1] (half up), uint8."""
-        level = jnp.floor((x + 1) / 2 * (self.levels - 1) + 0.5)
-        return jnp.clip(level, 0, self.levels - 1).astype(jnp.uint8)
+        return nearest_level(x, self.levels)
+
+
+def nearest_level(x: Float[Array, "*s"], levels: int) -> UInt8[Array, "*s"]:
+    """Of 0..levels - 1 that whose position is nearest to x in [-1, 1] (half up), uint8."""
+    level = jnp.floor((x + 1) / 2 * (levels - 1) + 0.5)
+    return jnp.clip(level, 0, levels - 1).astype(jnp.uint8)
+
+
+def check_levels(levels: int) -> None:
+    """Refuses images of less than two levels; UserError."""
+    if levels < 2:
+        raise UserError(f"images need at least 2 levels, not {levels}")

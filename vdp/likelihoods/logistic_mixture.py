@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, Real, UInt8
 from vdp import dists, draws
 from vdp.errors import UserError
 from vdp.levels import to_symmetric
+from vdp.likelihoods.location_scale import HIGHEST, LOWEST, check_levels, nearest_level
 from vdp.settings.rules import Size
 from vdp.types import AnyArray, Array, Key, Levels, Params
 
@@ -37,8 +38,7 @@ class LogisticMixture:
     mean_is_exact = False  # of three channels, which are coupled: see `mean`
 
     def __post_init__(self):
-        if self.levels < 2:
-            raise UserError(f"images need at least 2 levels, not {self.levels}")
+        check_levels(self.levels)
         if self.num_components < 1:
             raise UserError(f"a mixture needs at least 1 component, not {self.num_components}")
 
@@ -89,7 +89,7 @@ class LogisticMixture:
         outputs = outputs.astype(jnp.float32)
         groups = outputs[..., k:].reshape(*outputs.shape[:-1], channels, GROUP[channels] * k)
         means, log_scales, raw = groups[..., :k], groups[..., k : 2 * k], groups[..., 2 * k :]
-        return outputs[..., :k], means, jnp.clip(log_scales, -8.0, 1.0), jnp.tanh(raw)
+        return outputs[..., :k], means, jnp.clip(log_scales, LOWEST, HIGHEST), jnp.tanh(raw)
 
     def log_prob(self, outputs: Float[Array, "b h w n"], target: Levels) -> Float32[Array, "b"]:
         """Sum over pixels of log sum_k w_k prod_c mass_ck, [B]."""
@@ -115,9 +115,8 @@ class LogisticMixture:
         level: list[Array] = []
         for c in range(means.shape[-2]):
             v = coupled(means, coefficients, [self.position(x) for x in level]) + noise[..., c, :]
-            nearest = jnp.floor((v + 1) / 2 * (self.levels - 1) + 0.5)
-            level.append(jnp.clip(nearest, 0, self.levels - 1))
-        return jnp.concatenate(level, axis=-1).astype(jnp.uint8)
+            level.append(nearest_level(v, self.levels))
+        return jnp.concatenate(level, axis=-1)
 
     def mean(self, outputs: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
         """Expected image in [0, 1]: exact without coupling, as for C = 1.
