@@ -87,7 +87,7 @@ def _of(model: PixelDiffusion) -> tuple[Any, Any]:
     """The same of a diffusion in pixel space."""
 
     def posterior(params: Params, stats: Stats, images: Array) -> tuple[Array, Array]:
-        q = model.code(params, images)
+        q = model.posterior_of_levels(params, images)
         return q.mean, q.log_var
 
     return posterior, lambda params, stats, z: model.outputs(params, z)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from vdp.errors import UserError
 from vdp.levels import to_unit
+from vdp.models.noise import NoNoise
 from vdp.nets import stateful
 from vdp.settings.rules import Checked, Share, Size
 from vdp.types import (
@@ -99,7 +100,7 @@ class Classifier(Checked):
 
     def draw(self, rng: Key, batch: Batch, *, purpose: Purpose = "loss") -> Noise:
         """Nothing is random but the dropout."""
-        return {}
+        return NoNoise()
 
     def _terms(self, log_probs: Float[Array, "b classes"], batch: Batch) -> Terms:
         """The label's log-probability; nan where there is no label."""

@@ -10,9 +10,9 @@ from vdp.types import Array
 
 @structure
 class NoNoise:
-    """Nothing is random: the error of the clean image, and the Jacobian computed exactly.
+    """Nothing is random: of an autoencoder the clean image, and the Jacobian computed exactly.
 
-    Drawn by `Autoencoder.draw`.
+    Drawn by `Autoencoder.draw` and `Classifier.draw`.
     """
 
 

@@ -83,7 +83,7 @@ class PixelDiffusion(WithPrior, Checked):
         params, stats = self.prior.init(rng, x_shape, x_shape=x_shape, data=data)
         return {"prior": params}, {"prior": stats}
 
-    def code(self, params: Params, images: Levels) -> Normal:
+    def posterior_of_levels(self, params: Params, images: Levels) -> Normal:
         """The posterior q(z|x) around the positions of integer levels, of variance e^gamma_0."""
         mean = self.likelihood.position(images)
         log_var = self.prior.posterior_log_var(params["prior"])
@@ -91,7 +91,7 @@ class PixelDiffusion(WithPrior, Checked):
 
     def prior_posterior(self, params: Params, stats: Stats, batch: Batch) -> Normal:
         """The posterior of what the prior is over: q(z|x)."""
-        return self.code(params, batch.target)
+        return self.posterior_of_levels(params, batch.target)
 
     def outputs(
         self, params: Params, z: Float[Array, "b h w c"], dropout_rng: Key | None = None
@@ -157,7 +157,7 @@ class PixelDiffusion(WithPrior, Checked):
         prior_rng, net_rng = jax.random.split(rng)
         if self._uniform:
             return self._uniform_terms(params, stats, batch, prior_rng, noise)
-        q = self.code(params, batch.target)
+        q = self.posterior_of_levels(params, batch.target)
         z, minus_rate = self.prior.rate(
             params["prior"], stats["prior"], q, prior_rng, noise=noise, train=train
         )
@@ -195,7 +195,7 @@ class PixelDiffusion(WithPrior, Checked):
         self._check_weight()
         draw_rng, rest_rng = jax.random.split(rng)
         noise = self.draw(draw_rng, batch, purpose="weight") if noise is None else noise
-        q = self.code(params, batch.target)
+        q = self.posterior_of_levels(params, batch.target)
         z, weight = self.prior.log_prob_weight(
             params["prior"], stats["prior"], q, rest_rng, noise=noise
         )
