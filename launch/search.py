@@ -98,8 +98,9 @@ def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Sea
         texts = space.written(chosen, distributions)
         settings = config.settings(*points.arguments(flags.config, texts, overrides))
         resolved.append(in_steps(settings))
-    _check_warmups(resolved, flags.first)
     workdir = search_folder(flags)
+    if not (workdir / RECORD).exists():  # else it has begun, and its flags stay
+        _check_warmups(resolved, flags.first)
     if (workdir / RUN_FILE).exists():
         raise UserError(f"{workdir} is the folder of a run: name another --workdir")
     facts = datasets.describe(settings.data)

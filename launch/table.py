@@ -218,8 +218,8 @@ def _facts(finished: Sequence[Result]) -> str:
     facts = f"{of('split')} split, {of('num_examples')} images"
     if len(finished) > len(grouped(finished)):
         facts += "; ± is the standard error over seeds"
-        if min(len(group) for _, group in grouped(finished)) == 2:
-            facts += ", of two less than half of what it should be in two cases of five"
+        if any(len(group) == 2 for _, group in grouped(finished)):
+            facts += " (of two seeds less than half of the true one in two cases of five)"
     if any(result.get("fid") for result in finished):
         facts += (
             f"; FID of {of('fid.num_samples')} samples against {of('fid.num_reference')} "

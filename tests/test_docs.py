@@ -98,7 +98,9 @@ def test_own_networks_are_for_own_images_too(tmp_path):
 def test_a_prior_works_in_a_loop_of_ones_own(tmp_path):
     (text,) = blocks("docs/library.md", "python")
     (tmp_path / "loop.py").write_text(text.replace("1000, 128", "40, 128"))
-    done = subprocess.run([sys.executable, "loop.py"], cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "loop.py"], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     bound, shape = done.stdout.splitlines()
     assert -40 < float(bound.split()[0]) < -20, "after one step it has -45"

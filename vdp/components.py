@@ -148,13 +148,18 @@ def _written(parameter: inspect.Parameter) -> Any:
     kind = parameter.annotation
     if isinstance(kind, str):  # as under `from __future__ import annotations`
         kind = {plain.__name__: plain for plain in PLAIN}.get(kind)
-    if typing.get_origin(kind) is typing.Annotated:
-        kind = typing.get_args(kind)[0]
-    for option in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
-        option = typing.get_origin(option) or option
-        if option in PLAIN:
-            return option()
-    return None
+    plain = _plain(kind)
+    return None if plain is None else plain()
+
+
+def _plain(kind: Any) -> type | None:
+    """The type of PLAIN that an annotation stands for, or the first of a union; None: none."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _plain(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return next((found for option in arguments if (found := _plain(option))), None)
+    return next((plain for plain in PLAIN if plain in (kind, origin)), None)
 
 
 def is_of_another(room: str, field: str, name: str) -> bool:

@@ -113,7 +113,11 @@ def test_a_classifier_is_scored_by_classes_that_are_given(classifier_run):
     images, labels = run.images(), run.labels()
     found = json.loads((classifier_run / "eval.json").read_text())["score"]["mean"]
     assert run.elbo(images, labels=labels).value.mean() == pytest.approx(found, abs=1e-4)
-    wrong = [None, labels[:-1], labels.astype(float), labels + 1, labels - 1]
+    some = labels.copy()
+    some[::2] = -1
+    each = run.elbo(images, labels=some).value
+    np.testing.assert_array_equal(np.isnan(each), some < 0)
+    wrong = [None, labels[:-1], labels.astype(float), labels + 1, labels - 2]
     for given in wrong:
         with pytest.raises(UserError, match="labels"):
             run.elbo(images, labels=given)

@@ -87,6 +87,8 @@ def test_a_latent_under_a_prior_has_no_rate_by_unit():
     model, params, stats = linear(prior={"name": "normal", "learned": True})
     rates = model.unit_rates(params, stats, batch_of(), jax.random.key(2))
     np.testing.assert_array_equal(np.isnan(rates), np.arange(8)[None] < np.full((5, 1), 4))
+    _, known = latents.used_units([np.asarray(rates)])
+    np.testing.assert_array_equal(known, [False] * 4 + [True] * 4)
 
 
 def test_what_only_its_prior_moves_is_active_and_not_used(monkeypatch):
@@ -103,8 +105,9 @@ def test_what_only_its_prior_moves_is_active_and_not_used(monkeypatch):
     batch = Batch(target=images, input=images, label=np.zeros(60, np.int32))
     key = jax.random.key(2)
     active = latents.active_units([np.asarray(model.latent_means(params, stats, batch, key, 1000))])
-    used = latents.used_units([np.asarray(model.unit_rates(params, stats, batch, key))])
+    used, known = latents.used_units([np.asarray(model.unit_rates(params, stats, batch, key))])
     np.testing.assert_array_equal(used, [True] * 4 + [False] * 4)
+    assert known.all()
     assert active["is_active"].all()
 
 

@@ -138,7 +138,7 @@ def test_a_hierarchy_is_encoded_top_first(run):
 
 def test_latents_of_another_shape_are_refused(run):
     z = run.encode(run.images()[:2]).mean
-    for wrong in (z[0], z[:, :3], z[:0], np.full_like(z, np.nan)):
+    for wrong in (z[0], z[:, :3], z[:0]):
         with pytest.raises(UserError, match="latents must be"):
             run.decode(wrong)
     with pytest.raises(UserError, match=r"pass one latent as z\[None\]"):

@@ -77,8 +77,9 @@ def test_eval_file_has_every_key(smoke_run):
         "accuracy", "fid", "sampling", "train_seconds", "train_seconds_total", "information",
         "settings", "score",
         "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
-        "date",
+        "date", "classes", "edited_sources",
     }  # fmt: skip
+    assert result["classes"] is result["edited_sources"] is None
     assert set(result["estimators"]) == {
         "elbo", "elbo_discrete", "elbo_ode", "elbo_refined", "iwae", "iwae_ode", "iwae_refined",
         "dvp_reference",

@@ -123,6 +123,7 @@ def test_a_run_opens_without_its_module_and_its_data(moved, capsys, cli):
     assert code == 0, err
     assert "on other data" not in out
     np.savez(elsewhere, images=images[::-1], levels=17)
+    forget()
     other = vdp.load(folder, data=elsewhere)
     assert other.trained.data.name != other.settings.data.name
     assert other.images().shape == (30, 8, 8, 1)
@@ -163,9 +164,11 @@ def test_numbers_of_an_edited_module_say_so(moved, cli, monkeypatch):
     (archive.parent / PACKAGE / "laplace.py").write_text(PRIOR + "# edited\n")
     monkeypatch.syspath_prepend(str(archive.parent))
     code, out, err = cli(*argv)
-    said = "laplace.py: not as the run was trained with, see source/"
+    said = f"{PACKAGE}/laplace.py: not as the run was trained with, see source/"
     assert (code, out.splitlines()[-1]) == (0, f"warning: {said}"), err
-    assert json.loads((folder / "eval.json").read_text())["edited_sources"] == ["laplace.py"]
+    assert json.loads((folder / "eval.json").read_text())["edited_sources"] == [
+        f"{PACKAGE}/laplace.py"
+    ]
     assert f"- {said}" in (folder / "card.md").read_text()
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from vdp import config
+from vdp import build, config
+from vdp.data import datasets
 from vdp.errors import UserError
 from vdp.evaluation import naming
+from vdp.run import calibration
 from vdp.settings import compare, epochs, notes
 from vdp.settings.parse import parse, to_json
 from vdp.training import first_stage
@@ -131,6 +133,25 @@ def test_a_shortened_training_hears_of_the_warm_ups_that_fill_it(variant, fields
     assert len(lines) == len(says), lines
     for line, words in zip(lines, says, strict=True):
         assert words in line
+
+
+@pytest.mark.parametrize(
+    ("variant", "fields", "says"),
+    [
+        ("prior=ddpm", [("eval.reverse", "calibrated")], "(T=100, calibrated)"),
+        ("prior=ddpm", [("eval.num_steps", "10")], "(T=10, calibrated)"),
+        ("prior=ddpm", [("eval.reverse", "fixed")], ""),
+        ("prior=vdm", [], ""),
+        ("prior=flow", [], ""),
+        ("prior=trajectory", [], ""),
+    ],
+)
+def test_validations_of_another_chain_than_the_evaluations_are_named(variant, fields, says):
+    settings = config.settings(f"digits_vae:{variant}", fields)
+    model = build.model(settings.model, datasets.describe(settings.data))
+    lines = notes.of_validations(settings, calibration.own_chain(model))
+    assert len(lines) == bool(says)
+    assert not says or ("with its own variances (T=100);" in lines[0] and says in lines[0])
 
 
 def test_a_training_that_ends_on_the_way_of_its_rate_says_so():

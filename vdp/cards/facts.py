@@ -153,7 +153,12 @@ def _facts(record: Record, result: dict[str, Any] | None) -> Facts:
         machine=_machine(record, result, metrics),
         made_by=_made_by(record, hashes),
         command=record.command,
-        opening=words.opening(name, generative=_draws(record), said="this folder, where it lies"),
+        opening=words.opening(
+            name,
+            generative=_draws(record),
+            classifying=bool(result and result.get("accuracy") is not None),
+            said="this folder, where it lies",
+        ),
     )
 
 

@@ -138,18 +138,20 @@ def hardware(stored: Mapping[str, Any]) -> str:
     return f"{text}, {stored['cores']} cores" if stored.get("cores") else text
 
 
-def opening(path: str, *, generative: bool, said: str) -> list[str]:
+def opening(path: str, *, generative: bool, classifying: bool, said: str) -> list[str]:
     """The lines of Python that open a run.
 
     Args:
       path: of its folder.
       generative: whether its model has samples.
+      classifying: whether it is scored by classes.
       said: a comment on the path.
     """
+    scored = 'run.images("test")' + (', labels=run.labels("test")' if classifying else "")
     return [
         "import vdp  # the distribution vdp-diffusion-priors",
         "",
         f"run = vdp.load({json.dumps(path, ensure_ascii=False)})  # {said}",
         *(["run.sample(16)  # images in [0, 1]"] if generative else []),
-        'run.scores(run.images("test"))  # by image; data elsewhere: vdp.load(PATH, data=...)',
+        f"run.scores({scored})  # by image; data elsewhere: vdp.load(PATH, data=...)",
     ]

@@ -205,10 +205,10 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     for row, active_ones in zip(table, np.split(is_active, ends), strict=True):
         row["active"] = int(active_ones.sum())
     if isinstance(run.model, ByUnit):
-        used = latents.used_units(run.each(per_batch.unit_rates, question.arrays))
-        active["used"] = int(used.sum())
-        for row, ones in zip(table, np.split(used, ends), strict=True):
-            row["used"] = int(ones.sum())
+        used, known = latents.used_units(run.each(per_batch.unit_rates, question.arrays))
+        active |= {"used": int(used.sum()), "with_rates": int(known.sum())}
+        for row, ones, has in zip(table, np.split(used, ends), np.split(known, ends), strict=True):
+            row["used"] = int(ones.sum()) if has.all() else None
     if isinstance(run.model, Hierarchical) and run.model.pseudoinput is not None:
         units = math.prod(run.model.prior_shape(run.facts.shape))
         table.insert(0, {"name": "u", "height": None, "units": units, "active": None})

@@ -38,7 +38,11 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     if len(table) > 1 and result["rates"]:
         lines.append(f"rates in nats, top first: {_by_scale(table)}")
         active = result["active_units"]
-        used = f"; {active['used']} have a rate above 0.01 nats" if "used" in active else ""
+        used = ""
+        if "used" in active:
+            of = active["with_rates"]
+            among = "" if of == active["total"] else f" of {of} below the top latent"
+            used = f"; {active['used']}{among} have a rate above 0.01 nats"
         lines.append(f"active units: {active['active']} of {active['total']}{used}")
     if information := result.get("information"):  # a result of 0.1.0 has none
         lines.append(_information(information, result["rates"][0], num))

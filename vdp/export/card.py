@@ -10,10 +10,11 @@ from typing import Any
 
 from vdp import __version__
 from vdp.cards import markdown, numbers, words
+from vdp.evaluation import report
 from vdp.record import Record, Weights
 from vdp.run import Run
 from vdp.runtime import sources
-from vdp.types import Generative, Model
+from vdp.types import Classifying, Generative, Model
 
 TASK = "unconditional-image-generation"
 
@@ -73,7 +74,9 @@ def _metric_name(estimate: numbers.Estimate) -> str:
 def _opened(run: Run[Model], stored: Record) -> str:
     generative = isinstance(run.model, Generative)
     said = "this folder, downloaded or cloned"
-    lines = markdown.code(words.opening("PATH", generative=generative, said=said), "python")
+    classifying = isinstance(run.model, Classifying)
+    opening = words.opening("PATH", generative=generative, classifying=classifying, said=said)
+    lines = markdown.code(opening, "python")
     if (stored.workdir / sources.FOLDER).is_dir() or sources.modules(stored.settings.model):
         lines += [
             "",
@@ -103,5 +106,6 @@ def _estimates(result: Mapping[str, Any] | None) -> str:
         f"float32; ± is the standard error over images. {words.BOUNDS}",
         "",
         *markdown.estimates(numbers.rows(result), numbers.unit(result)),
+        *[line for doubt in report.doubts(result) for line in ("", doubt)],
     ]
     return "\n".join([*lines, ""])

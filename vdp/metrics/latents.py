@@ -100,19 +100,24 @@ def active_units(batches: Iterable[Float[np.ndarray, "_ s d"]]) -> dict[str, Any
     }
 
 
-def used_units(batches: Iterable[Float[np.ndarray, "_ d"]]) -> Bool[np.ndarray, "d"]:
+def used_units(
+    batches: Iterable[Float[np.ndarray, "_ d"]],
+) -> tuple[Bool[np.ndarray, "d"], Bool[np.ndarray, "d"]]:
     """Units of a ladder that tell something of an image: a mean rate above LEAST_RATE nats.
 
     Below a pseudo-input, or other latents, a posterior mean can vary with the image because the
     prior's does, so that `active_units` counts units of latents that carry nothing.
 
     Args:
-      batches: of `unit_rates`, [B, D] nats.
+      batches: of `unit_rates`, [B, D] nats; NaN where a unit has no rate of its own.
+
+    Returns:
+      (whether each is used, whether it has a rate).
     """
     total, count = np.float64(0.0), 0
     for rates in batches:
         total, count = total + np.asarray(rates, np.float64).sum(0), count + len(rates)
-    return np.atleast_1d(total / count > LEAST_RATE)
+    return np.atleast_1d(total / count > LEAST_RATE), np.atleast_1d(np.isfinite(total))
 
 
 def information(

@@ -124,7 +124,7 @@ def iwae(
 
 def mean_and_error(values: Shaped[AnyArray, "n"] | Sequence[float]) -> Estimate:
     """Mean and standard error over examples, as eval.json has them."""
-    mean, error = numbers.mean_and_error(values)
+    mean, error = numbers.mean_and_error(np.asarray(values))
     return {"mean": mean, "se": error}
 
 

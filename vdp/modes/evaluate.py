@@ -87,6 +87,7 @@ def evaluate(
     workdir: pathlib.Path,
     dataset: datasets.Dataset,
     others: Mapping[str, Arrays] | None = None,
+    as_trained: bool = False,
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Evaluates a checkpoint, writes the result, the list of all results of the run, and its card.
 
@@ -97,6 +98,7 @@ def evaluate(
       workdir: of the run.
       dataset: of `run.settings.data`.
       others: images of `eval.ood`; None: they are loaded here.
+      as_trained: whether this process has trained the run, with components as they were then.
 
     Returns:
       (what the file holds, its path).
@@ -109,7 +111,7 @@ def evaluate(
     found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
     before = None if values.of_others(path, found.values) else index.read(path)
-    edited = sorted(path.name for path in sources.changed(workdir, run.settings.model))
+    edited = [] if as_trained else sources.changed_names(workdir, run.settings.model)
     result = index.with_earlier(found.result | {"edited_sources": edited or None}, before)
     if parallel.is_writer():
         values.write(path, found.values, result.get("earlier") or {})

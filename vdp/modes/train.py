@@ -121,7 +121,7 @@ def _begin(
         _say(notes.in_words(settings), progress)
     images = len(dataset.splits["train"])
     idle = notes.of_what_does_nothing(settings, len(dataset.splits["validation"]))
-    chain = notes.of_validations(settings, getattr(model, "bound_model", ""))
+    chain = notes.of_validations(settings, calibration.own_chain(model))
     _say([*notes.of_warmups(settings), *notes.of_batch(settings, images), *idle, *chain], progress)
 
 
@@ -154,7 +154,7 @@ def _start(
     if not settings.train.init_from:
         students.check(model, settings.train, has_teacher=False)
         return lambda start: start
-    first = run.load(settings.train.init_from)
+    first = run.open_quietly(settings.train.init_from)
     changed = identity.changed(first.hashes, identity.hashes(dataset))
     # a run of a version that kept no hashes is known by its settings
     same = not changed if first.hashes else compare.same_images(first.trained.data, settings.data)
@@ -236,7 +236,7 @@ def _evaluate(
         write_eval(workdir, settings)
     trained = calibration.ensured(trained, workdir, dataset)
     _draw(trained, workdir, dataset)
-    result, _ = evaluate.evaluate(trained, workdir, dataset)
+    result, _ = evaluate.evaluate(trained, workdir, dataset, as_trained=True)
     _say(report.in_words(result), progress)
     elapsed = duration(time.perf_counter() - started)
     places = (workdir / write.CARD, path, workdir / SAMPLES, workdir / PLOTS)

@@ -119,7 +119,7 @@ class Base(Generic[M]):
         return self.batched.each(function, *args, **options)
 
     def images(self, split: str = "test") -> UInt8[np.ndarray, "n h w c"]:
-        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C].
+        """The images of a split as the model is evaluated on them, uint8 [N, H, W, C], to be read.
 
         UserError where they are not there, or not those the run was trained with.
         """
@@ -138,4 +138,8 @@ class Base(Generic[M]):
     def _dataset(self) -> datasets.Dataset:
         """Read, and compared with that of the training, when its images are first asked for."""
         data, trained = self.settings.data, self.trained.data
-        return identity.load(data, self.facts, trained=trained, stored=self.hashes)
+        dataset = identity.load(data, self.facts, trained=trained, stored=self.hashes)
+        for split in dataset.splits.values():  # they are handed out, and kept
+            split.images.setflags(write=False)
+            split.labels.setflags(write=False)
+        return dataset

@@ -24,7 +24,7 @@ from vdp.run.opened import Run
 from vdp.runtime import npz, parallel
 from vdp.settings import compare
 from vdp.training.fingerprint import fingerprint
-from vdp.types import Fittable, Stats
+from vdp.types import Fittable, Model, Stats
 
 FOLDER = "calibration"  # in the run's
 IMAGES = 2048  # at most that many, spread over the training split
@@ -150,6 +150,15 @@ def with_chain(run: Run[M], table: Table | None) -> Run[M]:
 def is_missing(run: Run[M]) -> bool:
     """Whether a fitted chain is asked for and has no table, so that it is the fixed one."""
     return _is_fitted(run) and "errors" not in run.stats["prior"]
+
+
+def own_chain(model: Model) -> str:
+    """The chain that a validation's bound is of where it is one that can be fitted, as "T=100"."""
+    prior = getattr(model, "prior", None)
+    if not isinstance(model, Fittable) or not isinstance(prior, DiffusionPrior):
+        return ""
+    chained = prior.bound == "discrete" and prior.reverse == "fixed"
+    return prior.bound_model if chained else ""
 
 
 def _is_fitted(run: Run[M]) -> bool:

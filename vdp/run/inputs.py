@@ -18,7 +18,7 @@ def arrays(x: AnyArray, facts: Facts, *, seed: int, labels: AnyArray | None = No
       x: uint8 levels [N, H, W, C], or [N, H, W] where C is 1.
       facts: of the images that the model is made for.
       seed: of the target's binarisation, where the encoder sees grey and the target is 0/1.
-      labels: classes [N], whole numbers; None: there are none (-1).
+      labels: classes [N], whole numbers, -1 where there is none; None: there are none.
 
     Raises:
       UserError: another shape, type or more levels than the model's images have, or labels that
@@ -49,8 +49,9 @@ def _classes(labels: AnyArray | None, num: int, classes: int) -> Int32[np.ndarra
     given = np.asarray(labels)
     if given.shape != (num,) or given.dtype.kind not in "iu":
         raise UserError(f"labels must be whole numbers [{num}], not {given.dtype} {given.shape}")
-    if given.min() < 0 or given.max() >= classes:
-        raise UserError(f"labels are classes 0..{classes - 1}")
+    if given.min() < -1 or given.max() >= classes:
+        few = f"classes 0..{classes - 1}, or -1" if classes else "-1, for the data has no classes"
+        raise UserError(f"labels of this data are {few}")
     return given.astype(np.int32)
 
 
@@ -62,12 +63,10 @@ def seed(number: int | np.integer) -> int:
 
 
 def latents(z: AnyArray, shape: tuple[int, ...]) -> Float32[np.ndarray, "n *z"]:
-    """Latents [N, *shape] that somebody gives; UserError for another shape, none, or NaN."""
+    """Latents [N, *shape] that somebody gives; UserError for another shape, or none."""
     given = np.asarray(z, np.float32)
     if given.shape[1:] != shape or not given.size:
         one = "; pass one latent as z[None]" if given.shape == shape else ""
         wanted = ", ".join(["N", *map(str, shape)])
         raise UserError(f"latents must be [{wanted}], not {list(given.shape)}{one}")
-    if not np.isfinite(given).all():
-        raise UserError("latents must be finite")
     return given

@@ -54,7 +54,9 @@ def named(data: Data, given: str) -> dict[str, str]:
         kinds = {".npz": "npz", ".mat": "mat"}
         if path.suffix.lower() not in kinds:
             raise UserError(f"{given} is neither a folder of images nor an .npz or .mat archive")
-        return {"name": f"{kinds[path.suffix.lower()]}:{path}"}
+        mark, which = (data.name or "").partition("#")[1:] if kind == "mat" else ("", "")
+        same = kinds[path.suffix.lower()] == "mat"  # the variable, and the order of its images
+        return {"name": f"{kinds[path.suffix.lower()]}:{path}{mark + which if same else ''}"}
     if ":" not in given and pathlib.Path(given).name != given:
         raise UserError(f"there is no data at {given}: name an existing file or folder")
     return {"name": given}

@@ -38,8 +38,18 @@ class Run(compression.Compressing[M]):
     """A run, opened: images are uint8 levels [N, H, W, C], results numpy arrays.
 
     Where the data is binarised, images are 0/1: `vdp.data.datasets.binarize` makes them so.
-    `Run[Latent]` is a run whose model has that capability of `vdp.types`. Its attributes are those
-    of `vdp.run.base.Base`.
+    `Run[Latent]` is a run whose model has that capability of `vdp.types`.
+
+    Attributes:
+      settings: what is asked for now; `trained` are those of the training.
+      model: pure functions of `params` and `stats`.
+      params: averaged parameters.
+      stats: averaged running statistics, and constants of the data.
+      step: of the checkpoint.
+      facts: of the data.
+      batched: maps functions over arrays, on all devices.
+      trained: the settings the run was trained with.
+      hashes: of the images it was trained with, by split; empty where they are not known.
     """
 
     def elbo(

@@ -42,8 +42,9 @@ def restore(settings: Settings, record: Record, which: str | int) -> Run[Model]:
       UserError: no such checkpoint, a damaged one, one of another architecture, or a component of
         one's own whose module is neither there nor kept with the run.
     """
-    mesh, facts = parallel.make_mesh(), _facts(settings, record)
+    mesh = parallel.make_mesh()
     with sources.available(record.workdir, settings.model):
+        facts = _facts(settings, record)
         model = build.model(settings.model, facts)
         template = state.evaluated_template(settings, model, facts.shape, mesh)
         evaluated = _checkpoint if record.weights is None else _exported
@@ -145,6 +146,9 @@ def _facts(settings: Settings, record: Record) -> datasets.Facts:
         identity.check_fits(facts, datasets.recall(record.data, now), name=now.name)
         if isinstance(build.assemble(record.settings.model, trained), Classifying):
             identity.check_classes(facts, trained, name=now.name)
+            known = trained.info.num_classes  # some of which may not be among these
+            info = dataclasses.replace(facts.info, num_classes=known)
+            facts = dataclasses.replace(facts, info=info)
         return facts
     facts = datasets.recall(record.data, now)
     if facts.levels != trained.levels:
@@ -179,6 +183,23 @@ def load(
       UserError: no run is there, no such checkpoint, its components or the data are not there, or
         the data would be split otherwise, so that images of its training were among the test's.
     """
+    run = open_quietly(workdir, step, data=data)
+    if calibration.is_missing(run):
+        logger.warning(
+            f"the chain of step {run.step} of {workdir} is not fitted to training images yet: "
+            "importance weights, samples and files are of that with its own variances, until an "
+            "evaluation of this checkpoint fits it"
+        )
+    return run
+
+
+def open_quietly(
+    workdir: str | pathlib.Path,
+    step: str | int = "best",
+    *,
+    data: str | pathlib.Path | Mapping[str, Any] | None = None,
+) -> Run[Model]:
+    """As `load`, for parameters alone: without a word on a chain that is not fitted yet."""
     record = read_run(workdir)
     # what was trained on one number of devices is opened on any other
     even = parallel.next_multiple(record.settings.eval.batch_size, jax.device_count())
@@ -190,14 +211,7 @@ def load(
         settings = settings.replace(data=located.fields(settings.data, data))
         compare.check_same_run(record.settings, settings)
         record = recognised(record, settings.data)
-    run = restore(settings, record, step)
-    if calibration.is_missing(run):
-        logger.warning(
-            f"the chain of step {run.step} of {workdir} is not fitted to training images yet: "
-            "importance weights, samples and files are of that with its own variances, until an "
-            "evaluation of this checkpoint fits it"
-        )
-    return run
+    return restore(settings, record, step)
 
 
 def create(

@@ -52,7 +52,7 @@ def images(run: Base[Model], function: Callable, z: AnyArray, shape: tuple[int, 
       shape: of one latent.
 
     Raises:
-      UserError: latents of another shape, none, or such that are not finite.
+      UserError: latents of another shape, or none.
     """
     size, given = run.batched.batch_size, inputs.latents(z, shape)
     program = run.batched.compiled(function, run.model, x_shape=run.facts.shape)

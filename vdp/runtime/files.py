@@ -57,7 +57,7 @@ def prepare(workdir: pathlib.Path, *, what: str = "workdir", mend: str = "") -> 
       The folders that were made for it, the innermost first.
 
     Raises:
-      UserError: it cannot be created or written; what was made is removed again.
+      UserError: it cannot be, and what was made is removed again.
     """
     missing = [path for path in (workdir, *workdir.parents) if not os.path.lexists(path)]
     try:
@@ -71,9 +71,8 @@ def prepare(workdir: pathlib.Path, *, what: str = "workdir", mend: str = "") -> 
             reason = "it is a link to nothing"
         elif os.path.exists(workdir) and not os.path.isdir(workdir):
             reason = "it is no folder"
-        raise UserError(
-            f"the {what} {workdir} cannot be written ({reason}): {mend or f'name another {what}'}"
-        ) from error
+        mend = mend or f"name another {what}"
+        raise UserError(f"the {what} {workdir} cannot be written ({reason}): {mend}") from error
     return missing
 
 

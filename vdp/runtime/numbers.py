@@ -1,10 +1,10 @@
 """Numbers as people read them: a mean, its standard error, and both in words."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import SupportsFloat
 
 
-def mean_and_error(values: Iterable[SupportsFloat]) -> tuple[float, float | None]:
+def mean_and_error(values: Collection[SupportsFloat]) -> tuple[float, float | None]:
     """The mean and its standard error, s / sqrt(n) with ddof = 1; None from a single value."""
     import numpy as np  # here, for the sake of a quick --help
 

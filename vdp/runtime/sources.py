@@ -60,6 +60,12 @@ def changed(workdir: pathlib.Path, spec: Mapping[str, Any]) -> dict[pathlib.Path
     return {path: copy for path, copy in pairs if copy and copy.read_bytes() != path.read_bytes()}
 
 
+def changed_names(workdir: pathlib.Path, spec: Mapping[str, Any]) -> list[str]:
+    """The copies of `changed`, by their paths in the run's folder of sources."""
+    folder = (workdir / FOLDER).absolute()
+    return sorted(copy.relative_to(folder).as_posix() for copy in changed(workdir, spec).values())
+
+
 def in_use(spec: Mapping[str, Any]) -> str:
     """A hash of the files that a spec's own components are made by now; "" where it has none."""
     return _digest(_reached(modules(spec)))

@@ -83,22 +83,21 @@ def of_what_does_nothing(settings: Settings, validation_images: int) -> list[str
     return lines
 
 
-def of_validations(settings: Settings, bound_model: str) -> list[str]:
+def of_validations(settings: Settings, chain: str) -> list[str]:
     """A line for validations that are of another model than the bound of the evaluation.
 
     Args:
       settings: of the run.
-      bound_model: that a validation's bound is of, as "T=100".
+      chain: that a validation's bound is of, as "T=100", where it can be fitted; "": there is none.
     """
-    if not bound_model.startswith("T=") or "," in bound_model or bound_model == "T=inf":
+    reverse, steps = settings.eval.reverse, settings.eval.num_steps
+    if not chain or reverse == "fixed":
         return []
-    reverse = settings.eval.reverse
-    if reverse == "fixed":
-        return []
+    fitted = f"T={steps}" if steps else chain
     return [
         f"validations, and with them the best checkpoint, are of the chain with its own variances "
-        f"({bound_model}); the evaluation has them fitted to training images ({bound_model}, "
-        f"{reverse}), and a higher bound"
+        f"({chain}); the evaluation is of one whose variances are fitted to training images "
+        f"({fitted}, {reverse})"
     ]
 
 

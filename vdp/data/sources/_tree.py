@@ -13,7 +13,7 @@ SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif",
 }  # fmt: skip
 UNREAD = {
-    ".avif", ".cr2", ".dng", ".exr", ".heic", ".heif", ".jp2", ".nef", ".npy", ".pbm", ".pgm",
+    ".avif", ".cr2", ".dng", ".exr", ".heic", ".heif", ".jp2", ".nef", ".pbm", ".pgm",
     ".pnm", ".ppm", ".psd", ".svg", ".tga",
 }  # fmt: skip
 RESOURCES = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}  # in lower case
