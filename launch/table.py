@@ -219,7 +219,7 @@ def _facts(finished: Sequence[Result]) -> str:
     if len(finished) > len(grouped(finished)):
         facts += "; ± is the standard error over seeds"
         if any(len(group) == 2 for _, group in grouped(finished)):
-            facts += " (of two seeds less than half of the true one in two cases of five)"
+            facts += " (with two seeds less than half of the true one in two cases of five)"
     if any(result.get("fid") for result in finished):
         facts += (
             f"; FID of {of('fid.num_samples')} samples against {of('fid.num_reference')} "

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import beside, command, latents, rates, refined, results, stability
-from benchmarks.pages import marks
+from benchmarks import beside, command, latents, pages, rates, refined, results, stability
 from vdp import build, config
 from vdp.dists import Normal
 from vdp.errors import UserError
@@ -207,7 +206,7 @@ def test_the_pages_hold_the_tables_of_what_is_kept():
         start, end = kept.MARKS
         assert kept.PAGE.read_text().split(start)[1].split(end)[0].strip() == table
     for folder in beside.KEPT.iterdir():
-        start, end = marks(f"beside: {folder.name}")
+        start, end = pages.marks(f"beside: {folder.name}")
         shown = beside.PAGE.read_text().split(start)[1].split(end)[0].strip()
         assert shown == beside.table(folder.name)
 

@@ -28,8 +28,7 @@ ATTRIBUTE_ROOMS = {  # field -> module with one attribute per component
 }
 ROOMS = (*MODULE_ROOMS, *ATTRIBUTE_ROOMS)
 PLAIN = (bool, int, float, str, tuple)  # types of fields that a command line can give
-CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, given to what asks for
-# them, of MODULE_ROOMS
+CONTEXT = ("levels", "input_levels", "num_classes")  # facts of the data, for MODULE_ROOMS
 
 
 def accepted(room: str) -> list[str]:

@@ -141,10 +141,12 @@ def _explained(error: BaseException, settings: Settings, mode: str) -> BaseExcep
     if isinstance(error, KeyboardInterrupt) and signals.reason() == "Ctrl-C":
         return error
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in what:
-        parts = (
-            "set config.data.placement=host where the images are many, " if mode == "train" else ""
-        )
-        parts += "raise config.train.microbatches, or " if mode == "train" else ""
+        parts = ""
+        if mode == "train":
+            parts = (
+                "set config.data.placement=host where the images are many, raise "
+                "config.train.microbatches, or "
+            )
         return UserError(
             f"there is not enough memory ({what}): {parts}lower config.train.batch_size and "
             "config.eval.batch_size, or the sizes of the model"

@@ -125,3 +125,12 @@ def test_a_folder_of_more_than_the_memory_holds_is_refused_by_its_first_pictures
     with pytest.raises(UserError, match=r"set data\.resize=HxW, or keep fewer of them"):
         datasets.load(Data(name=f"folder:{tmp_path}"))
     assert len(read) == 1
+
+
+def test_one_large_picture_among_small_ones_is_one_of_another_size(tmp_path, monkeypatch):
+    for index, side in enumerate([8, 8, 64, 8, 8, 8, 8, 8, 8, 8, 8, 8]):
+        Image.new("L", (side, side)).save(tmp_path / f"{index:02}.png")
+    memory = {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 40}  # as many large ones would take 48 KiB
+    monkeypatch.setattr("os.sysconf", memory.__getitem__)
+    with pytest.raises(UserError, match="64x64"):
+        datasets.load(Data(name=f"folder:{tmp_path}"))

@@ -24,19 +24,7 @@ M = TypeVar("M", bound=Model, covariant=True)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Base(Generic[M]):
-    """A model with the averaged parameters of one checkpoint: what is asked is asked of this.
-
-    Attributes:
-      settings: what is asked for now; `trained` are those of the training.
-      model: pure functions of `params` and `stats`.
-      params: averaged parameters.
-      stats: averaged running statistics, and constants of the data.
-      step: of the checkpoint.
-      facts: of the data.
-      batched: maps functions over arrays, on all devices.
-      trained: the settings the run was trained with.
-      hashes: of the images it was trained with, by split; empty where they are not known.
-    """
+    """A checkpoint: what is asked is asked of this. `Run` says what the attributes are."""
 
     settings: Settings
     model: M

@@ -45,15 +45,21 @@ def load(arg: str, request: Request) -> tuple[Info, Splits]:
 def _read(
     root: pathlib.Path, found: dict[str, list[tuple[pathlib.Path, str]]], request: Request
 ) -> dict[str, list[_pictures.Picture]]:
-    """The pictures of every split; UserError as soon as they are more than the memory holds."""
+    """The pictures of every split; UserError as soon as they are more than the memory holds.
+
+    While all are of one size the first tells of all; of several sizes those that were read count.
+    """
     pictures: dict[str, list[_pictures.Picture]] = {}
-    count, size = sum(map(len, found.values())), 0
+    count, total = sum(map(len, found.values())), 0
+    sizes: set[tuple[int, ...]] = set()
     for split, entries in found.items():
         pictures[split] = []
         for path, _ in entries:
             picture = _pictures.read(path, request)
-            size = max(size, picture.pixels.nbytes)
-            _files.check_memory(root, count * size, "set data.resize=HxW, or keep fewer of them")
+            size = picture.pixels.nbytes
+            total, sizes = total + size, sizes | {picture.pixels.shape}
+            needed = count * size if len(sizes) == 1 else total
+            _files.check_memory(root, needed, "set data.resize=HxW, or keep fewer of them")
             pictures[split].append(picture)
     return pictures
 
