@@ -23,6 +23,9 @@ def test_images_pair_differences(pair):
     assert difference.estimate.se < 1e-5  # the images are hard and easy for both alike
     alone = found.estimates["elbo"]["plain"].estimate
     assert alone.se == pytest.approx(EASE.std(ddof=1) / NUM**0.5, rel=0.05)
+    bits = found.estimates["elbo"]["plain"].bits
+    assert bits.mean == pytest.approx(-alone.mean / 44.36, rel=1e-6)
+    assert bits.se == pytest.approx(alone.se / 44.36, rel=1e-6)
     assert found.differs["model.prior.name"] == {"plain": "normal", "better": "vdm"}
     assert any("one seed" in note for note in found.notes)
 

@@ -63,6 +63,9 @@ def test_what_is_no_bound_is_marked_and_no_measure_of_the_others(tmp_path):
         patched.setattr(figure.style, "save", lambda made, *_: drawn.append(made))
         figure.save(found, tmp_path / "picture.png")
     left, right = drawn[0].axes
+    drawn_at = {round(line.get_ydata()[0]): line.get_xdata()[0] for line in right.lines
+                if line.get_marker() == "o"}  # fmt: skip
+    assert drawn_at == {0: pytest.approx(30, abs=0.5), 2: pytest.approx(-1, abs=0.5)}
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == ["wrong (not a bound)", "right", "loose (noisy)"]
     assert right.get_xlabel().startswith("minus right")

@@ -3,8 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from undrawn import pictures
+
+from vdp.metrics import latents
 
 TAGS = {
     "elbo": "T=inf",
@@ -15,6 +18,8 @@ TAGS = {
     "dvp_reference": "not a bound",
 }
 FEW = ("elbo", "iwae", "elbo_ode", "dvp_reference")
+UNITS = np.arange(2 * 2 * 2 + 4 * 4 * 2)  # of z_2 and z_1, the coarsest first
+ACTIVE, USED, KNOWN = UNITS < 5, UNITS >= 6, UNITS >= 0
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +34,19 @@ def run(tmp_path_factory):
     }  # fmt: skip
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
     command = ["--config=digits_dvp:depth=4,smoke", f"--workdir={workdir}", *flags]
-    with pictures(drawn=False):
+    with pictures(drawn=False), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latents, "active_units", lambda each: counted(each, ACTIVE))
+        patched.setattr(
+            latents, "used_units", lambda each: (counted(each, USED)["is_active"], KNOWN)
+        )
         assert main.run(command) == 0
     return workdir
+
+
+def counted(each, those):
+    """As if exactly these units were active or used."""
+    assert {batch.shape[-1] for batch in each} == {len(those)}
+    return {"active": int(those.sum()), "total": len(those), "share": 0.5, "is_active": those}
 
 
 @pytest.fixture
@@ -43,6 +58,20 @@ def test_every_estimator_is_of_its_own_model(run):
     found = json.loads((run / "eval.json").read_text())["estimators"]
     assert {name: found[name]["model"] for name in FEW} == {name: TAGS[name] for name in FEW}
     assert 0 < found["elbo_ode"]["solver_error"] < 1
+
+
+def test_every_latent_has_its_own_units_and_parts_of_the_bound(run):
+    found = json.loads((run / "eval.json").read_text())
+    parts = found["estimators"]["elbo"]["parts"]
+    assert parts.keys() == {"likelihood", "u_latent_1", "u_diffusion", "z_2", "z_1"}
+    rows = {row.pop("name"): row for row in found["latents"]}
+    assert [*rows] == ["u", "z_2", "z_1"]
+    of_u = sum(value for name, value in parts.items() if name.startswith("u_"))
+    assert rows["u"]["rate"] == pytest.approx(-of_u)
+    for name, units, active, used in (("z_2", 8, 5, 2), ("z_1", 32, 0, 32)):
+        row = rows[name]
+        assert (row["units"], row["active"], row["used"]) == (units, active, used)
+        assert row["rate"] == pytest.approx(-parts[name])
 
 
 @pytest.mark.slow

@@ -91,3 +91,18 @@ def test_a_scale_that_would_be_another_one_or_never_learn_is_refused():
     for scale in ("learned", "predicted"):  # which networks give that start near 0
         with pytest.raises(UserError, match=f"a {scale} log-scale .* no gradient"):
             make(scale=scale, initial_log_scale=1.5)
+
+
+def test_a_gaussian_pixel_is_drawn_and_averaged_where_its_density_lies():
+    """N(location, scale^2) on [-1, 1]: of 201 levels, 100 (1 + N) in levels."""
+    likelihood = build.build("likelihood", {"name": "normal", "scale": 0.1}, levels=201)
+    location = jnp.array([-1.5, -0.5, 0.0, 0.3, 1.2]).reshape(1, 1, 5, 1)
+    outputs = likelihood.attach({}, location)
+    mean = np.ravel(likelihood.mean(outputs))
+    np.testing.assert_allclose(mean, [0.0, 0.25, 0.5, 0.65, 1.0], atol=1e-6)
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn = np.float64(jax.vmap(lambda key: likelihood.sample(outputs, key))(keys))[:, 0, 0, 1:4, 0]
+    error = 10 / np.sqrt(len(keys))
+    np.testing.assert_allclose(drawn.mean(0), [50, 100, 130], atol=5 * error)
+    rounded = np.sqrt(10**2 + 1 / 12)  # to levels
+    np.testing.assert_allclose(drawn.std(0, ddof=1), rounded, rtol=5 / np.sqrt(2 * len(keys)))

@@ -111,10 +111,16 @@ def test_what_only_its_prior_moves_is_active_and_not_used(monkeypatch):
     assert active["is_active"].all()
 
 
-@pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])
-def test_annealing_touches_the_loss_and_nothing_else(step, weight):
+@pytest.mark.parametrize(
+    ("beta", "warmup", "step", "weight"),
+    [
+        (1.0, 10, 0, 0.1), (1.0, 10, 4, 0.5), (1.0, 10, 9, 1.0), (1.0, 10, 500, 1.0),
+        (0.3, 10, 4, 0.15), (0.3, 10, 500, 0.3), (2.0, 0, 0, 2.0),
+    ],
+)  # fmt: skip
+def test_annealing_touches_the_loss_and_nothing_else(beta, warmup, step, weight):
     model, params, stats = linear()
-    annealed = dataclasses.replace(model, kl_warmup_steps=10)
+    annealed = dataclasses.replace(model, beta=beta, kl_warmup_steps=warmup)
     noise = model.draw(jax.random.key(6), batch_of())
     given = (params, stats, batch_of(), jax.random.key(7))
     loss, aux = annealed.loss(*given, step=step, train=False, noise=noise)

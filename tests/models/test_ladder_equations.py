@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from by_hand import convolve, halve, silu
 from starting import started
 
 from vdp import build
@@ -19,19 +21,6 @@ SPEC = {
     "input_mean": 0.4,
     "input_std": 0.7,
 }
-silu = lambda x: x / (1 + np.exp(-x))
-
-
-def convolve(p, x):
-    """One pixel and one offset at a time, float64."""
-    kernel, bias = np.float64(p["kernel"]), np.float64(p["bias"])
-    side, half = kernel.shape[0], kernel.shape[0] // 2
-    padded = np.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
-    out = np.zeros((*x.shape[:3], kernel.shape[3])) + bias
-    for i in range(side):
-        for j in range(side):
-            out += padded[:, i : i + x.shape[1], j : j + x.shape[2]] @ kernel[i, j]
-    return out
 
 
 def bottleneck(p, x, preactivate=False):
@@ -39,10 +28,6 @@ def bottleneck(p, x, preactivate=False):
     for name in ("conv_1", "conv_2", "conv_3"):
         h = convolve(p[name], silu(h))
     return h + (convolve(p["skip"], x) if "skip" in p else x)
-
-
-def halve(x):
-    return (x[:, 0::2, 0::2] + x[:, 1::2, 0::2] + x[:, 0::2, 1::2] + x[:, 1::2, 1::2]) / 4
 
 
 def bilinear(x, size):
@@ -65,8 +50,10 @@ def total(x):
     return x.reshape(len(x), -1).sum(1)
 
 
-def test_bound_is_what_the_equations_say():
-    model = build.build("model", SPEC, levels=2, input_levels=17)
+@pytest.mark.parametrize("output_from", ["aggregation", "features", "z_1"])
+def test_bound_is_what_the_equations_say(output_from):
+    spec = SPEC | {"decoder": SPEC["decoder"] | {"output_from": output_from}}
+    model = build.build("model", spec, levels=2, input_levels=17)
     grey = jax.random.randint(jax.random.key(3), (2, 8, 8, 1), 0, 17).astype(jnp.uint8)
     target = (grey > 8).astype(jnp.uint8)
     batch = Batch(target=target, input=grey, label=jnp.zeros(2, jnp.int32))
@@ -95,8 +82,8 @@ def test_bound_is_what_the_equations_say():
     s, summed, level = np.ones((2, 2, 2, 4)), 0.0, 4
     for scale, height in enumerate((2, 4)):
         for k in range(2):
-            last = height == 4 and k == 1
-            block = net["bottom"] if last else at(net[f"scale_{height}"], k)
+            bare = height == 4 and k == 1 and output_from != "features"
+            block = net["bottom"] if bare else at(net[f"scale_{height}"], k)
             out = bottleneck(block["s_to_p"], np.concatenate([s, conditions[height]], -1))
             mu_p, lv_p, h = out[..., :2], np.clip(out[..., 2:4], -10, 1), out[..., 4:]
             out = bottleneck(block["s_to_q"], (maps[height] + s) / np.sqrt(2))
@@ -104,13 +91,17 @@ def test_bound_is_what_the_equations_say():
             z = mu_q + np.exp(lv_q / 2) * np.float64(noise.z[scale][:, k])
             kl = np.exp(lv_q - lv_p) + (mu_q - mu_p) ** 2 * np.exp(-lv_p) - 1 + lv_p - lv_q
             np.testing.assert_allclose(found.parts[f"z_{level}"], -0.5 * total(kl), rtol=1e-3)
-            if not last:
+            if not bare:
                 s = bottleneck(block["after"], s + h + convolve(block["z_up"], z))
             summed = summed + bilinear(z, 8) / np.sqrt(4)
             level -= 1
         s = bilinear(s, 4)
     assert level == 0
-    logits = convolve(net["head"], convolve(net["z_to_features"], summed))
+    if output_from == "features":
+        head = bilinear(s, 8)
+    else:
+        head = convolve(net["z_to_features"], bilinear(z, 8) if output_from == "z_1" else summed)
+    logits = convolve(net["head"], head)
     bits = 2.0 * np.float64(target) - 1
     np.testing.assert_allclose(
         found.parts["likelihood"], -total(np.log1p(np.exp(-bits * logits))), rtol=1e-3

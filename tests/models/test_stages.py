@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from starting import moved, started
 
-from vdp.dists import standard_normal
+from vdp.dists import Normal, standard_normal
 from vdp.errors import UserError
 from vdp.likelihoods import normal
 from vdp.models import hvae, stages
 from vdp.priors import normal as normal_prior
 from vdp.pseudoinputs import linear
-from vdp.types import Batch
+from vdp.types import Batch, Terms
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(0).integers(0, 16, (6, *SHAPE), dtype=np.uint8)
@@ -121,3 +121,19 @@ def test_what_cannot_be_trained_apart_is_refused():
         dataclasses.replace(model, pseudoinput=None, prior=None, training="detached")
     with pytest.raises(UserError, match="merged"):
         stages.check("prior", model.prior, merged=True)
+
+
+def test_beta_weighs_what_the_encoder_pays_and_not_what_the_prior_learns():
+    q = Normal(jnp.array([[0.5, -1.0], [2.0, 0.0]]), jnp.array([[0.0, -1.0], [-2.0, 0.5]]))
+    likelihood, other = jnp.array([-3.0, -4.0]), jnp.array([-0.7, -0.2])
+    minus_rate = jnp.array([-1.1, -2.3])
+    terms = Terms.of(likelihood=likelihood, z_1=other, z=minus_rate)
+    to_standard = 0.5 * (jnp.exp(q.log_var) + q.mean**2 - 1 - q.log_var).sum(1)
+    expected = {
+        "joint": -likelihood - 0.3 * (other + minus_rate),
+        "detached": -likelihood - 0.3 * (other - to_standard) - minus_rate,
+        "prior": -likelihood - other - minus_rate,
+    }
+    for training, value in expected.items():
+        found = stages.loss(training, terms, minus_rate, q, 0.3)
+        np.testing.assert_allclose(found, value, rtol=1e-6)

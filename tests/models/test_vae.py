@@ -75,12 +75,18 @@ def test_one_sample_weights_average_to_one_after_the_exact_likelihood():
     assert np.all(elbo.mean(0) < exact_log_prob(batch_of()))
 
 
-@pytest.mark.parametrize(("step", "weight"), [(0, 0.1), (4, 0.5), (9, 1.0), (500, 1.0)])
-def test_annealing_touches_the_loss_and_nothing_else(step, weight):
+@pytest.mark.parametrize(
+    ("beta", "warmup", "step", "weight"),
+    [
+        (1.0, 10, 0, 0.1), (1.0, 10, 4, 0.5), (1.0, 10, 9, 1.0), (1.0, 10, 500, 1.0),
+        (0.3, 10, 4, 0.15), (0.3, 10, 500, 0.3), (2.0, 0, 0, 2.0),
+    ],
+)  # fmt: skip
+def test_annealing_touches_the_loss_and_nothing_else(beta, warmup, step, weight):
     import dataclasses
 
     model, params, model_stats = linear_gaussian()
-    annealed = dataclasses.replace(model, kl_warmup_steps=10)
+    annealed = dataclasses.replace(model, beta=beta, kl_warmup_steps=warmup)
     batch = batch_of()
     noise = model.draw(jax.random.key(6), batch)
     loss, aux = annealed.loss(

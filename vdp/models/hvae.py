@@ -46,7 +46,8 @@ class HVAE(LadderSamples):
       beta: weight of the rate in the loss; reported bounds never contain it.
       kl_warmup_steps: the weight rises linearly from 0 to beta over these steps.
       free_bits: nats an image; what the loss counts for the KL of a latent of the ladder at least
-        (Kingma et al. 2016, eq. 15), so that nothing is gained by pushing it below.
+        (Kingma et al. 2016, eq. 15), so that nothing is gained by pushing it below; a z_L under a
+        prior of its own is left as it is.
       training: how the prior is trained beside the ladder, see `vdp.models.stages`.
     """
 
