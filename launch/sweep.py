@@ -81,7 +81,7 @@ class Run:
     def finished(self) -> bool:
         """Whether this run is done, with these arguments and this code of its components."""
         done = self.result().status == "finished" and self.begun_with() == list(self.argv)
-        return done and not sources.changed(self.folder, self.model)
+        return done and not sources.changed(self.folder)
 
 
 def parse(

@@ -121,6 +121,19 @@ def test_what_is_not_computed_again_stays_with_its_step(tmp_path):
     assert longest["earlier"] == {"fid": {**distance, "step": 20}}
 
 
+def test_what_is_of_other_parameters_or_components_does_not_stay(tmp_path):
+    """A step that was trained again, or a component edited in between, makes other numbers."""
+    by_hand = {"elbo": estimate(-80.0), "iwae": estimate(-79.0, k=4, ess=2.0)}
+    before = result(20, estimators=by_hand) | {"weights": "aa", "convergence": {"ode": [1.0]}}
+    now = result(20) | {"weights": "aa"}
+    assert set(index.with_earlier(now, before)["earlier"]) == {"iwae"}
+    for other in ({"weights": "bb"}, {"edited_sources": ["laplace.py"]}):
+        assert index.with_earlier(now | other, before) == now | other
+        assert index.with_earlier(now, before | other) == now
+    later = result(40) | {"weights": "bb"}
+    assert set(index.with_earlier(later, before)["earlier"]) == {"iwae"}, "with its step"
+
+
 @pytest.mark.parametrize("content", [None, "[]", "{", '{"estimators": {"elbo": 3}}'])
 def test_a_result_that_cannot_be_read_was_none(tmp_path, content):
     if content is not None:

@@ -45,3 +45,19 @@ def test_another_sampler_is_not_answered_and_a_result_without_a_question_is():
     result = {"question": naming.question(BASE)}
     assert not naming.answered(result, BASE.replace(sample=dict(temperature=0.5)))
     assert naming.answered({}, BASE.replace(eval=dict(iwae_samples=99)))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({}, True),
+        ({"step": 10}, False),
+        ({"weights": "bb"}, False),
+        ({"components": "code"}, False),
+        ({"edited_sources": ["laplace.py"]}, False),
+    ],
+)
+def test_a_result_is_of_parameters_and_components_and_not_of_a_step(other, same):
+    result = {"step": 20, "weights": "aa", "components": ""}
+    assert naming.is_of(result | other, 20, "aa", "") is same
+    assert naming.is_of({"step": 20}, 20, "aa", ""), "of version 0.1"

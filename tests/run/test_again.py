@@ -42,6 +42,28 @@ def test_more_asked_of_a_finished_run_is_evaluated_and_less_is_not(cli, copied_r
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_result_of_other_parameters_of_the_same_step_is_none_of_this_run(cli, copied_run):
+    """As where the last steps were trained again on a machine that adds otherwise."""
+    path = copied_run / "eval.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps(before | {"weights": "0" * 16}))
+    code, _, err = cli(SMOKE, f"--workdir={copied_run}")
+    assert (code, "nothing left to do" in err) == (0, False)
+    after = json.loads(path.read_text())
+    assert after["weights"] == before["weights"]
+    assert after["estimators"]["elbo"]["nats"] == before["estimators"]["elbo"]["nats"]
+
+
+def test_files_of_ones_own_with_such_names_stay(cli, tmp_path, undrawn):
+    for name in ("eval_notes.json", "evaluation.npz", "codes-book"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "samples").mkdir()
+    assert cli(SMOKE, f"--workdir={tmp_path}", "--config.train.steps=1")[0] == 0
+    assert not list(tmp_path.glob("*.bad"))
+    assert (tmp_path / "evaluation.npz").read_text() == "{}"
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_numbers_of_checkpoints_that_are_no_more_are_set_aside(cli, copied_run):
     before = (copied_run / "eval.json").read_text()
     shutil.rmtree(copied_run / "checkpoints")
@@ -84,13 +106,17 @@ def test_what_was_evaluated_while_it_was_trained_is_as_of_its_end(cli, copied_ru
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert written == [(copied_run / name).stat().st_mtime_ns for name in ("eval.json", "card.md")]
     (copied_run / "samples" / "other-1a2b3c").mkdir()
-    # drawn by --mode=sample before the last checkpoint; stopped while it was drawn; as it should be
-    for step, redrawn in ((10, True), (None, True), (20, False)):
-        drawn.unlink()
+    # as it should be; drawn by --mode=sample before the last checkpoint; stopped while it was drawn
+    for step, redrawn in ((20, False), (10, True), (None, True)):
+        drawn.unlink(missing_ok=True)
         (copied_run / "samples" / "reconstructions.png").touch()
         (copied_run / "samples" / "settings.json").write_text(json.dumps({"step": step}))
         assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
         assert drawn.exists() == redrawn
+    drawn.unlink()
+    (copied_run / "samples" / "reconstructions.png").touch()
+    assert cli(SMOKE, f"--workdir={copied_run}", "--config.sample.num=9")[0] == 0
+    assert drawn.exists(), "more of them, or fewer, are asked for"
     (copied_run / "card.html").unlink()  # as where the disk was full
     assert cli(SMOKE, f"--workdir={copied_run}")[0] == 0
     assert (copied_run / "card.html").exists()

@@ -26,6 +26,14 @@ def test_a_run_made_of_parameters_is_opened_evaluated_and_trained_on(smoke_run, 
     assert vdp.load(tmp_path / "made", "latest").step == 20
 
 
+@pytest.mark.parametrize("name", ["eval.json", "metrics.jsonl"])
+def test_a_folder_with_what_a_run_has_left_is_refused(name, smoke_run, tmp_path):
+    trained = vdp.load(smoke_run)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=f"holds {name} of a run that is no more"):
+        run.create(tmp_path, trained.settings, trained.params, trained.stats)
+
+
 def test_what_is_not_the_models_is_named_and_leaves_nothing(smoke_run, tmp_path):
     trained = vdp.load(smoke_run)
 

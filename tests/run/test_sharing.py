@@ -1,5 +1,6 @@
 """A run that is moved away from the module of its prior, and from its data."""
 
+import importlib
 import json
 import shutil
 import sys
@@ -185,6 +186,25 @@ def test_a_module_that_has_changed_is_used_and_said(tmp_path, monkeypatch, capsy
         assert "this run was trained with another one" in capsys.readouterr().err
 
 
+def test_a_module_that_was_installed_since_then_is_compared_too(tmp_path, monkeypatch, capsys):
+    """Another version of it would be used without a word, and rows of the two be joined."""
+    own, installed = tmp_path / "own", tmp_path / "lib" / "site-packages"
+    for folder, text in ((own, "make = dict\n"), (installed, "make = list\n")):
+        folder.mkdir(parents=True)
+        (folder / "mine_moved.py").write_text(text)
+    spec, run = {"name": "vae", "prior": {"name": "mine_moved.make"}}, tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(str(own))
+        sources.keep(run, spec)
+        before = sources.in_use(spec)
+    monkeypatch.syspath_prepend(str(installed))
+    importlib.invalidate_caches()
+    assert sources.changed_names(run) == ["mine_moved.py"]
+    assert sources.in_use(spec) not in ("", before)
+    with sources.available(run, spec):
+        assert "this run was trained with another one" in capsys.readouterr().err
+
+
 def test_what_a_changed_module_imports_counts_too(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine_first.py").write_text("from mine_second import make\n")
@@ -193,11 +213,9 @@ def test_what_a_changed_module_imports_counts_too(tmp_path, monkeypatch):
     assert sources.fingerprint(run) == ""
     sources.keep(run, spec)
     before = sources.fingerprint(run)
-    assert sources.changed(run, spec) == {}
+    assert sources.changed(run) == {}
     (tmp_path / "mine_second.py").write_text("make = list\n")
-    assert sources.changed(run, spec) == {
-        tmp_path / "mine_second.py": run / "source" / "mine_second.py"
-    }
+    assert sources.changed(run) == {tmp_path / "mine_second.py": run / "source" / "mine_second.py"}
     assert sources.fingerprint(run) == before
     sources.keep(run, spec)
     assert sources.fingerprint(run) != before

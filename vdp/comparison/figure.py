@@ -15,8 +15,9 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
     """Writes one row of two panels for each estimator that two arms have.
 
     On the left every arm with two standard errors; on the right its difference from the arm with
-    the best mean of those that are bounds, with the error of the difference: it is what tells them
-    apart, where both see the same images, and not whether the bars on the left overlap.
+    the best mean of those that are bounds, and not noisy, with the error of the difference: it is
+    what tells them apart, where both see the same images, and not whether the bars on the left
+    overlap.
 
     Args:
       comparison: of two arms or more.
@@ -34,6 +35,7 @@ def save(comparison: Comparison, path: pathlib.Path, formats: Sequence[str] = ("
         names = [style.plain(label) for label in labels]
         sign = 1 if entries[labels[0]].better == "higher" else -1
         bounds = [label for label in labels if not entries[label].not_a_bound] or labels
+        bounds = [label for label in bounds if not entries[label].noisy] or bounds
         best = max(bounds, key=lambda label: sign * entries[label].estimate.mean)
         names = [n + _against(entries[label]) for n, label in zip(names, labels, strict=True)]
         for place, label in enumerate(labels):

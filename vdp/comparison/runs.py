@@ -163,6 +163,7 @@ def _same_model(a: Evaluated, b: Evaluated) -> bool:
             r.result["split"],
             _question(r),
             sources.fingerprint(r.path.parent),
+            r.record.extensions,
         )
         for r in (a, b)
     ]

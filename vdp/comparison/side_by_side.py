@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vdp.comparison import entries, measures, regime, statistics
+from vdp.comparison import entries, measures, of_all, regime, statistics
 from vdp.comparison.entries import Entry
 from vdp.comparison.runs import NOT_THE_MODEL, Arm, arms
 from vdp.comparison.statistics import Estimate
 from vdp.errors import UserError
 from vdp.settings.compare import differences as changed
-
-CHANCE = 10  # differences, from which on it is said how many lie beyond two errors by chance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,8 +25,10 @@ class Difference:
       estimate: of a minus b.
       paired: whether it is by image.
       better: label of the arm that is better by more than two errors; None where chance may do it,
-        or where one of them is not a bound.
+        or where one of them is not a bound, or noisy: how much of the difference is looseness is
+        not known then.
       bounds: False where an evaluation found that one of the two is not a bound.
+      noisy: whether one of the two is.
     """
 
     estimator: str
@@ -38,6 +38,7 @@ class Difference:
     paired: bool
     better: str | None
     bounds: bool
+    noisy: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,7 @@ def compare(runs: Sequence[str | os.PathLike]) -> Comparison:
         for a, b in itertools.combinations(by_arm, 2)
         if (found := _difference(name, (a, by_arm[a]), (b, by_arm[b]), notes))
     )
+    num_differences = len(differences)
     return Comparison(
         arms=tuple(compared),
         split=compared[0].runs[0].result["split"],
@@ -111,7 +113,7 @@ def compare(runs: Sequence[str | os.PathLike]) -> Comparison:
         estimates=estimates,
         measures=measures.of(compared),
         differences=differences,
-        notes=tuple(dict.fromkeys([*notes, *_notes(compared, estimates, differences)])),
+        notes=tuple(dict.fromkeys([*notes, *of_all.notes(compared, estimates, num_differences)])),
     )
 
 
@@ -140,7 +142,7 @@ def _difference(
         estimate, paired = statistics.difference(of_a.each, of_b.each), True
     else:
         estimate, paired = statistics.unpaired(of_a.estimate, of_b.estimate), False
-    bounds = not (of_a.not_a_bound or of_b.not_a_bound)
+    bounds, noisy = not (of_a.not_a_bound or of_b.not_a_bound), of_a.noisy or of_b.noisy
     ahead = label_a if (estimate.mean > 0) == (of_a.better == "higher") else label_b
     return Difference(
         estimator=name,
@@ -148,8 +150,9 @@ def _difference(
         b=label_b,
         estimate=estimate,
         paired=paired,
-        better=ahead if estimate.beyond and bounds else None,
+        better=ahead if estimate.beyond and bounds and not noisy else None,
         bounds=bounds,
+        noisy=noisy,
     )
 
 
@@ -162,48 +165,3 @@ def _differs(compared: Sequence[Arm]) -> dict[str, dict[str, Any]]:
         field: {label: settings.get(field) for label, settings in flat.items()}
         for field in sorted(set().union(*different))
     }
-
-
-def _notes(
-    compared: Sequence[Arm],
-    estimates: Mapping[str, Mapping[str, Entry]],
-    differences: Sequence[Difference],
-) -> list[str]:
-    """What holds of the whole comparison."""
-    notes = []
-    for name, by_arm in estimates.items():
-        tags = {label: entry.model for label, entry in by_arm.items() if entry.model}
-        if len(set(tags.values())) > 1:
-            told = ", ".join(f"{tag} of {label}" for label, tag in tags.items())
-            notes.append(f"{name} bounds another model in each of these: {told}")
-    for name, by_arm in estimates.items():
-        notes += [
-            f"{name} of {label} is not a bound, for {entry.not_a_bound}"
-            for label, entry in by_arm.items()
-            if entry.not_a_bound
-        ]
-    if any(entry.noisy for by_arm in estimates.values() for entry in by_arm.values()):
-        notes.append(
-            "noisy: too few of the weights count, so that a difference may be one of how loose the "
-            "bounds are; raise eval.iwae_samples, or compare iwae_ode"
-        )
-    if alone := [arm.label for arm in compared if len(arm.runs) == 1]:
-        other = "; beside a model with several it is assumed to vary as those do"
-        notes.append(
-            f"{', '.join(alone)}: one seed, so that its error leaves out the variation between "
-            f"seeds{other if len(alone) < len(compared) else ''}"
-        )
-    if any(run.result["checkpoint"] != "best" for arm in compared for run in arm.runs):
-        steps = {f"{arm.label}: {run.result['checkpoint']}" for arm in compared for run in arm.runs}
-        notes.append(f"checkpoints: {', '.join(sorted(steps))}")
-    counts = {run.result["num_examples"] for arm in compared for run in arm.runs}
-    if len(counts) > 1:
-        notes.append(f"only the first {min(counts):,} images, which all runs have in common")
-    if len(differences) > CHANCE:
-        notes.append(
-            f"of {len(differences)} differences between equal models one in twenty would lie "
-            "beyond two errors by chance"
-        )
-    if differ := measures.different_fid(compared):
-        notes.append(f"FID is not comparable, for its {differ} differ")
-    return notes

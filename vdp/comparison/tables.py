@@ -62,7 +62,7 @@ def verdict(difference: Difference) -> str:
         return "one is not a bound"
     if difference.estimate.se is None:
         return "no error is known"
-    return difference.better or "not told apart"
+    return "one is noisy" if difference.noisy else difference.better or "not told apart"
 
 
 def settings(comparison: Comparison) -> Table:

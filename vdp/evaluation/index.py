@@ -71,13 +71,14 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
 
     They stand under "earlier", {name: entry}, each with the "step" of the checkpoint it is of, and
     those of log p(x) with their "num_examples": a run that goes on is evaluated by its own
-    estimators, and those that were asked for by hand in the meantime stay.
+    estimators, and those that were asked for by hand in the meantime stay. Those of components that
+    were edited since then, or of parameters that were trained again to the same step, do not.
 
     Args:
       result: of this evaluation.
       before: what the file held until now; None: nothing.
     """
-    if before is None:
+    if before is None or _is_of_others(before, result):
         return result
     if before.get("convergence") and before["step"] == result["step"]:  # those of the same weights
         result = result | {"convergence": before["convergence"] | (result.get("convergence") or {})}
@@ -92,6 +93,13 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
     now = _estimates(result)
     kept = {name: entry for name, entry in earlier.items() if not now.get(name)}
     return {**result, "earlier": kept} if kept else result
+
+
+def _is_of_others(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two results are of other components, or of other parameters of one step."""
+    weights = before.get("weights"), now.get("weights")
+    trained_again = before["step"] == now["step"] and None not in weights and len({*weights}) > 1
+    return trained_again or before.get("edited_sources") != now.get("edited_sources")
 
 
 def _estimates(result: Mapping[str, Any]) -> dict[str, Any]:

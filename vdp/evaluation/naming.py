@@ -33,6 +33,22 @@ def question(chosen: Settings) -> dict[str, Any]:
     return asked | {"sample": chosen.sample.options()}
 
 
+def is_of(result: Mapping[str, Any], step: int, weights: str, components: str) -> bool:
+    """Whether a result is of these parameters, and of components of one's own as they are.
+
+    A step may be trained again, with other bits; results of version 0.1 know their step alone.
+
+    Args:
+      result: of an evaluation.
+      step: of the checkpoint.
+      weights: of its parameters, `vdp.training.fingerprint.digest`.
+      components: of the files they are used by, `vdp.runtime.sources.in_use`.
+    """
+    now = {"step": step, "weights": weights, "components": components}
+    same = all(result.get(name, value) == value for name, value in now.items())
+    return same and not result.get("edited_sources")
+
+
 def answered(result: Mapping[str, Any], chosen: Settings) -> bool:
     """Whether a result of the same checkpoint and images holds all that is asked for.
 

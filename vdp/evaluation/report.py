@@ -118,6 +118,11 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
             f"{classes['seen']} of its {classes['split']} classes, so that errors over images are "
             "not those of a sample of it"
         )
+    chosen = (result.get("validations") or {}).get("num", 0)
+    if result.get("split") == "validation" and result.get("checkpoint") == "best" and chosen > 1:
+        lines.append(
+            f"these images chose the checkpoint among {chosen} validations: on others it does worse"
+        )
     return lines
 
 

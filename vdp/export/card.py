@@ -54,8 +54,11 @@ def _front_matter(run: Run[Model], title: str, result: Mapping[str, Any] | None)
 
 
 def _metrics(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The estimates and FID for the Hub's index; none of what is no bound, or of other steps."""
-    if result is None:
+    """The estimates and FID for the Hub's index; none of what is no bound, or of other steps.
+
+    None at all of components that had been edited since the run was trained.
+    """
+    if result is None or result.get("edited_sources"):
         return []
     metrics = [
         {"type": e.name, "name": _metric_name(e), "value": e.nats.mean}

@@ -26,6 +26,7 @@ from vdp.record import ELSEWHERE, PLOTS, read_run
 from vdp.run import Run, calibration, record_of, restore
 from vdp.runtime import files, parallel, sources
 from vdp.settings import Settings
+from vdp.training import fingerprint
 from vdp.training.checkpoint import saved_steps
 from vdp.types import Arrays, Classifying, Generative, Model
 
@@ -111,8 +112,12 @@ def evaluate(
     found = numbers_of(run, workdir, dataset, space, others)
     path = workdir / naming.file_name(run.trained, run.settings)
     before = None if values.of_others(path, found.values) else index.read(path)
-    edited = [] if as_trained else sources.changed_names(workdir, run.settings.model)
-    result = index.with_earlier(found.result | {"edited_sources": edited or None}, before)
+    about = {
+        "weights": fingerprint.digest(run.params),
+        "components": sources.in_use(run.settings.model),
+        "edited_sources": None if as_trained else sources.changed_names(workdir) or None,
+    }
+    result = index.with_earlier(found.result | about, before)
     if parallel.is_writer():
         values.write(path, found.values, result.get("earlier") or {})
         files.write_json(path, result)

@@ -13,7 +13,7 @@ from vdp.cards import write
 from vdp.data import datasets, identity
 from vdp.evaluation import asked, classifier, index, naming, report, resume, validations
 from vdp.metrics.batched import Batched
-from vdp.modes import evaluate
+from vdp.modes import evaluate, leftovers
 from vdp.pictures import sample
 from vdp.record import (
     DAMAGED,
@@ -30,7 +30,7 @@ from vdp.runtime import files, interruption, parallel, sinks, sources, wandb_sin
 from vdp.runtime.metric_log import METRICS_FILE, train_seconds
 from vdp.runtime.progress import Progress, duration
 from vdp.settings import Settings, compare, epochs, notes
-from vdp.training import checkpoint, first_stage, profile
+from vdp.training import checkpoint, fingerprint, first_stage, profile
 from vdp.training.fit import check_batch_sizes, fit
 from vdp.training.state import Evaluated, State
 from vdp.types import Generative, Model
@@ -115,7 +115,7 @@ def _begin(
     if settings.eval.wants_features and isinstance(model, Generative):
         classifier.check_place(settings, dataset)
     if not checkpoint.saved_steps(workdir):
-        for path in _results(workdir) if parallel.is_writer() else ():
+        for path in leftovers.of(workdir) if parallel.is_writer() else ():
             aside = files.set_aside(path)
             progress.say(f"{path.name} is of an earlier training: moved to {aside.name}")
         _say(notes.in_words(settings), progress)
@@ -123,22 +123,6 @@ def _begin(
     idle = notes.of_what_does_nothing(settings, len(dataset.splits["validation"]))
     chain = notes.of_validations(settings, calibration.own_chain(model))
     _say([*notes.of_warmups(settings), *notes.of_batch(settings, images), *idle, *chain], progress)
-
-
-def _results(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """What evaluations, encodings, pictures and logs elsewhere have left in the folder of a run."""
-    patterns = (
-        METRICS_FILE,
-        "eval*.json",
-        "eval*.npz",
-        "codes-*",
-        wandb_sink.ID_FILE,
-        calibration.FOLDER,
-    )
-    found = (path for pattern in patterns for path in sorted(workdir.glob(pattern)))
-    left = [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
-    pictures = [path for name in (SAMPLES, PLOTS) if (path := workdir / name).is_dir()]
-    return [*left, *pictures] if left else []  # without numbers they may be anybody's
 
 
 def _start(
@@ -222,8 +206,10 @@ def _evaluate(
     if trained.step == 0 and checkpoint.saved_steps(workdir)[-1]:
         progress.say("best is the start: training has not improved it")
     earlier = _earlier(path, progress)
-    same_step = earlier is not None and earlier[0].get("step") == trained.step
-    answered = earlier is not None and same_step and naming.answered(earlier[0], final)
+    weights = fingerprint.digest(trained.params)
+    now = trained.step, weights, sources.in_use(settings.model)
+    of_these = earlier is not None and naming.is_of(earlier[0], *now)
+    answered = earlier is not None and of_these and naming.answered(earlier[0], final)
     if not parallel.agreed(not answered) and earlier is not None:  # all end here, or none
         _say(earlier[1], progress)
         result = _ended(trained, workdir, dataset, earlier[0])

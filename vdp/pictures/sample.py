@@ -18,6 +18,7 @@ from vdp.run import Run
 from vdp.runtime import files, parallel
 from vdp.runtime.metric_log import METRICS_FILE, read_metrics
 from vdp.settings import Settings, compare
+from vdp.training import fingerprint
 from vdp.types import (
     DiffusionLike,
     Generative,
@@ -51,30 +52,44 @@ def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
 def write_settings(run: Run[Model], folder: pathlib.Path, *, drawn: bool = True) -> None:
     """Writes settings.json beside pictures: what they are of.
 
-    It holds the "step", null before all are `drawn`, and, under "settings", each field that is
-    another than the run's with its value.
+    It holds the "step", null before all are `drawn`, the "weights" as eval.json has them, "num" and
+    "figures" of the fields with these names and, under "settings", each field that is another than
+    the run's with its value.
     """
-    changes = _changes(run.trained, run.settings)
+    changes, about = _changes(run.trained, run.settings), _about(run)
     if parallel.is_writer():
         fields = {field: after for field, (_, after) in changes.items()}
-        files.write_json(
-            folder / SETTINGS_FILE, {"step": run.step if drawn else None, "settings": fields}
-        )
+        step = {"step": run.step if drawn else None}
+        files.write_json(folder / SETTINGS_FILE, {**about, **step, "settings": fields})
+
+
+def _about(run: Run[Model]) -> dict[str, Any]:
+    """What pictures are of, but for the settings in which they differ from their run's."""
+    chosen = run.settings
+    return {
+        "step": run.step,
+        "weights": fingerprint.digest(run.params),
+        "num": chosen.sample.num,
+        "figures": list(chosen.log.figures),
+    }
 
 
 def are_there(run: Run[Model], folder: pathlib.Path) -> bool:
-    """Whether a folder has pictures of the run's checkpoint, but those of its training.
+    """Whether a folder has pictures of the run's checkpoint as it draws them now.
 
-    Beside pictures of version 0.1 there is no settings.json: they are taken to be.
+    Those of its training do not count. Beside pictures of version 0.1 there is no settings.json, or
+    one without some of its entries: they are taken to be.
     """
+    about = _about(run)
     if not folder.is_dir():
         return False
     drawn = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(PREVIEW)]
     try:
-        step = files.read_json(folder / SETTINGS_FILE, SETTINGS_FILE)["step"]
+        there = files.read_json(folder / SETTINGS_FILE, SETTINGS_FILE)
+        same = all(there.get(name, value) == value for name, value in about.items())
     except DAMAGED:  # or none
-        step = run.step
-    return bool(drawn) and step == run.step
+        same = True
+    return bool(drawn) and same
 
 
 def write_samples(run: Run[Generative], folder: pathlib.Path, *, name: str = "samples") -> Paths:

@@ -16,10 +16,11 @@ from vdp.data import datasets, identity
 from vdp.errors import UserError
 from vdp.metrics import score
 from vdp.metrics.batched import Batched
-from vdp.record import PATH_KINDS, RUN_FILE, Record, read_run, write_run
+from vdp.record import PATH_KINDS, RESULT, RUN_FILE, Record, read_run, write_run
 from vdp.run import calibration, located, weights
 from vdp.run.opened import Run
 from vdp.runtime import files, interruption, parallel, sources
+from vdp.runtime.metric_log import METRICS_FILE
 from vdp.settings import Data, Settings, compare
 from vdp.settings.parse import parse
 from vdp.training import state
@@ -232,12 +233,17 @@ def create(
       stats: constants and running statistics by role; empty dicts may be left out.
 
     Raises:
-      UserError: a run is there, or a path or shape is not the model's; the first is named.
+      UserError: a run is there, or what one has left, or a path or shape is not the model's; the
+        first is named.
     """
     chosen = settings if isinstance(settings, Settings) else parse(settings)
     folder = files.located(workdir)
     if saved_steps(folder) or (folder / weights.FILE).exists():
         raise UserError(f"{folder} holds a run already: name another folder")
+    if left := [name for name in (METRICS_FILE, RESULT) if (folder / name).exists()]:
+        raise UserError(
+            f"{folder} holds {' and '.join(left)} of a run that is no more: name another folder"
+        )
     facts, mesh = datasets.describe(chosen.data), parallel.make_mesh()
     model = build.model(chosen.model, facts)
     optimizer, template = state.template(chosen, model, facts.shape, mesh)

@@ -48,27 +48,29 @@ def keep(workdir: pathlib.Path, spec: Mapping[str, Any]) -> None:
             temporary.write_bytes(path.read_bytes())
 
 
-def changed(workdir: pathlib.Path, spec: Mapping[str, Any]) -> dict[pathlib.Path, pathlib.Path]:
+def changed(workdir: pathlib.Path) -> dict[pathlib.Path, pathlib.Path]:
     """{file of a module that is used now: the run's copy of it}, where the two differ.
+
+    A module may have been installed since then: wherever it lies, it is compared.
 
     Args:
       workdir: of the run.
-      spec: of the model.
     """
-    folder = (workdir / FOLDER).absolute()
-    pairs = [(path, _copy(folder, name)) for name, path in _reached(modules(spec)).items()]
-    return {path: copy for path, copy in pairs if copy and copy.read_bytes() != path.read_bytes()}
+    copies = _copies((workdir / FOLDER).absolute())
+    pairs = [(path, copy) for name, copy in copies.items() if (path := _file_of(name))]
+    return {path: copy for path, copy in pairs if copy.read_bytes() != path.read_bytes()}
 
 
-def changed_names(workdir: pathlib.Path, spec: Mapping[str, Any]) -> list[str]:
+def changed_names(workdir: pathlib.Path) -> list[str]:
     """The copies of `changed`, by their paths in the run's folder of sources."""
     folder = (workdir / FOLDER).absolute()
-    return sorted(copy.relative_to(folder).as_posix() for copy in changed(workdir, spec).values())
+    return sorted(copy.relative_to(folder).as_posix() for copy in changed(workdir).values())
 
 
 def in_use(spec: Mapping[str, Any]) -> str:
     """A hash of the files that a spec's own components are made by now; "" where it has none."""
-    return _digest(_reached(modules(spec)))
+    named = {name: path for name in modules(spec) if (path := _file_of(name))}
+    return _digest(named | _reached(modules(spec)))
 
 
 def fingerprint(workdir: pathlib.Path) -> str:
@@ -108,7 +110,7 @@ def available(workdir: pathlib.Path, spec: Mapping[str, Any]) -> Iterator[None]:
             f"this run needs the module {' and '.join(lost)}, of which {folder} has no copy: call "
             f"from the folder where {lost[0].partition('.')[0]}.py lies, or name that in PYTHONPATH"
         )
-    for path, copy in changed(workdir, spec).items():
+    for path, copy in changed(workdir).items():
         print(f"{path} is used; this run was trained with another one, {copy}", file=sys.stderr)
     if not missing:
         yield
@@ -187,6 +189,16 @@ def _relative(name: str, path: pathlib.Path) -> pathlib.Path:
     return folder / "__init__.py" if path.name == "__init__.py" else folder.with_suffix(".py")
 
 
+def _copies(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The modules whose copies lie in a folder, by name."""
+    return {_name(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
+
+
+def _name(relative: pathlib.Path) -> str:
+    """The module that a file in the folder of copies is of."""
+    return ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+
+
 def _copy(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     parts = folder.joinpath(*name.split("."))
     candidates = (parts.with_suffix(".py"), parts / "__init__.py")
@@ -208,9 +220,8 @@ def _forget_copies_of_others(folder: pathlib.Path) -> None:
 
     Two runs may hold two versions under one name; objects that were made of the other go on.
     """
-    for path in folder.rglob("*.py"):
+    for name, path in _copies(folder).items():
         relative = path.relative_to(folder)
-        name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
         origin = pathlib.Path(getattr(sys.modules.get(name), "__file__", None) or "")
         root = pathlib.Path(*origin.parts[: -len(relative.parts)])
         if (

@@ -1,11 +1,13 @@
-"""A short sum over the bits of every array, by which damage is noticed."""
+"""A short sum over the bits of every array, by which damage and other parameters are noticed."""
 
+import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Shaped, UInt32
 
+from vdp.runtime import hashes
 from vdp.types import Array
 
 
@@ -24,3 +26,8 @@ def fingerprint(tree: Any) -> dict[str, int]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     sums = [(path, _sum(leaf)) for path, leaf in leaves]  # all are started before one is awaited
     return {jax.tree_util.keystr(path): int(of_leaf) for path, of_leaf in sums}
+
+
+def digest(tree: Any) -> str:
+    """One hash of all sums and their paths: 16 hexadecimal digits. All processes ask together."""
+    return hashes.digest(json.dumps(fingerprint(tree), sort_keys=True))[:16]

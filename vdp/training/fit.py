@@ -210,7 +210,7 @@ def _earlier(settings: Settings, workdir: pathlib.Path, hashes: Mapping[str, str
         identity.check_same(record.hashes, hashes, settings.data)
     compare.check_resumable(stored, settings, run=str(workdir))
     identity.check_same(record.hashes, hashes, settings.data)
-    for path, copy in sources.changed(workdir, settings.model).items():
+    for path, copy in sources.changed(workdir).items():
         raise UserError(
             f"{path} has changed since the run in {workdir} began, whose copy is {copy}: train in "
             "another workdir, or remove that copy to go on with the file as it is now"
