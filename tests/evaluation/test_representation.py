@@ -113,5 +113,6 @@ def test_what_has_no_answer_is_refused():
 def test_probes_that_are_not_asked_for_again_stay_with_their_step():
     probes = {"num_fitted": 3, "latents": []}
     before = {"estimators": {}, "fid": None, "representation": probes, "step": 7}
-    kept = index.with_earlier({"estimators": {}, "fid": None, "representation": None}, before)
+    now = {"estimators": {}, "fid": None, "representation": None, "step": 7}
+    kept = index.with_earlier(now, before)
     assert kept["earlier"] == {"representation": {**probes, "step": 7}}

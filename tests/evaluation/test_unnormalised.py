@@ -10,9 +10,9 @@ import run_folder
 
 from launch import table
 from vdp.cards import facts, html, index, markdown
-from vdp.data.core import Split
-from vdp.evaluation import evaluate, report, unnormalised
+from vdp.data import labels
 from vdp.evaluation import index as evaluations
+from vdp.evaluation import report, unnormalised
 from vdp.metrics import divergence
 from vdp.run import Run
 
@@ -122,12 +122,10 @@ def test_images_of_a_few_of_the_classes_are_said_to_be_no_sample():
     found = result(num_examples=1000, classes={"seen": 2, "split": 10})
     (line,) = report.warnings(found)
     assert "first 1,000 images of the split (eval.max_examples) are of 2 of its 10 classes" in line
-    labels = np.repeat(np.arange(5), 4)
-    of = lambda labels: Split.of(np.zeros((len(labels), 2, 2, 1), np.uint8), labels)
-    whole = of(labels)
-    assert evaluate._classes(whole.take(slice(6)), whole) == {"seen": 2, "split": 5}
-    assert evaluate._classes(whole, whole) is None
-    assert evaluate._classes(of(np.array([-1, -1])), of(np.array([-1, -1, -1]))) is None
+    whole = np.repeat(np.arange(5, dtype=np.int32), 4)
+    assert labels.fewer(whole[:6], whole) == {"seen": 2, "split": 5}
+    assert labels.fewer(whole, whole) is None
+    assert labels.fewer(*(np.full(num, -1, np.int32) for num in (2, 3))) is None
 
 
 def test_it_is_said_last_and_in_every_list(tmp_path):
@@ -167,3 +165,13 @@ def test_the_table_of_a_sweep_says_so(tmp_path):
     assert f"prior=mine/seed-0: not a bound, for {WHY}." in text
     plain = {**values, "estimators": {"elbo": estimate(-70.0)}}
     assert "not a bound" not in table.markdown([of(0, **plain)])
+
+
+def test_the_rate_of_a_flow_says_nothing_of_a_chain():
+    """Where the flow's alone is known, its solver may have made it too low."""
+    below = {"aggregate_kl": -8.0, "aggregate_kl_se": 0.1}
+    assert all(marks(bound_model="T=inf", model="T=inf", **below))
+    assert not any(marks(bound_model="T=inf", model="ode", **below))
+    about = {"nats": {"mean": 2.0, "se": 0.1}, "saturated": False} | below
+    assert "no density" in said(information=about, rates=[4.0])
+    assert "no density" not in said(information=about | {"model": "ode"}, rates=[4.0])

@@ -106,14 +106,14 @@ def test_checkpoints_are_compared_by_the_smallest_error(ae_run):
     assert len(set(errors.values())) == 3
 
 
-def test_the_numbers_are_those_of_neighbouring_pairs(smoke_run, monkeypatch):
-    """Of a VAE too: between posterior means, image 0 with 1, 2 with 3 and so on."""
+def test_the_numbers_are_those_of_pairs_from_either_half(smoke_run, monkeypatch):
+    """Of a VAE too: between posterior means, image 0 with 32, 1 with 33 and so on."""
     found = json.loads((smoke_run / "eval.json").read_text())["interpolation"]
     run = vdp.load(smoke_run)
     images = run.images("test")[:64]
     codes = run.encode(images).mean
     weights = T.reshape(1, 17, 1).astype(np.float32)
-    lines = (1 - weights) * codes[0::2, None] + weights * codes[1::2, None]
+    lines = (1 - weights) * codes[:32, None] + weights * codes[32:, None]
     each = smoothness.measures(run.decode(lines.reshape(-1, 12)).reshape(32, 17, 8, 8, 1))
     assert (found["steps"], found["pairs"], found["skipped"]) == (16, 32, 0)
     for name, values in each.items():
@@ -148,7 +148,9 @@ def test_the_corners_of_the_square_are_four_reconstructions(smoke_run, tmp_path,
     latent_space.write_interpolations(run, tmp_path / "interpolations.png", images)
     lines, columns = drawn["interpolations"]
     assert (len(lines), columns) == (30, 10)
-    np.testing.assert_allclose(lines[[0, 9, 10, 19, 20, 29]], run.decode(codes), atol=1e-5)
+    np.testing.assert_allclose(
+        lines[[0, 9, 10, 19, 20, 29]], run.decode(codes[[0, 3, 1, 4, 2, 5]]), atol=1e-5
+    )
 
 
 def test_the_plane_spans_the_central_codes(ae_run, tmp_path, monkeypatch):
@@ -192,3 +194,14 @@ def test_codes_without_a_prior_fill_one_panel(tmp_path):
         with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
             assert one.width < 0.7 * two.width
             assert len(np.unique(np.asarray(one))) > 10
+
+
+@pytest.mark.parametrize(("num", "most"), [(360, 500), (10_000, 500), (7, 2), (2, 500), (1, 500)])
+def test_ends_of_lines_are_spread_over_images_that_are_sorted_by_class(num, most):
+    chosen = interpolation.pairs(num, most)
+    assert len(set(chosen)) == len(chosen) == 2 * min(num // 2, most)
+    if len(chosen):
+        assert (chosen < num).all()
+        np.testing.assert_allclose(chosen[1::2] - chosen[0::2], num / 2, atol=1.5)
+        assert chosen.min() == 0
+        assert chosen.max() >= num - 1 - num / len(chosen)

@@ -77,7 +77,7 @@ def test_eval_file_has_every_key(smoke_run):
         "accuracy", "fid", "sampling", "train_seconds", "train_seconds_total", "information",
         "settings", "score",
         "validations", "representation", "kid", "manifold", "ood", "convergence", "question",
-        "date", "classes", "edited_sources",
+        "date", "classes", "edited_sources", "weights", "components", "mse_se", "accuracy_se",
     }  # fmt: skip
     assert result["classes"] is result["edited_sources"] is None
     assert set(result["estimators"]) == {

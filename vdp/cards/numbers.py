@@ -234,7 +234,7 @@ def _score(result: Mapping[str, Any]) -> Headline | None:
         value, label = Mean(mean=own["mean"], se=own["se"]), own["name"].replace("_", " ")
         return Headline(value=value, unit=own["unit"], label=label, kind=NO_LIKELIHOOD)
     if result.get("mse") is not None and not any(result["estimators"].values()):
-        value = Mean(mean=result["mse"], se=None)
+        value = Mean(mean=result["mse"], se=result.get("mse_se"))
         return Headline(value=value, unit="a pixel", label="mse", kind=NO_LIKELIHOOD)
     return None
 

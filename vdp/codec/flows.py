@@ -5,7 +5,7 @@ small deviation sigma makes one: with J = df/dz at z,
 
     pop e ~ N(f(z), sigma^2 J J^T),   push z under N(f^-1(e), sigma^2 I),   push e under N(0, I).
 
-Where f is straight over a few sigma, the first two cost log |det J| together, whatever e was
+Where f is straight over a few sigma, the first two cost -log |det J| together, whatever e was
 popped: in all -log N(f(z); 0, I) - log |det J|, which is -log p(z).
 """
 

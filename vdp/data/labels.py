@@ -44,3 +44,12 @@ def whole(
             "labels out where there are none"
         )
     return values.astype(np.int32)
+
+
+def fewer(seen: Int32[np.ndarray, "m"], every: Int32[np.ndarray, "n"]) -> dict[str, int] | None:
+    """Of how many classes labels are, where all labels of a split are of more: {"seen", "split"}.
+
+    -1 is no class. None where they are of as many.
+    """
+    found, all_of_them = (len(np.unique(labels[labels >= 0])) for labels in (seen, every))
+    return {"seen": found, "split": all_of_them} if found < all_of_them else None

@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 import numpy as np
 
-from vdp.data import datasets
+from vdp.data import datasets, labels
 from vdp.data.core import Split
 from vdp.errors import UserError
 from vdp.evaluation import (
@@ -116,13 +116,13 @@ def evaluate(
         "settings": {field: after for field, (_, after) in changes.items()},
         "question": naming.question(run.settings),
         "num_examples": len(split),
-        "classes": _classes(split, dataset.splits[chosen.split]),
+        "classes": labels.fewer(split.labels, dataset.splits[chosen.split].labels),
         "binarization_seed": data.binarization_seed if data.binarization != "none" else None,
         "augmentation": data.augmentation,
         "estimators": question.estimators,
         **dict.fromkeys(("fid", "kid", "manifold", "sampling", "ood")),
-        **dict.fromkeys(("active_units", "rates", "latents", "clipped")),
-        **dict.fromkeys(("information", "mse", "interpolation", "accuracy", "score")),
+        **dict.fromkeys(("active_units", "rates", "latents", "clipped", "accuracy_se", "score")),
+        **dict.fromkeys(("information", "mse", "mse_se", "interpolation", "accuracy")),
         "representation": None,
         "convergence": None,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
@@ -185,12 +185,6 @@ def _images(run: Run[Model], dataset: datasets.Dataset) -> tuple[Split, Arrays]:
     return split, (target, inputs, split.labels)
 
 
-def _classes(seen: Split, split: Split) -> dict[str, int] | None:
-    """Of how many classes the images are where the split has more; None where it does not."""
-    found, every = (len(np.unique(images.labels[images.labels >= 0])) for images in (seen, split))
-    return {"seen": found, "split": every} if found < every else None
-
-
 def _latents(question: Question[Stochastic]) -> dict[str, Any]:
     """What every latent carries, top first: {"name", "height", "units", "active", "used", "rate"}.
 
@@ -221,8 +215,9 @@ def _latents(question: Question[Stochastic]) -> dict[str, Any]:
             row["rate"] = by_latent.get(row["name"], 0)
     rates = [row["rate"] for row in table] if "rate" in table[0] else None
     information = None
-    if first and rates and len(rates) == 1:
+    if first and bound and rates and len(rates) == 1:
         information = _information(question, first, *rates)
+        information = information and information | {"model": bound["model"]}
     return {
         "active_units": active,
         "latents": table,
@@ -254,9 +249,10 @@ def _clipped(question: Question[Hierarchical]) -> dict[str, Any]:
 def _squared_error(question: Question[Reconstructing]) -> dict[str, Any]:
     run, target = question.run, question.arrays[0]
     images = run.map(per_batch.reconstruct, question.arrays)
-    of_each = images.reshape(len(images), -1).sum(axis=1)
+    squares = (images - to_unit(target, run.facts.levels)) ** 2
+    of_each = squares.reshape(len(images), -1).mean(axis=1)
     require_finite("the reconstruction", of_each, run.step)
-    return {"mse": float(np.mean((images - to_unit(target, run.facts.levels)) ** 2))}
+    return likelihood.with_se("mse", of_each)
 
 
 def _interpolation(question: Question[Latent]) -> dict[str, Any]:
@@ -270,7 +266,7 @@ def _accuracy(question: Question[Classifying]) -> dict[str, Any]:
     if not labelled.any():
         return {}
     correct = question.run.map(per_batch.correct, question.arrays)
-    return {"accuracy": float(np.mean(correct[labelled]))}
+    return likelihood.with_se("accuracy", correct[labelled])
 
 
 def _score(question: Question[Scored]) -> dict[str, Any]:

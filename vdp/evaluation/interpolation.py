@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int32, UInt8
 
+from vdp.data import core
 from vdp.metrics import smoothness
 from vdp.run import Run
 from vdp.types import Latent
@@ -18,22 +19,32 @@ def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str,
 
     Args:
       run: of a model with `decode_mean`.
-      images: uint8 as the encoder sees them; pairs are (2i, 2i + 1), PAIRS of them at most.
+      images: uint8 as the encoder sees them; of these PAIRS pairs at most, see `pairs`.
 
     Returns:
       {"steps": M, "pairs", "skipped": those that decode to one image, and every entry of
       `smoothness.measures` as {"mean", "se"} over the pairs that are left}.
     """
-    pairs = min(len(images) // 2, PAIRS)
-    codes = run.encode(images[: 2 * pairs]).mean
+    chosen = pairs(len(images), PAIRS)
+    codes = run.encode(images[chosen]).mean
     parts = []
-    for first in range(0, 2 * pairs, 2 * PAIRS_AT_ONCE):
+    for first in range(0, len(chosen), 2 * PAIRS_AT_ONCE):
         some = codes[first : first + 2 * PAIRS_AT_ONCE]
         parts.append(smoothness.measures(lines(run, some, STEPS + 1)))
     each = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     left = len(each["path_ratio"])
-    counts = {"steps": STEPS, "pairs": left, "skipped": pairs - left}
+    counts = {"steps": STEPS, "pairs": left, "skipped": len(chosen) // 2 - left}
     return counts | smoothness.summary(each)
+
+
+def pairs(num: int, most: int) -> Int32[np.ndarray, "m"]:
+    """Which of `num` images are the ends of lines, (2i, 2i + 1) of each: `most` pairs at most.
+
+    They are spread over all images, and the ends of a line lie half of them apart: files often hold
+    images class by class.
+    """
+    halves = core.spread(num, 2 * min(num // 2, most)).reshape(2, -1)
+    return halves.T.reshape(-1)
 
 
 def lines(

@@ -47,11 +47,13 @@ def beside_the_estimates(result: dict[str, Any]) -> list[str]:
     if information := result.get("information"):  # a result of 0.1.0 has none
         lines.append(_information(information, result["rates"][0], num))
     if result.get("mse") is not None:
-        lines.append(f"{split} mse {result['mse']:.5f} a pixel{_between(result['interpolation'])}")
+        mse = with_error(result["mse"], result.get("mse_se"), ".5f")
+        lines.append(f"{split} mse {mse} a pixel{_between(result['interpolation'])}")
     if (score := result.get("score")) and score["name"] != "squared_error":  # mse says that one
         lines.append(f"{split} {_score(score)}")
     if result["accuracy"] is not None:
-        lines.append(f"{split} accuracy: {result['accuracy']:.4f}")
+        share = with_error(result["accuracy"], result.get("accuracy_se"), ".4f")
+        lines.append(f"{split} accuracy: {share}")
     lines += _representation(result.get("representation"), split)
     if result["fid"]:
         lines.append(_fid(result["fid"]))
@@ -193,7 +195,7 @@ def ascent(entry: Mapping[str, Any]) -> str:
 
 def _information(information: Mapping[str, Any], rate: float, num: int) -> str:
     left = information["aggregate_kl"]
-    if divergence.of_aggregate_is_negative(information):
+    if information.get("model") != "ode" and divergence.of_aggregate_is_negative(information):
         rest = f"KL(q(z) || p(z)) at most {left:.2f}, which is negative: p(z) is no density"
     else:  # below zero by noise alone
         rest = f"KL(q(z) || p(z)) at most {max(left, 0.0):.2f}"
@@ -233,10 +235,9 @@ def _score(score: Mapping[str, Any]) -> str:
 def _fid(fid: Mapping[str, Any]) -> str:
     real = ""
     if fid["real"] is not None:
-        real = (
-            f"; the {fid['real_split']} split's own {fid['num_real']} images: "
-            f"{fid['real']:.2f}, the larger the fewer"
-        )
+        real = f"; {fid['num_real']} images of the {fid['real_split']} split: {fid['real']:.2f}"
+        if as_many := fid.get("value_of_num_real"):
+            real += f", as many samples: {as_many:.2f}"
     return (
         f"FID {fid['value']:.2f} ({fid['num_samples']} samples against "
         f"{fid['reference']}, {fid['num_reference']} images{real}; {fid['features']}; "

@@ -20,6 +20,7 @@ from vdp.runtime.progress import Progress
 from vdp.types import DiffusionLike, Model
 
 CHUNK = 1000  # samples that are timed together at the most
+SUBSETS = 10  # of the images that are judged beside samples, at most
 COMPARED = 10_000  # features of either set, at most, whose distances are taken one by one
 
 
@@ -92,7 +93,10 @@ def judged(
     Returns:
       What eval.json holds under "fid", "kid", "manifold" and "sampling". "real" is the same number
       of the evaluated split itself: what a perfect model would get; None where that is the
-      reference. KID and the four of the manifold are of at most 10,000 reference images.
+      reference. It is of as many images as there are samples, for FID falls with them: a mean over
+      "real_subsets" disjoint ones; of fewer where the split has no more, and then
+      "value_of_num_real" is the FID of as many samples. KID and the four of the manifold are of at
+      most 10,000 reference images.
     """
     chosen, options = run.settings.eval, run.settings.sample.options()
     reference = dataset.splits[chosen.fid_reference].images
@@ -100,7 +104,11 @@ def judged(
     distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
     images = dataset.splits[chosen.split].images
     is_other = chosen.split != chosen.fid_reference  # else its images are on both sides
-    real = features.apply(images) if is_other and len(images) > 1 else None
+    parts = []
+    if is_other and len(images) > 1:
+        parts = _as_many(features.apply(images), len(samples), chosen.seed)
+    num_real = len(parts[0]) if parts else len(images)
+    fewer = bool(parts) and num_real < len(samples)
     order = np.random.default_rng(chosen.seed).permutation(len(reference))[:COMPARED]
     some = features.apply(reference[np.sort(order)])
     result = {
@@ -108,9 +116,11 @@ def judged(
         "num_samples": len(samples),
         "reference": chosen.fid_reference,
         "num_reference": expected.num,
-        "real": distance(real) if real is not None else None,
+        "real": float(np.mean([distance(part) for part in parts])) if parts else None,
         "real_split": chosen.split,
-        "num_real": len(images),
+        "num_real": num_real,
+        "real_subsets": len(parts),
+        "value_of_num_real": distance(samples[:num_real]) if fewer else None,
         "features": features.name,
         "rounding": f"likelihood means to {run.facts.info.levels} levels",
         "sampler": options or "the prior's own",
@@ -118,9 +128,18 @@ def judged(
     }
     return {
         "fid": result,
-        **_one_by_one(some, samples, real, chosen.seed),
+        **_one_by_one(some, samples, parts[0] if parts else None, chosen.seed),
         "sampling": {"num": drawn.num, "seconds": drawn.seconds},
     }
+
+
+def _as_many(
+    features: Float[np.ndarray, "n d"], num: int, seed: int
+) -> list[Float[np.ndarray, "_ d"]]:
+    """Disjoint sets of `num` features, SUBSETS at most; of fewer features than that, all in one."""
+    order = np.random.default_rng(seed).permutation(len(features))
+    subsets = min(max(len(features) // num, 1), SUBSETS)
+    return [features[order[start * num : (start + 1) * num]] for start in range(subsets)]
 
 
 def _chain(model: Model, options: Mapping[str, Any]) -> dict[str, str]:

@@ -42,8 +42,11 @@ def mark(
     estimators, tag = result["estimators"], model.bound_model
     entries = [entry for entry in estimators.values() if entry and _alike(entry["model"], tag)]
     if entries and tag != "ode":
+        information = result["information"]
+        if information and not _alike(information.get("model", tag), tag):  # as of a flow's solver
+            information = None
         why = score.negative_rate(model, parts()) or _negative_divergence(
-            result["information"], divergence.no_density(tag)
+            information, divergence.no_density(tag)
         )
         for entry in entries if why else ():
             entry[divergence.NOT_A_BOUND] = why

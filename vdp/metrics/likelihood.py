@@ -128,6 +128,12 @@ def mean_and_error(values: Shaped[AnyArray, "n"] | Sequence[float]) -> Estimate:
     return {"mean": mean, "se": error}
 
 
+def with_se(name: str, values: Shaped[AnyArray, "n"]) -> dict[str, float | None]:
+    """The mean over examples under a name, and its standard error under NAME_se."""
+    mean, error = numbers.mean_and_error(np.asarray(values))
+    return {name: mean, f"{name}_se": error}
+
+
 def summary(
     values: Float[AnyArray, "n"], x_shape: Shape, *, discrete: bool
 ) -> dict[str, Estimate | None]:

@@ -23,7 +23,7 @@ Images = UInt8[np.ndarray, "n h w c"]  # as the encoder sees them
 
 def write_interpolations(run: Run[Latent], path: pathlib.Path, images: Images) -> None:
     """Writes decoded straight lines between the codes (posterior means) of pairs of images."""
-    codes = run.encode(images[: 2 * min(LINES, len(images) // 2)]).mean
+    codes = run.encode(images[interpolation.pairs(len(images), LINES)]).mean
     lines = interpolation.lines(run, codes, LINE_POINTS)
     if parallel.is_writer():
         heads = shares(LINE_POINTS)
