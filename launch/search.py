@@ -3,6 +3,7 @@
 import argparse
 import csv
 import io
+import json
 import pathlib
 import shlex
 import sys
@@ -23,6 +24,8 @@ from vdp.record import RUN_FILE
 from vdp.runtime import files, markdown, terminal
 from vdp.runtime.progress import duration
 from vdp.settings import Settings
+from vdp.settings.compare import FREE_ON_RESUME, differences
+from vdp.settings.parse import to_json
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -111,13 +114,14 @@ def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Sea
             "better"
         )
     files.prepare(workdir)
+    goal = "maximize" if score.sign > 0 else "minimize"
     return Search(
         config=flags.config,
         distributions=distributions,
         overrides=overrides,
         score=score,
         seed=flags.seed,
-        study=_study(flags, overrides, workdir, "maximize" if score.sign > 0 else "minimize"),
+        study=_study(flags, overrides, resolved[0], workdir, goal),
         workdir=workdir,
         command=command,
     )
@@ -145,14 +149,36 @@ def search_folder(flags: argparse.Namespace) -> pathlib.Path:
 
 
 def _study(
-    flags: argparse.Namespace, overrides: Pairs, workdir: pathlib.Path, goal: str
+    flags: argparse.Namespace,
+    overrides: Pairs,
+    settings: Settings,
+    workdir: pathlib.Path,
+    goal: str,
 ) -> "Study":
-    """The study in the folder; UserError where it is one of another command."""
+    """The study in the folder; UserError where it is one of another command, or another config.
+
+    Args:
+      flags: of the command line.
+      overrides: of the config's fields.
+      settings: what the first values of the space come to.
+      workdir: of the search.
+      goal: "maximize" or "minimize".
+    """
     asked = {k: v for k, v in vars(flags).items() if k not in ("trials", "workdir")}
-    asked["overrides"] = [list(pair) for pair in overrides]
+    asked |= {"overrides": overrides, "settings": to_json(settings)}
+    asked = json.loads(json.dumps(asked))  # as it is read again
     with files.lock(workdir, wait=True):
         if (workdir / RECORD).exists():
-            if files.read_json(workdir / RECORD, RECORD) != asked:
+            begun = files.read_json(workdir / RECORD, RECORD)
+            before, now = begun.pop("settings", None), asked.pop("settings")
+            changes = differences(before, now, free=FREE_ON_RESUME) if before else {}
+            if changes:  # of a search of version 0.1 it is not known
+                told = ", ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in changes.items())
+                raise UserError(
+                    f"{workdir} holds a search of another config ({told}): trials of the two "
+                    "cannot be ranked together; name another --workdir"
+                )
+            if begun != asked:
                 raise UserError(
                     f"{workdir} holds a search with other flags (see {RECORD} there): repeat "
                     "those, or name another --workdir"

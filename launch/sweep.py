@@ -9,8 +9,6 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from launch import plot, points, slurm, table
 from launch.points import say
@@ -18,9 +16,11 @@ from launch.signals import stopping
 from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
 from vdp.flags import split
+from vdp.record import read_run
 from vdp.runtime import files, sources, terminal
 from vdp.runtime.progress import duration
-from vdp.settings import Settings
+from vdp.settings import Settings, epochs
+from vdp.settings import compare as compared
 
 LAUNCHERS = ("local", "slurm", "submitit-local")
 ESTIMATORS = "elbo,elbo_discrete,iwae,fid"
@@ -50,14 +50,15 @@ exit codes: 0 done; 1 a run failed; 2 something you can mend, said in one senten
 class Run:
     """One training: a grid point with a seed, its folder, and the arguments of `vdp.main`.
 
-    `model` is its spec, whose own components may have changed since a training ended.
+    `settings` are what these come to: a config, like a component, may have changed since a training
+    ended.
     """
 
     point: dict[str, str]
     seed: int
     folder: pathlib.Path
     argv: tuple[str, ...]
-    model: Mapping[str, Any]
+    settings: Settings
 
     @property
     def name(self) -> str:
@@ -79,9 +80,22 @@ class Run:
         return self.result().record.get("argv")
 
     def finished(self) -> bool:
-        """Whether this run is done, with these arguments and this code of its components."""
+        """Whether this run is done, with these arguments, config and code of its components.
+
+        Whether its images are the same is seen where it is started again.
+        """
         done = self.result().status == "finished" and self.begun_with() == list(self.argv)
-        return done and not sources.changed(self.folder)
+        return done and self._as_planned() and not sources.changed(self.folder)
+
+    def _as_planned(self) -> bool:
+        """Whether the settings that the folder holds are those of this run."""
+        try:
+            record = read_run(self.folder)
+            planned = epochs.resolve(self.settings, record.counts.get("train", 1))
+            compared.check_resumable(record.settings, planned)
+        except UserError:  # of a damaged file too, which `vdp.main` names
+            return False
+        return record.settings.train.steps == planned.train.steps
 
 
 def parse(
@@ -168,7 +182,7 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
             workdir = sweep_folder(flags) / folder_name(point) / f"seed-{seed}"
             argv = [f"--config={argument}", f"--workdir={workdir}", f"--config.seed={seed}"]
             argv += [f"--config.{field}={text}" for field, text in fields]
-            runs.append(Run(point, seed, workdir, tuple(argv), settings.model))
+            runs.append(Run(point, seed, workdir, tuple(argv), settings.replace(seed=seed)))
     return runs
 
 

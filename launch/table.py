@@ -30,7 +30,7 @@ class Result:
     folder: pathlib.Path
     status: str  # finished | failed | unfinished
     record: dict  # sweep.json, empty where there is none
-    values: dict  # eval.json with "parameters" of config.json, empty unless finished
+    values: dict  # eval.json with "parameters" and "hashes" of config.json, empty unless finished
 
     @property
     def name(self) -> str:
@@ -55,7 +55,8 @@ def read(folder: pathlib.Path, point: dict[str, str], seed: int) -> Result:
         values = _read(folder / RESULT)
         status = "finished" if values else "unfinished"
         if values:
-            values["parameters"] = _read(folder / RUN_FILE).get("parameters")
+            about = _read(folder / RUN_FILE)
+            values |= {name: about.get(name) for name in ("parameters", "hashes")}
     elif record and code not in (None, 0, STOPPED):
         status = "failed"
     return Result(point, seed, folder, status, record, values)
@@ -231,6 +232,9 @@ def _facts(finished: Sequence[Result]) -> str:
             f"{of('interpolation.pairs')} pairs of codes, decoded in "
             f"{of('interpolation.steps')} steps"
         )
+    of_data = any(key.startswith("data.") for result in finished for key in result.point)
+    if not of_data and len({str(result.get("hashes")) for result in finished}) > 1:
+        facts += ".\n\nThese runs have not seen the same images (hashes in config.json)"
     if any(nats(name)(result) is not None for result in finished for name in ("elbo", "iwae")):
         facts += (
             ".\n\nELBO and IWAE with different model tags (in brackets) are bounds on different "

@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 
+from vdp import config, record
+
 here = pathlib.Path(__file__).parent
 flags = dict(item.split("=", 1) for item in sys.argv[1:])
 folder, seed = pathlib.Path(flags["--workdir"]), int(flags["--config.seed"])
@@ -62,4 +64,8 @@ result = {
 }
 (folder / "eval.json").write_text(json.dumps(result))
 parameters = {"total": 12345, "prior": 678 if vdm else 0}
-(folder / "config.json").write_text(json.dumps({"parameters": parameters}))
+fields = [(k.removeprefix("--config."), v) for k, v in flags.items() if k.startswith("--config.")]
+data = {"name": "digits", "shape": [8, 8, 1], "levels": 17, "num_classes": 10, "counts": {}}
+hashes = {"train": (here / "images").read_text() if (here / "images").exists() else "these"}
+settings = config.settings(flags["--config"], fields)
+record.write_run(folder, settings, parameters, data, hashes=hashes)

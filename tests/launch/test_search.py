@@ -249,6 +249,19 @@ def test_a_folder_holds_one_search(searched, tmp_path):
     assert len(calls(tmp_path)) == 1
 
 
+def test_trials_of_two_configs_are_not_ranked_together(searched, tmp_path):
+    text = "from vdp import config\n\n\ndef get_config(arg=''):\n    made = config.load(" \
+        "'digits_vae:smoke')\n    made.model.beta = 1.0\n    return made\n"  # fmt: skip
+    (tmp_path / "mine.py").write_text(text)
+    base = (f"--config={tmp_path}/mine.py",)
+    assert searched(RATES, "--trials=1", base=base)[0] == 0
+    (tmp_path / "mine.py").write_text(text.replace("1.0", "0.5"))
+    code, _, err = searched(RATES, "--trials=2", base=base)
+    assert code == 2
+    assert "holds a search of another config (model.beta was 1.0, now 0.5)" in err
+    assert len(calls(tmp_path)) == 1
+
+
 def test_a_damaged_journal_and_a_run_are_no_searches(searched, tmp_path):
     searched(RATES, "--trials=1")
     with open(tmp_path / "search" / "study.log", "a") as journal:

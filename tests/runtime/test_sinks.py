@@ -4,6 +4,7 @@ import itertools
 import json
 import pathlib
 import resource
+import shutil
 import struct
 import sys
 import time
@@ -141,6 +142,24 @@ def test_a_run_that_goes_on_is_the_same_one_there(tmp_path, noted):
     wandb_sink.asked(tmp_path, "online", {})
     assert noted.starts[2]["id"] not in (first, "../a")
     assert wandb_sink.asked(tmp_path, "off", {}) == []
+
+
+def test_a_copied_folder_is_a_run_of_its_own_there_and_a_moved_one_is_not(tmp_path, noted):
+    first, copied, moved = (tmp_path / name for name in ("first", "copied", "moved"))
+    first.mkdir()
+    wandb_sink.asked(first, "online", {})
+    shutil.copytree(first, copied)
+    for folder in (copied, copied, first):
+        wandb_sink.asked(folder, "online", {})
+    first.rename(moved)
+    wandb_sink.asked(moved, "online", {})
+    ids = [how["id"] for how in noted.starts]
+    assert ids == [ids[0], ids[1], ids[1], ids[0], ids[0]]
+    assert ids[0] != ids[1]
+    old = {"id": "abc"}  # of a version that did not keep the folder
+    (moved / "wandb.json").write_text(json.dumps(old))
+    wandb_sink.asked(moved, "online", {})
+    assert noted.starts[-1]["id"] == "abc"
 
 
 def test_no_training_ends_because_it_is_watched(tmp_path, noted, monkeypatch):

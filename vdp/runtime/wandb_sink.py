@@ -17,7 +17,7 @@ from jaxtyping import Float
 from vdp.errors import UserError, first_line
 from vdp.runtime import files
 
-ID_FILE = "wandb.json"  # {"id": ...} in the run's folder
+ID_FILE = "wandb.json"  # {"id", "folder"} in the run's folder
 FOLDER = "wandb"  # made by the package
 PROJECT = "vdp"
 BINS = 64  # of a distribution
@@ -62,7 +62,8 @@ class WandB:
     """Sends scalars with their steps, pictures, distributions and the config.
 
     The run's id lies in wandb.json, so that a run that goes on is the same one there: steps that it
-    trains again, as after a kill, are there already and are not taken twice.
+    trains again, as after a kill, are there already and are not taken twice. A copy of a folder that
+    is still there becomes a run of its own.
 
     Args:
       workdir: of the run.
@@ -138,15 +139,23 @@ class WandB:
 
 
 def _run_id(workdir: pathlib.Path) -> str:
-    """The id that the folder keeps; a new one where it keeps none that can be read."""
-    path = workdir / ID_FILE
-    if path.exists():
-        try:
-            known = files.read_json(path, path.name)["id"]
-        except (UserError, LookupError, TypeError):
-            known = None
-        if isinstance(known, str) and known.isalnum():
-            return known
-    chosen = secrets.token_hex(8)
-    files.write_json(path, {"id": chosen})
+    """The id that the folder keeps; a new one where it keeps none, or is a copy of another's."""
+    here = str(workdir.resolve())
+    known, folder = _kept(workdir)
+    if known and (folder in ("", here) or _kept(pathlib.Path(folder))[0] != known):
+        chosen = known  # of this folder, maybe moved since then
+    else:
+        chosen = secrets.token_hex(8)
+    if (chosen, here) != (known, folder):
+        files.write_json(workdir / ID_FILE, {"id": chosen, "folder": here})
     return chosen
+
+
+def _kept(workdir: pathlib.Path) -> tuple[str, str]:
+    """The id that a folder keeps and the folder it was made for; "" of what is not there."""
+    try:
+        found = files.read_json(workdir / ID_FILE, ID_FILE)
+        known, folder = found["id"], found.get("folder", "")
+    except (UserError, LookupError, TypeError, AttributeError):
+        return "", ""
+    return (known, str(folder)) if isinstance(known, str) and known.isalnum() else ("", "")
