@@ -1,6 +1,7 @@
 """DVP-VAE on CIFAR-10: a ladder of 28 latents under DCT pseudo-inputs, trained with flips.
 
-Variants: `light` (12 latents, for two cores), `reference`, `ladder`,
+Variants: `light` (12 latents, whose features the likelihood sees, in small batches: for two cores),
+`reference`, `ladder`,
 `vamp` with `components=500|750|1000`,
 `pseudoinput=dct|downsample|linear|none`, `size=3..11`,
 `prior=vdm|ddpm|flow|tarflow|trajectory|mixture|normal`, `aggregation=full|none|z_1`,
@@ -31,10 +32,12 @@ LIGHT = PUBLISHED.replace(
     hidden=32,
     blocks=1,
     head_blocks=1,
+    output_from="features",
     patch=2,
-    batch_size=64,
+    batch_size=16,
     epochs=10,
-    warmup_epochs=0.1,
+    rates=(1e-2, 1e-4),
+    warmup_epochs=0.025,
 )
 DEPTHS = {
     28: (10, 8, 6, 4),

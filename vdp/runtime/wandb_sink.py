@@ -62,8 +62,8 @@ class WandB:
     """Sends scalars with their steps, pictures, distributions and the config.
 
     The run's id lies in wandb.json, so that a run that goes on is the same one there: steps that it
-    trains again, as after a kill, are there already and are not taken twice. A copy of a folder that
-    is still there becomes a run of its own.
+    trains again, as after a kill, are there already and are not taken twice. A copy of a folder
+    that is still there becomes a run of its own.
 
     Args:
       workdir: of the run.

@@ -20,6 +20,7 @@ from vdp.variants.priors import (
 from vdp.variants.shapes import Shape
 
 CODES = ("dct", "downsample", "linear", "none")
+AGGREGATION = {"full": "aggregation", "none": "features", "z_1": "z_1"}
 OVER_CODE = ("vdm", "ddpm", "flow", "tarflow", "trajectory", "mixture", "normal")
 Z_FLOOR = {"vdm": -9.0, "ddpm": -5.0}  # of q's log-variance under a diffusion over z_L, which is
 # no sharper than its first noise: tables of 1000 betas, and cosine ones from 25 on, start below
@@ -80,7 +81,7 @@ def dvp(
     width, hidden, blocks = (8, 8, 1) if small else (shape.width, shape.hidden, shape.blocks)
     body: dict[str, Any] = dict(width=width, hidden=hidden, patch=shape.patch, remat=False)
     body |= dict(blocks_by="auto", dtype="float32")
-    output = {"full": "aggregation", "none": "features", "z_1": "z_1"}[variant["aggregation"]]
+    output = AGGREGATION.get(variant["aggregation"], shape.output_from)
     epoch_steps = max(train_images // shape.batch_size, 1)
     config = defaults()
     config.data.update(data)
@@ -148,7 +149,7 @@ def parse_argument(
             "size": sizes,
             "prior": ("auto", *OVER_CODE, ANY_NAME),
             "components": (0, 500, 750, 1000),  # 0: the first of them
-            "aggregation": ("full", "none", "z_1"),
+            "aggregation": ("auto", *AGGREGATION),  # auto: the shape's own
             "posterior": ("free", "precision"),
             **({"depth": (0, *depths)} if depths else {}),  # 0: the shape's own
             "form": ("auto", "merged", "separate"),

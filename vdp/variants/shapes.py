@@ -13,6 +13,7 @@ class Shape:
       width, hidden: channels of the features, and inside the bottlenecks.
       blocks: of the encoder, per scale.
       head_blocks: bottlenecks before the likelihood.
+      output_from: what the likelihood sees, as of `vdp.nets.LadderDecoder`.
       patch: side of the squares of pixels that encoder and head see as one.
       code_size: side of the pseudo-input.
       denoiser: (width, depth, dropout) of the UNet over it.
@@ -30,6 +31,7 @@ class Shape:
     hidden: int
     blocks: int
     head_blocks: int = 0
+    output_from: str = "aggregation"
     patch: int = 1
     code_size: int
     denoiser: tuple[int, int, float]
