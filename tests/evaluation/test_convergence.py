@@ -114,7 +114,8 @@ def test_from_the_command_line(cli, copied_run, refused):
     more = ("--config.eval.convergence=iwae", "--config.eval.iwae_samples=4")
     code, out, err = cli(*flags, *more)
     assert code == 0, err
-    written = copied_run / out.splitlines()[-1].strip()
+    (name,) = [line for line in out.splitlines() if line.endswith(".json")]
+    written = copied_run / name
     found = json.loads(written.read_text())
     entry, estimate = found["convergence"]["iwae"], found["estimators"]["iwae"]
     assert entry["num_examples"] == 16
