@@ -25,6 +25,7 @@ from vdp.runtime import files, markdown, terminal
 from vdp.runtime.progress import duration
 from vdp.settings import Settings
 from vdp.settings.compare import FREE_ON_RESUME, differences
+from vdp.settings.parse import parse as parsed
 from vdp.settings.parse import to_json
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def plan(flags: argparse.Namespace, overrides: Pairs, command: list[str]) -> Sea
         overrides=overrides,
         score=score,
         seed=flags.seed,
-        study=_study(flags, overrides, resolved[0], workdir, goal),
+        study=_study(flags, overrides, resolved, workdir, goal),
         workdir=workdir,
         command=command,
     )
@@ -151,7 +152,7 @@ def search_folder(flags: argparse.Namespace) -> pathlib.Path:
 def _study(
     flags: argparse.Namespace,
     overrides: Pairs,
-    settings: Settings,
+    resolved: Sequence[Settings],
     workdir: pathlib.Path,
     goal: str,
 ) -> "Study":
@@ -160,32 +161,41 @@ def _study(
     Args:
       flags: of the command line.
       overrides: of the config's fields.
-      settings: what the first values of the space come to.
+      resolved: what values of the space come to, the first ones and every other beside these.
       workdir: of the search.
       goal: "maximize" or "minimize".
     """
     asked = {k: v for k, v in vars(flags).items() if k not in ("trials", "workdir")}
-    asked |= {"overrides": overrides, "settings": to_json(settings)}
+    asked |= {"overrides": overrides, "settings": [to_json(settings) for settings in resolved]}
     asked = json.loads(json.dumps(asked))  # as it is read again
     with files.lock(workdir, wait=True):
         if (workdir / RECORD).exists():
             begun = files.read_json(workdir / RECORD, RECORD)
-            before, now = begun.pop("settings", None), asked.pop("settings")
-            changes = differences(before, now, free=FREE_ON_RESUME) if before else {}
-            if changes:  # of a search of version 0.1 it is not known
-                told = ", ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in changes.items())
-                raise UserError(
-                    f"{workdir} holds a search of another config ({told}): trials of the two "
-                    "cannot be ranked together; name another --workdir"
-                )
+            before = begun.pop("settings", [])  # of a search of version 0.1 they are not known
+            del asked["settings"]
             if begun != asked:
                 raise UserError(
                     f"{workdir} holds a search with other flags (see {RECORD} there): repeat "
                     "those, or name another --workdir"
                 )
+            for then, now in zip(before, resolved, strict=False):
+                _check_same(workdir, parsed(then), now)
         else:
             files.write_json(workdir / RECORD, asked)
         return _opened(flags, workdir / JOURNAL, goal)
+
+
+def _check_same(workdir: pathlib.Path, then: Settings, now: Settings) -> None:
+    """Refuses a config that is another one than at the start of a search; UserError."""
+    before, after = to_json(then), to_json(now)
+    changes = differences(before, after, free=FREE_ON_RESUME)
+    changes |= differences(before, after, only=("eval.every", "train.patience"))
+    if changes:
+        told = ", ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in changes.items())
+        raise UserError(
+            f"{workdir} holds a search of another config ({told}): trials of the two cannot be "
+            "ranked together; name another --workdir"
+        )
 
 
 def _opened(flags: argparse.Namespace, path: pathlib.Path, goal: str) -> "Study":

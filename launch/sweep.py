@@ -15,6 +15,7 @@ from launch.points import say
 from launch.signals import stopping
 from vdp import config
 from vdp.errors import STOPPED, Parser, UserError, choose_from, whole_number
+from vdp.evaluation import naming
 from vdp.flags import split
 from vdp.record import read_run
 from vdp.runtime import files, sources, terminal
@@ -84,18 +85,36 @@ class Run:
 
         Whether its images are the same is seen where it is started again.
         """
-        done = self.result().status == "finished" and self.begun_with() == list(self.argv)
-        return done and self._as_planned() and not sources.changed(self.folder)
+        found = self.result()
+        done = found.status == "finished" and self.begun_with() == list(self.argv)
+        if not done or (both := self._stored()) is None or sources.changed(self.folder):
+            return False
+        stored, planned = both
+        lengths = [(s.train.steps, s.train.seconds, s.train.patience) for s in (stored, planned)]
+        return lengths[0] == lengths[1] and naming.answered(found.values, planned)
 
-    def _as_planned(self) -> bool:
-        """Whether the settings that the folder holds are those of this run."""
+    def check(self) -> None:
+        """Refuses another config than that of the finished run in the folder; UserError.
+
+        Started again, the run would be refused, and its numbers would leave the table.
+        """
+        if self.result().status != "finished" or (both := self._stored()) is None:
+            return
+        try:
+            compared.check_resumable(*both, run=str(self.folder))
+        except UserError as error:
+            raise UserError(f"{self.name} is finished, and {error}") from error
+
+    def _stored(self) -> tuple[Settings, Settings] | None:
+        """(settings that the folder holds, those of this run); None of a damaged file.
+
+        `vdp.main` names that one.
+        """
         try:
             record = read_run(self.folder)
-            planned = epochs.resolve(self.settings, record.counts.get("train", 1))
-            compared.check_resumable(record.settings, planned)
-        except UserError:  # of a damaged file too, which `vdp.main` names
-            return False
-        return record.settings.train.steps == planned.train.steps
+        except UserError:
+            return None
+        return record.settings, epochs.resolve(self.settings, record.counts.get("train", 1))
 
 
 def parse(
@@ -177,6 +196,7 @@ def plan(flags: argparse.Namespace, overrides: list[tuple[str, str]]) -> list[Ru
         settings = config.settings(argument, fields)
         if settings.eval.estimators and not chooses:  # else there is nothing to estimate
             fields.append(("eval.estimators", ESTIMATORS))
+            settings = config.settings(argument, fields)
         point = {key.removeprefix("config."): value for key, value in chosen.items()}
         for seed in seeds:
             workdir = sweep_folder(flags) / folder_name(point) / f"seed-{seed}"
@@ -242,6 +262,8 @@ def compare(workdir: pathlib.Path, results: list[table.Result]) -> int:
 def _launch(runs: list[Run], workdir: pathlib.Path, flags, options, command) -> int | None:
     """Brings the runs to their end; returns an exit code where there is no table to write yet."""
     with files.opened(workdir, made=(), in_use=lambda: True):  # no run is taken away
+        for run in runs:
+            run.check()
         todo = [run for run in runs if not run.finished()]
         skipped = len(runs) - len(todo)
         say(f"{workdir}: {len(runs)} runs, {skipped} of them finished before")

@@ -233,7 +233,8 @@ def _facts(finished: Sequence[Result]) -> str:
             f"{of('interpolation.steps')} steps"
         )
     of_data = any(key.startswith("data.") for result in finished for key in result.point)
-    if not of_data and len({str(result.get("hashes")) for result in finished}) > 1:
+    known = [hashes for result in finished if (hashes := result.get("hashes"))]
+    if not of_data and any(hashes != known[0] for hashes in known):
         facts += ".\n\nThese runs have not seen the same images (hashes in config.json)"
     if any(nats(name)(result) is not None for result in finished for name in ("elbo", "iwae")):
         facts += (

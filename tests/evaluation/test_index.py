@@ -127,11 +127,16 @@ def test_what_is_of_other_parameters_or_components_does_not_stay(tmp_path):
     before = result(20, estimators=by_hand) | {"weights": "aa", "convergence": {"ode": [1.0]}}
     now = result(20) | {"weights": "aa"}
     assert set(index.with_earlier(now, before)["earlier"]) == {"iwae"}
-    for other in ({"weights": "bb"}, {"edited_sources": ["laplace.py"]}):
+    before, now = before | {"components": "a"}, now | {"components": "a"}
+    others = ({"weights": "bb"}, {"edited_sources": ["laplace.py"]}, {"components": "b"})
+    for other in others:
         assert index.with_earlier(now | other, before) == now | other
         assert index.with_earlier(now, before | other) == now
-    later = result(40) | {"weights": "bb"}
-    assert set(index.with_earlier(later, before)["earlier"]) == {"iwae"}, "with its step"
+    later = result(40) | {"weights": "bb", "components": "a"}
+    longer = index.with_earlier(later, before)
+    assert longer["earlier"]["iwae"] | {"weights": "aa", "step": 20} == longer["earlier"]["iwae"]
+    again = result(20) | {"weights": "cc", "components": "a"}
+    assert "earlier" not in index.with_earlier(again, longer), "the step was trained again since"
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{", '{"estimators": {"elbo": 3}}'])

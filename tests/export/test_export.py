@@ -146,6 +146,14 @@ def test_names_that_the_run_has_are_made_short_whatever_is_in_them(exported, cop
     assert public["fid"] == {"features": "classifier of folder:photos, trained by vdp"}
 
 
+def test_an_evaluation_of_other_parameters_of_the_same_step_is_left_out(exported, copied_run):
+    run, _ = exported
+    weights = json.loads((copied_run / "eval.json").read_text())["weights"]
+    stored = read_run(copied_run)
+    assert folder._evaluation(run, stored, weights)["weights"] == weights
+    assert folder._evaluation(run, stored, "0" * 16) is None
+
+
 def test_what_cannot_be_done_with_it_is_said(exported, refused, smoke_run, tmp_path):
     _, out = exported
     smoke = "--config=digits_vae:smoke"

@@ -259,6 +259,10 @@ def test_trials_of_two_configs_are_not_ranked_together(searched, tmp_path):
     code, _, err = searched(RATES, "--trials=2", base=base)
     assert code == 2
     assert "holds a search of another config (model.beta was 1.0, now 0.5)" in err
+    later = text.replace("    return made", "    made.eval.every = 3\n    return made")
+    (tmp_path / "mine.py").write_text(later)
+    code, _, err = searched(RATES, "--trials=2", base=base)
+    assert (code, "eval.every was" in err) == (2, True), "trials are compared there"
     assert len(calls(tmp_path)) == 1
 
 

@@ -1,5 +1,7 @@
 """A sweep whose config or images have changed since some of its runs ended."""
 
+from launching import calls
+
 
 def test_a_run_of_another_config_is_not_finished_and_other_images_are_said(swept, fake, tmp_path):
     """As where the file of the config was edited, or pictures were added to a folder."""
@@ -19,5 +21,11 @@ def test_a_run_of_another_config_is_not_finished_and_other_images_are_said(swept
     edited = text.replace("    return config", "    made = config").rstrip()
     (tmp_path / "mine.py").write_text(f"{edited}\n    made.model.beta = 0.5\n    return made\n")
     code, out, err = swept(base=grid("normal,vdm,flow"))
-    assert (code, "0 of them finished before" in err) == (0, True)
-    assert "the same images" not in out, "all are of the new ones now"
+    assert code == 2
+    assert (
+        "prior=normal/seed-0 is finished, and this workdir holds a run with another config" in err
+    )
+    assert "model.beta (was None, now 0.5)" in err
+    assert list(calls(tmp_path).values()) == [1, 1, 1], "nothing was started, and nothing is lost"
+    code, out, _ = swept("--table-only", base=())
+    assert (code, "not finished" in out) == (0, False)

@@ -16,7 +16,7 @@ import vdp
 from vdp import config
 from vdp.data import datasets
 from vdp.errors import UserError
-from vdp.evaluation import classifier, features, samples
+from vdp.evaluation import classifier, features
 from vdp.metrics import fid
 from vdp.record import read_run
 
@@ -232,6 +232,10 @@ def test_fid_stands_in_eval_json_with_all_that_belongs_to_it(
     (path,) = copied_run.glob("eval-best-test-other-*.json")
     found = json.loads(path.read_text())
     assert found["fid"]["value"] > found["fid"]["real"] > 0
+    counts = [found["fid"][name] for name in ("num_real", "real_subsets", "value_of_num_real")]
+    assert counts == [50, 7, None], "of 360 test images"
+    assert found["manifold"]["real"]["num"] == 50
+    assert found["kid"]["real"]["subset"] > found["kid"]["subset"], "of all: it does not change"
     assert found["fid"]["num_samples"] == 50
     assert found["kid"]["mean"] > found["kid"]["real"]["mean"]
     assert (found["kid"]["subset"], found["kid"]["subsets"]) == (5, 10)
@@ -293,20 +297,3 @@ def test_one_class_of_labels_trains_no_features():
     features.check(settings, dataset)
     with pytest.raises(UserError, match="one class"):
         features.check(settings, alone)
-
-
-def test_images_are_judged_in_as_many_as_there_are_samples():
-    """FID of finite sets of one distribution is c (1/N + 1/M): it must not depend on the split."""
-    rng = np.random.default_rng(0)
-    expected = fid.statistics(rng.normal(size=(20_000, 8)))
-    drawn, real = rng.normal(size=(500, 8)), rng.normal(size=(4_000, 8))
-    distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
-    parts = samples._as_many(real, len(drawn), seed=0)
-    assert [part.shape for part in parts] == [(500, 8)] * 8
-    assert len(np.unique(np.concatenate(parts), axis=0)) == 4_000
-    found = [distance(part) for part in parts]
-    assert abs(np.mean(found) - distance(drawn)) < 4 * np.std(found, ddof=1)
-    assert distance(real) < 0.4 * np.mean(found), "of the whole split it is another number"
-    (few,) = samples._as_many(real[:300], len(drawn), seed=0)
-    assert len(few) == 300
-    assert len(samples._as_many(real, 100, seed=0)) == samples.SUBSETS

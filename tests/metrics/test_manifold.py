@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from vdp.evaluation import samples
 from vdp.metrics import manifold
 
 NUMBERS = ("precision", "recall", "density", "coverage")
@@ -76,12 +75,3 @@ def test_both_sets_have_one_number_which_is_said(monkeypatch):
     assert manifold.manifold(ordered, ordered)["num"] == 25
     assert manifold.manifold(draws(5), draws(50)) is None
     assert manifold.manifold(draws(6), draws(50))["num"] == 6
-
-
-def test_samples_in_half_of_the_images_are_precise_and_recall_half():
-    rng = np.random.default_rng(0)
-    images, drawn = rng.uniform(0, 1, (200, 1)), rng.uniform(0, 0.5, (200, 1))
-    found = samples._one_by_one(images, drawn, None, seed=0)["manifold"]
-    assert found["precision"] > 0.9
-    assert 0.4 < found["recall"] < 0.6
-    assert found["real"] is None

@@ -84,22 +84,33 @@ def with_earlier(result: dict[str, Any], before: Mapping[str, Any] | None) -> di
         result = result | {"convergence": before["convergence"] | (result.get("convergence") or {})}
     estimates = _estimates(before)
     earlier = dict(before.get("earlier") or {})
+    of_it = {about: before[about] for about in ("step", "weights") if about in before}
     earlier |= {
-        name: {**entry, "step": before["step"]}
+        name: {**entry, **of_it}
         | ({"num_examples": before["num_examples"]} if name in before["estimators"] else {})
         for name, entry in estimates.items()
         if entry
     }
     now = _estimates(result)
-    kept = {name: entry for name, entry in earlier.items() if not now.get(name)}
+    kept = {
+        name: entry
+        for name, entry in earlier.items()
+        if not now.get(name) and not _trained_again(entry, result)
+    }
     return {**result, "earlier": kept} if kept else result
 
 
 def _is_of_others(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether two results are of other components, or of other parameters of one step."""
+    known = now.get("components")  # of a result of version 0.1 they are not
+    edited = before.get("edited_sources") != now.get("edited_sources")
+    return edited or before.get("components", known) != known or _trained_again(before, now)
+
+
+def _trained_again(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two estimates are of one step with other parameters, where both are known."""
     weights = before.get("weights"), now.get("weights")
-    trained_again = before["step"] == now["step"] and None not in weights and len({*weights}) > 1
-    return trained_again or before.get("edited_sources") != now.get("edited_sources")
+    return before["step"] == now["step"] and None not in weights and weights[0] != weights[1]
 
 
 def _estimates(result: Mapping[str, Any]) -> dict[str, Any]:

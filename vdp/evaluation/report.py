@@ -121,7 +121,9 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
             "not those of a sample of it"
         )
     chosen = (result.get("validations") or {}).get("num", 0)
-    if result.get("split") == "validation" and result.get("checkpoint") == "best" and chosen > 1:
+    asked = result.get("split"), result.get("checkpoint")
+    own = not _part_of(result.get("settings") or {}, "data")
+    if asked == ("validation", "best") and own and chosen > 1:
         lines.append(
             f"these images chose the checkpoint among {chosen} validations: on others it does worse"
         )

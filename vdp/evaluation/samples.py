@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -95,8 +95,9 @@ def judged(
       of the evaluated split itself: what a perfect model would get; None where that is the
       reference. It is of as many images as there are samples, for FID falls with them: a mean over
       "real_subsets" disjoint ones; of fewer where the split has no more, and then
-      "value_of_num_real" is the FID of as many samples. KID and the four of the manifold are of at
-      most 10,000 reference images.
+      "value_of_num_real" is the FID of as many samples. The four of the manifold, which change with
+      the number too, have the first of these sets beside them, and KID, which does not, all images.
+      Both are of at most 10,000 reference images.
     """
     chosen, options = run.settings.eval, run.settings.sample.options()
     reference = dataset.splits[chosen.fid_reference].images
@@ -104,11 +105,11 @@ def judged(
     distance = lambda found: fid.frechet_distance(fid.statistics(found), expected)
     images = dataset.splits[chosen.split].images
     is_other = chosen.split != chosen.fid_reference  # else its images are on both sides
-    parts = []
-    if is_other and len(images) > 1:
-        parts = _as_many(features.apply(images), len(samples), chosen.seed)
-    num_real = len(parts[0]) if parts else len(images)
-    fewer = bool(parts) and num_real < len(samples)
+    real = features.apply(images) if is_other and len(images) > 1 else None
+    parts = _as_many(real, len(samples), chosen.seed) if real is not None else []
+    first = parts[0] if parts else None
+    num_real = len(images) if first is None else len(first)
+    fewer = first is not None and num_real < len(samples)
     order = np.random.default_rng(chosen.seed).permutation(len(reference))[:COMPARED]
     some = features.apply(reference[np.sort(order)])
     result = {
@@ -128,7 +129,8 @@ def judged(
     }
     return {
         "fid": result,
-        **_one_by_one(some, samples, parts[0] if parts else None, chosen.seed),
+        "kid": _beside(kid.kernel_distance, some, samples, real, chosen.seed),
+        "manifold": _beside(manifold.manifold, some, samples, first, chosen.seed),
         "sampling": {"num": drawn.num, "seconds": drawn.seconds},
     }
 
@@ -158,16 +160,14 @@ def _chain(model: Model, options: Mapping[str, Any]) -> dict[str, str]:
     return {"chain": chain}
 
 
-def _one_by_one(
+def _beside(
+    measure: Callable[..., Any],
     reference: Float[np.ndarray, "m d"],
     samples: Float[np.ndarray, "n d"],
     real: Float[np.ndarray, "k d"] | None,
     seed: int,
-) -> dict[str, Any]:
-    """What needs distances between single features: {"kid", "manifold"} with "real" in each."""
-    found: dict[str, Any] = {}
-    for name, measure in (("kid", kid.kernel_distance), ("manifold", manifold.manifold)):
-        entry = measure(reference, samples, seed=seed)
-        perfect = measure(reference, real, seed=seed) if real is not None else None
-        found[name] = {**entry, "real": perfect} if entry else None
-    return found
+) -> dict[str, Any] | None:
+    """What needs distances between single features, with that of images under "real"."""
+    entry = measure(reference, samples, seed=seed)
+    perfect = measure(reference, real, seed=seed) if real is not None else None
+    return {**entry, "real": perfect} if entry else None

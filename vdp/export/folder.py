@@ -44,6 +44,7 @@ def write(
     *,
     dtype: str,
     chain: calibration.Table | None = None,
+    digest: str | None = None,
 ) -> list[pathlib.Path]:
     """Writes weights, config.json, sources of one's own, the evaluation and the card; all or none.
 
@@ -56,17 +57,24 @@ def write(
       out: a folder, empty or not there.
       dtype: of the weights, "float32" or "bfloat16".
       chain: the table that its chain is fitted to, of `calibration.kept`.
+      digest: of the parameters, `vdp.training.fingerprint.digest`: an evaluation of others of the
+        same step is left out. None: the step is all that is known.
 
     Returns:
       The files.
     """
     with files.filling(out) as folder:
-        _write(run, stored, folder, dtype, chain)
+        _write(run, stored, folder, dtype, chain, digest)
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
 def _write(
-    run: Run[Model], stored: Record, out: pathlib.Path, dtype: str, chain: calibration.Table | None
+    run: Run[Model],
+    stored: Record,
+    out: pathlib.Path,
+    dtype: str,
+    chain: calibration.Table | None,
+    digest: str | None,
 ) -> None:
     content = files.read_json(stored.workdir / RUN_FILE, RUN_FILE)
     content["config"] = to_json(without_paths(stored.settings))
@@ -77,7 +85,7 @@ def _write(
         shutil.copytree(stored.workdir / sources.FOLDER, out / sources.FOLDER, ignore=ignored)
     else:  # a run of a version that kept none
         sources.keep(out, stored.settings.model)
-    result = _evaluation(run, stored)
+    result = _evaluation(run, stored, digest)
     if result is not None:
         files.write_json(out / RESULT, result)
     stats = calibration.as_trained(run.stats)
@@ -126,13 +134,17 @@ def _told_apart(names: Iterable[str]) -> list[str]:
     return kept
 
 
-def _evaluation(run: Run[Model], stored: Record) -> dict[str, Any] | None:
+def _evaluation(
+    run: Run[Model], stored: Record, digest: str | None = None
+) -> dict[str, Any] | None:
     """What eval.json holds of this checkpoint; None where there is none of it."""
     path, private = stored.workdir / RESULT, stored.settings
     if not path.is_file():
         return None
     result = files.read_json(path, path.name)
     if not isinstance(result, dict) or result.get("step") != run.step:
+        return None
+    if digest is not None and result.get("weights", digest) != digest:
         return None
     public, text = without_paths(private), json.dumps(result)
     names = {private.data.name or "": public.data.name or ""}

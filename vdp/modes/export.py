@@ -10,6 +10,7 @@ from vdp.run import calibration, restore
 from vdp.runtime import files, parallel
 from vdp.runtime.progress import in_bytes
 from vdp.settings import Settings, compare
+from vdp.training import fingerprint
 from vdp.training.checkpoint import FOLDER
 
 
@@ -34,9 +35,10 @@ def main(settings: Settings, workdir: pathlib.Path, *, out: str, dtype: str = "f
     own = record.settings.replace(eval=dict(batch_size=size))  # of which nothing is written
     run = restore(own, record, settings.eval.checkpoint)
     chain = calibration.kept(run, record.workdir)  # for all processes to ask
+    digest = fingerprint.digest(run.params)
     if not parallel.is_writer():
         return
-    written = folder.write(run, record, target, dtype=dtype, chain=chain)
+    written = folder.write(run, record, target, dtype=dtype, chain=chain, digest=digest)
     width = max(len(str(path)) for path in written)
     for path in written:
         print(f"{path!s:{width}}  {in_bytes(path.stat().st_size)}")

@@ -23,7 +23,8 @@ def of(workdir: pathlib.Path) -> list[pathlib.Path]:
     """
     found = (path for pattern in PATTERNS for path in sorted(workdir.glob(pattern)))
     left = [path for path in found if path.name != index.LIST and ".bad" not in path.suffix]
-    results = (path for path in left if path.suffix == ".json" and path.name != wandb_sink.ID_FILE)
-    if not (workdir / METRICS_FILE).exists() and not any(map(index.read, results)):
+    signs = (METRICS_FILE, wandb_sink.ID_FILE)
+    results = (path for path in left if path.suffix == ".json")
+    if not any((workdir / name).exists() for name in signs) and not any(map(index.read, results)):
         return []
     return [*left, *(path for name in (SAMPLES, PLOTS) if (path := workdir / name).is_dir())]

@@ -206,8 +206,7 @@ def _evaluate(
     if trained.step == 0 and checkpoint.saved_steps(workdir)[-1]:
         progress.say("best is the start: training has not improved it")
     earlier = _earlier(path, progress)
-    weights = fingerprint.digest(trained.params)
-    now = trained.step, weights, sources.in_use(settings.model)
+    now = trained.step, fingerprint.digest(trained.params), sources.in_use(settings.model)
     of_these = earlier is not None and naming.is_of(earlier[0], *now)
     answered = earlier is not None and of_these and naming.answered(earlier[0], final)
     if not parallel.agreed(not answered) and earlier is not None:  # all end here, or none

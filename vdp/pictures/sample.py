@@ -52,9 +52,9 @@ def _changes(trained: Settings, chosen: Settings) -> compare.Changes:
 def write_settings(run: Run[Model], folder: pathlib.Path, *, drawn: bool = True) -> None:
     """Writes settings.json beside pictures: what they are of.
 
-    It holds the "step", null before all are `drawn`, the "weights" as eval.json has them, "num" and
-    "figures" of the fields with these names and, under "settings", each field that is another than
-    the run's with its value.
+    It holds the "step", null before all are `drawn`, the "weights" as eval.json has them, "num",
+    "seed" and "figures" of the fields with these names and, under "settings", each field that is
+    another than the run's with its value.
     """
     changes, about = _changes(run.trained, run.settings), _about(run)
     if parallel.is_writer():
@@ -70,6 +70,7 @@ def _about(run: Run[Model]) -> dict[str, Any]:
         "step": run.step,
         "weights": fingerprint.digest(run.params),
         "num": chosen.sample.num,
+        "seed": chosen.sample.seed,
         "figures": list(chosen.log.figures),
     }
 
