@@ -164,7 +164,7 @@ def test_eval_and_sample_work_anywhere_without_a_config(cli, copied_run, tmp_pat
     (path,) = copied_run.glob("eval-best-test-other-*.json")
     assert json.loads(path.read_text())["num_examples"] == 32
     assert json.loads((copied_run / "eval.json").read_text())["num_examples"] == 64
-    pictures = {p: p.read_bytes() for p in (copied_run / "samples").iterdir()}
+    pictures = {p: p.read_bytes() for p in (copied_run / "samples").glob("*.png")}
     code, out, _ = cli("--mode=sample", "--workdir=run", "--config.sample.num=4")
     assert code == 0
     assert "samples.png" in out
