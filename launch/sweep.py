@@ -106,9 +106,9 @@ class Run:
             raise UserError(f"{self.name} is finished, and {error}") from error
 
     def _stored(self) -> tuple[Settings, Settings] | None:
-        """(settings that the folder holds, those of this run); None of a damaged file.
+        """(settings that the folder holds, those of this run).
 
-        `vdp.main` names that one.
+        None where config.json is damaged, which `vdp.main` says.
         """
         try:
             record = read_run(self.folder)

@@ -7,6 +7,10 @@ import numpy as np
 from vdp.diffusion import process
 
 MEAN, STD = 0.7, 0.6
+ANNEALING = [  # beta, steps of a KL warm-up, a step, and the weight of the rate there
+    (1.0, 10, 0, 0.1), (1.0, 10, 4, 0.5), (1.0, 10, 9, 1.0), (1.0, 10, 500, 1.0),
+    (0.3, 10, 4, 0.15), (0.3, 10, 500, 0.3), (2.0, 0, 0, 2.0),
+]  # fmt: skip
 
 
 def gaussian_eps_fn(mean=MEAN, std=STD):

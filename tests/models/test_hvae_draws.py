@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import ANNEALING
 from starting import started
 from toys import A, B, Q
 
@@ -111,13 +112,7 @@ def test_what_only_its_prior_moves_is_active_and_not_used(monkeypatch):
     assert active["is_active"].all()
 
 
-@pytest.mark.parametrize(
-    ("beta", "warmup", "step", "weight"),
-    [
-        (1.0, 10, 0, 0.1), (1.0, 10, 4, 0.5), (1.0, 10, 9, 1.0), (1.0, 10, 500, 1.0),
-        (0.3, 10, 4, 0.15), (0.3, 10, 500, 0.3), (2.0, 0, 0, 2.0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("beta", "warmup", "step", "weight"), ANNEALING)
 def test_annealing_touches_the_loss_and_nothing_else(beta, warmup, step, weight):
     model, params, stats = linear()
     annealed = dataclasses.replace(model, beta=beta, kl_warmup_steps=warmup)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import ANNEALING
 from scipy import stats
 from starting import started
 
@@ -75,13 +76,7 @@ def test_one_sample_weights_average_to_one_after_the_exact_likelihood():
     assert np.all(elbo.mean(0) < exact_log_prob(batch_of()))
 
 
-@pytest.mark.parametrize(
-    ("beta", "warmup", "step", "weight"),
-    [
-        (1.0, 10, 0, 0.1), (1.0, 10, 4, 0.5), (1.0, 10, 9, 1.0), (1.0, 10, 500, 1.0),
-        (0.3, 10, 4, 0.15), (0.3, 10, 500, 0.3), (2.0, 0, 0, 2.0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("beta", "warmup", "step", "weight"), ANNEALING)
 def test_annealing_touches_the_loss_and_nothing_else(beta, warmup, step, weight):
     import dataclasses
 

@@ -38,10 +38,10 @@ def measure(run: Run[Latent], images: UInt8[np.ndarray, "n h w c"]) -> dict[str,
 
 
 def pairs(num: int, most: int) -> Int32[np.ndarray, "m"]:
-    """Which of `num` images are the ends of lines, (2i, 2i + 1) of each: `most` pairs at most.
+    """Which of `num` images are the ends of lines, of `most` at most: entries 2i and 2i + 1 of one.
 
-    They are spread over all images, and the ends of a line lie half of them apart: files often hold
-    images class by class.
+    They are spread over all images, and the two ends of a line are half of all images apart: files
+    often hold images class by class.
     """
     halves = core.spread(num, 2 * min(num // 2, most)).reshape(2, -1)
     return halves.T.reshape(-1)

@@ -125,7 +125,8 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
     own = not _part_of(result.get("settings") or {}, "data")
     if asked == ("validation", "best") and own and chosen > 1:
         lines.append(
-            f"these images chose the checkpoint among {chosen} validations: on others it does worse"
+            f"these images chose the checkpoint among {chosen} validations: on others it does "
+            "worse on average"
         )
     return lines
 
